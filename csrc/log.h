@@ -1,0 +1,30 @@
+/* log.h - where messages of the core go. The core itself never prints. */
+#ifndef SPRIG_LOG_H
+#define SPRIG_LOG_H
+
+#include "span.h"
+
+enum sprig_log_level { SPRIG_LOG_DEBUG, SPRIG_LOG_INFO, SPRIG_LOG_WARN, SPRIG_LOG_ERROR };
+
+/* Receives one message: one line, no newline, NUL-terminated, borrowed for the call.
+ * The sink may enter Perl: it is only called while messages are not held. */
+typedef void sprig_log_sink_cb(enum sprig_log_level level, const char *message, void *arg);
+
+/* Sets the sink (NULL: messages are dropped) and the lowest level it wants to see
+ * (default SPRIG_LOG_WARN). One sink a process. */
+void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void *arg);
+
+/* Formats and hands over one message of at most 1023 bytes; longer ones are cut. */
+void sprig_log(enum sprig_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* While held (calls nest), messages are kept, up to 16 KiB; the last release hands them over.
+ * The loop holds them while libevent runs, so that no sink is entered from within it. */
+void log_hold(void);
+void log_release(void);
+
+/* Writes bytes of a client as printable ASCII: \xHH for everything else and for '\\' and '"'.
+ * Cuts with "..." where dst (size n > 4) is too small. Always terminates; returns dst. */
+char *log_escape(char *dst, size_t n, struct sprig_span bytes);
+
+#endif

@@ -1,0 +1,65 @@
+/* outq.h - bytes on their way out: small pieces merged, large ones by reference, ranges of files.
+ *
+ * Knows no HTTP. One queue for each connection; empty queues own no memory. */
+#ifndef SPRIG_OUTQ_H
+#define SPRIG_OUTQ_H
+
+#include "span.h"
+#include "transport.h"
+#include <stdint.h>
+
+/* Gives back what was queued by reference: called exactly once, when the bytes are sent or the
+ * queue is cleared. It must not enter Perl. */
+typedef void outq_release_cb(void *arg);
+
+struct outq_segment;
+
+/* Recycled buffers for merged pieces; one for each loop, so that idle connections own none. */
+struct outq_pool {
+    struct outq_segment *free;
+    uint32_t n_free;
+};
+
+void outq_pool_init(struct outq_pool *pool);
+void outq_pool_clear(struct outq_pool *pool);
+
+struct outq {
+    struct outq_segment *head, *tail;
+    uint64_t size; /* bytes queued, file ranges included */
+    struct outq_pool *pool;
+};
+
+/* Pieces of at least this size are worth queueing by reference rather than copying. */
+enum { OUTQ_REF_MIN_BYTES = 16 * 1024 };
+
+void outq_init(struct outq *q, struct outq_pool *pool);
+
+/* Drops everything, releasing references and closing files. The queue can be used again. */
+void outq_clear(struct outq *q);
+
+/* Copies the bytes. 0 or SPRIG_E_NOMEM (nothing queued). */
+int outq_add(struct outq *q, struct sprig_span bytes);
+
+/* Takes the reference, also on failure; the bytes must stay unchanged until `release(arg)`. */
+int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
+
+/* Queues `length` bytes of fd from `offset` on; takes the reference: the fd is not closed, but
+ * `release(arg)` is called when it is no longer needed, also on failure. */
+int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
+                  outq_release_cb *release, void *arg);
+
+enum outq_result {
+    OUTQ_DRAINED, /* everything is with the kernel */
+    OUTQ_BLOCKED, /* the socket takes no more for now: wait until it is writable */
+    OUTQ_MORE,    /* `budget` is used up; the socket may take more */
+    OUTQ_GONE,    /* the peer is gone (EPIPE, ECONNRESET, ...); errno is set */
+    OUTQ_SHORT    /* a file ended before its announced length: what was sent is cut */
+};
+
+/* Writes up to `budget` bytes (0 = no limit): one writev for neighbouring memory pieces, sendfile
+ * for file ranges. *n_written gets the bytes that left. Once `size` falls to what the socket
+ * took, no extra system call is made to see EAGAIN. */
+enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, uint64_t budget,
+                            uint64_t *n_written);
+
+#endif

@@ -1,0 +1,69 @@
+/* parser.h - from bytes to a request head, strictly.
+ *
+ * parser.c scans the raw bytes and enforces every rule of RFC 9112 that the libraries are lax
+ * about; a back end (parser_http_parser.c or parser_llhttp.c, chosen at build time) then splits the
+ * complete, already checked head into method, target and headers. Only the back ends include their
+ * library's header.
+ *
+ * The verdict on a message depends on its bytes alone, never on how they were cut into reads. */
+#ifndef SPRIG_PARSER_H
+#define SPRIG_PARSER_H
+
+#include "request.h"
+#include <stdint.h>
+
+/* Bytes of a head and the count of its header fields; 0 = no limit, where the option says so. */
+struct parser_limits {
+    uint32_t max_request_line; /* bytes, CRLF not counted; beyond: 414 */
+    uint32_t max_header_bytes; /* bytes of all header lines, CRLF counted; beyond: 431 */
+    uint32_t max_headers;      /* beyond: 431 */
+};
+
+/* How far the scan of an incomplete head has come, so that no byte is scanned twice. */
+struct parser {
+    uint32_t line;      /* offset of the first byte of the line being received */
+    uint32_t scanned;   /* offset behind the last byte looked at */
+    uint32_t first;     /* offset of the request line: empty lines before it are skipped */
+    uint32_t n_headers; /* complete header lines so far */
+    uint32_t headers_at; /* offset behind the request line's CRLF, 0 while that is incomplete */
+};
+
+/* A reusable array for the headers of one request; one for each loop. */
+struct parser_scratch {
+    struct sprig_header *headers; /* owned */
+    uint32_t capacity;
+};
+
+/* Why a request was refused. */
+struct parser_refusal {
+    int status;         /* 400, 414, 417, 431, 501, 505 */
+    const char *reason; /* static text for the log: "bare LF", "two Host headers" */
+};
+
+void parser_init(struct parser *p);
+void scratch_clear(struct parser_scratch *scratch);
+
+/* Looks at the bytes received for one message so far: `bytes` always starts at the message's first
+ * byte and only grows between calls with the same parser.
+ * Returns > 0: the length of the complete head, empty lines before it included; *req is filled
+ *           0: incomplete, more bytes needed
+ *         < 0: refused: *why is filled; the connection is to be answered and closed.
+ * Source: RFC 9112 sections 2 to 6, RFC 9110 sections 7.2, 10.1.1. */
+long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_limits *limits,
+                 struct parser_scratch *scratch, struct sprig_request *req,
+                 struct parser_refusal *why);
+
+/* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line,
+ * header lines of token ':' value. Fills method, target, minor, headers (trimmed) and n_headers;
+ * headers has room for `capacity`. Returns 0, or -status with *why set. */
+int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
+                        struct sprig_request *req, struct parser_refusal *why);
+
+/* "http-parser 2.9.4" or "llhttp 9.2.1": the library in use, static storage. */
+const char *parser_backend_name(void);
+
+/* Decodes %HH once into out (room for path.len bytes); returns the decoded length. The path has
+ * passed the parser: every '%' is followed by two hex digits. */
+size_t parser_decode_path(struct sprig_span path, char *out);
+
+#endif

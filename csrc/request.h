@@ -1,0 +1,48 @@
+/* request.h - the head of one request, as spans into the bytes that were received. */
+#ifndef SPRIG_REQUEST_H
+#define SPRIG_REQUEST_H
+
+#include "span.h"
+#include <stdint.h>
+
+struct sprig_header {
+    struct sprig_span name;  /* as sent: 1*tchar */
+    struct sprig_span value; /* without leading and trailing OWS */
+};
+
+/* Filled by parser_head(). All spans, and `headers`, are borrowed from the receive buffer and from
+ * the parser's scratch array until the next read or parse - that is, until Perl is entered - unless
+ * request_own() has copied them. */
+struct sprig_request {
+    struct sprig_span head;      /* the raw head: request line .. blank line, CRLF included */
+    struct sprig_span method;    /* "GET" */
+    struct sprig_span target;    /* the raw request-target, any form (RFC 9112 section 3.2) */
+    struct sprig_span uri;       /* REQUEST_URI: path + '?' + query; "*" or host:port as sent */
+    struct sprig_span path;      /* raw, not decoded; "/" for "*", CONNECT and an empty path */
+    struct sprig_span query;     /* after the first '?', without it; empty if none */
+    struct sprig_span authority; /* absolute-form: host[:port], overrides Host; else ptr NULL */
+    struct sprig_header *headers;
+    uint32_t n_headers;
+    uint64_t content_length; /* 0 if none was sent */
+    uint8_t minor;           /* HTTP/1.minor: 0 or 1 */
+    bool has_content_length : 1;
+    bool chunked : 1;         /* Transfer-Encoding: chunked */
+    bool keep_alive : 1;      /* what the client asked for, version taken into account */
+    bool expect_continue : 1; /* Expect: 100-continue on HTTP/1.1 */
+    bool upgrade : 1;         /* Upgrade offered (Connection: upgrade), or CONNECT */
+    bool is_head : 1;         /* HEAD: the response has no body */
+    char *own;                /* owned: the copy made by request_own(), else NULL */
+};
+
+/* Copies head bytes and header array into one owned block and rebases every span on it, so that
+ * the request outlives the receive buffer. Harmless if done already. SPRIG_E_NOMEM leaves it as it
+ * was. */
+int request_own(struct sprig_request *req);
+
+/* Frees what request_own() made and empties the request. */
+void request_clear(struct sprig_request *req);
+
+/* The value of the first header of that name, compared without case; ptr NULL if there is none. */
+struct sprig_span request_header(const struct sprig_request *req, struct sprig_span name);
+
+#endif

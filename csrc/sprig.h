@@ -1,0 +1,311 @@
+/* sprig.h - the public header of the core: everything the Perl bridge may use.
+ *
+ * Words used in every contract:
+ *   borrowed  valid until the named moment, not to be freed
+ *   copied    the callee keeps its own
+ *   taken     the callee owns it from now on, also when it reports an error
+ *   pinned    stays alive during the callback
+ *   severed   this pointer is not used (NULL) from now on
+ *
+ * Threads: one thread only. Fork: see sprig_loop_new. Nothing here knows Perl. */
+#ifndef SPRIG_H
+#define SPRIG_H
+
+#include "config.h"
+#include "err.h"
+#include "log.h"
+#include "request.h"
+#include "span.h"
+#include <sys/socket.h>
+
+#define SPRIG_VERSION "0.001000"
+
+struct sprig_loop;
+struct sprig_server;
+struct sprig_listener;
+struct sprig_exchange;
+struct sprig_io;
+struct sprig_timer;
+struct sprig_signal;
+struct sprig_idle;
+
+/* ---------------------------------------------------------------- the loop ---- */
+
+/* Creates the event base and its descriptors (all close-on-exec). Also replaces a default SIGPIPE
+ * disposition by a handler that does nothing. NULL: errno says why.
+ *
+ * Fork: a child that goes on using the loop gets a base of its own at its first call; watchers and
+ * listeners are kept, connections of the parent are dropped without a byte or a shutdown. A child
+ * that only execs or exits costs the parent nothing. */
+struct sprig_loop *sprig_loop_new(void);
+
+/* Frees a loop without watchers, servers or running passes. Perl never calls it: the loop lives
+ * until the process ends. */
+void sprig_loop_free(struct sprig_loop *loop);
+
+/* What a host of the loop (the bridge) wants to hear; every member may be NULL. */
+struct sprig_loop_hooks {
+    /* True if something of the host's must run before the loop may sleep (pending Perl signals). */
+    bool (*is_pending)(void *arg);
+    /* After each wake-up, outside libevent, before the queue is drained: run Perl's handlers. */
+    void (*on_wake)(void *arg);
+    /* Around a whole pass that happens inside another one: keep $@, $_, errno of the outer code. */
+    void (*on_nested_enter)(void *arg);
+    void (*on_nested_leave)(void *arg);
+    void *arg;
+};
+void sprig_loop_set_hooks(struct sprig_loop *loop, const struct sprig_loop_hooks *hooks);
+
+/* One pass: wait for events (once, unless `block` is false or something is ready), then run what is
+ * ready. May be called from within a callback that a pass is running. Returns the number of
+ * callbacks run, or SPRIG_E_SYS. */
+int sprig_loop_pass(struct sprig_loop *loop, bool block);
+
+/* A descriptor that polls readable whenever a non-blocking pass has work to do: watch it for reading
+ * in another event loop and call sprig_loop_pass(loop, false). -1: the platform's backend has none,
+ * see sprig_loop_set_interest. It may change after a fork: ask again in the child. */
+int sprig_loop_poll_fd(struct sprig_loop *loop);
+
+/* The portable way to be driven by another loop. `on_interest(fd, what)` is called whenever the set
+ * of events wanted on a descriptor changes (what: SPRIG_READ | SPRIG_WRITE, 0 = none), and
+ * `on_timeout(seconds)` whenever the earliest timer changes (< 0: none). The other loop calls
+ * sprig_loop_pass(loop, false) when any of it comes true. */
+struct sprig_loop_interest {
+    void (*on_interest)(int fd, int what, void *arg);
+    void (*on_timeout)(double seconds, void *arg);
+    void *arg;
+};
+void sprig_loop_set_interest(struct sprig_loop *loop, const struct sprig_loop_interest *interest);
+
+/* Makes a sleeping pass return. Async-signal-safe. */
+void sprig_loop_wake(struct sprig_loop *loop);
+
+/* CLOCK_MONOTONIC in ns as of the current pass; sprig_loop_now_update reads the clock anew. */
+uint64_t sprig_loop_now(struct sprig_loop *loop);
+uint64_t sprig_loop_now_update(struct sprig_loop *loop);
+
+/* Counts app calls on the stack: +1 on entering one, -1 on leaving. While the count is positive and
+ * `nested` is hold, complete requests wait. The bridge must balance it also when Perl unwinds. */
+void sprig_loop_hold(struct sprig_loop *loop, int delta);
+
+/* How many passes are on the stack now, for a depth limit. The bridge restores it to the value it
+ * had before a call into Perl when that call is left by a non-local exit. */
+uint32_t sprig_loop_depth(const struct sprig_loop *loop);
+void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth);
+
+/* ---------------------------------------------------------------- watchers ---- */
+/* All callbacks run in phase 2. A watcher may be freed in its own callback or in any other. Frees are
+ * safe in a forked child. `what` is the reason below. new: NULL + errno on failure. */
+
+enum { SPRIG_READ = 1, SPRIG_WRITE = 2 };
+
+/* Level-triggered. Descriptors that the backend cannot poll (regular files) are always ready. Several
+ * watchers on one descriptor and direction each run. */
+typedef void sprig_io_cb(struct sprig_io *io, int what, void *arg);
+struct sprig_io *sprig_io_new(struct sprig_loop *loop, int fd, int what, sprig_io_cb *cb, void *arg);
+void sprig_io_free(struct sprig_io *io);
+
+/* Fires `after` seconds from now (<= 0: in the next pass, never synchronously), then every
+ * `interval` seconds if that is > 0: without drift, and without catching up missed turns. */
+typedef void sprig_timer_cb(struct sprig_timer *timer, void *arg);
+struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, double interval,
+                                    sprig_timer_cb *cb, void *arg);
+void sprig_timer_free(struct sprig_timer *timer);
+
+/* Runs once for any number of signals of that number since the last run. The process's handler is
+ * ours from the first watcher on a signal until the last one is freed; then the old one is back. */
+typedef void sprig_signal_cb(struct sprig_signal *signal, int signo, void *arg);
+struct sprig_signal *sprig_signal_new(struct sprig_loop *loop, int signo, sprig_signal_cb *cb,
+                                      void *arg);
+void sprig_signal_free(struct sprig_signal *signal);
+
+/* Runs in each pass that found nothing else to do; while one exists, passes do not sleep. */
+typedef void sprig_idle_cb(struct sprig_idle *idle, void *arg);
+struct sprig_idle *sprig_idle_new(struct sprig_loop *loop, sprig_idle_cb *cb, void *arg);
+void sprig_idle_free(struct sprig_idle *idle);
+
+/* -------------------------------------------------------------- the server ---- */
+
+/* Why an exchange is over. */
+enum sprig_end {
+    SPRIG_END_DONE,     /* the response is complete and with the kernel (or queued, see
+                           sprig_exchange_end_after_flush) */
+    SPRIG_END_GONE,     /* the client went away, or a deadline passed, before it was complete */
+    SPRIG_END_ABORTED,  /* sprig_response_abort, or the server was freed */
+    SPRIG_END_DETACHED  /* sprig_exchange_detach: the socket belongs to the app */
+};
+
+/* The callbacks to the bridge. All run in phase 2, with the exchange pinned. */
+struct sprig_handler {
+    /* A request is complete, body included: run the app. The request's spans are borrowed until the
+     * handler first enters Perl. */
+    void (*on_request)(struct sprig_exchange *ex, void *arg);
+    /* The output queue fell to low_water_bytes or below, after it had been above high_water_bytes
+     * or after sprig_response_want_drain. */
+    void (*on_drain)(struct sprig_exchange *ex, void *arg);
+    /* The client closed its sending side or vanished, while the response was not complete. Told once.
+     * Writing is still possible if it only half-closed. */
+    void (*on_gone)(struct sprig_exchange *ex, void *arg);
+    /* What sprig_exchange_notify asked for. */
+    void (*on_notify)(struct sprig_exchange *ex, void *arg);
+    /* The last call for this exchange: all pointers to it are severed on return. */
+    void (*on_end)(struct sprig_exchange *ex, enum sprig_end why, void *arg);
+    /* The server is draining and its last connection is gone. */
+    void (*on_drained)(struct sprig_server *server, void *arg);
+};
+
+/* Copies config and handler. NULL + errno. */
+struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
+                                      const struct sprig_handler *handler, void *arg);
+
+/* Closes everything at once, open exchanges end with SPRIG_END_ABORTED, and frees the server. */
+void sprig_server_free(struct sprig_server *server);
+
+/* What a listener is bound to. */
+struct sprig_address {
+    char host[256]; /* numeric address without brackets, or "unix/" */
+    char port[108]; /* decimal, or the path of the unix socket */
+    bool is_unix;
+};
+
+/* Binds and listens: "host:port", ":port", "*:port", "[v6]:port", a name, port 0 = any free one;
+ * all else is the path of a unix socket (a stale socket there is replaced). A name with several
+ * addresses listens on the first that can be bound. On failure NULL, and `why` (n bytes) names the
+ * address and the reason: "cannot listen on 127.0.0.1:80: Permission denied". */
+struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *spec, char *why,
+                                           size_t n);
+
+/* Serves an already listening socket (inherited descriptor); taken. */
+struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int fd, char *why,
+                                              size_t n);
+const struct sprig_address *sprig_listener_address(const struct sprig_listener *listener);
+int sprig_listener_fd(const struct sprig_listener *listener);
+
+/* Stops accepting, closes, removes its unix path if that is still the one it made and this process
+ * made it. Frees the listener. Its connections are served on. */
+void sprig_listener_close(struct sprig_listener *listener);
+
+/* Graceful end: closes all listeners and all idle connections, lets exchanges finish, each last
+ * response with "Connection: close"; then handler.on_drained. */
+void sprig_server_drain(struct sprig_server *server);
+
+/* Counters, for tests and metrics; all gauges but n_requests and n_accepted. */
+struct sprig_counters {
+    uint64_t n_accepted, n_requests, n_refused;
+    uint32_t n_connections, n_exchanges, n_listeners;
+};
+void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out);
+const struct sprig_config *sprig_server_config(const struct sprig_server *server);
+struct sprig_loop *sprig_server_loop(const struct sprig_server *server);
+void *sprig_server_arg(const struct sprig_server *server);
+
+/* ------------------------------------------------------------ one exchange ---- */
+
+/* Valid from on_request until on_end returns. */
+
+/* Borrowed until Perl is entered; afterwards only the flags and minor may be read. */
+const struct sprig_request *sprig_exchange_request(struct sprig_exchange *ex);
+struct sprig_server *sprig_exchange_server(struct sprig_exchange *ex);
+
+/* The bridge's own pointer; NULL at first. */
+void *sprig_exchange_app(const struct sprig_exchange *ex);
+void sprig_exchange_set_app(struct sprig_exchange *ex, void *app);
+
+/* The request's body. `mem` is borrowed until Perl is entered; where fd is not -1, the body is in
+ * that file (owned by the caller from now on, at offset 0) and mem is empty. Asks once. */
+struct sprig_body {
+    struct sprig_span mem;
+    int fd;
+    uint64_t size;
+};
+void sprig_exchange_take_body(struct sprig_exchange *ex, struct sprig_body *body);
+
+/* Text of both ends, borrowed until the connection ends. For a unix socket the remote host is
+ * "unix/" and the remote port empty. */
+void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
+                           struct sprig_span *port);
+const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex);
+
+/* on_end(DONE) comes only when the kernel has every byte, not as soon as all is queued. */
+void sprig_exchange_end_after_flush(struct sprig_exchange *ex);
+
+/* Asks for one on_notify in phase 2. The way out of places where nothing may be done at once, such as
+ * the destructor of a Perl object; legal at any time until on_end. */
+void sprig_exchange_notify(struct sprig_exchange *ex);
+
+/* The client is known to have left (on_gone was or will be called). */
+bool sprig_exchange_is_gone(const struct sprig_exchange *ex);
+
+/* Takes the socket away from the server: *fd is the caller's, *unread (borrowed until the next pass)
+ * are bytes behind the request that were received already. Output that is still queued is written
+ * first, as far as the kernel takes it. Ends the exchange: on_end(DETACHED) is called before it
+ * returns. */
+int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread);
+
+/* Stops reading from this socket for good, because the app uses it itself (psgix.io): nothing is
+ * parsed after this exchange. The response can still be written. */
+void sprig_exchange_stop_reading(struct sprig_exchange *ex);
+
+/* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */
+int sprig_exchange_fd(const struct sprig_exchange *ex);
+
+/* ------------------------------------------------------------ the response ---- */
+
+/* Length of a body that is not known in advance. */
+#define SPRIG_LENGTH_UNKNOWN UINT64_MAX
+
+struct sprig_head {
+    int status;                  /* 200..999, or 101 */
+    struct sprig_header *headers; /* borrowed for the call; bytes, order kept */
+    size_t n_headers;
+    uint64_t length; /* of the body that will follow, or SPRIG_LENGTH_UNKNOWN */
+};
+
+/* Validates and queues the head, and decides the framing (RFC 9112 section 6.3): Content-Length,
+ * chunked, close-delimited or none. SPRIG_E_INVALID: nothing is queued, `why` (n bytes) says what is
+ * wrong ("header 'X-A' has a control character in its value"). SPRIG_E_STATE: there was one before.
+ * SPRIG_E_CLOSED: client gone; treat as success. */
+int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
+                        size_t n);
+
+/* An interim response (RFC 9110 section 15.2): 102..199 but not 101; before the head only. Left out
+ * for HTTP/1.0 clients. */
+int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
+                           size_t n);
+
+/* Body bytes. Where the response has no body they are dropped; beyond a Content-Length that the app
+ * announced they are cut (logged). > 0: queued, and the queue is above high_water_bytes; 0: queued;
+ * < 0: SPRIG_E_CLOSED, SPRIG_E_STATE, SPRIG_E_NOMEM. _ref and _file take the reference in every
+ * case: see outq.h. Bytes leave at the end of the current pass, or at once when the queue is above
+ * high_water_bytes. */
+int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes);
+int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
+                             void (*release)(void *arg), void *arg);
+int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
+                              void (*release)(void *arg), void *arg);
+
+/* The body is complete. If it is shorter than announced, the connection is aborted and it is logged.
+ * on_end follows, now or later. */
+int sprig_response_end(struct sprig_exchange *ex);
+
+/* Ends the exchange so that what was sent cannot be taken for complete: reset where the head is out,
+ * close otherwise. `reason` goes to the log. on_end(ABORTED) is called before it returns. */
+void sprig_response_abort(struct sprig_exchange *ex, const char *reason);
+
+/* The head is out (or queued). */
+bool sprig_response_has_head(const struct sprig_exchange *ex);
+
+/* True if the body bytes are of no use: HEAD, 204, 304, client gone. */
+bool sprig_response_is_bodyless(const struct sprig_exchange *ex);
+
+/* Bytes queued and not yet with the kernel. */
+uint64_t sprig_response_buffered(const struct sprig_exchange *ex);
+
+/* Asks for one on_drain as soon as the queue is at or below low_water_bytes, at the earliest in the
+ * next step of the loop. */
+void sprig_response_want_drain(struct sprig_exchange *ex);
+
+/* Writes what is queued now rather than at the end of the pass. */
+void sprig_response_flush(struct sprig_exchange *ex);
+
+#endif

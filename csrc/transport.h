@@ -1,0 +1,23 @@
+/* transport.h - how bytes get in and out of a connection. Plain sockets now; TLS is a second table.
+ *
+ * Each function behaves like the system call of its name on a non-blocking descriptor: -1 and errno
+ * on failure (EAGAIN: later; EINTR is retried inside). */
+#ifndef SPRIG_TRANSPORT_H
+#define SPRIG_TRANSPORT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct transport {
+    ssize_t (*recv)(int fd, void *buf, size_t n);
+    ssize_t (*writev)(int fd, const struct iovec *iov, int n); /* never raises SIGPIPE */
+    /* Sends from in_fd at *offset, advancing it; 0: the file ends there. */
+    ssize_t (*sendfile)(int fd, int in_fd, uint64_t *offset, size_t n);
+    int (*shutdown)(int fd, int how);
+    int (*close)(int fd);
+};
+
+extern const struct transport transport_plain;
+
+#endif

@@ -1,0 +1,178 @@
+/* bridge.h - what the files of the bridge share: types, ownership, prototypes.
+ *
+ * The bridge turns a request of the core into a PSGI env, runs the app and turns what it returns into
+ * a response. It knows the core only through sprig.h. Perl is entered in call.c and nowhere else.
+ *
+ * Every edge between C and Perl is owning or severable:
+ *   sprig_exchange -> psgi_exchange   severable: the bridge frees it in on_end
+ *   psgi_exchange  -> env, app values owning
+ *   psgi_exchange  -> psgi_handle     severable, not counted; the handle belongs to its Perl object
+ *   psgi_handle    -> psgi_exchange   severable: NULL as soon as the exchange is over */
+#ifndef SPRIG_BRIDGE_H
+#define SPRIG_BRIDGE_H
+
+#define PERL_NO_GET_CONTEXT
+#include <EXTERN.h>
+#include <perl.h>
+#include <XSUB.h>
+
+#include "list.h"
+#include "sprig.h"
+
+struct psgi_keys;     /* env.c: pre-hashed keys and the constant values of the env */
+struct psgi_pump;     /* bodies.c: an iterator body that is being sent */
+struct psgi_exchange;
+
+/* All that the bridge keeps for one interpreter (MY_CXT; never a static SV *). */
+struct psgi {
+    PerlInterpreter *perl;
+    struct sprig_loop *loop; /* made on first use, lives until the process ends */
+    struct psgi_keys *keys;
+    struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
+    uint32_t call_depth;      /* psgi_call frames on the stack */
+    uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps, n_sockets; /* live objects */
+};
+
+/* The bridge of this interpreter. psgi_loop() creates the loop if there is none yet; croaks if the
+ * system refuses it. */
+struct psgi *psgi_get(pTHX);
+struct sprig_loop *psgi_loop(pTHX);
+
+/* One Sprig::Server and its app: the `arg` of all callbacks from the core. */
+struct psgi_server {
+    struct psgi *psgi;
+    struct sprig_server *core; /* owned */
+    SV *app;                   /* owned code ref */
+    SV *on_drained;            /* owned code ref or NULL */
+    bool multiprocess, harakiri;
+};
+
+/* What is attached to a responder, a writer or a psgix.io object. Freed by the magic of that object. */
+struct psgi_handle {
+    struct psgi_exchange *px; /* severable: NULL once the exchange is over or answered */
+    uint32_t *gauge;          /* the counter of struct psgi to take down when it is freed */
+    void (*on_drop)(pTHX_ struct psgi_handle *handle); /* its Perl object is being freed; may be NULL.
+                                 Must not enter Perl: sprig_exchange_notify() */
+    SV *on_drain, *on_disconnect, *poll_cb; /* writer: owned code refs or NULL */
+};
+
+/* One request and its response, on the side of the bridge. Counted: the exchange of the core holds one
+ * count until on_end, every C frame that calls Perl holds another. */
+struct psgi_exchange {
+    struct sprig_exchange *ex; /* severable: NULL after on_end */
+    struct psgi_server *server; /* borrowed; outlives its exchanges */
+    uint32_t refs;
+    HV *env;                       /* owned */
+    struct psgi_handle *responder; /* severable */
+    struct psgi_handle *writer;    /* severable */
+    struct psgi_handle *socket;    /* severable: psgix.io */
+    struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
+    SV *promise;                   /* owned: a future, condvar or promise that is waited for */
+    SV *on_complete;               /* owned code ref: fourth element of a response, or NULL */
+    struct list_link dropped;      /* in psgi.dropped */
+    bool is_answered : 1;          /* an answer was accepted: a second one is refused */
+    bool responder_dropped : 1;
+    bool writer_dropped : 1;
+    bool dropped_by_die : 1; /* the object went away because an exception passed by */
+    bool socket_used : 1;    /* the app used psgix.io */
+};
+
+/* ---- call.c: the one way into Perl ---- */
+
+/* Calls a code reference (or an object with &{}) with borrowed arguments. True: it returned; *result
+ * (if not NULL) is its scalar value, owned by the caller. False: it died; *error (if not NULL) is a copy
+ * of the exception, owned by the caller. $@, $_ and $! of code outside are kept by the loop around
+ * nested passes, not here. exit() passes through. With PL_phase at DESTRUCT nothing is called and
+ * false is returned with *error = NULL.
+ * Sets dropped_by_die for the exchanges whose objects went away during a call that died. */
+bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error);
+
+/* The same for a method of an object or class; false also if there is no such method. */
+bool psgi_call_method(pTHX_ SV *invocant, const char *method, SV **args, int n_args, SV **result,
+                      SV **error);
+
+/* True if the value can be called: a code ref, blessed or not, or an object that overloads &{}. */
+bool psgi_is_code(pTHX_ SV *sv);
+
+/* Runs C code that may croak (string conversion of app values, tied containers) under eval. The
+ * function gets `arg`. False: it died, *error as above. */
+bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
+
+/* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn. env may
+ * be NULL. Never dies. */
+void psgi_report(pTHX_ HV *env, SV *message);
+void psgi_reportf(pTHX_ HV *env, const char *fmt, ...);
+
+/* ---- handle.c: C structs attached to Perl objects by magic ---- */
+
+/* Attaches a new handle to `body` (the thing referred to: CV, HV, GV) and counts it in *gauge. */
+struct psgi_handle *psgi_handle_attach(pTHX_ SV *body, struct psgi_exchange *px, uint32_t *gauge,
+                                       void (*on_drop)(pTHX_ struct psgi_handle *));
+/* The handle of an object (a reference), or NULL if it is none of ours. */
+struct psgi_handle *psgi_handle_get(pTHX_ SV *ref);
+
+/* ---- app.c: one request ---- */
+
+struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px);
+void psgi_exchange_release(pTHX_ struct psgi_exchange *px);
+
+/* Answers 500 and reports `message` (borrowed) if no head is out, aborts the response otherwise. */
+void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);
+void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...);
+
+/* Takes whatever the app returned: array ref, code ref, promise; all else is a 500. */
+void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned);
+
+extern const struct sprig_handler psgi_handler;
+
+/* ---- env.c ---- */
+struct psgi_keys *psgi_keys_new(pTHX);
+/* A complete env for the request, owned by the caller. Enters no Perl. */
+HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
+/* Gives the env back after the exchange: the place where it may be recycled. */
+void psgi_env_release(pTHX_ struct psgi_exchange *px);
+
+/* ---- input.c ---- */
+/* psgi.input: a real, seekable file handle (glob ref, owned by the caller), in memory or on the body's
+ * temporary file; always a fresh one. */
+SV *psgi_input_new(pTHX_ struct sprig_body *body);
+
+/* ---- reply.c ---- */
+/* Sends a response [status, headers, body] or, `streaming` being true, also [status, headers]: then the
+ * head is sent and 1 is returned, the body is to follow by a writer. 0: accepted and complete or on
+ * its way. -1: it was not acceptable, a 500 was sent and reported. */
+int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming);
+
+/* ---- bodies.c ---- */
+/* Sends the body of a response whose head is queued: array, file handle, object with getline, code-free
+ * string. Calls close exactly once where the body has it. */
+void psgi_body_send(pTHX_ struct psgi_exchange *px, SV *body);
+/* The length if it is known without reading: arrays, plain real files; else SPRIG_LENGTH_UNKNOWN. */
+uint64_t psgi_body_length(pTHX_ SV *body);
+void psgi_pump_run(pTHX_ struct psgi_exchange *px);   /* from on_drain */
+void psgi_pump_free(pTHX_ struct psgi_exchange *px);  /* closes the body, exactly once */
+/* The bytes of a value: downgraded from UTF-8 where flagged. False: it has wide characters. May run
+ * magic and overloading: call it under psgi_guard unless the value is plain. `hold` keeps a temporary
+ * copy if one was needed (owned by the caller, else NULL). */
+bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold);
+/* Writes a value to the response; large ones by reference (sharing the string buffer where perl can).
+ * Returns as sprig_response_write, SPRIG_E_INVALID for wide characters. */
+int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv);
+
+/* ---- responder.c, writer.c, promise.c, socket.c ---- */
+SV *psgi_responder_new(pTHX_ struct psgi_exchange *px); /* blessed code ref, owned by the caller */
+SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned by the caller */
+/* True if it is a Future, condvar or promise; then it is waited for. */
+bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv);
+void psgi_promise_cancel(pTHX_ struct psgi_exchange *px);
+/* psgix.io: a glob ref blessed into IO::Socket::INET, ::INET6 or ::UNIX, inert until used. Owned by the
+ * caller. */
+SV *psgi_socket_new(pTHX_ struct psgi_exchange *px);
+/* The app holds it beyond the env, or used it: the server must leave the connection alone. */
+bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px);
+/* The exchange is over: hands the descriptor over or makes the glob a closed handle. */
+void psgi_socket_sever(pTHX_ struct psgi_exchange *px);
+void psgi_writer_drained(pTHX_ struct psgi_exchange *px);  /* from on_drain */
+void psgi_writer_gone(pTHX_ struct psgi_exchange *px);     /* from on_gone */
+
+#endif
