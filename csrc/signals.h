@@ -1,0 +1,38 @@
+/* signals.h - signals as events: a handler that only sets a flag, and lists of those who watch.
+ *
+ * The handlers are the process's, so a signal number belongs to one loop at a time: the one that
+ * watched it first. A child inherits handlers but no pending flags of its parent. */
+#ifndef SPRIG_SIGNALS_H
+#define SPRIG_SIGNALS_H
+
+#include "list.h"
+#include <signal.h>
+#include <stdbool.h>
+
+struct sprig_loop;
+
+#ifdef NSIG
+enum { SIGNALS_MAX = NSIG };
+#else
+enum { SIGNALS_MAX = 65 };
+#endif
+
+/* Embedded in struct sprig_loop as `signals`. */
+struct signal_table {
+    volatile sig_atomic_t any;                  /* some pending[] is set; set last, cleared first */
+    volatile sig_atomic_t pending[SIGNALS_MAX]; /* set by the handler */
+    struct list_link watchers[SIGNALS_MAX];     /* of struct sprig_signal */
+};
+
+void signal_table_init(struct signal_table *table);
+
+/* Gives back every signal this loop claimed. */
+void signal_table_clear(struct signal_table *table);
+
+/* A signal arrived and its watchers have not been queued yet: look at this before sleeping. */
+bool signals_pending(const struct sprig_loop *loop);
+
+/* Appends the watchers of all pending signals to the ready queue. */
+void signals_queue_pending(struct sprig_loop *loop);
+
+#endif
