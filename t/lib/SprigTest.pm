@@ -1,0 +1,84 @@
+package SprigTest;
+
+# Starts a server in a process of its own, and ends it.
+#
+#   my $server = start_server(code => 'sub { [200, [], ["hi"]] }', args => { max_headers => 5 });
+#   my $client = $server->connect;
+#   $server->stop_ok;
+#
+# SPRIG_TEST_BY=module|program|plackup chooses how the server is started where a test does not.
+
+use strict;
+use warnings;
+use Carp           qw(croak);
+use Exporter       qw(import);
+use File::Basename qw(dirname);
+use File::Spec;
+use File::Temp;
+use SprigTest::Client;
+use SprigTest::Server;
+
+our @EXPORT = qw(start_server dump_app slurp spew test_by tool_path);
+
+my $lib    = dirname(File::Spec->rel2abs(__FILE__));
+my $root   = dirname(dirname($lib));
+my $dir    = File::Temp->newdir('sprig-test-XXXXXX', TMPDIR => 1);
+my $serial = 0;
+
+# The checkout, and the folder of this file.
+sub root { return $root }
+sub lib  { return $lib }
+
+# A new path in a folder that goes away with the test.
+sub temp_path { return sprintf '%s/%s-%d', $dir, $_[0], ++$serial }
+
+# How servers are started unless a test says so: 'module', 'program' or 'plackup'.
+sub test_by { return $ENV{SPRIG_TEST_BY} || 'module' }
+
+# The app that answers with what it was asked: see t/lib/dump.psgi.
+sub dump_app { return "$lib/dump.psgi" }
+
+sub slurp {
+    my ($path) = @_;
+    open my $fh, '<:raw', $path or die "cannot read $path: $!";
+    local $/;
+    my $bytes = <$fh>;
+    return defined $bytes ? $bytes : '';
+}
+
+sub spew {
+    my ($path, $bytes) = @_;
+    open my $fh, '>:raw', $path or die "cannot write $path: $!";
+    print {$fh} $bytes or die "cannot write $path: $!";
+    close $fh          or die "cannot write $path: $!";
+    return $path;
+}
+
+# The path of a command, or nothing.
+sub tool_path {
+    my ($name) = @_;
+    for my $folder (File::Spec->path) {
+        my $path = "$folder/$name";
+        return $path if -x $path && !-d _;
+    }
+    return;
+}
+
+# Starts a server and returns it (a SprigTest::Server) as soon as it accepts connections.
+#   app    path of an app file, or
+#   code   text of one
+#   by     'module', 'program' or 'plackup'
+#   args   hash of options by name: { max_headers => 5 }
+#   flags  list of further command-line flags (not for 'module')
+#   env    hash of environment variables to set
+#   perl   list of switches for the perl that runs it (not for 'program')
+sub start_server {
+    my (%option) = @_;
+    my $app = $option{app};
+    $app = spew(temp_path('app') . '.psgi', $option{code}) if defined $option{code};
+    croak 'start_server: give app or code' if !defined $app;
+    -d "$root/blib/lib" or die "there is no blib: run 'perl Makefile.PL && make' first\n";
+    return SprigTest::Server->start(%option, app => $app, by => $option{by} || test_by());
+}
+
+1;
