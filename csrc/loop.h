@@ -4,8 +4,8 @@
  * Phase 2: the ready queue is drained, one object at a time; only here is Perl entered, so that
  *          nested passes, die, exit and fork never meet a running event_base_loop.
  *
- * Also here: the wake-up descriptor, the timer heap, deadline lists, signals, the fork guard and the
- * descriptor through which a foreign loop drives us. Knows neither sockets nor HTTP. */
+ * Also here: the wake-up descriptor, the timer heap, deadline lists, signals, the fork guard and
+ * the descriptor through which a foreign loop drives us. Knows neither sockets nor HTTP. */
 #ifndef SPRIG_LOOP_H
 #define SPRIG_LOOP_H
 
@@ -83,6 +83,13 @@ struct event_base *loop_base(struct sprig_loop *loop);
  * state and descriptors. Returns the generation: it grows with each fork, and an object that
  * remembers an older one belongs to the parent. */
 uint32_t loop_guard(struct sprig_loop *loop);
+
+/* Called in a forked child, after the base was made its own: to drop what belongs to the parent. */
+struct fork_hook {
+    struct list_link link;
+    void (*on_fork)(struct fork_hook *h);
+};
+void loop_on_fork(struct sprig_loop *loop, struct fork_hook *h);
 
 /* Bytes that any object may use within one step of phase 2, until Perl is entered. */
 enum { LOOP_READ_BUFFER_BYTES = 64 * 1024 };
