@@ -1,9 +1,9 @@
 /* config.h - every option of Sprig in one table.
  *
- * The table is the only place that knows an option's name, type, unit, default, range and help text.
- * The command line, Sprig::Server->new, --help and the check of the POD are all made from it. An
- * option `max_body_bytes` is the field config.max_body_bytes, the constructor key max_body_bytes and
- * the flag --max-body-bytes. */
+ * The table is the only place that knows an option's name, type, unit, default, range and help
+ * text. The command line, Sprig::Server->new, --help and the check of the POD are all made from it.
+ * An option `max_body_bytes` is the field config.max_body_bytes, the constructor key max_body_bytes
+ * and the flag --max-body-bytes. */
 #ifndef SPRIG_CONFIG_H
 #define SPRIG_CONFIG_H
 
@@ -48,27 +48,29 @@ struct sprig_config {
 };
 
 enum sprig_option_type {
-    SPRIG_OPTION_BOOL,    /* 0/1, yes/no, true/false, on/off; the flag may stand alone */
+    SPRIG_OPTION_BOOL,    /* 0/1, yes/no, true/false, on/off, "" = 0; the flag may stand alone */
     SPRIG_OPTION_COUNT,   /* uint32_t */
     SPRIG_OPTION_BYTES,   /* uint64_t; suffixes K, M, G = 1024^1..3 */
+    SPRIG_OPTION_BYTES32, /* uint32_t, else the same */
     SPRIG_OPTION_SECONDS, /* double */
     SPRIG_OPTION_STRING,  /* char *, "" = NULL */
     SPRIG_OPTION_CHOICE,  /* enum, one of `choices` */
-    SPRIG_OPTION_PLACK    /* not a field: handed on to Plack::Runner or to perl */
+    SPRIG_OPTION_PLACK    /* not a field: only the program knows it; on/off if it has a default but
+                             takes no argument */
 };
 
 /* One row of the table. */
 struct sprig_option {
-    const char *name;  /* "max_body_bytes"; the flag is --max-body-bytes */
-    char letter;       /* short flag, or 0 */
+    const char *name; /* "max_body_bytes"; the flag is --max-body-bytes */
+    char letter;      /* short flag, or 0 */
     enum sprig_option_type type;
-    const char *group; /* heading in --help */
+    const char *group;    /* heading in --help; NULL: known but refused, `help` says why */
     const char *argument; /* how --help names the value: "BYTES", "SECONDS"; NULL: takes none */
     const char *initial;  /* the default as text, parsed like any other value */
-    double min, max;
-    const char *choices; /* "hold|dispatch|croak" */
-    size_t offset;       /* of the field in struct sprig_config */
-    const char *help;    /* one sentence; %-free */
+    double min, max;      /* of the value; of its length for strings */
+    const char *choices;  /* "hold|dispatch|croak" */
+    size_t offset;        /* of the field in struct sprig_config */
+    const char *help;     /* one sentence; %-free */
 };
 
 /* All rows, in the order of --help; *n is their number. Static storage. */
@@ -86,7 +88,7 @@ int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from);
 
 /* Sets one option from text. SPRIG_E_NOTFOUND: no such option, or not a field.
  * SPRIG_E_INVALID: nothing was changed, and `why` (n bytes) names option, range and value:
- * "max_headers must be a whole number from 0 to 100000, got 'many'". */
+ * "max_headers must be a whole number from 1 to 100000, got 'many'". */
 int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
                      size_t n);
 
@@ -94,7 +96,8 @@ int sprig_config_set(struct sprig_config *c, const char *name, const char *value
  * Writes into buf (n >= 64) or returns the string itself. */
 const char *sprig_config_get(const struct sprig_config *c, const char *name, char *buf, size_t n);
 
-/* Relations between options (low_water_bytes <= high_water_bytes); like sprig_config_set. */
+/* What no single value tells: low_water_bytes <= high_water_bytes, temp_dir can be written to; like
+ * sprig_config_set. */
 int sprig_config_check(const struct sprig_config *c, char *why, size_t n);
 
 #endif

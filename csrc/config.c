@@ -1,0 +1,446 @@
+/* config.c - the table of all options, and reading and printing their values by it. */
+#include "config.h"
+#include "err.h"
+#include "log.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---------------------------------------------------------------- the table ---- */
+
+#define YEAR    31536000.0
+#define MIB     1048576.0
+#define GIB     1073741824.0
+#define UINT_32 4294967295.0
+
+#define FIELD(type, name, group, argument, initial, min, max, help)                                \
+    {                                                                                              \
+#name, 0, SPRIG_OPTION_##type, group, argument, initial, min, max, NULL,                   \
+            offsetof(struct sprig_config, name), help                                              \
+    }
+#define SECONDS(name, group, initial, help)                                                        \
+    FIELD(SECONDS, name, group, "SECONDS", initial, 0, YEAR, help)
+#define PLACK(name, letter, group, argument, initial, help)                                        \
+    {                                                                                              \
+#name, letter, SPRIG_OPTION_PLACK, group, argument, initial, 0, 0, NULL, 0, help           \
+    }
+
+/* clang-format off */
+static const struct sprig_option options[] = {
+#define G "The application"
+    PLACK(app, 'a', G, "FILE", "app.psgi", "The application's file; the first plain argument is the same."),
+    PLACK(eval, 'e', G, "CODE", NULL, "Code of the application, in place of or around a file; Plack::Builder is loaded."),
+    PLACK(include, 'I', G, "DIR", NULL, "Looks for modules there first; may be repeated."),
+    PLACK(module, 'M', G, "MODULE", NULL, "Loads the module before the application; may be repeated."),
+    PLACK(env, 'E', G, "NAME", "deployment", "The environment (PLACK_ENV); development adds Lint, StackTrace and AccessLog."),
+    PLACK(default_middleware, 0, G, NULL, "1", "What the environment development adds."),
+    PLACK(path, 0, G, "PATH", NULL, "Mounts the application at this path."),
+    PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
+#undef G
+#define G "Listening"
+    PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),
+    PLACK(port, 'p', G, "PORT", "5000", "The port to listen on; 0 is any free one."),
+    PLACK(listen, 'l', G, "ADDRESS", NULL, "HOST:PORT, :PORT, [IPV6]:PORT or the path of a unix socket; may be repeated."),
+    PLACK(socket, 'S', G, "PATH", NULL, "Listens on a unix socket."),
+    FIELD(COUNT, backlog, G, "N", "128", 0, 65535, "Connections that may wait to be accepted; 0 is 128."),
+    FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
+#undef G
+#define G "Limits of requests"
+    FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 16, MIB, "Longest request line; beyond: 414."),
+    FIELD(BYTES32, max_header_bytes, G, "BYTES", "64K", 16, 16 * MIB, "All header lines together; beyond: 431."),
+    FIELD(COUNT, max_headers, G, "N", "100", 1, 100000, "Number of header lines; beyond: 431."),
+    FIELD(BYTES, max_body_bytes, G, "BYTES", "128M", 0, MIB * GIB, "Longest request body; beyond: 413; 0 is no limit."),
+    FIELD(BYTES, body_buffer_bytes, G, "BYTES", "64K", 0, GIB, "Longer bodies go to a temporary file."),
+    FIELD(STRING, temp_dir, G, "DIR", "", 0, 1000, "Folder of temporary files; $TMPDIR or /tmp if not given."),
+#undef G
+#define G "Deadlines (0 is none)"
+    SECONDS(header_timeout, G, "15", "For a whole request head; beyond: 408."),
+    SECONDS(body_timeout, G, "60", "Longest silence within a request body; beyond: 408."),
+    FIELD(COUNT, min_body_rate, G, "N", "100", 0, GIB, "Slowest average of a request body in bytes a second; 0 is any."),
+    SECONDS(write_timeout, G, "60", "Longest time without progress while sending."),
+    SECONDS(keepalive_timeout, G, "65", "Longest wait for the next request of a connection."),
+    SECONDS(graceful_timeout, G, "30", "For the requests in work when the server is told to end."),
+#undef G
+#define G "Connections and output"
+    FIELD(BOOL, keepalive, G, NULL, "1", 0, 1, "Several requests on one connection."),
+    FIELD(COUNT, max_keepalive_requests, G, "N", "0", 0, UINT_32, "Requests on one connection; 0 is no limit."),
+    FIELD(COUNT, max_requests_per_turn, G, "N", "32", 1, 1000000, "Requests of one connection before the others get their turn."),
+    FIELD(BYTES, high_water_bytes, G, "BYTES", "64K", 1, GIB, "Above this much unsent output a producer is told to wait."),
+    FIELD(BYTES, low_water_bytes, G, "BYTES", "16K", 0, GIB, "At or below this much it is told to go on."),
+    FIELD(STRING, server_header, G, "TEXT", "", 0, 200, "Value of the Server header; none is sent if not given."),
+#undef G
+#define G "The event loop"
+    {"nested", 0, SPRIG_OPTION_CHOICE, G, "MODE", "hold", 0, 0, "hold|dispatch|croak", offsetof(struct sprig_config, nested),
+     "New requests while an application waits inside a callback: hold them, dispatch them, or croak."},
+    FIELD(COUNT, nested_depth, G, "N", "32", 1, 1000, "How deep such waits may be nested."),
+    FIELD(BOOL, die_on_disconnect, G, NULL, "0", 0, 1, "The first write to a client that left dies."),
+#undef G
+#define G "Information"
+    PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
+    PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
+#undef G
+    PLACK(daemonize, 'D', NULL, NULL, NULL, "this program stays in the foreground: use your service manager, or nohup and &"),
+    PLACK(reload, 'r', NULL, NULL, NULL, "restarting on changes is plackup's: plackup -r -s Sprig"),
+    PLACK(reload_dirs, 'R', NULL, "DIRS", NULL, "restarting on changes is plackup's: plackup -R DIRS -s Sprig"),
+    PLACK(loader, 'L', NULL, "LOADER", NULL, "loaders are plackup's: plackup -L LOADER -s Sprig"),
+    PLACK(server, 's', NULL, "SERVER", NULL, "this program is the server; to choose one use plackup -s"),
+};
+/* clang-format on */
+
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+const struct sprig_option *sprig_options(size_t *n)
+{
+    *n = N_OPTIONS;
+    return options;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++)
+        if ((*a == '-' ? '_' : *a) != (*b == '-' ? '_' : *b))
+            return false;
+    return *a == *b;
+}
+
+const struct sprig_option *sprig_option_find(const char *name)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (same_name(options[i].name, name))
+            return &options[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------- reading values ---- */
+
+/* A value of any type, before it is stored. */
+union value {
+    bool flag;
+    uint64_t number;
+    double seconds;
+    const char *text; /* borrowed */
+};
+
+/* Digits only: no sign, no space, nothing behind. False also on overflow. */
+static bool read_digits(const char **at, uint64_t *out)
+{
+    const char *p = *at;
+    uint64_t v = 0;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+            return false;
+    bool any = p != *at;
+    *at = p;
+    *out = v;
+    return any;
+}
+
+static bool read_count(const char *text, uint64_t *out)
+{
+    return read_digits(&text, out) && *text == '\0';
+}
+
+static bool read_bytes(const char *text, uint64_t *out)
+{
+    if (!read_digits(&text, out))
+        return false;
+    static const char suffixes[] = "KkMmGg";
+    const char *suffix = *text ? strchr(suffixes, *text) : NULL;
+    if (suffix) {
+        int shift = 10 * (1 + (int)(suffix - suffixes) / 2);
+        if (*out > UINT64_MAX >> shift)
+            return false;
+        *out <<= shift;
+        text++;
+    }
+    return *text == '\0';
+}
+
+/* "15", "0.25", ".5". By hand, because strtod asks the locale and takes "inf", "0x1" and " 1". */
+static bool read_seconds(const char *text, double *out)
+{
+    uint64_t whole = 0;
+    if (*text != '.' && !read_digits(&text, &whole))
+        return false;
+    *out = (double)whole;
+    if (*text == '.') {
+        const char *p = ++text;
+        for (double digit = 0.1; *p >= '0' && *p <= '9'; p++, digit /= 10)
+            *out += (*p - '0') * digit;
+        if (p == text)
+            return false;
+        text = p;
+    }
+    return *text == '\0';
+}
+
+static bool read_bool(const char *text, bool *out)
+{
+    static const char *const words[][2] = {
+        {"0", "1"}, {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"", "1"}};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        for (int v = 0; v < 2; v++)
+            if (strcasecmp(text, words[i][v]) == 0)
+                return *out = v, true;
+    return false;
+}
+
+static bool read_choice(const char *choices, const char *text, uint64_t *out)
+{
+    size_t len = strlen(text);
+    for (uint64_t i = 0; len > 0; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == len && strncasecmp(choices, text, n) == 0)
+            return *out = i, true;
+        if (choices[n] == '\0')
+            break;
+        choices += n + 1;
+    }
+    return false;
+}
+
+/* Strings end up in paths and in response heads: no control characters. */
+static bool read_text(const char *text, double max)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return false;
+    return (double)len <= max;
+}
+
+static bool in_range(const struct sprig_option *o, double v)
+{
+    return v >= o->min && v <= o->max;
+}
+
+static bool read_value(const struct sprig_option *o, const char *text, union value *v)
+{
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        return read_bool(text, &v->flag);
+    case SPRIG_OPTION_COUNT:
+        return read_count(text, &v->number) && in_range(o, (double)v->number);
+    case SPRIG_OPTION_BYTES:
+    case SPRIG_OPTION_BYTES32:
+        return read_bytes(text, &v->number) && in_range(o, (double)v->number);
+    case SPRIG_OPTION_SECONDS:
+        return read_seconds(text, &v->seconds) && in_range(o, v->seconds);
+    case SPRIG_OPTION_STRING:
+        v->text = text;
+        return read_text(text, o->max);
+    case SPRIG_OPTION_CHOICE:
+        return read_choice(o->choices, text, &v->number);
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------- storing values ---- */
+
+static void *field(const struct sprig_config *c, const struct sprig_option *o)
+{
+    return (char *)c + o->offset;
+}
+
+static int store_text(char **to, const char *text)
+{
+    char *copy = *text ? strdup(text) : NULL;
+    if (*text && !copy)
+        return SPRIG_E_NOMEM;
+    free(*to);
+    *to = copy;
+    return 0;
+}
+
+static int store_value(struct sprig_config *c, const struct sprig_option *o, const union value *v)
+{
+    void *to = field(c, o);
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        *(bool *)to = v->flag;
+        break;
+    case SPRIG_OPTION_COUNT:
+    case SPRIG_OPTION_BYTES32:
+        *(uint32_t *)to = (uint32_t)v->number;
+        break;
+    case SPRIG_OPTION_BYTES:
+        *(uint64_t *)to = v->number;
+        break;
+    case SPRIG_OPTION_SECONDS:
+        *(double *)to = v->seconds;
+        break;
+    case SPRIG_OPTION_STRING:
+        return store_text(to, v->text);
+    case SPRIG_OPTION_CHOICE:
+        *(unsigned *)to = (unsigned)v->number; /* every enum of ours is an unsigned int */
+        break;
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    return 0;
+}
+
+void sprig_config_init(struct sprig_config *c)
+{
+    memset(c, 0, sizeof(*c));
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        union value v;
+        if (options[i].type == SPRIG_OPTION_PLACK)
+            continue;
+        bool ok = read_value(&options[i], options[i].initial, &v);
+        assert(ok && "a default is out of its own range");
+        if (ok)
+            store_value(c, &options[i], &v);
+    }
+}
+
+void sprig_config_clear(struct sprig_config *c)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (options[i].type != SPRIG_OPTION_STRING)
+            continue;
+        char **text = field(c, &options[i]);
+        free(*text);
+        *text = NULL;
+    }
+}
+
+int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from)
+{
+    int err = 0;
+    *to = *from;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (options[i].type != SPRIG_OPTION_STRING)
+            continue;
+        char **text = field(to, &options[i]);
+        const char *shared = *text;
+        *text = NULL;
+        if (shared && err == 0)
+            err = store_text(text, shared);
+    }
+    if (err)
+        sprig_config_clear(to);
+    return err;
+}
+
+/* ------------------------------------------------ what was wrong with it ---- */
+
+static void describe_range(const struct sprig_option *o, char *out, size_t n)
+{
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        snprintf(out, n, "0 or 1");
+        return;
+    case SPRIG_OPTION_COUNT:
+        snprintf(out, n, "a whole number from %.0f to %.0f", o->min, o->max);
+        return;
+    case SPRIG_OPTION_BYTES:
+    case SPRIG_OPTION_BYTES32:
+        snprintf(out, n, "a number of bytes from %.0f to %.0f (K, M or G may follow)", o->min,
+                 o->max);
+        return;
+    case SPRIG_OPTION_SECONDS:
+        snprintf(out, n, "a number of seconds from %.0f to %.0f", o->min, o->max);
+        return;
+    case SPRIG_OPTION_STRING:
+        snprintf(out, n, "at most %.0f bytes without control characters", o->max);
+        return;
+    case SPRIG_OPTION_CHOICE:
+        snprintf(out, n, "one of %s", o->choices);
+        return;
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    snprintf(out, n, "something else");
+}
+
+static void explain(const struct sprig_option *o, const char *value, char *why, size_t n)
+{
+    char range[128], got[96];
+    describe_range(o, range, sizeof(range));
+    log_escape(got, sizeof(got), span_str(value));
+    snprintf(why, n, "%s must be %s, got '%s'", o->name, range, got);
+}
+
+int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
+                     size_t n)
+{
+    const struct sprig_option *o = sprig_option_find(name);
+    union value v;
+    if (!o || o->type == SPRIG_OPTION_PLACK)
+        return SPRIG_E_NOTFOUND;
+    if (!read_value(o, value, &v)) {
+        explain(o, value, why, n);
+        return SPRIG_E_INVALID;
+    }
+    return store_value(c, o, &v);
+}
+
+/* Thousandths are enough, and free of the locale's decimal point. */
+static void print_seconds(double seconds, char *buf, size_t n)
+{
+    uint64_t ms = (uint64_t)(seconds * 1000 + 0.5);
+    if (ms % 1000)
+        snprintf(buf, n, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+    else
+        snprintf(buf, n, "%llu", (unsigned long long)(ms / 1000));
+}
+
+static void print_choice(const char *choices, unsigned i, char *buf, size_t n)
+{
+    while (i-- > 0)
+        choices += strcspn(choices, "|") + 1;
+    snprintf(buf, n, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+const char *sprig_config_get(const struct sprig_config *c, const char *name, char *buf, size_t n)
+{
+    const struct sprig_option *o = sprig_option_find(name);
+    if (!o)
+        return NULL;
+    const void *from = field(c, o);
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        snprintf(buf, n, "%d", *(const bool *)from);
+        return buf;
+    case SPRIG_OPTION_COUNT:
+    case SPRIG_OPTION_BYTES32:
+        snprintf(buf, n, "%u", *(const uint32_t *)from);
+        return buf;
+    case SPRIG_OPTION_BYTES:
+        snprintf(buf, n, "%llu", (unsigned long long)*(const uint64_t *)from);
+        return buf;
+    case SPRIG_OPTION_SECONDS:
+        print_seconds(*(const double *)from, buf, n);
+        return buf;
+    case SPRIG_OPTION_STRING:
+        return *(char *const *)from ? *(char *const *)from : "";
+    case SPRIG_OPTION_CHOICE:
+        print_choice(o->choices, *(const unsigned *)from, buf, n);
+        return buf;
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    return NULL;
+}
+
+int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
+{
+    if (c->low_water_bytes > c->high_water_bytes) {
+        snprintf(why, n, "low_water_bytes must not exceed high_water_bytes (%llu), got '%llu'",
+                 (unsigned long long)c->high_water_bytes, (unsigned long long)c->low_water_bytes);
+        return SPRIG_E_INVALID;
+    }
+    if (c->temp_dir && access(c->temp_dir, W_OK | X_OK) == -1) {
+        snprintf(why, n, "temp_dir must be a folder that can be written to, got '%s'", c->temp_dir);
+        return SPRIG_E_INVALID;
+    }
+    return 0;
+}
