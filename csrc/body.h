@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 struct body {
-    char *mem;      /* owned; NULL while empty or in a file */
-    uint64_t size;  /* bytes so far */
-    size_t cap;     /* of mem */
-    int fd;         /* owned; -1 while in memory. Offset is at the end of the data */
+    char *mem;     /* owned; NULL while empty or in a file */
+    uint64_t size; /* bytes so far */
+    size_t cap;    /* of mem */
+    int fd;        /* owned; -1 while in memory. Offset is at the end of the data */
 };
 
 void body_init(struct body *b);

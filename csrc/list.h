@@ -62,10 +62,12 @@ static inline struct list_link *list_first(struct list_link *head)
     return list_empty(head) ? NULL : head->next;
 }
 
-#define list_foreach(it, head) for (struct list_link *it = (head)->next; it != (head); it = it->next)
+#define list_foreach(it, head)                                                                     \
+    for (struct list_link *it = (head)->next; it != (head); it = it->next)
 
 /* The same, safe if the body removes `it` (but not its successor). */
 #define list_foreach_safe(it, tmp, head)                                                           \
-    for (struct list_link *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)
+    for (struct list_link *it = (head)->next, *tmp = it->next; it != (head);                       \
+         it = tmp, tmp = it->next)
 
 #endif

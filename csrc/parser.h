@@ -21,10 +21,10 @@ struct parser_limits {
 
 /* How far the scan of an incomplete head has come, so that no byte is scanned twice. */
 struct parser {
-    uint32_t line;      /* offset of the first byte of the line being received */
-    uint32_t scanned;   /* offset behind the last byte looked at */
-    uint32_t first;     /* offset of the request line: empty lines before it are skipped */
-    uint32_t n_headers; /* complete header lines so far */
+    uint32_t line;       /* offset of the first byte of the line being received */
+    uint32_t scanned;    /* offset behind the last byte looked at */
+    uint32_t first;      /* offset of the request line: empty lines before it are skipped */
+    uint32_t n_headers;  /* complete header lines so far */
     uint32_t headers_at; /* offset behind the request line's CRLF, 0 while that is incomplete */
 };
 

@@ -61,9 +61,9 @@ void sprig_loop_set_hooks(struct sprig_loop *loop, const struct sprig_loop_hooks
  * callbacks run, or SPRIG_E_SYS. */
 int sprig_loop_pass(struct sprig_loop *loop, bool block);
 
-/* A descriptor that polls readable whenever a non-blocking pass has work to do: watch it for reading
- * in another event loop and call sprig_loop_pass(loop, false). -1: the platform's backend has none,
- * see sprig_loop_set_interest. It may change after a fork: ask again in the child. */
+/* A descriptor that polls readable whenever a non-blocking pass has work to do: watch it for
+ * reading in another event loop and call sprig_loop_pass(loop, false). -1: the platform's backend
+ * has none, see sprig_loop_set_interest. It may change after a fork: ask again in the child. */
 int sprig_loop_poll_fd(struct sprig_loop *loop);
 
 /* The portable way to be driven by another loop. `on_interest(fd, what)` is called whenever the set
@@ -94,15 +94,16 @@ uint32_t sprig_loop_depth(const struct sprig_loop *loop);
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth);
 
 /* ---------------------------------------------------------------- watchers ---- */
-/* All callbacks run in phase 2. A watcher may be freed in its own callback or in any other. Frees are
- * safe in a forked child. `what` is the reason below. new: NULL + errno on failure. */
+/* All callbacks run in phase 2. A watcher may be freed in its own callback or in any other. Frees
+ * are safe in a forked child. `what` is the reason below. new: NULL + errno on failure. */
 
 enum { SPRIG_READ = 1, SPRIG_WRITE = 2 };
 
-/* Level-triggered. Descriptors that the backend cannot poll (regular files) are always ready. Several
- * watchers on one descriptor and direction each run. */
+/* Level-triggered. Descriptors that the backend cannot poll (regular files) are always ready.
+ * Several watchers on one descriptor and direction each run. */
 typedef void sprig_io_cb(struct sprig_io *io, int what, void *arg);
-struct sprig_io *sprig_io_new(struct sprig_loop *loop, int fd, int what, sprig_io_cb *cb, void *arg);
+struct sprig_io *sprig_io_new(struct sprig_loop *loop, int fd, int what, sprig_io_cb *cb,
+                              void *arg);
 void sprig_io_free(struct sprig_io *io);
 
 /* Fires `after` seconds from now (<= 0: in the next pass, never synchronously), then every
@@ -128,11 +129,11 @@ void sprig_idle_free(struct sprig_idle *idle);
 
 /* Why an exchange is over. */
 enum sprig_end {
-    SPRIG_END_DONE,     /* the response is complete and with the kernel (or queued, see
-                           sprig_exchange_end_after_flush) */
-    SPRIG_END_GONE,     /* the client went away, or a deadline passed, before it was complete */
-    SPRIG_END_ABORTED,  /* sprig_response_abort, or the server was freed */
-    SPRIG_END_DETACHED  /* sprig_exchange_detach: the socket belongs to the app */
+    SPRIG_END_DONE,    /* the response is complete and with the kernel (or queued, see
+                          sprig_exchange_end_after_flush) */
+    SPRIG_END_GONE,    /* the client went away, or a deadline passed, before it was complete */
+    SPRIG_END_ABORTED, /* sprig_response_abort, or the server was freed */
+    SPRIG_END_DETACHED /* sprig_exchange_detach: the socket belongs to the app */
 };
 
 /* The callbacks to the bridge. All run in phase 2, with the exchange pinned. */
@@ -143,8 +144,8 @@ struct sprig_handler {
     /* The output queue fell to low_water_bytes or below, after it had been above high_water_bytes
      * or after sprig_response_want_drain. */
     void (*on_drain)(struct sprig_exchange *ex, void *arg);
-    /* The client closed its sending side or vanished, while the response was not complete. Told once.
-     * Writing is still possible if it only half-closed. */
+    /* The client closed its sending side or vanished, while the response was not complete. Told
+     * once. Writing is still possible if it only half-closed. */
     void (*on_gone)(struct sprig_exchange *ex, void *arg);
     /* What sprig_exchange_notify asked for. */
     void (*on_notify)(struct sprig_exchange *ex, void *arg);
@@ -229,17 +230,17 @@ const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex);
 /* on_end(DONE) comes only when the kernel has every byte, not as soon as all is queued. */
 void sprig_exchange_end_after_flush(struct sprig_exchange *ex);
 
-/* Asks for one on_notify in phase 2. The way out of places where nothing may be done at once, such as
- * the destructor of a Perl object; legal at any time until on_end. */
+/* Asks for one on_notify in phase 2. The way out of places where nothing may be done at once, such
+ * as the destructor of a Perl object; legal at any time until on_end. */
 void sprig_exchange_notify(struct sprig_exchange *ex);
 
 /* The client is known to have left (on_gone was or will be called). */
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex);
 
-/* Takes the socket away from the server: *fd is the caller's, *unread (borrowed until the next pass)
- * are bytes behind the request that were received already. Output that is still queued is written
- * first, as far as the kernel takes it. Ends the exchange: on_end(DETACHED) is called before it
- * returns. */
+/* Takes the socket away from the server: *fd is the caller's, *unread (borrowed until the next
+ * pass) are bytes behind the request that were received already. Output that is still queued is
+ * written first, as far as the kernel takes it. Ends the exchange: on_end(DETACHED) is called
+ * before it returns. */
 int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread);
 
 /* Stops reading from this socket for good, because the app uses it itself (psgix.io): nothing is
@@ -255,16 +256,16 @@ int sprig_exchange_fd(const struct sprig_exchange *ex);
 #define SPRIG_LENGTH_UNKNOWN UINT64_MAX
 
 struct sprig_head {
-    int status;                  /* 200..999, or 101 */
+    int status;                   /* 200..999, or 101 */
     struct sprig_header *headers; /* borrowed for the call; bytes, order kept */
     size_t n_headers;
     uint64_t length; /* of the body that will follow, or SPRIG_LENGTH_UNKNOWN */
 };
 
 /* Validates and queues the head, and decides the framing (RFC 9112 section 6.3): Content-Length,
- * chunked, close-delimited or none. SPRIG_E_INVALID: nothing is queued, `why` (n bytes) says what is
- * wrong ("header 'X-A' has a control character in its value"). SPRIG_E_STATE: there was one before.
- * SPRIG_E_CLOSED: client gone; treat as success. */
+ * chunked, close-delimited or none. SPRIG_E_INVALID: nothing is queued, `why` (n bytes) says what
+ * is wrong ("header 'X-A' has a control character in its value"). SPRIG_E_STATE: there was one
+ * before. SPRIG_E_CLOSED: client gone; treat as success. */
 int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n);
 
@@ -284,12 +285,12 @@ int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
 int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
                               void (*release)(void *arg), void *arg);
 
-/* The body is complete. If it is shorter than announced, the connection is aborted and it is logged.
- * on_end follows, now or later. */
+/* The body is complete. If it is shorter than announced, the connection is aborted and it is
+ * logged. on_end follows, now or later. */
 int sprig_response_end(struct sprig_exchange *ex);
 
-/* Ends the exchange so that what was sent cannot be taken for complete: reset where the head is out,
- * close otherwise. `reason` goes to the log. on_end(ABORTED) is called before it returns. */
+/* Ends the exchange so that what was sent cannot be taken for complete: reset where the head is
+ * out, close otherwise. `reason` goes to the log. on_end(ABORTED) is called before it returns. */
 void sprig_response_abort(struct sprig_exchange *ex, const char *reason);
 
 /* The head is out (or queued). */
