@@ -1,7 +1,8 @@
 /* signals.h - signals as events: a handler that only sets a flag, and lists of those who watch.
  *
  * The handlers are the process's, so a signal number belongs to one loop at a time: the one that
- * watched it first. A child inherits handlers but no pending flags of its parent. */
+ * watched it first. A forked child has the handlers and flags of its own: a signal that is sent to
+ * it never shows in the parent. */
 #ifndef SPRIG_SIGNALS_H
 #define SPRIG_SIGNALS_H
 

@@ -30,4 +30,9 @@ void always_queue(struct sprig_loop *loop);
 bool idle_any(const struct sprig_loop *loop);
 void idle_queue_all(struct sprig_loop *loop);
 
+/* A new file of ours stands behind this number: whoever watches it still, watches one that was
+ * closed. Without this libevent would take the registration of the old file for one of the new. To
+ * be called before the first loop_event_add of an accepted socket. */
+void watcher_forget_fd(struct sprig_loop *loop, int fd);
+
 #endif
