@@ -12,31 +12,31 @@
 
 /* ---------------------------------------------------------------- the table ---- */
 
+/* clang-format off */
 #define YEAR    31536000.0
 #define MIB     1048576.0
 #define GIB     1073741824.0
 #define UINT_32 4294967295.0
 
 #define FIELD(type, name, group, argument, initial, min, max, help)                                \
-    {                                                                                              \
-#name, 0, SPRIG_OPTION_##type, group, argument, initial, min, max, NULL,                   \
-            offsetof(struct sprig_config, name), help                                              \
-    }
+    {#name, 0, SPRIG_OPTION_##type, group, argument, initial, min, max, NULL,                      \
+     offsetof(struct sprig_config, name), help}
 #define SECONDS(name, group, initial, help)                                                        \
     FIELD(SECONDS, name, group, "SECONDS", initial, 0, YEAR, help)
 #define PLACK(name, letter, group, argument, initial, help)                                        \
-    {                                                                                              \
-#name, letter, SPRIG_OPTION_PLACK, group, argument, initial, 0, 0, NULL, 0, help           \
-    }
+    {#name, letter, SPRIG_OPTION_PLACK, group, argument, initial, 0, 0, NULL, 0, help}
 
-/* clang-format off */
 static const struct sprig_option options[] = {
 #define G "The application"
-    PLACK(app, 'a', G, "FILE", "app.psgi", "The application's file; the first plain argument is the same."),
-    PLACK(eval, 'e', G, "CODE", NULL, "Code of the application, in place of or around a file; Plack::Builder is loaded."),
+    PLACK(app, 'a', G, "FILE", "app.psgi",
+          "The application's file; the first plain argument is the same."),
+    PLACK(eval, 'e', G, "CODE", NULL,
+          "Code of the application, in place of or around a file; Plack::Builder is loaded."),
     PLACK(include, 'I', G, "DIR", NULL, "Looks for modules there first; may be repeated."),
-    PLACK(module, 'M', G, "MODULE", NULL, "Loads the module before the application; may be repeated."),
-    PLACK(env, 'E', G, "NAME", "deployment", "The environment (PLACK_ENV); development adds Lint, StackTrace and AccessLog."),
+    PLACK(module, 'M', G, "MODULE", NULL,
+          "Loads the module before the application; may be repeated."),
+    PLACK(env, 'E', G, "NAME", "deployment",
+          "The environment (PLACK_ENV); development adds Lint, StackTrace and AccessLog."),
     PLACK(default_middleware, 0, G, NULL, "1", "What the environment development adds."),
     PLACK(path, 0, G, "PATH", NULL, "Mounts the application at this path."),
     PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
@@ -44,50 +44,68 @@ static const struct sprig_option options[] = {
 #define G "Listening"
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),
     PLACK(port, 'p', G, "PORT", "5000", "The port to listen on; 0 is any free one."),
-    PLACK(listen, 'l', G, "ADDRESS", NULL, "HOST:PORT, :PORT, [IPV6]:PORT or the path of a unix socket; may be repeated."),
+    PLACK(listen, 'l', G, "ADDRESS", NULL,
+          "HOST:PORT, :PORT, [IPV6]:PORT or the path of a unix socket; may be repeated."),
     PLACK(socket, 'S', G, "PATH", NULL, "Listens on a unix socket."),
-    FIELD(COUNT, backlog, G, "N", "128", 0, 65535, "Connections that may wait to be accepted; 0 is 128."),
+    FIELD(COUNT, backlog, G, "N", "128", 0, 65535,
+          "Connections that may wait to be accepted; 0 is 128."),
     FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
 #undef G
 #define G "Limits of requests"
-    FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 16, MIB, "Longest request line; beyond: 414."),
-    FIELD(BYTES32, max_header_bytes, G, "BYTES", "64K", 16, 16 * MIB, "All header lines together; beyond: 431."),
+    FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 16, MIB,
+          "Longest request line; beyond: 414."),
+    FIELD(BYTES32, max_header_bytes, G, "BYTES", "64K", 16, 16 * MIB,
+          "All header lines together; beyond: 431."),
     FIELD(COUNT, max_headers, G, "N", "100", 1, 100000, "Number of header lines; beyond: 431."),
-    FIELD(BYTES, max_body_bytes, G, "BYTES", "128M", 0, MIB * GIB, "Longest request body; beyond: 413; 0 is no limit."),
-    FIELD(BYTES, body_buffer_bytes, G, "BYTES", "64K", 0, GIB, "Longer bodies go to a temporary file."),
-    FIELD(STRING, temp_dir, G, "DIR", "", 0, 1000, "Folder of temporary files; $TMPDIR or /tmp if not given."),
+    FIELD(BYTES, max_body_bytes, G, "BYTES", "128M", 0, MIB * GIB,
+          "Longest request body; beyond: 413; 0 is no limit."),
+    FIELD(BYTES, body_buffer_bytes, G, "BYTES", "64K", 0, GIB,
+          "Longer bodies go to a temporary file."),
+    FIELD(STRING, temp_dir, G, "DIR", "", 0, 1000,
+          "Folder of temporary files; $TMPDIR or /tmp if not given."),
 #undef G
 #define G "Deadlines (0 is none)"
     SECONDS(header_timeout, G, "15", "For a whole request head; beyond: 408."),
     SECONDS(body_timeout, G, "60", "Longest silence within a request body; beyond: 408."),
-    FIELD(COUNT, min_body_rate, G, "N", "100", 0, GIB, "Slowest average of a request body in bytes a second; 0 is any."),
+    FIELD(COUNT, min_body_rate, G, "N", "100", 0, GIB,
+          "Slowest average of a request body in bytes a second; 0 is any."),
     SECONDS(write_timeout, G, "60", "Longest time without progress while sending."),
     SECONDS(keepalive_timeout, G, "65", "Longest wait for the next request of a connection."),
     SECONDS(graceful_timeout, G, "30", "For the requests in work when the server is told to end."),
 #undef G
 #define G "Connections and output"
     FIELD(BOOL, keepalive, G, NULL, "1", 0, 1, "Several requests on one connection."),
-    FIELD(COUNT, max_keepalive_requests, G, "N", "0", 0, UINT_32, "Requests on one connection; 0 is no limit."),
-    FIELD(COUNT, max_requests_per_turn, G, "N", "32", 1, 1000000, "Requests of one connection before the others get their turn."),
-    FIELD(BYTES, high_water_bytes, G, "BYTES", "64K", 1, GIB, "Above this much unsent output a producer is told to wait."),
-    FIELD(BYTES, low_water_bytes, G, "BYTES", "16K", 0, GIB, "At or below this much it is told to go on."),
-    FIELD(STRING, server_header, G, "TEXT", "", 0, 200, "Value of the Server header; none is sent if not given."),
+    FIELD(COUNT, max_keepalive_requests, G, "N", "0", 0, UINT_32,
+          "Requests on one connection; 0 is no limit."),
+    FIELD(COUNT, max_requests_per_turn, G, "N", "32", 1, 1000000,
+          "Requests of one connection before the others get their turn."),
+    FIELD(BYTES, high_water_bytes, G, "BYTES", "64K", 1, GIB,
+          "Above this much unsent output a producer is told to wait."),
+    FIELD(BYTES, low_water_bytes, G, "BYTES", "16K", 0, GIB,
+          "At or below this much it is told to go on."),
+    FIELD(STRING, server_header, G, "TEXT", "", 0, 200,
+          "Value of the Server header; none is sent if not given."),
 #undef G
 #define G "The event loop"
-    {"nested", 0, SPRIG_OPTION_CHOICE, G, "MODE", "hold", 0, 0, "hold|dispatch|croak", offsetof(struct sprig_config, nested),
-     "New requests while an application waits inside a callback: hold them, dispatch them, or croak."},
+    {"nested", 0, SPRIG_OPTION_CHOICE, G, "MODE", "hold", 0, 0,
+          "hold|dispatch|croak", offsetof(struct sprig_config, nested),
+     "New requests while an application blocks in a callback: kept waiting, run, or refused."},
     FIELD(COUNT, nested_depth, G, "N", "32", 1, 1000, "How deep such waits may be nested."),
-    FIELD(BOOL, die_on_disconnect, G, NULL, "0", 0, 1, "The first write to a client that left dies."),
+    FIELD(BOOL, die_on_disconnect, G, NULL, "0", 0, 1,
+          "The first write to a client that left dies."),
 #undef G
 #define G "Information"
     PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
     PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
 #undef G
-    PLACK(daemonize, 'D', NULL, NULL, NULL, "this program stays in the foreground: use your service manager, or nohup and &"),
+    PLACK(daemonize, 'D', NULL, NULL, NULL,
+          "this program stays in the foreground: use your service manager, or nohup and &"),
     PLACK(reload, 'r', NULL, NULL, NULL, "restarting on changes is plackup's: plackup -r -s Sprig"),
-    PLACK(reload_dirs, 'R', NULL, "DIRS", NULL, "restarting on changes is plackup's: plackup -R DIRS -s Sprig"),
+    PLACK(reload_dirs, 'R', NULL, "DIRS", NULL,
+          "restarting on changes is plackup's: plackup -R DIRS -s Sprig"),
     PLACK(loader, 'L', NULL, "LOADER", NULL, "loaders are plackup's: plackup -L LOADER -s Sprig"),
-    PLACK(server, 's', NULL, "SERVER", NULL, "this program is the server; to choose one use plackup -s"),
+    PLACK(server, 's', NULL, "SERVER", NULL,
+          "this program is the server; to choose one use plackup -s"),
 };
 /* clang-format on */
 
