@@ -53,7 +53,13 @@ struct psgi_handle {
     uint32_t *gauge;          /* the counter of struct psgi to take down when it is freed */
     void (*on_drop)(pTHX_ struct psgi_handle *handle); /* its Perl object is being freed; may be NULL.
                                  Must not enter Perl: sprig_exchange_notify() */
+    SV *body;     /* the object itself, not counted; set by the files that need it, else NULL */
     SV *on_drain, *on_disconnect, *poll_cb; /* writer: owned code refs or NULL */
+    struct sprig_timer *retry;              /* writer: owned, waits for poll_cb to have data again */
+    bool is_used : 1;       /* responder: called; writer: closed; socket: materialised */
+    bool is_gone : 1;       /* the client left while the response was not complete */
+    bool wants_gone : 1;    /* writer: on_disconnect is still to be told */
+    bool is_fatal : 1;      /* writer: writing to a client that left dies */
 };
 
 /* One request and its response, on the side of the bridge. Counted: the exchange of the core holds one
@@ -68,6 +74,7 @@ struct psgi_exchange {
     struct psgi_handle *socket;    /* severable: psgix.io */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
+    uint8_t promise_depth;         /* promises that yielded promises, to end a circle */
     SV *on_complete;               /* owned code ref: fourth element of a response, or NULL */
     struct list_link dropped;      /* in psgi.dropped */
     bool is_answered : 1;          /* an answer was accepted: a second one is refused */
@@ -160,9 +167,18 @@ bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold);
 int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv);
 
 /* ---- responder.c, writer.c, promise.c, socket.c ---- */
+
+/* Calls the code ref of a delayed response with (responder, socket): a die is a failed exchange. */
+void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code);
+/* From on_notify: settles dropped responders and writers and tells what is to be told. */
+void psgi_stream_notified(pTHX_ struct psgi_exchange *px);
+/* From on_end, while px->ex is still set: severs responder, writer, socket and promise, and releases
+ * the callbacks of the writer. May enter Perl (on_disconnect). */
+void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why);
 SV *psgi_responder_new(pTHX_ struct psgi_exchange *px); /* blessed code ref, owned by the caller */
 SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned by the caller */
-/* True if it is a Future, condvar or promise; then it is waited for. */
+/* True if it is a Future, condvar or promise; then it is waited for. Ask before psgi_is_code:
+ * condvars overload &{}. */
 bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv);
 void psgi_promise_cancel(pTHX_ struct psgi_exchange *px);
 /* psgix.io: a glob ref blessed into IO::Socket::INET, ::INET6 or ::UNIX, inert until used. Owned by the
