@@ -1,7 +1,8 @@
 /* bridge.h - what the files of the bridge share: types, ownership, prototypes.
  *
- * The bridge turns a request of the core into a PSGI env, runs the app and turns what it returns into
- * a response. It knows the core only through sprig.h. Perl is entered in call.c and nowhere else.
+ * The bridge turns a request of the core into a PSGI env, runs the app and turns what it returns
+ * into a response. It knows the core only through sprig.h. Perl is entered in call.c and nowhere
+ * else.
  *
  * Every edge between C and Perl is owning or severable:
  *   sprig_exchange -> psgi_exchange   severable: the bridge frees it in on_end
@@ -13,14 +14,15 @@
 
 #define PERL_NO_GET_CONTEXT
 #include <EXTERN.h>
-#include <perl.h>
 #include <XSUB.h>
+#include <perl.h>
 
 #include "list.h"
 #include "sprig.h"
 
-struct psgi_keys;     /* env.c: pre-hashed keys and the constant values of the env */
-struct psgi_pump;     /* bodies.c: an iterator body that is being sent */
+struct psgi_keys;  /* env.c: pre-hashed keys and the constant values of the env */
+struct psgi_pump;  /* bodies.c: an iterator body that is being sent */
+struct psgi_watch; /* watcher.c: the wall clock of a pass, foreign hosts */
 struct psgi_exchange;
 
 /* All that the bridge keeps for one interpreter (MY_CXT; never a static SV *). */
@@ -29,8 +31,10 @@ struct psgi {
     struct sprig_loop *loop; /* made on first use, lives until the process ends */
     struct psgi_keys *keys;
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
+    struct psgi_watch *watch; /* owned; NULL until first used */
     uint32_t call_depth;      /* psgi_call frames on the stack */
-    uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps, n_sockets; /* live objects */
+    uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps,
+        n_sockets; /* live objects */
 };
 
 /* The bridge of this interpreter. psgi_loop() creates the loop if there is none yet; croaks if the
@@ -47,25 +51,26 @@ struct psgi_server {
     bool multiprocess, harakiri;
 };
 
-/* What is attached to a responder, a writer or a psgix.io object. Freed by the magic of that object. */
+/* What is attached to a responder, a writer or a psgix.io object. Freed by the magic of that
+ * object. */
 struct psgi_handle {
     struct psgi_exchange *px; /* severable: NULL once the exchange is over or answered */
     uint32_t *gauge;          /* the counter of struct psgi to take down when it is freed */
-    void (*on_drop)(pTHX_ struct psgi_handle *handle); /* its Perl object is being freed; may be NULL.
-                                 Must not enter Perl: sprig_exchange_notify() */
-    SV *body;     /* the object itself, not counted; set by the files that need it, else NULL */
+    void (*on_drop)(pTHX_ struct psgi_handle *handle); /* its Perl object is being freed; may be
+                                 NULL. Must not enter Perl: sprig_exchange_notify() */
+    SV *body; /* the object itself, not counted; set by the files that need it, else NULL */
     SV *on_drain, *on_disconnect, *poll_cb; /* writer: owned code refs or NULL */
-    struct sprig_timer *retry;              /* writer: owned, waits for poll_cb to have data again */
-    bool is_used : 1;       /* responder: called; writer: closed; socket: materialised */
-    bool is_gone : 1;       /* the client left while the response was not complete */
-    bool wants_gone : 1;    /* writer: on_disconnect is still to be told */
-    bool is_fatal : 1;      /* writer: writing to a client that left dies */
+    struct sprig_timer *retry; /* writer: owned, waits for poll_cb to have data again */
+    bool is_used : 1;          /* responder: called; writer: closed; socket: materialised */
+    bool is_gone : 1;          /* the client left while the response was not complete */
+    bool wants_gone : 1;       /* writer: on_disconnect is still to be told */
+    bool is_fatal : 1;         /* writer: writing to a client that left dies */
 };
 
-/* One request and its response, on the side of the bridge. Counted: the exchange of the core holds one
- * count until on_end, every C frame that calls Perl holds another. */
+/* One request and its response, on the side of the bridge. Counted: the exchange of the core holds
+ * one count until on_end, every C frame that calls Perl holds another. */
 struct psgi_exchange {
-    struct sprig_exchange *ex; /* severable: NULL after on_end */
+    struct sprig_exchange *ex;  /* severable: NULL after on_end */
     struct psgi_server *server; /* borrowed; outlives its exchanges */
     uint32_t refs;
     HV *env;                       /* owned */
@@ -86,12 +91,12 @@ struct psgi_exchange {
 
 /* ---- call.c: the one way into Perl ---- */
 
-/* Calls a code reference (or an object with &{}) with borrowed arguments. True: it returned; *result
- * (if not NULL) is its scalar value, owned by the caller. False: it died; *error (if not NULL) is a copy
- * of the exception, owned by the caller. $@, $_ and $! of code outside are kept by the loop around
- * nested passes, not here. exit() passes through. With PL_phase at DESTRUCT nothing is called and
- * false is returned with *error = NULL.
- * Sets dropped_by_die for the exchanges whose objects went away during a call that died. */
+/* Calls a code reference (or an object with &{}) with borrowed arguments. True: it returned;
+ * *result (if not NULL) is its scalar value, owned by the caller. False: it died; *error (if not
+ * NULL) is a copy of the exception, owned by the caller. $@, $_ and $! of code outside are kept by
+ * the loop around nested passes, not here. exit() passes through. With PL_phase at DESTRUCT nothing
+ * is called and false is returned with *error = NULL. Sets dropped_by_die for the exchanges whose
+ * objects went away during a call that died. */
 bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error);
 
 /* The same for a method of an object or class; false also if there is no such method. */
@@ -105,8 +110,8 @@ bool psgi_is_code(pTHX_ SV *sv);
  * function gets `arg`. False: it died, *error as above. */
 bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
 
-/* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn. env may
- * be NULL. Never dies. */
+/* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn.
+ * env may be NULL. Never dies. */
 void psgi_report(pTHX_ HV *env, SV *message);
 void psgi_reportf(pTHX_ HV *env, const char *fmt, ...);
 
@@ -140,30 +145,31 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
 void psgi_env_release(pTHX_ struct psgi_exchange *px);
 
 /* ---- input.c ---- */
-/* psgi.input: a real, seekable file handle (glob ref, owned by the caller), in memory or on the body's
- * temporary file; always a fresh one. */
+/* psgi.input: a real, seekable file handle (glob ref, owned by the caller), in memory or on the
+ * body's temporary file; always a fresh one. */
 SV *psgi_input_new(pTHX_ struct sprig_body *body);
 
 /* ---- reply.c ---- */
-/* Sends a response [status, headers, body] or, `streaming` being true, also [status, headers]: then the
- * head is sent and 1 is returned, the body is to follow by a writer. 0: accepted and complete or on
- * its way. -1: it was not acceptable, a 500 was sent and reported. */
+/* Sends a response [status, headers, body] or, `streaming` being true, also [status, headers]: then
+ * the head is sent and 1 is returned, the body is to follow by a writer. 0: accepted and complete
+ * or on its way. -1: it was not acceptable, a 500 was sent and reported. */
 int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming);
 
 /* ---- bodies.c ---- */
-/* Sends the body of a response whose head is queued: array, file handle, object with getline, code-free
- * string. Calls close exactly once where the body has it. */
+/* Sends the body of a response whose head is queued: array, file handle, object with getline,
+ * code-free string. Calls close exactly once where the body has it. */
 void psgi_body_send(pTHX_ struct psgi_exchange *px, SV *body);
-/* The length if it is known without reading: arrays, plain real files; else SPRIG_LENGTH_UNKNOWN. */
+/* The length if it is known without reading: arrays, plain real files; else SPRIG_LENGTH_UNKNOWN.
+ */
 uint64_t psgi_body_length(pTHX_ SV *body);
-void psgi_pump_run(pTHX_ struct psgi_exchange *px);   /* from on_drain */
-void psgi_pump_free(pTHX_ struct psgi_exchange *px);  /* closes the body, exactly once */
+void psgi_pump_run(pTHX_ struct psgi_exchange *px);  /* from on_drain */
+void psgi_pump_free(pTHX_ struct psgi_exchange *px); /* closes the body, exactly once */
 /* The bytes of a value: downgraded from UTF-8 where flagged. False: it has wide characters. May run
- * magic and overloading: call it under psgi_guard unless the value is plain. `hold` keeps a temporary
- * copy if one was needed (owned by the caller, else NULL). */
+ * magic and overloading: call it under psgi_guard unless the value is plain. `hold` keeps a
+ * temporary copy if one was needed (owned by the caller, else NULL). */
 bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold);
-/* Writes a value to the response; large ones by reference (sharing the string buffer where perl can).
- * Returns as sprig_response_write, SPRIG_E_INVALID for wide characters. */
+/* Writes a value to the response; large ones by reference (sharing the string buffer where perl
+ * can). Returns as sprig_response_write, SPRIG_E_INVALID for wide characters. */
 int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv);
 
 /* ---- responder.c, writer.c, promise.c, socket.c ---- */
@@ -172,8 +178,8 @@ int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv);
 void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code);
 /* From on_notify: settles dropped responders and writers and tells what is to be told. */
 void psgi_stream_notified(pTHX_ struct psgi_exchange *px);
-/* From on_end, while px->ex is still set: severs responder, writer, socket and promise, and releases
- * the callbacks of the writer. May enter Perl (on_disconnect). */
+/* From on_end, while px->ex is still set: severs responder, writer, socket and promise, and
+ * releases the callbacks of the writer. May enter Perl (on_disconnect). */
 void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why);
 SV *psgi_responder_new(pTHX_ struct psgi_exchange *px); /* blessed code ref, owned by the caller */
 SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned by the caller */
@@ -181,14 +187,35 @@ SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned 
  * condvars overload &{}. */
 bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv);
 void psgi_promise_cancel(pTHX_ struct psgi_exchange *px);
-/* psgix.io: a glob ref blessed into IO::Socket::INET, ::INET6 or ::UNIX, inert until used. Owned by the
- * caller. */
+/* psgix.io: a glob ref blessed into IO::Socket::INET, ::INET6 or ::UNIX, inert until used. Owned by
+ * the caller. */
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px);
 /* The app holds it beyond the env, or used it: the server must leave the connection alone. */
 bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px);
 /* The exchange is over: hands the descriptor over or makes the glob a closed handle. */
 void psgi_socket_sever(pTHX_ struct psgi_exchange *px);
-void psgi_writer_drained(pTHX_ struct psgi_exchange *px);  /* from on_drain */
-void psgi_writer_gone(pTHX_ struct psgi_exchange *px);     /* from on_gone */
+void psgi_writer_drained(pTHX_ struct psgi_exchange *px); /* from on_drain */
+void psgi_writer_gone(pTHX_ struct psgi_exchange *px);    /* from on_gone */
+
+/* ---- watcher.c: AnyEvent watchers on the loop ---- */
+
+/* One pass. Whatever leaves it early (exit, a dying %SIG handler) finds the loop as it was before.
+ */
+int psgi_loop_pass(pTHX_ bool block);
+/* Calls a callback that belongs to nobody who could hear of its death: reports it to
+ * $Sprig::Loop::DIED or by warn. */
+void psgi_callback(pTHX_ SV *code, SV **args, int n_args);
+
+/* Watchers: blessed references, owned by the caller; the watcher lives as long as they do. Croak on
+ * misuse. `fh`: glob, IO object, references to these, or a descriptor number. */
+SV *psgi_watcher_io(pTHX_ SV *fh, int what, SV *code);
+SV *psgi_watcher_timer(pTHX_ SV *after, SV *interval, SV *code);
+SV *psgi_watcher_signal(pTHX_ SV *signal, SV *code); /* name without or with SIG, or number */
+SV *psgi_watcher_idle(pTHX_ SV *code);
+
+NV psgi_loop_time(pTHX); /* seconds since the epoch, as it is */
+NV psgi_loop_now(pTHX);  /* the same as of the current pass */
+/* Drives the loop from another one by callbacks: see sprig_loop_set_interest. */
+void psgi_loop_set_interest(pTHX_ SV *on_interest, SV *on_timeout);
 
 #endif
