@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Gives back what was queued by reference: called exactly once, when the bytes are sent or the
- * queue is cleared. It must not enter Perl. */
+ * queue is cleared. It must not enter Perl, nor touch the queue. */
 typedef void outq_release_cb(void *arg);
 
 struct outq_segment;
@@ -17,6 +17,7 @@ struct outq_segment;
 /* Recycled buffers for merged pieces; one for each loop, so that idle connections own none. */
 struct outq_pool {
     struct outq_segment *free;
+    struct outq_segment *reserved; /* between outq_reserve and outq_commit, if it is a new one */
     uint32_t n_free;
 };
 
@@ -40,6 +41,12 @@ void outq_clear(struct outq *q);
 /* Copies the bytes. 0 or SPRIG_E_NOMEM (nothing queued). */
 int outq_add(struct outq *q, struct sprig_span bytes);
 
+/* Room for n contiguous bytes at the end of the queue, to be filled in place; NULL: no memory. Must
+ * be followed by outq_commit() of the bytes really used (0: none, nothing changes) before anything
+ * else is done with this queue or its pool. */
+char *outq_reserve(struct outq *q, size_t n);
+void outq_commit(struct outq *q, size_t n_used);
+
 /* Takes the reference, also on failure; the bytes must stay unchanged until `release(arg)`. */
 int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
 
@@ -53,7 +60,8 @@ enum outq_result {
     OUTQ_BLOCKED, /* the socket takes no more for now: wait until it is writable */
     OUTQ_MORE,    /* `budget` is used up; the socket may take more */
     OUTQ_GONE,    /* the peer is gone (EPIPE, ECONNRESET, ...); errno is set */
-    OUTQ_SHORT    /* a file ended before its announced length: what was sent is cut */
+    OUTQ_SHORT    /* a file ended before its announced length, or cannot be read (errno, else 0):
+                     what was sent is cut */
 };
 
 /* Writes up to `budget` bytes (0 = no limit): one writev for neighbouring memory pieces, sendfile

@@ -5,14 +5,17 @@
 #ifndef SPRIG_TRANSPORT_H
 #define SPRIG_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 struct transport {
     ssize_t (*recv)(int fd, void *buf, size_t n);
-    ssize_t (*writev)(int fd, const struct iovec *iov, int n); /* never raises SIGPIPE */
-    /* Sends from in_fd at *offset, advancing it; 0: the file ends there. */
+    /* Never raises SIGPIPE. more: further bytes follow at once, so a packet may wait for them. */
+    ssize_t (*writev)(int fd, const struct iovec *iov, int n, bool more);
+    /* Sends from in_fd at *offset, advancing it; 0: the file ends there. May raise SIGPIPE, which
+     * the loop has a handler for. */
     ssize_t (*sendfile)(int fd, int in_fd, uint64_t *offset, size_t n);
     int (*shutdown)(int fd, int how);
     int (*close)(int fd);

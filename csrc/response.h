@@ -1,0 +1,84 @@
+/* response.h - one response as bytes: the checked head, the framing of the body, and its end.
+ *
+ * Writes into an output queue and knows neither sockets nor events. The rules are those of RFC 9112
+ * section 6 and RFC 9110 sections 6.4.1, 7.6.1, 7.8 and 8.6. */
+#ifndef SPRIG_RESPONSE_H
+#define SPRIG_RESPONSE_H
+
+#include "chunk.h"
+#include "outq.h"
+#include "request.h"
+#include "sprig.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How the client finds the end of the body (RFC 9112 section 6.3). */
+enum framing {
+    FRAMING_LENGTH,  /* Content-Length */
+    FRAMING_CHUNKED, /* Transfer-Encoding: chunked */
+    FRAMING_CLOSE,   /* the connection closes; also a tunnel (2xx to CONNECT) */
+    FRAMING_NONE     /* there is no body */
+};
+
+/* The response to one request; embedded in the exchange, owns nothing. Until the head is out only
+ * what is known from the request is set. */
+struct response {
+    int status;           /* 0 before the head */
+    enum framing framing; /* valid once head_out */
+    uint64_t announced;   /* FRAMING_LENGTH: bytes of the body */
+    uint64_t left;        /* FRAMING_LENGTH: of them, not queued yet */
+    uint64_t n_body;      /* body bytes queued, chunk framing not counted */
+    struct chunk check;   /* app_framed: follows the app's chunks */
+    uint8_t minor;        /* of the request's version */
+    bool is_head : 1;     /* the request was HEAD */
+    bool is_connect : 1;  /* the request was CONNECT */
+    bool may_upgrade : 1; /* the client offered an upgrade */
+    bool keep_alive : 1;  /* the connection serves further requests after this response */
+    bool head_out : 1;    /* the final head is queued */
+    bool ended : 1;       /* response_end() has been called */
+    bool bodyless : 1;    /* body bytes are dropped: HEAD, 1xx, 204, 304 */
+    bool app_framed : 1;  /* the app chunks the body itself: passed through, never chunked twice */
+    bool app_done : 1;    /* app_framed: its last chunk has passed */
+    bool cut : 1;         /* the app gave more bytes than it announced: the rest was dropped */
+};
+
+/* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.
+ * may_keep_alive: the server's wish; the client's is taken from the request. */
+void response_init(struct response *r, const struct sprig_request *req, bool may_keep_alive);
+
+/* response_end() has been called: nothing can be added. */
+static inline bool response_is_ended(const struct response *r)
+{
+    return r->ended;
+}
+
+/* Checks the head, decides the framing and queues the head, all or nothing.
+ * Added: Date, unless the app sent one; Server, if server_header is not NULL and the app sent none;
+ * Content-Length, if head->length is known and the app gave none; Transfer-Encoding and Connection
+ * as the framing needs. The app's Content-Length wins over head->length, its `Connection: close` is
+ * honoured, its Keep-Alive and `Connection: keep-alive` are dropped; Upgrade passes with 101 and
+ * 426. SPRIG_E_INVALID: *r and the queue are as before, and `why` (n bytes) says what is wrong.
+ * SPRIG_E_STATE: the head is out already. SPRIG_E_NOMEM: nothing queued. */
+int response_head(struct response *r, struct outq *q, const struct sprig_head *head,
+                  const char *server_header, char *why, size_t n);
+
+/* An interim response, 102..199 without 101 (RFC 9110 section 15.2), before the head; codes as
+ * above. Left out, with 0, for HTTP/1.0. Fields of framing and connection are dropped from it. */
+int response_interim(struct response *r, struct outq *q, const struct sprig_head *head, char *why,
+                     size_t n);
+
+/* Body bytes: framed, cut at the announced length (sets r->cut), or dropped if bodyless. Each call
+ * makes one chunk at most, an empty one none. SPRIG_E_STATE: no head yet, or ended. After
+ * SPRIG_E_NOMEM, or SPRIG_E_INVALID (chunks made by the app are malformed), the body can no longer
+ * be completed: abort. _ref and _file take the reference in every case, see outq.h. */
+int response_body(struct response *r, struct outq *q, struct sprig_span bytes);
+int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
+                      outq_release_cb *release, void *arg);
+int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
+                       outq_release_cb *release, void *arg);
+
+/* The body is complete. SPRIG_E_STATE: it is shorter than announced (or there was no head, or it
+ * had ended), so the connection has to be aborted; SPRIG_E_NOMEM likewise. */
+int response_end(struct response *r, struct outq *q);
+
+#endif
