@@ -30,9 +30,13 @@ struct psgi {
     PerlInterpreter *perl;
     struct sprig_loop *loop; /* made on first use, lives until the process ends */
     struct psgi_keys *keys;
-    struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
-    struct psgi_watch *watch; /* owned; NULL until first used */
-    uint32_t call_depth;      /* psgi_call frames on the stack */
+    struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify;
+                                 also marks of the calls on the stack: only call.c walks it */
+    CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
+    struct psgi_guarded *guarded; /* what it is about to run */
+    SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
+    struct psgi_watch *watch;     /* owned; NULL until first used */
+    uint32_t call_depth;          /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps,
         n_sockets; /* live objects */
 };
@@ -41,6 +45,13 @@ struct psgi {
  * system refuses it. */
 struct psgi *psgi_get(pTHX);
 struct sprig_loop *psgi_loop(pTHX);
+
+/* Called once when the module is loaded. */
+void psgi_boot(pTHX);
+
+/* To be called after a pass, by psgi_loop_pass: croaks with what a %SIG handler threw while the
+ * loop waited (alarm around a blocking recv). During the pass the exception is only kept. */
+void psgi_rethrow(pTHX);
 
 /* One Sprig::Server and its app: the `arg` of all callbacks from the core. */
 struct psgi_server {
@@ -110,6 +121,10 @@ bool psgi_is_code(pTHX_ SV *sv);
  * function gets `arg`. False: it died, *error as above. */
 bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
 
+/* Like warn: the message (borrowed) goes to $SIG{__WARN__} or STDERR. Never dies. */
+void psgi_warn(pTHX_ SV *message);
+void psgi_warnf(pTHX_ const char *fmt, ...);
+
 /* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn.
  * env may be NULL. Never dies. */
 void psgi_report(pTHX_ HV *env, SV *message);
@@ -131,6 +146,11 @@ void psgi_exchange_release(pTHX_ struct psgi_exchange *px);
 /* Answers 500 and reports `message` (borrowed) if no head is out, aborts the response otherwise. */
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);
 void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...);
+
+/* sprig_response_end for all of the bridge: on_end waits for the kernel to have every byte if there
+ * are cleanup handlers or a completion callback. May free what px points to, not px itself if it is
+ * held. */
+int psgi_exchange_finish(pTHX_ struct psgi_exchange *px);
 
 /* Takes whatever the app returned: array ref, code ref, promise; all else is a 500. */
 void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned);

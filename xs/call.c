@@ -1,0 +1,286 @@
+/* call.c - the one way into Perl: calls, methods and croaking C code under eval; reports and
+ * warnings. */
+#include "bridge.h"
+
+/* What psgi_guard runs; lives on the C stack of its caller. */
+struct psgi_guarded {
+    void (*fn)(pTHX_ void *arg);
+    void *arg;
+};
+
+/* State of C that must be right again when Perl unwinds past this call, be it by die or by exit. */
+struct call_frame {
+    struct psgi *psgi;
+    uint32_t call_depth;
+    uint32_t loop_depth;
+    struct list_link
+        mark; /* in psgi->dropped: what stands behind it was dropped during this call */
+};
+
+static void frame_leave(pTHX_ void *arg)
+{
+    struct call_frame *frame = arg;
+
+    PERL_UNUSED_CONTEXT;
+    frame->psgi->call_depth = frame->call_depth;
+    if (frame->psgi->loop != NULL)
+        sprig_loop_set_depth(frame->psgi->loop, frame->loop_depth);
+    list_remove(&frame->mark);
+}
+
+/* To be called behind ENTER: frame_leave runs at the matching LEAVE or when Perl unwinds. */
+static void frame_enter(pTHX_ struct call_frame *frame)
+{
+    struct psgi *psgi = psgi_get(aTHX);
+
+    frame->psgi = psgi;
+    frame->call_depth = psgi->call_depth;
+    frame->loop_depth = psgi->loop != NULL ? sprig_loop_depth(psgi->loop) : 0;
+    list_init(&frame->mark);
+    list_append(&psgi->dropped, &frame->mark);
+    SAVEDESTRUCTOR_X(frame_leave, frame);
+    psgi->call_depth++;
+}
+
+/* The call died: responders and writers that went away meanwhile were not dropped on purpose. */
+static void frame_mark_died(struct call_frame *frame)
+{
+    struct list_link *head = &frame->psgi->dropped;
+
+    for (struct list_link *it = frame->mark.next; it != head; it = it->next)
+        list_entry(it, struct psgi_exchange, dropped)->dropped_by_die = true;
+}
+
+/* A copy that runs no magic: what call_sv left on the stack may be anything if an XSUB put it
+ * there. */
+static SV *copy_nomg(pTHX_ SV *sv)
+{
+    SV *copy = newSV(0);
+
+    sv_setsv_flags(copy, sv, SV_NOSTEAL);
+    return copy;
+}
+
+/* The scalar that was returned: taken over where it is a temporary that nobody else has. */
+static SV *take_result(pTHX_ SV *sv)
+{
+    if (SvTEMP(sv) && SvREFCNT(sv) == 1 && !SvMAGICAL(sv))
+        return SvREFCNT_inc_simple_NN(sv);
+    return copy_nomg(aTHX_ sv);
+}
+
+/* True if call_sv was left by an exception: success always leaves $@ empty. */
+static bool has_died(pTHX)
+{
+    SV *err = ERRSV;
+
+    return SvROK(err) || (SvOK(err) && !(SvPOK(err) && SvCUR(err) == 0));
+}
+
+/* The only place from which Perl is entered. A stack of its own keeps `last` and `goto` inside. */
+static bool enter_perl(pTHX_ SV *code, I32 flags, SV **args, int n_args, SV **result, SV **error)
+{
+    struct call_frame frame;
+    bool died;
+    int n;
+    dSP;
+
+    ENTER;
+    SAVETMPS;
+    frame_enter(aTHX_ & frame);
+    PUSHSTACKi(PERLSI_UNKNOWN);
+    PUSHMARK(SP);
+    EXTEND(SP, n_args);
+    for (int i = 0; i < n_args; i++)
+        PUSHs(args[i]);
+    PUTBACK;
+    n = call_sv(code, flags | G_EVAL | (result != NULL ? G_SCALAR : G_VOID | G_DISCARD));
+    SPAGAIN;
+    died = has_died(aTHX);
+    if (died)
+        frame_mark_died(&frame);
+    if (result != NULL)
+        *result = died || n < 1 ? NULL : take_result(aTHX_ * sp);
+    if (error != NULL)
+        *error = died ? copy_nomg(aTHX_ ERRSV) : NULL;
+    SP -= n;
+    PUTBACK;
+    POPSTACK;
+    FREETMPS;
+    LEAVE;
+    return !died;
+}
+
+/* Calling into an interpreter that is being taken down is refused. */
+static bool refuse_call(SV **result, SV **error)
+{
+    if (result != NULL)
+        *result = NULL;
+    if (error != NULL)
+        *error = NULL;
+    return false;
+}
+
+bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error)
+{
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return refuse_call(result, error);
+    return enter_perl(aTHX_ code, 0, args, n_args, result, error);
+}
+
+bool psgi_call_method(pTHX_ SV *invocant, const char *method, SV **args, int n_args, SV **result,
+                      SV **error)
+{
+    SV *all[8];
+    SV *name;
+    bool ok;
+
+    if (PL_phase == PERL_PHASE_DESTRUCT || n_args >= (int)C_ARRAY_LENGTH(all))
+        return refuse_call(result, error);
+    all[0] = invocant;
+    for (int i = 0; i < n_args; i++)
+        all[i + 1] = args[i];
+    name = newSVpv(method, 0);
+    ok = enter_perl(aTHX_ name, G_METHOD, all, n_args + 1, result, error);
+    SvREFCNT_dec(name);
+    return ok;
+}
+
+bool psgi_is_code(pTHX_ SV *sv)
+{
+    if (!SvROK(sv))
+        return false;
+    if (SvTYPE(SvRV(sv)) == SVt_PVCV)
+        return true;
+    return SvOBJECT(SvRV(sv)) && HvAMAGIC(SvSTASH(SvRV(sv))) &&
+           gv_fetchmeth_pvn(SvSTASH(SvRV(sv)), "(&{}", 4, -1, 0) != NULL;
+}
+
+/* The body of psgi->guard. */
+XS(psgi_guard_run);
+XS(psgi_guard_run)
+{
+    dXSARGS;
+    struct psgi_guarded *guarded = psgi_get(aTHX)->guarded;
+
+    PERL_UNUSED_VAR(cv);
+    PERL_UNUSED_VAR(items);
+    guarded->fn(aTHX_ guarded->arg);
+    XSRETURN_EMPTY;
+}
+
+bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error)
+{
+    struct psgi_guarded guarded = {fn, arg};
+    struct psgi *psgi = psgi_get(aTHX);
+    bool ok;
+
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return refuse_call(NULL, error);
+    if (psgi->guard == NULL)
+        psgi->guard = newXS(NULL, psgi_guard_run, __FILE__);
+    ENTER;
+    save_scalar(PL_errgv); /* runs in the middle of somebody's code: responders, writers */
+    psgi->guarded = &guarded;
+    ok = enter_perl(aTHX_(SV *) psgi->guard, 0, NULL, 0, NULL, error);
+    LEAVE;
+    return ok;
+}
+
+/* ---- messages ---- */
+
+struct text_job {
+    SV *message; /* borrowed */
+    SV *text;    /* out, owned: a plain string that ends with a newline */
+};
+
+static void make_text(pTHX_ void *arg)
+{
+    struct text_job *job = arg;
+    SV *text = sv_newmortal();
+
+    SvGETMAGIC(job->message);
+    if (SvOK(job->message))
+        sv_copypv_nomg(text, job->message);
+    else
+        sv_setpvs(text, "");
+    if (SvCUR(text) == 0 || SvEND(text)[-1] != '\n')
+        sv_catpvs(text, "\n");
+    job->text = SvREFCNT_inc_simple_NN(text);
+}
+
+/* The message as text, owned by the caller; stringifying an exception object may itself die. */
+static SV *message_text(pTHX_ SV *message)
+{
+    struct text_job job = {message, NULL};
+
+    if (!psgi_guard(aTHX_ make_text, &job, NULL) || job.text == NULL)
+        return newSVpvs("an exception that cannot be turned into text\n");
+    return job.text;
+}
+
+static void run_warn(pTHX_ void *arg)
+{
+    warn_sv(arg);
+}
+
+void psgi_warn(pTHX_ SV *message)
+{
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return;
+    SV *text = message_text(aTHX_ message);
+    psgi_guard(aTHX_ run_warn, text, NULL);
+    SvREFCNT_dec(text);
+}
+
+void psgi_warnf(pTHX_ const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    SV *message = vnewSVpvf(fmt, &ap);
+    va_end(ap);
+    psgi_warn(aTHX_ message);
+    SvREFCNT_dec(message);
+}
+
+struct print_job {
+    HV *env;  /* borrowed */
+    SV *text; /* borrowed */
+    bool done;
+};
+
+/* psgi.errors->print. Looks the handle up only now: the app may have put another one there. */
+static void run_print(pTHX_ void *arg)
+{
+    struct print_job *job = arg;
+    SV **errors = hv_fetchs(job->env, "psgi.errors", 0);
+
+    if (errors == NULL)
+        return;
+    SvGETMAGIC(*errors);
+    if (!SvOK(*errors))
+        return;
+    SAVEGENERICSV(PL_ors_sv); /* the app's $\ is not for us */
+    PL_ors_sv = NULL;
+    job->done = psgi_call_method(aTHX_ sv_mortalcopy(*errors), "print", &job->text, 1, NULL, NULL);
+}
+
+void psgi_report(pTHX_ HV *env, SV *message)
+{
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return;
+    struct print_job job = {env, message_text(aTHX_ message), false};
+    if (env == NULL || !psgi_guard(aTHX_ run_print, &job, NULL) || !job.done)
+        psgi_warn(aTHX_ job.text);
+    SvREFCNT_dec(job.text);
+}
+
+void psgi_reportf(pTHX_ HV *env, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    SV *message = vnewSVpvf(fmt, &ap);
+    va_end(ap);
+    psgi_report(aTHX_ env, message);
+    SvREFCNT_dec(message);
+}
