@@ -27,7 +27,7 @@ struct response {
     enum framing framing; /* valid once head_out */
     uint64_t announced;   /* FRAMING_LENGTH: bytes of the body */
     uint64_t left;        /* FRAMING_LENGTH: of them, not queued yet */
-    uint64_t n_body;      /* body bytes queued, chunk framing not counted */
+    uint64_t n_body;      /* body bytes queued, without chunk framing of ours */
     struct chunk check;   /* app_framed: follows the app's chunks */
     uint8_t minor;        /* of the request's version */
     bool is_head : 1;     /* the request was HEAD */
