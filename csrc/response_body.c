@@ -1,0 +1,164 @@
+/* response_body.c - the body of a response: chunks, the announced length, the end. */
+#include "err.h"
+#include "response.h"
+
+/* Bytes of the longest chunk-size line: 16 hex digits and CRLF. */
+enum { SIZE_LINE_BYTES = 18 };
+
+/* Chunks up to this size are written with their framing into one contiguous piece. */
+enum { SMALL_CHUNK_BYTES = 4096 };
+
+/* The chunk-size line for n > 0; returns its length. */
+static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
+{
+    char *end = line + SIZE_LINE_BYTES - 2, *at = end;
+    for (; n; n >>= 4)
+        *--at = "0123456789abcdef"[n & 15];
+    size_t len = (size_t)(end - at);
+    memmove(line, at, len);
+    memcpy(line + len, "\r\n", 2);
+    return len + 2;
+}
+
+/* *n_allowed gets how many of n body bytes are to be queued now. 0 or SPRIG_E_STATE. */
+static int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
+{
+    *n_allowed = 0;
+    if (!r->head_out || r->ended)
+        return SPRIG_E_STATE;
+    if (r->bodyless)
+        return 0;
+    if (r->framing == FRAMING_LENGTH && n > r->left) {
+        n = r->left;
+        r->cut = true;
+    }
+    if (r->framing == FRAMING_LENGTH)
+        r->left -= n;
+    *n_allowed = n;
+    r->n_body += n;
+    return 0;
+}
+
+/* Follows the chunks that the app makes: malformed ones, and bytes behind the last chunk, would be
+ * taken by the client for the next response. Shortens *bytes to what may pass. */
+static int admit_app_chunks(struct response *r, struct sprig_span *bytes)
+{
+    struct sprig_span in = *bytes, data;
+    int got = CHUNK_DATA;
+    while (!r->app_done && got == CHUNK_DATA)
+        got = chunk_decode(&r->check, &in, &data);
+    if (got < 0)
+        return SPRIG_E_INVALID;
+    if (got == CHUNK_END)
+        r->app_done = true;
+    if (in.len > 0) {
+        r->cut = true;
+        r->n_body -= in.len;
+        bytes->len -= in.len;
+    }
+    return 0;
+}
+
+/* Common start of response_body and _ref: the piece that may pass, possibly empty. */
+static int admit_span(struct response *r, struct sprig_span *bytes)
+{
+    uint64_t n;
+    int err = admit(r, bytes->len, &n);
+    bytes->len = (size_t)n;
+    return !err && n && r->app_framed ? admit_app_chunks(r, bytes) : err;
+}
+
+static bool makes_chunks(const struct response *r)
+{
+    return r->framing == FRAMING_CHUNKED && !r->app_framed;
+}
+
+static int add_small_chunk(struct outq *q, struct sprig_span bytes)
+{
+    char *start = outq_reserve(q, SIZE_LINE_BYTES + bytes.len + 2);
+    if (!start)
+        return SPRIG_E_NOMEM;
+    char *at = start + put_size_line(start, bytes.len);
+    memcpy(at, bytes.ptr, bytes.len);
+    memcpy(at + bytes.len, "\r\n", 2);
+    outq_commit(q, (size_t)(at - start) + bytes.len + 2);
+    return 0;
+}
+
+static int add_chunk_start(struct outq *q, uint64_t n)
+{
+    char line[SIZE_LINE_BYTES];
+    return outq_add(q, span_make(line, put_size_line(line, n)));
+}
+
+static int add_chunk_end(struct outq *q)
+{
+    return outq_add(q, SPAN_LIT("\r\n"));
+}
+
+int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
+{
+    int err = admit_span(r, &bytes);
+    if (err || bytes.len == 0)
+        return err;
+    if (!makes_chunks(r))
+        return outq_add(q, bytes);
+    if (bytes.len <= SMALL_CHUNK_BYTES)
+        return add_small_chunk(q, bytes);
+    if ((err = add_chunk_start(q, bytes.len)) || (err = outq_add(q, bytes)))
+        return err;
+    return add_chunk_end(q);
+}
+
+int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
+                      outq_release_cb *release, void *arg)
+{
+    int err = admit_span(r, &bytes);
+    bool chunk = !err && bytes.len && makes_chunks(r);
+    if (chunk)
+        err = add_chunk_start(q, bytes.len);
+    if (err)
+        bytes.len = 0; /* outq_add_ref() then only gives the reference back */
+    int added = outq_add_ref(q, bytes, release, arg);
+    if (err || added)
+        return err ? err : added;
+    return chunk ? add_chunk_end(q) : 0;
+}
+
+int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
+                       outq_release_cb *release, void *arg)
+{
+    uint64_t n;
+    int err = admit(r, length, &n);
+    bool chunk = !err && n && makes_chunks(r);
+    if (chunk)
+        err = add_chunk_start(q, n);
+    if (n && r->app_framed) {
+        /* Chunks in a file pass unseen, so nothing may follow them on this connection. */
+        r->app_done = true;
+        r->keep_alive = false;
+    }
+    int added = outq_add_file(q, fd, offset, err ? 0 : n, release, arg);
+    if (err || added)
+        return err ? err : added;
+    return chunk ? add_chunk_end(q) : 0;
+}
+
+int response_end(struct response *r, struct outq *q)
+{
+    if (!r->head_out || r->ended)
+        return SPRIG_E_STATE;
+    r->ended = true;
+    switch (r->framing) {
+    case FRAMING_LENGTH:
+        return r->left ? SPRIG_E_STATE : 0;
+    case FRAMING_CHUNKED:
+        if (r->app_framed)
+            return r->app_done ? 0 : SPRIG_E_STATE;
+        return outq_add(q, SPAN_LIT("0\r\n\r\n"));
+    case FRAMING_CLOSE:
+    case FRAMING_NONE:
+        return 0;
+    }
+    return 0;
+}
