@@ -26,17 +26,19 @@ struct parser {
     uint32_t first;      /* offset of the request line: empty lines before it are skipped */
     uint32_t n_headers;  /* complete header lines so far */
     uint32_t headers_at; /* offset behind the request line's CRLF, 0 while that is incomplete */
+    bool in_value;       /* the colon of the header line being received has been seen */
 };
 
-/* A reusable array for the headers of one request; one for each loop. */
+/* Reusable memory for one request at a time; one for each loop. All zero is empty. */
 struct parser_scratch {
     struct sprig_header *headers; /* owned */
-    uint32_t capacity;
+    uint32_t capacity;            /* of headers */
+    char *uri; /* owned: the uri of a request whose target has none that could be pointed at */
 };
 
 /* Why a request was refused. */
 struct parser_refusal {
-    int status;         /* 400, 414, 417, 431, 501, 505 */
+    int status;         /* 400, 414, 417, 431, 501, 505; 503 without memory */
     const char *reason; /* static text for the log: "bare LF", "two Host headers" */
 };
 
@@ -48,16 +50,28 @@ void scratch_clear(struct parser_scratch *scratch);
  * Returns > 0: the length of the complete head, empty lines before it included; *req is filled
  *           0: incomplete, more bytes needed
  *         < 0: refused: *why is filled; the connection is to be answered and closed.
- * Source: RFC 9112 sections 2 to 6, RFC 9110 sections 7.2, 10.1.1. */
+ * *req is overwritten: one that owns memory is to be cleared before.
+ *
+ * Lines are judged in the order of their bytes. Within a line, a byte that can stand nowhere in it
+ * and the limit are noticed where they occur, whichever comes first; all else when the line is
+ * complete. The rules that concern several headers come last. Sources: RFC 9112 sections 2 to 6,
+ * RFC 9110 sections 7.2 and 10.1.1; see also target.h and fields.h. Decided here:
+ *   up to two empty lines before the request are skipped, a third is refused
+ *   a version other than 1.0 and 1.1 is 505, before anything else in its line is looked at; 0.9
+ *   and what is no version at all is 400
+ *   a method that is a token, but not in the back end's table, is 501 */
 long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_limits *limits,
                  struct parser_scratch *scratch, struct sprig_request *req,
                  struct parser_refusal *why);
 
 /* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line,
  * header lines of token ':' value. Fills method, target, minor, headers (trimmed) and n_headers;
- * headers has room for `capacity`. Returns 0, or -status with *why set. */
+ * headers has room for `capacity`. Returns 0, or -400 with *why set. */
 int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
                         struct sprig_request *req, struct parser_refusal *why);
+
+/* True for the methods of the library's table; case counts. */
+bool parser_backend_knows_method(struct sprig_span method);
 
 /* "http-parser 2.9.4" or "llhttp 9.2.1": the library in use, static storage. */
 const char *parser_backend_name(void);

@@ -42,6 +42,9 @@ int request_own(struct sprig_request *req);
 /* Frees what request_own() made and empties the request. */
 void request_clear(struct sprig_request *req);
 
+/* The app has its env: frees the copy and empties all spans; flags, lengths and minor stay. */
+void request_forget(struct sprig_request *req);
+
 /* The value of the first header of that name, compared without case; ptr NULL if there is none. */
 struct sprig_span request_header(const struct sprig_request *req, struct sprig_span name);
 

@@ -1,0 +1,165 @@
+/* fields.c - the rules on Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect. */
+#include "fields.h"
+#include "chars.h"
+#include "parser.h"
+#include "target.h"
+
+/* What has been met among the headers so far. */
+struct seen {
+    bool host, transfer_encoding;
+    bool close, keep_alive, upgrade; /* members of Connection */
+    bool protocol;                   /* Upgrade names one that an app might speak */
+};
+
+static int refuse(struct parser_refusal *why, int status, const char *reason)
+{
+    *why = (struct parser_refusal){status, reason};
+    return -status;
+}
+
+static int check_host(struct seen *seen, struct sprig_span value, struct parser_refusal *why)
+{
+    if (seen->host)
+        return refuse(why, 400, "two Host headers");
+    seen->host = true;
+    if (value.len && !target_is_authority(value))
+        return refuse(why, 400, "invalid Host");
+    return 0;
+}
+
+static int check_length(struct sprig_request *req, struct sprig_span value,
+                        struct parser_refusal *why)
+{
+    if (req->has_content_length)
+        return refuse(why, 400, "two Content-Length headers");
+    req->has_content_length = true;
+    if (value.len == 0)
+        return refuse(why, 400, "invalid Content-Length");
+    uint64_t n = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (!char_is(value.ptr[i], CHAR_DIGIT))
+            return refuse(why, 400, "invalid Content-Length");
+        uint64_t digit = (uint64_t)(value.ptr[i] - '0');
+        if (n > (INT64_MAX - digit) / 10)
+            return refuse(why, 400, "Content-Length too large");
+        n = n * 10 + digit;
+    }
+    req->content_length = n;
+    return 0;
+}
+
+static bool is_token(struct sprig_span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!char_is(s.ptr[i], CHAR_TOKEN))
+            return false;
+    return s.len > 0;
+}
+
+/* A coding behind "chunked", or chunked twice, leaves the body without an end: 400, not 501. */
+static int check_coding(struct sprig_request *req, struct seen *seen, struct sprig_span value,
+                        struct parser_refusal *why)
+{
+    if (seen->transfer_encoding)
+        return refuse(why, 400, "two Transfer-Encoding headers");
+    seen->transfer_encoding = true;
+    if (req->minor == 0)
+        return refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
+    struct sprig_span coding;
+    bool is_unknown = false;
+    while (span_next_element(&value, &coding)) {
+        if (!is_token(coding))
+            return refuse(why, 400, "malformed Transfer-Encoding");
+        if (req->chunked)
+            return refuse(why, 400, "chunked is not the last transfer coding");
+        if (span_ieq(coding, SPAN_LIT("chunked")))
+            req->chunked = true;
+        else
+            is_unknown = true;
+    }
+    return is_unknown ? refuse(why, 501, "unknown transfer coding") : 0;
+}
+
+static void read_connection(struct seen *seen, struct sprig_span value)
+{
+    struct sprig_span option;
+    while (span_next_element(&value, &option)) {
+        if (span_ieq(option, SPAN_LIT("close")))
+            seen->close = true;
+        else if (span_ieq(option, SPAN_LIT("keep-alive")))
+            seen->keep_alive = true;
+        else if (span_ieq(option, SPAN_LIT("upgrade")))
+            seen->upgrade = true;
+    }
+}
+
+static void read_upgrade(struct seen *seen, struct sprig_span value)
+{
+    struct sprig_span protocol;
+    while (span_next_element(&value, &protocol))
+        if (protocol.len && !span_ieq(protocol, SPAN_LIT("h2c")))
+            seen->protocol = true;
+}
+
+static int check_expect(struct sprig_request *req, struct sprig_span value,
+                        struct parser_refusal *why)
+{
+    struct sprig_span expectation;
+    while (req->minor > 0 && span_next_element(&value, &expectation)) {
+        if (expectation.len == 0)
+            continue;
+        if (!span_ieq(expectation, SPAN_LIT("100-continue")))
+            return refuse(why, 417, "unknown expectation");
+        req->expect_continue = true;
+    }
+    return 0;
+}
+
+/* One header; most are told from the framing ones by the length of their name. */
+static int check_field(struct sprig_request *req, struct seen *seen, const struct sprig_header *h,
+                       struct parser_refusal *why)
+{
+    switch (h->name.len) {
+    case 4:
+        return span_ieq(h->name, SPAN_LIT("Host")) ? check_host(seen, h->value, why) : 0;
+    case 6:
+        return span_ieq(h->name, SPAN_LIT("Expect")) ? check_expect(req, h->value, why) : 0;
+    case 7:
+        if (span_ieq(h->name, SPAN_LIT("Upgrade")))
+            read_upgrade(seen, h->value);
+        return 0;
+    case 10:
+        if (span_ieq(h->name, SPAN_LIT("Connection")))
+            read_connection(seen, h->value);
+        return 0;
+    case 14:
+        return span_ieq(h->name, SPAN_LIT("Content-Length")) ? check_length(req, h->value, why) : 0;
+    case 17:
+        return span_ieq(h->name, SPAN_LIT("Transfer-Encoding"))
+                   ? check_coding(req, seen, h->value, why)
+                   : 0;
+    default:
+        return 0;
+    }
+}
+
+int fields_check(struct sprig_request *req, struct parser_refusal *why)
+{
+    struct seen seen = {0};
+    req->has_content_length = req->chunked = req->expect_continue = false;
+    req->content_length = 0;
+    for (uint32_t i = 0; i < req->n_headers; i++) {
+        int rc = check_field(req, &seen, &req->headers[i], why);
+        if (rc < 0)
+            return rc;
+    }
+    if (req->chunked && req->has_content_length)
+        return refuse(why, 400, "Content-Length with Transfer-Encoding");
+    if (req->minor > 0 && !seen.host)
+        return refuse(why, 400, "no Host header");
+    req->keep_alive = !seen.close && (req->minor > 0 || seen.keep_alive);
+    req->upgrade = (req->minor > 0 && seen.upgrade && seen.protocol) ||
+                   span_eq(req->method, SPAN_LIT("CONNECT"));
+    req->is_head = span_eq(req->method, SPAN_LIT("HEAD"));
+    return 0;
+}

@@ -1,0 +1,74 @@
+/* parser_http_parser.c - the back end on http-parser 2.9. */
+#include "parser_backend.h"
+#include <http_parser.h>
+#include <stdio.h>
+
+static int on_url(http_parser *hp, const char *at, size_t len)
+{
+    return collector_target(hp->data, at, len);
+}
+
+static int on_header_field(http_parser *hp, const char *at, size_t len)
+{
+    return collector_name(hp->data, at, len);
+}
+
+static int on_header_value(http_parser *hp, const char *at, size_t len)
+{
+    return collector_value(hp->data, at, len);
+}
+
+/* 2 ends the run exactly behind the head: bodies are read by us (body.h, chunk.h). */
+static int on_headers_complete(http_parser *hp)
+{
+    ((struct collector *)hp->data)->is_done = true;
+    return 2;
+}
+
+static const http_parser_settings settings = {
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_headers_complete = on_headers_complete,
+};
+
+int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
+                        struct sprig_request *req, struct parser_refusal *why)
+{
+    struct collector c = {.req = req, .headers = headers, .capacity = capacity};
+    http_parser hp;
+    req->n_headers = 0;
+    req->target = span_make(NULL, 0);
+    http_parser_init(&hp, HTTP_REQUEST);
+    hp.data = &c;
+    /* The library's own limit of 80 KB is global; ours have been applied already. */
+    http_parser_set_max_header_size(UINT32_MAX);
+    size_t used = http_parser_execute(&hp, &settings, head.ptr, head.len);
+    collector_finish(&c, head);
+    req->minor = (uint8_t)hp.http_minor;
+    if (HTTP_PARSER_ERRNO(&hp) == HPE_OK && c.is_done && used == head.len)
+        return 0;
+    *why = (struct parser_refusal){400, HTTP_PARSER_ERRNO(&hp) == HPE_OK
+                                            ? "http-parser: head does not end where it should"
+                                            : http_errno_description(HTTP_PARSER_ERRNO(&hp))};
+    return -400;
+}
+
+bool parser_backend_knows_method(struct sprig_span method)
+{
+#define METHOD(number, name, string) SPAN_LIT(#string),
+    static const struct sprig_span methods[] = {HTTP_METHOD_MAP(METHOD)};
+#undef METHOD
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (span_eq(method, methods[i]))
+            return true;
+    return false;
+}
+
+const char *parser_backend_name(void)
+{
+    static char name[32];
+    unsigned long v = http_parser_version();
+    snprintf(name, sizeof name, "http-parser %lu.%lu.%lu", v >> 16 & 255, v >> 8 & 255, v & 255);
+    return name;
+}
