@@ -69,17 +69,6 @@ void request_forget(struct sprig_request *req)
     req->n_headers = 0;
 }
 
-void request_forget(struct sprig_request *req)
-{
-    const struct sprig_span none = {NULL, 0};
-    free(req->own);
-    req->own = NULL;
-    req->head = req->method = req->target = req->uri = none;
-    req->path = req->query = req->authority = none;
-    req->headers = NULL;
-    req->n_headers = 0;
-}
-
 struct sprig_span request_header(const struct sprig_request *req, struct sprig_span name)
 {
     for (uint32_t i = 0; i < req->n_headers; i++)
