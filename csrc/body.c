@@ -1,5 +1,7 @@
 /* body.c - collects a request's body: first in memory, beyond a limit in an unlinked file. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE, mkostemp */
+#endif
 #include "body.h"
 #include "err.h"
 #include <errno.h>
