@@ -37,7 +37,7 @@ static const struct sprig_option options[] = {
           "Loads the module before the application; may be repeated."),
     PLACK(env, 'E', G, "NAME", "deployment",
           "The environment (PLACK_ENV); development adds Lint, StackTrace and AccessLog."),
-    PLACK(default_middleware, 0, G, NULL, "1", "What the environment development adds."),
+    PLACK(default_middleware, 0, G, NULL, "1", "Whether the environment development adds them."),
     PLACK(path, 0, G, "PATH", NULL, "Mounts the application at this path."),
     PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
 #undef G
@@ -89,7 +89,7 @@ static const struct sprig_option options[] = {
 #define G "The event loop"
     {"nested", 0, SPRIG_OPTION_CHOICE, G, "MODE", "hold", 0, 0,
           "hold|dispatch|croak", offsetof(struct sprig_config, nested),
-     "New requests while an application blocks in a callback: kept waiting, run, or refused."},
+     "What new requests get while an application blocks in a callback: hold, dispatch or croak."},
     FIELD(COUNT, nested_depth, G, "N", "32", 1, 1000, "How deep such waits may be nested."),
     FIELD(BOOL, die_on_disconnect, G, NULL, "0", 0, 1,
           "The first write to a client that left dies."),

@@ -1,0 +1,75 @@
+package Plack::Handler::Sprig;
+use strict;
+use warnings;
+
+our $VERSION = '0.001';
+
+# Nothing is opened or forked here: Plack's loaders make the handler in one process and run it in others.
+sub new {
+    my ($class, %args) = @_;
+    return bless {%args}, $class;
+}
+
+sub run {
+    my ($self, $app) = @_;
+    my %args = %$self;
+
+  # plackup -L Delayed: the app is compiled in the process that serves it, before the first request.
+    my $builder = delete $args{psgi_app_builder};
+    $app = $builder->() if $builder;
+
+    require Sprig::Server;
+    return Sprig::Server->new(%args)->run($app);
+}
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Plack::Handler::Sprig - runs an application on Sprig from plackup
+
+=head1 SYNOPSIS
+
+    plackup -s Sprig --listen :8080 app.psgi
+    plackup -s Sprig --max-body-bytes=10M --disable-keepalive app.psgi
+
+    # in a program
+    require Plack::Loader;
+    Plack::Loader->load('Sprig', host => '127.0.0.1', port => 8080)->run($app);
+
+=head1 DESCRIPTION
+
+Connects L<Plack> to L<Sprig::Server>. All options of L<Sprig::Server/new> are taken; C<plackup>
+turns C<--max-body-bytes=10M> into C<< max_body_bytes => '10M' >>, and C<--enable-x> and
+C<--disable-x> into true and false.
+
+Compared with the program L<sprig(1)>, which takes the same options, the application lives in an
+ordinary perl, and C<plackup>'s loaders (C<-r>, C<-L Shotgun>, C<-L Delayed>) work. C<plackup>
+compiles the application before it loads this module; if the application creates L<AnyEvent>
+watchers while it is being compiled, they choose the event loop, and Sprig joins that one. To get
+Sprig's own loop in every case, load L<Sprig::Loop> first: C<plackup -MSprig::Loop -s Sprig>.
+
+=head1 METHODS
+
+=head2 new
+
+    my $handler = Plack::Handler::Sprig->new(%options);
+
+Keeps the options. Opens nothing and forks nothing.
+
+=head2 run
+
+    $handler->run($app);
+
+Listens and serves the application until the process is told to end by C<TERM>, C<INT> or C<QUIT>;
+then it returns. Dies if an option is wrong or an address cannot be listened on.
+
+=head1 SEE ALSO
+
+L<Sprig::Server>, L<sprig(1)>, L<plackup>
+
+=cut

@@ -1,0 +1,226 @@
+package Sprig::Program;
+use strict;
+use warnings;
+
+# Before anything that could choose an event loop: the program runs on Sprig's own.
+use Sprig::Loop;
+use File::Spec;
+use overload ();
+use Plack::Util;
+use Scalar::Util ();
+
+our $VERSION = '0.001';
+
+# Settings that come several times.
+my %is_list = map { $_ => 1 } qw(listen module);
+
+# Settings for this module; all others are options of the server.
+my @own = qw(app eval module env default_middleware path access_log host port listen socket);
+
+# Runs the program; @ARGV is "name=value" ... "--" [app] arguments of the app. Returns the exit status.
+sub main {
+    my ($class) = @_;
+    my $self = $class->new(settings(\@ARGV));
+    return 0 if eval { $self->run(\@ARGV); 1 };
+    print STDERR 'sprig: ', one_line("$@");
+    return 1;
+}
+
+# Takes the settings and the "--" off the list.
+sub settings {
+    my ($words) = @_;
+    my %settings;
+    while (defined(my $word = shift @$words)) {
+        last if $word eq '--';
+        my ($name, $value) = split /=/, $word, 2;
+        $is_list{$name} ? push @{ $settings{$name} }, $value : ($settings{$name} = $value);
+    }
+    return %settings;
+}
+
+# Places in Sprig's own files are of no use to the reader of a message.
+sub one_line {
+    my ($message) = @_;
+    $message =~ s{ at \S*\bSprig/\S+ line \d+\.?\n?\z}{};
+    $message =~ s/\n*\z/\n/;
+    return $message;
+}
+
+sub new {
+    my ($class, %settings) = @_;
+    my %own = map { $_ => delete $settings{$_} } @own;
+    return bless { %own, options => \%settings }, $class;
+}
+
+sub run {
+    my ($self, $words) = @_;
+    $ENV{PLACK_ENV} = $self->{env} if defined $self->{env};
+    $ENV{PLACK_ENV} = 'deployment' if !$ENV{PLACK_ENV};
+    $self->load_modules;
+    my $app = $self->wrap($self->load_app($words));
+
+    require Plack::Handler::Sprig;
+    my $handler = Plack::Handler::Sprig->new(
+        %{ $self->{options} },
+        listen       => $self->addresses,
+        server_ready => sub { print STDERR $self->banner(@_) },
+    );
+    $handler->run($app);
+}
+
+# -M as perl does it: Module, -Module, Module=import,list or 'Module qw(import list)'.
+sub load_modules {
+    my ($self) = @_;
+    for my $module (@{ $self->{module} || [] }) {
+        my ($name, $imports) = split /=/, $module, 2;
+        my $use = ($name =~ s/\A-// ? 'no ' : 'use ') . $name;
+        $use .= " split(/,/, q\0$imports\0)" if defined $imports;
+        eval "package main; no strict; no warnings; $use; 1" and next;
+        die "cannot load $name: " . ($@ =~ s/(?: at \(eval \d+\) line 1\.)?\nBEGIN failed.*/\n/sr);
+    }
+}
+
+# The application from -e, -a or the first word; the words left over stay in @ARGV.
+sub load_app {
+    my ($self, $words) = @_;
+    my ($code, $file)  = @$self{qw(eval app)};
+    $file = shift @$words if !defined $file && @$words;
+    $file = 'app.psgi'    if !defined $file && !defined $code;
+    my $app = defined $code ? load_code($code, $file) : load_file($file);
+    return $app if is_app($app);
+    my $source = defined $code ? 'the code of -e' : $file;
+    die "$source must return an application (a code reference), not ", describe($app), "\n";
+}
+
+sub is_app {
+    my ($app) = @_;
+    return 0 if !ref $app;
+    return 1 if Scalar::Util::reftype($app) eq 'CODE';
+    return Scalar::Util::blessed($app) && overload::Method($app, '&{}') ? 1 : 0;
+}
+
+sub describe {
+    my ($value) = @_;
+    return 'undef' if !defined $value;
+    return ref $value ? 'a reference to ' . ref $value : "'$value'";
+}
+
+# Compiles a file in a package of its own. Unlike Plack::Util::load_psgi it leaves @ARGV alone: what
+# stands there was given on the command line for this application.
+sub load_file {
+    my ($name) = @_;
+    my $file = find_file($name);
+    (my $package = $file) =~ s/([^A-Za-z0-9_])/sprintf '_%2x', ord $1/ge;
+    $0 = $file;
+    my $app = eval "package Plack::Sandbox::$package;"
+        . 'my $app = do $file; die $@ if !$app && $@; $app';
+    die "cannot load $name: ", as_line($@) if !defined $app && $@;
+    return $app;
+}
+
+# The absolute path of a file, or of a module that is the application.
+sub find_file {
+    my ($name) = @_;
+    if ($name =~ /\A\w+(?:::\w+)*\z/ && !-e $name) {
+        my $module = Plack::Util::class_to_file($name);
+        my ($file) = grep { -f } map { "$_/$module" } grep { !ref } @INC;
+        return File::Spec->rel2abs($file) if defined $file;
+    }
+    open my $fh, '<', $name or die "cannot read $name: $!\n";
+    -d $fh and die "cannot read $name: it is a folder\n";
+    return File::Spec->rel2abs($name);
+}
+
+# Code of -e within Plack::Builder's builder {}, around the application of the file if there is one.
+sub load_code {
+    my ($code, $file) = @_;
+    my $inner = defined $file ? 'Sprig::Program::load_file($file)' : '';
+    my $app   = eval "package main; no strict; no warnings; use Plack::Builder; builder {\n"
+        . "#line 1 \"-e\"\n$code;\n$inner}";
+    die as_line($@) if !defined $app && $@;
+    return $app;
+}
+
+sub as_line {
+    my ($message) = @_;
+    return $message =~ /\n\z/ ? $message : "$message\n";
+}
+
+# Mounts it at --path, and adds the middleware of the environment, as plackup does.
+sub wrap {
+    my ($self, $app) = @_;
+    if (defined $self->{path}) {
+        require Plack::App::URLMap;
+        my $map = Plack::App::URLMap->new;
+        $map->mount($self->{path} => $app);
+        $app = $map->to_app;
+    }
+    for my $class ($self->default_middleware) {
+        $app = Plack::Util::load_class($class, 'Plack::Middleware')->wrap($app);
+    }
+    return defined $self->{access_log} ? $self->wrap_access_log($app) : $app;
+}
+
+sub default_middleware {
+    my ($self) = @_;
+    return if $ENV{PLACK_ENV} ne 'development';
+    return if defined $self->{default_middleware} && !$self->{default_middleware};
+    return ('Lint', 'StackTrace', defined $self->{access_log} ? () : 'AccessLog');
+}
+
+sub wrap_access_log {
+    my ($self, $app) = @_;
+    open my $log, '>>', $self->{access_log} or die "cannot write to $self->{access_log}: $!\n";
+    require IO::Handle;
+    $log->autoflush(1);
+    require Plack::Middleware::AccessLog;
+    return Plack::Middleware::AccessLog->wrap($app, logger => sub { print {$log} @_ });
+}
+
+# What to listen on: -l, else -S, else -o and -p.
+sub addresses {
+    my ($self) = @_;
+    return $self->{listen}   if $self->{listen};
+    return [$self->{socket}] if defined $self->{socket};
+    my ($host, $port) = @$self{qw(host port)};
+    $host = ''        if !defined $host;
+    $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
+    return ["$host:" . (defined $port ? $port : 5000)];
+}
+
+# The line that tells where it listens.
+sub banner {
+    my ($self, $ready) = @_;
+    my ($host, $port, $proto) = @$ready{qw(host port proto)};
+    $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
+    my $address = $host eq 'unix/' ? "unix:$port" : ($proto || 'http') . "://$host:$port/";
+    return "sprig $VERSION: $address (1 worker, $ENV{PLACK_ENV})\n";
+}
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Program - the Perl part of the program sprig
+
+=head1 DESCRIPTION
+
+The program L<sprig(1)> reads its command line in C and leaves the rest to this module: it loads the
+application and what was asked to be loaded before it, wraps it in middleware, and hands it to
+L<Plack::Handler::Sprig>. There is nothing here for applications; use L<Sprig::Server> to run a
+server in a program of your own.
+
+=head1 METHODS
+
+=head2 main
+
+    exit Sprig::Program->main;
+
+Takes C<name=value> settings from C<@ARGV> up to C<-->, and the file of the application behind it.
+Returns the exit status once the server has ended: 0, or 1 after a message on C<STDERR>.
+
+=cut

@@ -1,0 +1,18 @@
+/* embed.h - a perl interpreter inside the program. Includes nothing of perl's. */
+#ifndef SPRIG_EMBED_H
+#define SPRIG_EMBED_H
+
+/* Prepares the process for interpreters. Once, before anything else in main(), and undone by
+ * psgi_embed_end() after the last one. argv and env are borrowed until then. */
+void psgi_embed_begin(int *argc, char ***argv, char ***env);
+void psgi_embed_end(void);
+
+/* Makes an interpreter, runs it with the command line of a perl ({"sprig", "-e", "..."}, ends with
+ * NULL; borrowed) and destroys it, END blocks and destructors included. Returns its exit status.
+ * The module Sprig inside is the one linked into the program. */
+int psgi_embed_run(int argc, char **argv);
+
+/* "5.36.0" */
+const char *psgi_embed_version(void);
+
+#endif
