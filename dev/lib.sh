@@ -1,4 +1,5 @@
 # dev/lib.sh - what the commands of dev/ share. To be sourced by bash, from any folder.
+# shellcheck shell=bash
 set -u
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 1
