@@ -1,0 +1,259 @@
+/* conn.c - one connection: birth, turns, deadlines, end; see conn.h */
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------- state ---- */
+
+/* Which states may follow which; CLOSED may follow all. */
+static const uint8_t legal_next[] = {
+    [CONN_IDLE] = 1 << CONN_HEAD | 1 << CONN_BODY | 1 << CONN_APP | 1 << CONN_REPLY,
+    [CONN_HEAD] = 1 << CONN_BODY | 1 << CONN_APP | 1 << CONN_REPLY,
+    [CONN_BODY] = 1 << CONN_APP | 1 << CONN_REPLY,
+    [CONN_APP] = 1 << CONN_REPLY | 1 << CONN_DETACHED,
+    [CONN_REPLY] = 1 << CONN_IDLE | 1 << CONN_LINGER | 1 << CONN_DETACHED,
+    [CONN_LINGER] = 0,
+    [CONN_DETACHED] = 0,
+    [CONN_CLOSED] = 0,
+};
+
+void conn_set_state(struct sprig_conn *c, enum conn_state state)
+{
+    assert(state == c->state || state == CONN_CLOSED || (legal_next[c->state] & 1 << state));
+    c->state = (uint8_t)state;
+}
+
+void conn_pin(struct sprig_conn *c)
+{
+    c->pins++;
+}
+
+void conn_unpin(struct sprig_conn *c)
+{
+    assert(c->pins > 0);
+    c->pins--;
+}
+
+/* ------------------------------------------------------------------- turns ---- */
+
+static void conn_tell_drained(struct sprig_conn *c)
+{
+    struct sprig_exchange *ex = c->ex;
+    if (ex == NULL || !ex->is_started || ex->response.ended)
+        return;
+    ex->want_drain = ex->was_high = false;
+    c->server->handler.on_drain(ex, c->server->arg);
+}
+
+static void conn_tell_notified(struct sprig_conn *c)
+{
+    struct sprig_exchange *ex = c->ex;
+    if (ex == NULL || !ex->is_started || !ex->notify)
+        return;
+    ex->notify = false;
+    c->server->handler.on_notify(ex, c->server->arg);
+}
+
+static void conn_on_timeout(struct sprig_conn *c)
+{
+    switch ((enum conn_state)c->state) {
+    case CONN_IDLE:
+        if (c->out.size > 0)
+            conn_reset(c, SPRIG_END_GONE); /* write_timeout */
+        else
+            conn_close(c, SPRIG_END_GONE); /* keepalive_timeout, or no byte ever came */
+        return;
+    case CONN_HEAD:
+        conn_refuse(c, 408, "header_timeout: the head was not complete in time");
+        return;
+    case CONN_BODY:
+        conn_refuse(c, 408, "body_timeout: the body made no progress");
+        return;
+    case CONN_APP:
+    case CONN_REPLY:
+        sprig_log(SPRIG_LOG_WARN, "write_timeout: %s took no bytes, connection reset",
+                  c->remote_host);
+        c->is_broken = true;
+        conn_on_broken(c);
+        return;
+    case CONN_LINGER:
+        conn_close(c, SPRIG_END_GONE);
+        return;
+    case CONN_DETACHED:
+    case CONN_CLOSED:
+        return;
+    }
+}
+
+static void conn_handle(struct sprig_conn *c, uint32_t what)
+{
+    if (what & CONN_EV_BROKEN)
+        conn_on_broken(c);
+    if (what & CONN_EV_TIMEOUT)
+        conn_on_timeout(c);
+    if (what & CONN_EV_WRITABLE)
+        conn_flush(c);
+    if (what & CONN_EV_NOTIFY)
+        conn_tell_notified(c);
+    if (what & CONN_EV_DRAIN)
+        conn_tell_drained(c);
+    if (what & CONN_EV_RESUME)
+        conn_resume(c);
+    if (what & CONN_EV_READABLE)
+        conn_read(c);
+}
+
+/* One step of phase 2 for this connection. What it produced leaves in one write at the end. A
+ * nested pass may step the same connection; only the outermost frame settles it. */
+static void conn_run(struct ready *r, uint32_t what)
+{
+    struct sprig_conn *c = list_entry(r, struct sprig_conn, ready);
+    bool was_running = c->is_running;
+    conn_pin(c);
+    c->n_turn = 0;
+    c->is_running = true;
+    conn_handle(c, what);
+    c->is_running = was_running;
+    if (c->out.size > 0 && !c->is_writing && !(what & CONN_EV_WRITABLE))
+        conn_flush(c);
+    if (!was_running)
+        conn_settle_later(c);
+    conn_unpin(c);
+}
+
+void conn_expire(struct deadline *d)
+{
+    struct sprig_conn *c = list_entry(d, struct sprig_conn, deadline);
+    ready_add(c->server->loop, &c->ready, CONN_EV_TIMEOUT);
+}
+
+/* ------------------------------------------------------------ birth and end ---- */
+
+static void conn_name_peer(struct sprig_conn *c, const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+        inet_ntop(AF_INET, &in->sin_addr, c->remote_host, sizeof c->remote_host);
+        snprintf(c->remote_port, sizeof c->remote_port, "%u", ntohs(in->sin_port));
+    } else if (addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
+        inet_ntop(AF_INET6, &in6->sin6_addr, c->remote_host, sizeof c->remote_host);
+        snprintf(c->remote_port, sizeof c->remote_port, "%u", ntohs(in6->sin6_port));
+    } else {
+        snprintf(c->remote_host, sizeof c->remote_host, "unix/");
+    }
+}
+
+static bool conn_reap(struct reapable *r)
+{
+    struct sprig_conn *c = list_entry(r, struct sprig_conn, reap);
+    if (c->pins > 0)
+        return false;
+    struct sprig_server *server = c->server;
+    list_remove(&c->link);
+    outq_clear(&c->out);
+    if (c->write_event != NULL)
+        event_free(c->write_event);
+    free(c->in);
+    free(c);
+    server->counters.n_connections--;
+    server_conn_gone(server);
+    return true;
+}
+
+static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
+{
+    c->server = server;
+    c->fd = fd;
+    c->transport = &transport_plain;
+    c->generation = loop_guard(server->loop);
+    ready_init(&c->ready, conn_run);
+    list_init(&c->link);
+    list_init(&c->flush.link);
+    list_init(&c->reap.link);
+    c->reap.reap = conn_reap;
+    deadline_init(&c->deadline);
+    parser_init(&c->parser);
+    outq_init(&c->out, &server->loop->outq_pool);
+}
+
+struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,
+                            const struct sockaddr *addr)
+{
+    struct sprig_conn *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        close(fd);
+        return NULL;
+    }
+    conn_init(c, server, fd);
+    c->listener = listener;
+    conn_name_peer(c, addr);
+    list_append(&server->conns, &c->link);
+    server->counters.n_connections++;
+    server->counters.n_accepted++;
+    conn_set_reading(c, true);
+    deadline_set(&server->header_deadlines, &c->deadline);
+    return c;
+}
+
+/* Everything that points to the connection from outside lets go of it; the one place where the
+ * client's descriptor is closed. */
+static void conn_retire(struct sprig_conn *c, enum conn_state state)
+{
+    conn_set_reading(c, false);
+    if (c->is_writing)
+        loop_event_del(c->server->loop, c->write_event);
+    c->is_writing = false;
+    deadline_clear(&c->deadline);
+    list_remove(&c->flush.link);
+    ready_cancel(&c->ready);
+    outq_clear(&c->out);
+    if (state == CONN_CLOSED && c->fd != -1)
+        c->transport->close(c->fd);
+    c->fd = -1;
+}
+
+static void conn_leave(struct sprig_conn *c, enum conn_state state, enum sprig_end why)
+{
+    conn_retire(c, state);
+    conn_set_state(c, state);
+    conn_pin(c);
+    exchange_end(c, why);
+    conn_unpin(c);
+    loop_reap_later(c->server->loop, &c->reap);
+}
+
+void conn_close(struct sprig_conn *c, enum sprig_end why)
+{
+    if (c->state != CONN_CLOSED && c->state != CONN_DETACHED)
+        conn_leave(c, CONN_CLOSED, why);
+}
+
+void conn_detach(struct sprig_conn *c)
+{
+    conn_leave(c, CONN_DETACHED, SPRIG_END_DETACHED);
+}
+
+void conn_reset(struct sprig_conn *c, enum sprig_end why)
+{
+    struct linger hard = {1, 0};
+    if (c->fd != -1)
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    conn_close(c, why);
+}
+
+void conn_abandon(struct sprig_conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    conn_retire(c, CONN_CLOSED);
+    conn_set_state(c, CONN_CLOSED);
+    conn_pin(c); /* for ever: frames of the app that forked may still point here */
+    list_remove(&c->link);
+}

@@ -1,0 +1,157 @@
+/* conn.h - one connection: its state machine, its input and output, its end. Knows no Perl.
+ *
+ *   IDLE -> HEAD -> BODY -> APP -> REPLY -> (IDLE | LINGER) -> CLOSED
+ *     \______________________^      |
+ *                                   +-> DETACHED (the app took the socket)
+ *
+ * Any state may go to CLOSED. conn_set_state() is the only place that changes it. */
+#ifndef SPRIG_CONN_H
+#define SPRIG_CONN_H
+
+#include "body.h"
+#include "chunk.h"
+#include "loop.h"
+#include "outq.h"
+#include "parser.h"
+#include "response.h"
+#include "server.h"
+#include "transport.h"
+
+enum conn_state {
+    CONN_IDLE,     /* between requests: no byte of the next one has come */
+    CONN_HEAD,     /* part of a head has come */
+    CONN_BODY,     /* the head is complete, the body is not */
+    CONN_APP,      /* the request waits for the app, or the app for its answer; no head is out */
+    CONN_REPLY,    /* the head of the response is out, or its last bytes are being written */
+    CONN_LINGER,   /* our side is shut down; input is discarded so that no reset cuts the answer */
+    CONN_DETACHED, /* the socket is the app's */
+    CONN_CLOSED    /* waits for the reaper */
+};
+
+/* Reasons in conn.ready.what. */
+enum {
+    CONN_EV_READABLE = 1, /* bytes, or end of file */
+    CONN_EV_WRITABLE = 2, /* room in the socket buffer, or another slice is due */
+    CONN_EV_RESUME = 4,   /* go on with input that was kept, or with a held request */
+    CONN_EV_DRAIN = 8,    /* the output queue is low enough for more */
+    CONN_EV_NOTIFY = 16,  /* sprig_exchange_notify */
+    CONN_EV_TIMEOUT = 32, /* the deadline passed */
+    CONN_EV_BROKEN = 64   /* writing failed: the peer is gone */
+};
+
+/* While a request is being answered, at most about this much of what is pipelined behind it is
+ * read; the rest stays in the kernel and pushes back on the client. */
+enum { CONN_PIPELINE_BYTES = 64 * 1024 };
+
+struct sprig_exchange {
+    struct sprig_conn *conn; /* owner; NULL while in the pool */
+    struct sprig_request request;
+    struct response response;
+    struct body body;
+    struct sprig_span body_mem; /* borrowed: a small body that lies in the input buffer whole */
+    struct chunk chunk;
+    uint64_t body_left;       /* of Content-Length, still to come */
+    uint64_t body_started_ns; /* for min_body_rate */
+    void *app;                /* severable: the bridge's pointer */
+    bool is_started : 1;      /* on_request was called, so on_end will be */
+    bool want_drain : 1;
+    bool was_high : 1;
+    bool gone_told : 1;
+    bool notify : 1;
+    bool end_after_flush : 1;
+    struct sprig_exchange *next_free; /* in the pool */
+};
+
+struct sprig_conn {
+    struct sprig_server *server; /* borrowed: outlives its connections */
+    struct list_link link;       /* in server->conns */
+    struct ready ready;
+    struct flushable flush;
+    struct reapable reap;
+    struct deadline deadline;
+    struct sprig_exchange *ex;      /* owned; NULL between requests */
+    char *in;                       /* owned: input that could not be used yet; NULL mostly */
+    uint32_t in_at, in_len, in_cap; /* unused bytes are in[in_at .. in_len) */
+    struct parser parser;
+    struct outq out;
+    struct event *write_event;             /* owned; made when a write first blocks */
+    const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed */
+    const struct transport *transport;
+    uint32_t n_requests;
+    uint32_t n_turn; /* requests in this turn */
+    uint32_t generation;
+    uint32_t n_lingered_bytes;
+    int fd; /* owned; -1 once closed or detached */
+    uint16_t pins;
+    uint8_t state;            /* enum conn_state */
+    bool is_reading : 1;      /* read_event is registered */
+    bool is_writing : 1;      /* write_event is registered */
+    bool is_broken : 1;       /* a write failed */
+    bool peer_shut : 1;       /* the peer's end of file was seen */
+    bool must_close : 1;      /* no further request after this one */
+    bool must_linger : 1;     /* unread input may be on its way: do not just close */
+    bool reading_is_over : 1; /* the app reads from the socket itself */
+    bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
+    char remote_host[46];     /* numeric, or "unix/" */
+    char remote_port[6];
+    struct event read_event;
+};
+
+/* Takes an accepted, non-blocking socket. NULL: no memory; fd is closed. */
+struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,
+                            const struct sockaddr *addr);
+
+/* Ends the connection now: an open exchange ends with `why`, the descriptor is closed, the memory
+ * goes when no frame uses it. Harmless if closed. */
+void conn_close(struct sprig_conn *c, enum sprig_end why);
+
+/* The same with a TCP reset, so that the peer cannot take what it got for complete. */
+void conn_reset(struct sprig_conn *c, enum sprig_end why);
+
+/* Leaves the descriptor to somebody else and ends the exchange with SPRIG_END_DETACHED. */
+void conn_detach(struct sprig_conn *c);
+
+/* In a forked child: forgets the parent's connection. No byte, no shutdown, no callback; its memory
+ * stays, since frames of the app may still point to it. */
+void conn_abandon(struct sprig_conn *c);
+
+/* The deadline of its server's lists passed. */
+void conn_expire(struct deadline *d);
+
+/* ---- between conn.c, conn_input.c, conn_output.c and exchange.c ---- */
+
+void conn_set_state(struct sprig_conn *c, enum conn_state state);
+void conn_pin(struct sprig_conn *c);
+void conn_unpin(struct sprig_conn *c);
+
+/* conn_input.c */
+void conn_set_reading(struct sprig_conn *c, bool on);
+void conn_on_event(evutil_socket_t fd, short what, void *arg); /* phase 1 */
+void conn_read(struct sprig_conn *c);                          /* on readable */
+void conn_resume(struct sprig_conn *c); /* goes on with kept input or a held request */
+/* The input kept in the connection. */
+struct sprig_span conn_kept_input(const struct sprig_conn *c);
+
+/* conn_output.c */
+/* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
+void conn_flush(struct sprig_conn *c);
+/* Queues the flush for the end of the pass, or writes now if there is much. */
+void conn_output_added(struct sprig_conn *c);
+/* If the response is complete and its bytes are out (enough): ends the exchange and goes to IDLE,
+ * or closes. True: the connection is IDLE and may take the next request. */
+bool conn_settle(struct sprig_conn *c);
+/* The same outside of conn_resume: requests that were pipelined behind it come in the next turn. */
+void conn_settle_later(struct sprig_conn *c);
+/* Answers with an error status of ours, closes afterwards, logs the reason. */
+void conn_refuse(struct sprig_conn *c, int status, const char *reason);
+void conn_on_broken(struct sprig_conn *c);
+
+/* exchange.c */
+struct sprig_exchange *exchange_start(struct sprig_conn *c);
+/* Tells the bridge if it knows the exchange, and gives it back to the pool. */
+void exchange_end(struct sprig_conn *c, enum sprig_end why);
+void exchange_pool_clear(struct sprig_exchange *free_list);
+/* The peer closed its sending side or is gone: told to the bridge once. */
+void exchange_peer_gone(struct sprig_exchange *ex);
+
+#endif

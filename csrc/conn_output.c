@@ -1,0 +1,241 @@
+/* conn_output.c - from finished bytes to the socket: flushing, back-pressure, settling, refusing.
+ */
+#include "conn.h"
+
+#include "status.h"
+#include <errno.h>
+#include <stdio.h>
+
+/* One connection writes at most this much in one turn; large files go in slices, fairly. */
+enum { CONN_WRITE_SLICE_BYTES = 1024 * 1024 };
+
+/* -------------------------------------------------------------- write event ---- */
+
+static void conn_stop_writing(struct sprig_conn *c)
+{
+    if (!c->is_writing)
+        return;
+    loop_event_del(c->server->loop, c->write_event);
+    c->is_writing = false;
+}
+
+static void conn_start_writing(struct sprig_conn *c)
+{
+    if (c->is_writing)
+        return;
+    if (c->write_event == NULL)
+        c->write_event =
+            event_new(loop_base(c->server->loop), c->fd, EV_WRITE | EV_PERSIST, conn_on_event, c);
+    if (c->write_event == NULL || loop_event_add(c->server->loop, c->write_event) != 0) {
+        conn_on_broken(c);
+        return;
+    }
+    c->is_writing = true;
+}
+
+/* ------------------------------------------------------------------ settling ---- */
+
+static void conn_become_idle(struct sprig_conn *c)
+{
+    conn_set_state(c, CONN_IDLE);
+    c->must_linger = false;
+    conn_set_reading(c, true);
+    if (c->out.size == 0)
+        deadline_set(&c->server->keepalive_deadlines, &c->deadline);
+}
+
+static void conn_linger(struct sprig_conn *c)
+{
+    conn_set_state(c, CONN_LINGER);
+    c->transport->shutdown(c->fd, SHUT_WR);
+    conn_stop_writing(c);
+    conn_set_reading(c, true);
+    deadline_set(&c->server->linger_deadlines, &c->deadline);
+}
+
+/* The last byte of the last response is with the kernel. */
+static void conn_finish(struct sprig_conn *c)
+{
+    if (c->must_linger || c->in_len > c->in_at)
+        conn_linger(c);
+    else
+        conn_close(c, SPRIG_END_DONE);
+}
+
+static bool conn_may_persist(const struct sprig_conn *c, const struct sprig_exchange *ex)
+{
+    return ex->response.keep_alive && !c->must_close && !c->reading_is_over &&
+           !c->server->is_draining;
+}
+
+bool conn_settle(struct sprig_conn *c)
+{
+    struct sprig_exchange *ex = c->ex;
+    if (c->state != CONN_REPLY || c->is_broken)
+        return false;
+    if (ex != NULL) {
+        uint64_t limit = ex->end_after_flush ? 0 : c->server->config.high_water_bytes;
+        if (!ex->response.ended || c->out.size > limit)
+            return false;
+        if (!conn_may_persist(c, ex))
+            c->must_close = true;
+        exchange_end(c, SPRIG_END_DONE);
+        if (c->state != CONN_REPLY)
+            return false; /* ended from within on_end */
+    }
+    if (!c->must_close) {
+        conn_become_idle(c);
+        return true;
+    }
+    if (c->out.size == 0)
+        conn_finish(c);
+    return false;
+}
+
+void conn_settle_later(struct sprig_conn *c)
+{
+    if (conn_settle(c) && c->in_len > c->in_at)
+        ready_add(c->server->loop, &c->ready, CONN_EV_RESUME);
+}
+
+/* ------------------------------------------------------------------ flushing ---- */
+
+static void conn_check_low_water(struct sprig_conn *c)
+{
+    struct sprig_exchange *ex = c->ex;
+    if (ex == NULL || !(ex->want_drain || ex->was_high) || ex->response.ended)
+        return;
+    if (c->out.size <= c->server->config.low_water_bytes)
+        ready_add(c->server->loop, &c->ready, CONN_EV_DRAIN);
+}
+
+/* Nothing more can be written. Told to the bridge in a turn of its own: the writer that found out
+ * may be in the middle of a call from Perl. */
+static void conn_break(struct sprig_conn *c)
+{
+    c->is_broken = true;
+    conn_stop_writing(c);
+    outq_clear(&c->out);
+    deadline_clear(&c->deadline);
+    ready_add(c->server->loop, &c->ready, CONN_EV_BROKEN);
+}
+
+void conn_on_broken(struct sprig_conn *c)
+{
+    if (c->state == CONN_CLOSED || c->state == CONN_DETACHED)
+        return;
+    conn_pin(c);
+    if (c->ex != NULL)
+        exchange_peer_gone(c->ex);
+    if (c->state != CONN_CLOSED)
+        conn_reset(c, SPRIG_END_GONE);
+    conn_unpin(c);
+}
+
+static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
+{
+    if (n_written > 0 || !c->is_writing)
+        deadline_set(&c->server->write_deadlines, &c->deadline);
+    conn_start_writing(c);
+}
+
+static void conn_drained(struct sprig_conn *c)
+{
+    conn_stop_writing(c);
+    if (c->state == CONN_IDLE)
+        deadline_set(&c->server->keepalive_deadlines, &c->deadline);
+    else if (c->state == CONN_APP || c->state == CONN_REPLY)
+        deadline_clear(&c->deadline);
+}
+
+void conn_flush(struct sprig_conn *c)
+{
+    if (c->fd == -1 || c->is_broken)
+        return;
+    list_remove(&c->flush.link);
+    uint64_t n_written = 0;
+    enum outq_result result =
+        outq_flush(&c->out, c->transport, c->fd, CONN_WRITE_SLICE_BYTES, &n_written);
+    switch (result) {
+    case OUTQ_DRAINED:
+        conn_drained(c);
+        break;
+    case OUTQ_BLOCKED:
+        conn_wait_writable(c, n_written);
+        break;
+    case OUTQ_MORE:
+        ready_add(c->server->loop, &c->ready, CONN_EV_WRITABLE);
+        break;
+    case OUTQ_GONE:
+        conn_break(c);
+        return;
+    case OUTQ_SHORT:
+        sprig_log(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
+        conn_break(c);
+        return;
+    }
+    conn_check_low_water(c);
+}
+
+static void conn_flush_late(struct flushable *f)
+{
+    struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    conn_pin(c);
+    if (!c->is_writing)
+        conn_flush(c);
+    if (!c->is_running)
+        conn_settle_later(c);
+    conn_unpin(c);
+}
+
+void conn_output_added(struct sprig_conn *c)
+{
+    if (c->is_broken)
+        return;
+    c->flush.flush = conn_flush_late;
+    if (c->out.size > c->server->config.high_water_bytes) {
+        if (c->ex != NULL)
+            c->ex->was_high = true;
+        if (!c->is_writing)
+            conn_flush(c);
+    }
+    if (!c->is_broken)
+        loop_flush_later(c->server->loop, &c->flush); /* also to settle */
+}
+
+/* ------------------------------------------------------------------ refusing ---- */
+
+static int conn_queue_error(struct sprig_conn *c, int status)
+{
+    char why[128];
+    const char *reason = status_reason(status);
+    struct sprig_header headers[] = {
+        {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")},
+        {SPAN_LIT("Connection"), SPAN_LIT("close")},
+    };
+    struct sprig_head head = {status, headers, 2, strlen(reason)};
+    struct response response;
+    response_init(&response, NULL, false);
+    int rc =
+        response_head(&response, &c->out, &head, c->server->config.server_header, why, sizeof why);
+    if (rc == 0)
+        rc = response_body(&response, &c->out, span_str(reason));
+    return rc;
+}
+
+void conn_refuse(struct sprig_conn *c, int status, const char *reason)
+{
+    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, c->remote_host, reason);
+    c->server->counters.n_refused++;
+    c->must_close = c->must_linger = true;
+    c->in_at = c->in_len;
+    exchange_end(c, SPRIG_END_GONE); /* the app never heard of it */
+    if (conn_queue_error(c, status) != 0) {
+        conn_close(c, SPRIG_END_GONE);
+        return;
+    }
+    conn_set_state(c, CONN_REPLY);
+    conn_set_reading(c, false);
+    deadline_clear(&c->deadline);
+    conn_output_added(c);
+}

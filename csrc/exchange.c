@@ -1,0 +1,317 @@
+/* exchange.c - one request and its response, as the bridge sees it: sprig_exchange_*,
+ * sprig_response_* */
+#include "conn.h"
+
+#include "listener.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { EXCHANGE_POOL_MAX = 64 };
+
+/* -------------------------------------------------------------------- life ---- */
+
+struct sprig_exchange *exchange_start(struct sprig_conn *c)
+{
+    struct sprig_server *server = c->server;
+    struct sprig_exchange *ex = server->free_exchanges;
+    if (ex != NULL) {
+        server->free_exchanges = ex->next_free;
+        server->n_free_exchanges--;
+    } else if ((ex = malloc(sizeof *ex)) == NULL) {
+        return NULL;
+    }
+    memset(ex, 0, sizeof *ex);
+    body_init(&ex->body);
+    ex->conn = c;
+    c->ex = ex;
+    server->counters.n_exchanges++;
+    return ex;
+}
+
+void exchange_end(struct sprig_conn *c, enum sprig_end why)
+{
+    struct sprig_exchange *ex = c->ex;
+    struct sprig_server *server = c->server;
+    if (ex == NULL)
+        return;
+    c->ex = NULL; /* first: on_end may run Perl, and that a nested pass */
+    if (ex->is_started) {
+        ex->is_started = false;
+        server->handler.on_end(ex, why, server->arg);
+    }
+    request_clear(&ex->request);
+    body_clear(&ex->body);
+    ex->conn = NULL;
+    ex->app = NULL;
+    server->counters.n_exchanges--;
+    if (server->n_free_exchanges >= EXCHANGE_POOL_MAX) {
+        free(ex);
+        return;
+    }
+    ex->next_free = server->free_exchanges;
+    server->free_exchanges = ex;
+    server->n_free_exchanges++;
+}
+
+void exchange_pool_clear(struct sprig_exchange *free_list)
+{
+    while (free_list != NULL) {
+        struct sprig_exchange *next = free_list->next_free;
+        free(free_list);
+        free_list = next;
+    }
+}
+
+void exchange_peer_gone(struct sprig_exchange *ex)
+{
+    struct sprig_server *server = ex->conn->server;
+    if (ex->gone_told || !ex->is_started || ex->response.ended)
+        return;
+    ex->gone_told = true;
+    conn_pin(ex->conn);
+    struct sprig_conn *c = ex->conn;
+    server->handler.on_gone(ex, server->arg);
+    conn_unpin(c);
+}
+
+/* ----------------------------------------------------------------- the request ---- */
+
+const struct sprig_request *sprig_exchange_request(struct sprig_exchange *ex)
+{
+    return &ex->request;
+}
+
+struct sprig_server *sprig_exchange_server(struct sprig_exchange *ex)
+{
+    return ex->conn->server;
+}
+
+void *sprig_exchange_app(const struct sprig_exchange *ex)
+{
+    return ex->app;
+}
+
+void sprig_exchange_set_app(struct sprig_exchange *ex, void *app)
+{
+    ex->app = app;
+}
+
+void sprig_exchange_take_body(struct sprig_exchange *ex, struct sprig_body *body)
+{
+    body->size = ex->body_mem.len + ex->body.size;
+    body->fd = body_take_fd(&ex->body);
+    body->mem = ex->body_mem;
+    if (body->fd == -1 && body->mem.len == 0)
+        body->mem = span_make(ex->body.mem, (size_t)ex->body.size);
+    else if (body->fd != -1)
+        body->mem = span_make(NULL, 0);
+}
+
+void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
+                           struct sprig_span *port)
+{
+    *host = span_str(ex->conn->remote_host);
+    *port = span_str(ex->conn->remote_port);
+}
+
+const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex)
+{
+    return &ex->conn->listener->address;
+}
+
+int sprig_exchange_fd(const struct sprig_exchange *ex)
+{
+    return ex->conn->fd;
+}
+
+/* ---------------------------------------------------------------- its end ---- */
+
+void sprig_exchange_end_after_flush(struct sprig_exchange *ex)
+{
+    ex->end_after_flush = true;
+}
+
+void sprig_exchange_notify(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    if (loop_guard(c->server->loop) != c->generation || c->state == CONN_CLOSED)
+        return;
+    ex->notify = true;
+    ready_add(c->server->loop, &c->ready, CONN_EV_NOTIFY);
+}
+
+/* True where a call on the exchange can have no effect any more; also in a forked child. */
+static bool exchange_is_over(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    loop_guard(c->server->loop); /* may abandon the connection */
+    return c->state == CONN_CLOSED || c->state == CONN_DETACHED || c->is_broken;
+}
+
+bool sprig_exchange_is_gone(const struct sprig_exchange *ex)
+{
+    const struct sprig_conn *c = ex->conn;
+    return c->is_broken || c->peer_shut || c->state == CONN_CLOSED;
+}
+
+void sprig_exchange_stop_reading(struct sprig_exchange *ex)
+{
+    if (exchange_is_over(ex))
+        return;
+    ex->conn->reading_is_over = ex->conn->must_close = true;
+    conn_set_reading(ex->conn, false);
+}
+
+/* Output queued so far is written if the kernel takes it: a 101 sent by the responder, mostly. */
+int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    uint64_t n_written;
+    outq_flush(&c->out, c->transport, c->fd, 0, &n_written);
+    *fd = c->fd;
+    *unread = conn_kept_input(c);
+    conn_detach(c);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ the response ---- */
+
+int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
+                        size_t n)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
+    if (rc != 0)
+        return rc;
+    conn_set_state(c, CONN_REPLY);
+    conn_output_added(c);
+    return 0;
+}
+
+int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
+                           size_t n)
+{
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    int rc = response_interim(&ex->response, &ex->conn->out, head, why, n);
+    if (rc == 0)
+        sprig_response_flush(ex);
+    return rc;
+}
+
+/* Common end of all writes: the high-water mark, and the log if bytes were cut. */
+static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
+{
+    struct sprig_conn *c = ex->conn;
+    if (rc < 0)
+        return rc;
+    if (ex->response.cut && !was_cut)
+        sprig_log(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
+    conn_output_added(c);
+    if (c->is_broken)
+        return SPRIG_E_CLOSED;
+    return c->out.size > c->server->config.high_water_bytes;
+}
+
+int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
+{
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    bool was_cut = ex->response.cut;
+    return exchange_wrote(ex, response_body(&ex->response, &ex->conn->out, bytes), was_cut);
+}
+
+int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
+                             void (*release)(void *arg), void *arg)
+{
+    if (exchange_is_over(ex)) {
+        release(arg);
+        return SPRIG_E_CLOSED;
+    }
+    bool was_cut = ex->response.cut;
+    int rc = response_body_ref(&ex->response, &ex->conn->out, bytes, release, arg);
+    return exchange_wrote(ex, rc, was_cut);
+}
+
+int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
+                              void (*release)(void *arg), void *arg)
+{
+    if (exchange_is_over(ex)) {
+        release(arg);
+        return SPRIG_E_CLOSED;
+    }
+    bool was_cut = ex->response.cut;
+    int rc = response_body_file(&ex->response, &ex->conn->out, fd, offset, length, release, arg);
+    return exchange_wrote(ex, rc, was_cut);
+}
+
+int sprig_response_end(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    int rc = response_end(&ex->response, &c->out);
+    if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
+        sprig_response_abort(ex, "the body is shorter than its Content-Length");
+        return rc;
+    }
+    if (rc == 0)
+        conn_output_added(c); /* also without new bytes: the flush settles the exchange */
+    return rc;
+}
+
+/* What the client got so far must not look whole. A missing last chunk or a short body shows that
+ * by itself, and a plain close lets those bytes arrive; a body that ends by closing needs a reset.
+ */
+void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex))
+        return;
+    sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
+    uint64_t n_written;
+    outq_flush(&c->out, c->transport, c->fd, 0, &n_written);
+    bool looks_whole = ex->response.head_out && ex->response.framing != FRAMING_CHUNKED &&
+                       ex->response.framing != FRAMING_LENGTH;
+    if (looks_whole)
+        conn_reset(c, SPRIG_END_ABORTED);
+    else
+        conn_close(c, SPRIG_END_ABORTED);
+}
+
+bool sprig_response_has_head(const struct sprig_exchange *ex)
+{
+    return ex->response.head_out;
+}
+
+bool sprig_response_is_bodyless(const struct sprig_exchange *ex)
+{
+    return ex->response.bodyless || ex->conn->is_broken || ex->conn->state == CONN_CLOSED;
+}
+
+uint64_t sprig_response_buffered(const struct sprig_exchange *ex)
+{
+    return ex->conn->out.size;
+}
+
+void sprig_response_want_drain(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex))
+        return;
+    ex->want_drain = true;
+    if (c->out.size <= c->server->config.low_water_bytes)
+        ready_add(c->server->loop, &c->ready, CONN_EV_DRAIN);
+}
+
+void sprig_response_flush(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex) || c->is_writing || c->out.size == 0)
+        return;
+    conn_flush(c);
+}

@@ -1,0 +1,143 @@
+/* server.c - a server: what its listeners and connections share, draining, the end; see sprig.h */
+#include "server.h"
+
+#include "conn.h"
+#include "listener.h"
+#include <stdlib.h>
+
+static void server_run_drained(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct sprig_server *server = list_entry(r, struct sprig_server, drained);
+    if (server->handler.on_drained != NULL && list_empty(&server->conns))
+        server->handler.on_drained(server, server->arg);
+}
+
+/* What the parent's connections meant to the child: nothing. Listeners go on in the child, as
+ * servers that fork after listening expect. */
+static void server_on_fork(struct fork_hook *h)
+{
+    struct sprig_server *server = list_entry(h, struct sprig_server, fork_hook);
+    list_foreach_safe (it, next, &server->conns) {
+        conn_abandon(list_entry(it, struct sprig_conn, link));
+        server->counters.n_connections--;
+    }
+}
+
+static void server_init_deadlines(struct sprig_server *server)
+{
+    struct sprig_loop *loop = server->loop;
+    const struct sprig_config *config = &server->config;
+    deadline_list_init(&server->header_deadlines, loop, config->header_timeout, conn_expire);
+    deadline_list_init(&server->body_deadlines, loop, config->body_timeout, conn_expire);
+    deadline_list_init(&server->write_deadlines, loop, config->write_timeout, conn_expire);
+    deadline_list_init(&server->keepalive_deadlines, loop, config->keepalive_timeout, conn_expire);
+    deadline_list_init(&server->linger_deadlines, loop, LINGER_SECONDS, conn_expire);
+}
+
+struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
+                                      const struct sprig_handler *handler, void *arg)
+{
+    struct sprig_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return NULL;
+    if (sprig_config_copy(&server->config, config) != 0) {
+        free(server);
+        return NULL;
+    }
+    server->loop = loop;
+    server->handler = *handler;
+    server->arg = arg;
+    server->limits.max_request_line = config->max_request_line;
+    server->limits.max_header_bytes = config->max_header_bytes;
+    server->limits.max_headers = config->max_headers;
+    list_init(&server->listeners);
+    list_init(&server->closed_listeners);
+    list_init(&server->conns);
+    ready_init(&server->drained, server_run_drained);
+    server_init_deadlines(server);
+    server->fork_hook.on_fork = server_on_fork;
+    loop_on_fork(loop, &server->fork_hook);
+    return server;
+}
+
+static void server_free_listeners(struct sprig_server *server)
+{
+    while (!list_empty(&server->listeners))
+        sprig_listener_close(list_entry(server->listeners.next, struct sprig_listener, link));
+    while (!list_empty(&server->closed_listeners)) {
+        struct list_link *l = server->closed_listeners.next;
+        list_remove(l);
+        free(list_entry(l, struct sprig_listener, link));
+    }
+}
+
+/* A connection whose frame is still on the stack cannot go; its server then stays with it. */
+static bool server_close_conns(struct sprig_server *server)
+{
+    list_foreach_safe (it, next, &server->conns) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        conn_close(c, SPRIG_END_ABORTED);
+        list_remove(&c->reap.link);
+        c->reap.reap(&c->reap);
+    }
+    return list_empty(&server->conns);
+}
+
+void sprig_server_free(struct sprig_server *server)
+{
+    loop_guard(server->loop);
+    list_remove(&server->fork_hook.link);
+    if (!server_close_conns(server))
+        return;
+    server_free_listeners(server);
+    ready_cancel(&server->drained);
+    deadline_list_clear(&server->header_deadlines);
+    deadline_list_clear(&server->body_deadlines);
+    deadline_list_clear(&server->write_deadlines);
+    deadline_list_clear(&server->keepalive_deadlines);
+    deadline_list_clear(&server->linger_deadlines);
+    exchange_pool_clear(server->free_exchanges);
+    sprig_config_clear(&server->config);
+    free(server);
+}
+
+void server_conn_gone(struct sprig_server *server)
+{
+    if (server->is_draining && list_empty(&server->conns))
+        ready_add(server->loop, &server->drained, 1);
+}
+
+void sprig_server_drain(struct sprig_server *server)
+{
+    loop_guard(server->loop);
+    server->is_draining = true;
+    while (!list_empty(&server->listeners))
+        sprig_listener_close(list_entry(server->listeners.next, struct sprig_listener, link));
+    list_foreach_safe (it, next, &server->conns) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        if (c->state == CONN_IDLE && c->out.size == 0)
+            conn_close(c, SPRIG_END_DONE);
+    }
+    server_conn_gone(server);
+}
+
+void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out)
+{
+    *out = server->counters;
+}
+
+const struct sprig_config *sprig_server_config(const struct sprig_server *server)
+{
+    return &server->config;
+}
+
+struct sprig_loop *sprig_server_loop(const struct sprig_server *server)
+{
+    return server->loop;
+}
+
+void *sprig_server_arg(const struct sprig_server *server)
+{
+    return server->arg;
+}

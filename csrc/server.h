@@ -1,0 +1,35 @@
+/* server.h - listeners, connections and counters of one Sprig::Server. */
+#ifndef SPRIG_SERVER_H
+#define SPRIG_SERVER_H
+
+#include "loop.h"
+#include "loop_internal.h"
+
+struct sprig_conn;
+
+struct sprig_server {
+    struct sprig_loop *loop; /* borrowed */
+    struct sprig_config config;
+    struct parser_limits limits; /* of config, as the parser wants them */
+    struct sprig_handler handler;
+    void *arg;
+    struct list_link listeners;        /* struct sprig_listener.link */
+    struct list_link closed_listeners; /* kept while connections may name their address */
+    struct list_link conns;            /* struct sprig_conn.link */
+    struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
+        linger_deadlines;
+    struct sprig_exchange *free_exchanges; /* owned pool */
+    uint32_t n_free_exchanges;
+    struct sprig_counters counters;
+    struct fork_hook fork_hook;
+    struct ready drained; /* tells on_drained */
+    bool is_draining;
+};
+
+/* How long a connection lingers, and how much it discards, before it is closed all the same. */
+enum { LINGER_SECONDS = 5, LINGER_MAX_BYTES = 64 * 1024 * 1024 };
+
+/* A connection was freed: the last one of a draining server ends it. */
+void server_conn_gone(struct sprig_server *server);
+
+#endif
