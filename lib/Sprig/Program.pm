@@ -135,8 +135,8 @@ sub find_file {
 sub load_code {
     my ($code, $file) = @_;
     my $inner = defined $file ? 'Sprig::Program::load_file($file)' : '';
-    my $app   = eval "package main; no strict; no warnings; use Plack::Builder; builder {\n"
-        . "#line 1 \"-e\"\n$code;\n$inner}";
+    my $app   = eval "package main; no strict; no warnings; use Plack::Builder; &builder(sub {\n"
+        . "#line 1 \"-e\"\n$code;\n$inner})";
     die as_line($@) if !defined $app && $@;
     return $app;
 }
