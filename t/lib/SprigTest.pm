@@ -15,10 +15,11 @@ use Exporter       qw(import);
 use File::Basename qw(dirname);
 use File::Spec;
 use File::Temp;
+use POSIX ();
 use SprigTest::Client;
 use SprigTest::Server;
 
-our @EXPORT = qw(start_server dump_app slurp spew test_by tool_path);
+our @EXPORT = qw(start_server dump_app slurp spew test_by tool_path output_of curl);
 
 my $lib    = dirname(File::Spec->rel2abs(__FILE__));
 my $root   = dirname(dirname($lib));
@@ -62,6 +63,27 @@ sub tool_path {
         return $path if -x $path && !-d _;
     }
     return;
+}
+
+# Runs a command (a list) for at most a minute and returns its output, standard error included.
+sub output_of {
+    my (@command) = @_;
+    my $pid       = open my $out, '-|';
+    defined $pid or die "fork: $!";
+    if (!$pid) {
+        open STDERR, '>&', \*STDOUT;
+        exec('timeout', 60, @command) or POSIX::_exit(127);
+    }
+    local $/;
+    my $text = readline $out;
+    close $out;
+    return defined $text ? $text : '';
+}
+
+# What curl gets, with the flags of interest only.
+sub curl {
+    my (@arguments) = @_;
+    return output_of('curl', '-sS', '--max-time', 20, @arguments);
 }
 
 # Starts a server and returns it (a SprigTest::Server) as soon as it accepts connections.

@@ -1,0 +1,115 @@
+# How connections end: clients that half-close, leave, or go on sending after a refusal.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SprigTest;
+use Test::More;
+
+my $code = <<'APP';
+my $runs = 0;
+sub {
+    my ($env) = @_;
+    $runs++;
+    return [200, [], ['x' x 3_000_000]] if $env->{PATH_INFO} eq '/large';
+    return [200, [], [$runs]];
+};
+APP
+
+my $server = start_server(code => $code, args => { max_body_bytes => 1000 });
+my $get    = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+sub waits_until_closed {
+    my ($client) = @_;
+    $client->rest;
+    return !defined $client->error;
+}
+
+subtest 'a client that half-closes is answered in full' => sub {
+    my $client = $server->connect;
+    $client->send($get);
+    $client->half_close;
+    is($client->response->status, 200, 'a small answer');
+    ok($client->is_closed, 'then the end');
+
+    $client = $server->connect;
+    $client->send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    $client->half_close;
+    is(length $client->response->body, 3_000_000, 'a large answer');
+    ok($client->is_closed, 'then the end');
+
+    $client = $server->connect;
+    $client->send($get x 20);
+    $client->half_close;
+    is(scalar(grep { $client->response->status == 200 } 1 .. 20), 20, 'twenty at once');
+    ok($client->is_closed, 'then the end');
+};
+
+subtest 'a refused client that goes on sending sees the answer' => sub {
+    my %refused = (
+        413 => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n",
+        400 => "GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n",
+        414 => 'GET /' . 'a' x 100_000,
+        501 => "FOO / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    for my $status (sort keys %refused) {
+        my $client = $server->connect;
+        ok($client->send($refused{$status}), "$status: the request is taken");
+        $client->wait_for_bytes(1);
+        my $sent = grep { $client->send('b' x 50_000) } 1 .. 4;
+        is($sent,                     4,       "$status: and 200,000 bytes more");
+        is($client->response->status, $status, "$status: the answer is there");
+        $client->half_close;
+        ok(waits_until_closed($client), "$status: and no reset");
+    }
+};
+
+subtest 'a refused client that never stops is left after all' => sub {
+    my $client = $server->connect;
+    $client->send("GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n");
+    is($client->response->status, 400, 'refused');
+    my $sent  = 0;
+    my $limit = 200 * 1024 * 1024;
+    $sent += 1 << 18 while $sent < $limit && !$client->error && $client->send('b' x (1 << 18));
+    cmp_ok($sent, '<', $limit, 'it cannot send for ever');
+};
+
+subtest 'clients that leave do no harm' => sub {
+    my $before = $server->n_descriptors;
+    for my $n (1 .. 30) {
+        my $client = $server->connect;
+        $client->send($n % 3 ? "GET /large HTTP/1.1\r\nHost: a\r\n\r\n" : 'GET /');
+        $client->wait_for_bytes(1) if $n % 3 == 1;
+        $n % 2 ? $client->reset : $client->close;
+    }
+    my $left;
+    for (1 .. 200) {
+        my $client = $server->connect;
+        $client->send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        $client->response;
+        $client->close;
+        last if ($left = $server->n_descriptors) <= $before;
+    }
+    cmp_ok($left, '<=', $before, 'no descriptor is left behind');
+    is($server->ask($get)->status, 200, 'the server goes on');
+};
+
+subtest 'idle connections do not keep the server from ending' => sub {
+    my @waiting = map { $server->connect } 1 .. 3;
+    for my $client (@waiting[0, 1]) {
+        $client->send($get);
+        $client->response;
+    }
+    $server->stop_ok('it ends with status 0');
+    ok($_->is_closed, 'closed without a byte') for @waiting;
+};
+
+subtest 'half a request keeps it for graceful_timeout at most' => sub {
+    my $other  = start_server(code => $code, args => { graceful_timeout => 0.5 });
+    my $client = $other->connect;
+    $client->send("GET / HTTP/1.1\r\n");
+    $other->stop_ok('it ends with status 0');
+};
+
+done_testing;

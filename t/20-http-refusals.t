@@ -1,0 +1,178 @@
+# What is refused, with which status; the connection is closed after the answer, whatever follows is
+# ignored, the app never runs. Each message also cut at every byte and sent byte by byte.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SprigTest;
+use SprigTest::Cuts;
+use Test::More;
+
+my $server = start_server(app => dump_app());
+
+my $get   = "GET / HTTP/1.1\r\nHost: a\r\n";
+my $post  = "POST / HTTP/1.1\r\nHost: a\r\n";
+my $chunk = "${post}Transfer-Encoding: chunked\r\n\r\n";
+
+my @cases = (
+
+    # lines and names
+    ['bare LF ends the request line',      400, "GET / HTTP/1.1\nHost: a\r\n\r\n"],
+    ['bare LF ends a header',              400, "GET / HTTP/1.1\r\nHost: a\nX-A: 1\r\n\r\n"],
+    ['bare LF ends the head',              400, "${get}\n"],
+    ['bare LF before the request',         400, "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['bare CR in a value',                 400, "${get}X-A: a\rb\r\n\r\n"],
+    ['bare CR before a line end',          400, "${get}X-A: a\r\r\n\r\n"],
+    ['bare CR in the request line',        400, "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['NUL in a value',                     400, "${get}X-A: a\0b\r\n\r\n"],
+    ['NUL in a name',                      400, "${get}X-\0A: b\r\n\r\n"],
+    ['a control character in a value',     400, "${get}X-A: a\x01b\r\n\r\n"],
+    ['DEL in a value',                     400, "${get}X-A: a\x7fb\r\n\r\n"],
+    ['a folded header',                    400, "${get}X-A: a\r\n b\r\n\r\n"],
+    ['a folded length',                    400, "${post}Content-Length:\r\n 3\r\n\r\nabc"],
+    ['space before the colon',             400, "${get}X-A : 1\r\n\r\n"],
+    ['space before the colon of a length', 400, "${post}Content-Length : 3\r\n\r\nabc"],
+    ['an empty name',                      400, "${get}: 1\r\n\r\n"],
+    ['a name that is no token',            400, "${get}X(A): 1\r\n\r\n"],
+    ['a space within a name',              400, "${get}X A: 1\r\n\r\n"],
+    ['a high byte in a name',              400, "${get}X\xe4: 1\r\n\r\n"],
+    ['space before the first header',      400, "GET / HTTP/1.1\r\n Host: a\r\n\r\n"],
+    ['tab before the first header',        400, "GET / HTTP/1.1\r\n\tX-A: 1\r\nHost: a\r\n\r\n"],
+    ['a line without a colon',             400, "${get}nonsense\r\n\r\n"],
+    ['three empty lines before a request', 400, "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"],
+
+    # lengths
+    (
+        map { ["Content-Length: '$_'", 400, "${post}Content-Length: $_\r\n\r\nabc"] } '+3', '-3',
+        '0x3', '3a', '3 3', '3, 3', '3,3', '', ',', '"3"', '3.0', '1e1',
+        '18446744073709551616', '99999999999999999999999'
+    ),
+    ['two different lengths', 400, "${post}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"],
+    ['two identical lengths', 400, "${post}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"],
+
+    # codings
+    [
+        'a length, then a coding',
+        400, "${post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ],
+    [
+        'a coding, then a length',
+        400, "${post}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"
+    ],
+    [
+        'chunked in two headers',
+        400, "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ],
+    ['a coding on HTTP/1.0', 400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    ['a coding without name', 400, "${post}Transfer-Encoding:\r\n\r\n0\r\n\r\n"],
+    ['an unknown coding',     501, "${post}Transfer-Encoding: gzip\r\n\r\nabc"],
+
+    # Host
+    ['HTTP/1.1 without Host',   400, "GET / HTTP/1.1\r\nX-A: 1\r\n\r\n"],
+    ['HTTP/1.1 without header', 400, "GET / HTTP/1.1\r\n\r\n"],
+    ['two Hosts',               400, "${get}Host: a\r\n\r\n"],
+    ['two Hosts on HTTP/1.0',   400, "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"],
+    (
+        map { ["Host: '$_'", 400, "GET / HTTP/1.1\r\nHost: $_\r\n\r\n"] } 'a b',
+        'a/b', 'u@a', 'a,b', 'a:x', 'a:1:2', '[::1', 'a<b', "a\xe4", 'a?b', 'a#b', '%zz'
+    ),
+    ['an absolute target needs Host all the same', 400, "GET http://b/ HTTP/1.1\r\nX-A: 1\r\n\r\n"],
+
+    # version and method
+    ['HTTP/2.0',                      505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n"],
+    ['HTTP/1.2',                      505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n"],
+    ['HTTP/3.7',                      505, "GET / HTTP/3.7\r\nHost: a\r\n\r\n"],
+    ['the HTTP/2 preface',            505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ['HTTP/0.9',                      400, "GET /\r\n"],
+    ['HTTP/0.9 by name',              400, "GET / HTTP/0.9\r\n\r\n"],
+    ['http/1.1',                      400, "GET / http/1.1\r\nHost: a\r\n\r\n"],
+    ['HTTP/1.10',                     400, "GET / HTTP/1.10\r\nHost: a\r\n\r\n"],
+    ['HTTP/1',                        400, "GET / HTTP/1\r\nHost: a\r\n\r\n"],
+    ['another protocol',              400, "GET / ICE/1.0\r\nHost: a\r\n\r\n"],
+    ['a method nobody knows',         501, "FOO / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a lower-case method',           501, "get / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a method that is no token',     400, "G(T / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a request line without method', 400, " / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a greeting of TLS',             400, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"],
+
+    # target
+    ['a fragment',                        400, "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a fragment in the query',           400, "GET /a?b#c HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a space in the target',             400, "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['two spaces before it',              400, "GET  / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['two spaces after it',               400, "GET /  HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a space after the version',         400, "GET / HTTP/1.1 \r\nHost: a\r\n\r\n"],
+    ['a tab in the target',               400, "GET /\ta HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['NUL in the target',                 400, "GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['DEL in the target',                 400, "GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a raw high byte in the target',     400, "GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['%zz',                               400, "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['an escape that is cut',             400, "GET /%a HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a percent sign at the end',         400, "GET /% HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['%00 in the path',                   400, "GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a target without slash',            400, "GET a HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['an asterisk for GET',               400, "GET * HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['CONNECT to a path',                 400, "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['another scheme',                    400, "GET ftp://b/ HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['an absolute target without host',   400, "GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a name and password in the target', 400, "GET http://u:p\@b/ HTTP/1.1\r\nHost: a\r\n\r\n"],
+
+    # expectations
+    ['an unknown expectation', 417, "${post}Expect: miracles\r\nContent-Length: 3\r\n\r\nabc"],
+
+    # chunks
+    ['bare LF after a chunk size',       400, "${chunk}3\nabc\r\n0\r\n\r\n"],
+    ['bare CR after a chunk size',       400, "${chunk}3\rXabc\r\n0\r\n\r\n"],
+    ['bare LF after chunk data',         400, "${chunk}3\r\nabc\n0\r\n\r\n"],
+    ['chunk data that is too long',      400, "${chunk}3\r\nabcd\r\n0\r\n\r\n"],
+    ['chunk data without line end',      400, "${chunk}3\r\nabc0\r\n\r\n"],
+    ['a chunk size that is no number',   400, "${chunk}x\r\nabc\r\n0\r\n\r\n"],
+    ['an empty chunk size',              400, "${chunk}\r\nabc\r\n0\r\n\r\n"],
+    ['a chunk size with a sign',         400, "${chunk}+3\r\nabc\r\n0\r\n\r\n"],
+    ['a chunk size with 0x',             400, "${chunk}0x3\r\nabc\r\n0\r\n\r\n"],
+    ['a chunk size with a space before', 400, "${chunk} 3\r\nabc\r\n0\r\n\r\n"],
+    ['two chunk sizes',                  400, "${chunk}3 3\r\nabc\r\n0\r\n\r\n"],
+    ['a chunk size of 17 digits',        400, "${chunk}00000000000000003\r\nabc\r\n0\r\n\r\n"],
+    ['a chunk size beyond 64 bits',      400, "${chunk}fffffffffffffffff\r\nabc\r\n0\r\n\r\n"],
+    ['bare LF in an extension',          400, "${chunk}3;a\nb\r\nabc\r\n0\r\n\r\n"],
+    ['NUL in an extension',              400, "${chunk}3;a\0b\r\nabc\r\n0\r\n\r\n"],
+    ['a folded trailer',                 400, "${chunk}0\r\nX-A: 1\r\n b\r\n\r\n"],
+    ['a trailer without a colon',        400, "${chunk}0\r\nnonsense\r\n\r\n"],
+    ['bare LF after a trailer',          400, "${chunk}0\r\nX-A: 1\n\r\n"],
+);
+
+# The app would answer this with 200 if it were ever read as a request.
+my $smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
+for my $case (@cases) {
+    my ($name, $status, $bytes) = @$case;
+    my $client = $server->connect;
+    $client->send($bytes . $smuggled);
+    my $response = eval { $client->response };
+    is($response ? $response->status : $@, $status, "$name: $status") or next;
+    is($response->header('Connection'),    'close', "$name: Connection: close");
+    $client->half_close;
+    is($client->rest,  '',    "$name: nothing follows");
+    is($client->error, undef, "$name: closed without a reset");
+}
+
+cuts_ok($server, map { [@$_[0, 2]] } grep { length $_->[2] < 200 } @cases);
+
+subtest 'an extension of 256 bytes is the longest' => sub {
+    for my $n (256, 257) {
+        my $extension = ';' . 'e' x ($n - 1);
+        my $response  = $server->ask("${chunk}3$extension\r\nabc\r\n0\r\n\r\n");
+        is($response->status, $n == 256 ? 200 : 400, "$n bytes");
+    }
+};
+
+subtest 'each refusal is logged with its reason, the bytes of the client escaped' => sub {
+    my $before = length $server->stderr;
+    $server->ask("GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n");
+    ok($server->stderr_like(qr/.{$before}.*400.*\n/s), 'the log has a line');
+    unlike(substr($server->stderr, $before), qr/[^\x20-\x7e\n]/, 'it is printable');
+};
+
+$server->stop_ok;
+done_testing;
