@@ -23,6 +23,7 @@
 struct psgi_keys;  /* env.c: pre-hashed keys and the constant values of the env */
 struct psgi_pump;  /* bodies.c: an iterator body that is being sent */
 struct psgi_watch; /* watcher.c: the wall clock of a pass, foreign hosts */
+struct lazyio;     /* lazyio.c: a file handle without a descriptor */
 struct psgi_exchange;
 
 /* All that the bridge keeps for one interpreter (MY_CXT; never a static SV *). */
@@ -36,6 +37,7 @@ struct psgi {
     struct psgi_guarded *guarded; /* what it is about to run */
     SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
     struct psgi_watch *watch;     /* owned; NULL until first used */
+    struct lazyio *spare_io;      /* memory of closed lazy handles, for the next ones */
     uint32_t call_depth;          /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps,
         n_sockets; /* live objects */
@@ -59,7 +61,11 @@ struct psgi_server {
     struct sprig_server *core; /* owned */
     SV *app;                   /* owned code ref */
     SV *on_drained;            /* owned code ref or NULL */
+    SV *self;                  /* owned while it serves: the object goes on without its variable */
+    struct sprig_listener **listeners; /* owned array; NULL where closed */
+    uint32_t n_listeners, n_open;
     bool multiprocess, harakiri;
+    bool is_draining;
 };
 
 /* What is attached to a responder, a writer or a psgix.io object. Freed by the magic of that
@@ -138,6 +144,28 @@ struct psgi_handle *psgi_handle_attach(pTHX_ SV *body, struct psgi_exchange *px,
 /* The handle of an object (a reference), or NULL if it is none of ours. */
 struct psgi_handle *psgi_handle_get(pTHX_ SV *ref);
 
+/* ---- service.c: the server behind Sprig::Server ---- */
+
+/* NULL, or what is wrong with the options (owned by the caller). Unknown keys are not looked at. */
+SV *psgi_options_check(pTHX_ HV *options);
+/* A server that does not listen yet, as a blessed reference owned by the caller. Croaks. */
+SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options);
+/* The server of such an object; croaks if it is none. */
+struct psgi_server *psgi_server_get(pTHX_ SV *ref);
+/* Listens on an address, or on a descriptor (taken) if fd >= 0. Returns { id, host, port, unix, fd
+ * }. Croaks. */
+SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd);
+/* `ref` is the server's object: from now on it lives without a variable, until it is drained. */
+void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
+/* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */
+void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
+/* Graceful end; `done` (or NULL) is called when the last connection is gone. */
+void psgi_server_drain(pTHX_ struct psgi_server *server, SV *done);
+/* Ends at once. Not from within a callback of the loop. */
+void psgi_server_stop(pTHX_ struct psgi_server *server);
+/* The gauges of the bridge, and of the server unless that is NULL, by name. */
+HV *psgi_counters(pTHX_ struct psgi_server *server);
+
 /* ---- app.c: one request ---- */
 
 struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px);
@@ -154,6 +182,9 @@ int psgi_exchange_finish(pTHX_ struct psgi_exchange *px);
 
 /* Takes whatever the app returned: array ref, code ref, promise; all else is a 500. */
 void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned);
+
+/* A value of the env as it is now, owned by the caller; NULL if there is none. Never dies. */
+SV *psgi_env_get(pTHX_ HV *env, const char *key);
 
 extern const struct sprig_handler psgi_handler;
 
@@ -176,12 +207,31 @@ SV *psgi_input_new(pTHX_ struct sprig_body *body);
 int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming);
 
 /* ---- bodies.c ---- */
-/* Sends the body of a response whose head is queued: array, file handle, object with getline,
- * code-free string. Calls close exactly once where the body has it. */
-void psgi_body_send(pTHX_ struct psgi_exchange *px, SV *body);
-/* The length if it is known without reading: arrays, plain real files; else SPRIG_LENGTH_UNKNOWN.
- */
-uint64_t psgi_body_length(pTHX_ SV *body);
+/* The body of a response, looked at before the head goes out. Nothing of it is owned but `fd`. */
+struct psgi_body {
+    enum {
+        PSGI_BODY_NONE,
+        PSGI_BODY_STRING,
+        PSGI_BODY_ARRAY,
+        PSGI_BODY_FILE,
+        PSGI_BODY_HANDLE
+    } kind;
+    SV *sv; /* the string, the array itself (not the reference), or what getline is called on */
+    uint64_t length; /* SPRIG_LENGTH_UNKNOWN where only reading would tell */
+    int fd;          /* FILE: owned duplicate until psgi_body_send or _clear, else -1 */
+    uint64_t offset; /* FILE: where its next read would start */
+};
+
+/* Finds out what kind of body it is. Enters no Perl. Returns 1: done; 0: it has magic, overloading
+ * or wide strings: pass a plain copy; -1: unusable, *error (owned by the caller) says why. */
+int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error);
+/* Sends an inspected body behind the queued head and ends the response, now or when all is read.
+ * Calls close exactly once where the body has it. */
+void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body);
+void psgi_body_clear(struct psgi_body *body);
+/* True for a string or number whose bytes can be had without magic, overloading or recoding. */
+bool psgi_is_plain(SV *sv);
+
 void psgi_pump_run(pTHX_ struct psgi_exchange *px);  /* from on_drain */
 void psgi_pump_free(pTHX_ struct psgi_exchange *px); /* closes the body, exactly once */
 /* The bytes of a value: downgraded from UTF-8 where flagged. False: it has wide characters. May run

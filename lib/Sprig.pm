@@ -1,0 +1,75 @@
+package Sprig;
+
+use 5.016;
+use strict;
+use warnings;
+
+use IO::File       ();          # class of psgi.input
+use PerlIO::scalar ();    # its layer
+use XSLoader       ();
+
+our $VERSION = '0.001';
+
+XSLoader::load('Sprig', $VERSION);
+
+# Nothing of the server works in another thread.
+sub Sprig::Service::CLONE_SKIP { return 1 }
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig - PSGI server in C on libevent
+
+=head1 SYNOPSIS
+
+    sprig app.psgi
+    plackup -s Sprig app.psgi
+
+    # in a program of your own
+    use Sprig::Server;
+    my $server = Sprig::Server->new(host => '127.0.0.1', port => 5000);
+    $server->register_service($app);
+    AE::cv->recv;
+
+=head1 DESCRIPTION
+
+Serves PSGI applications over HTTP/1.1. Sockets, parsing, framing and buffering are C on libevent;
+Perl is entered to run the application. Many slow or streaming responses live in one process, driven
+by L<AnyEvent> watchers of the application.
+
+=over
+
+=item * L<sprig(1)>: the program
+
+=item * L<Plack::Handler::Sprig>: for C<plackup>
+
+=item * L<Sprig::Server>: for programs that bring their own event loop
+
+=item * L<Sprig::Loop>: the event loop, and how it gets along with others
+
+=back
+
+=head1 FUNCTIONS
+
+=head2 Sprig::counters
+
+    my $counters = Sprig::counters();
+
+A hash of how many objects are alive: C<exchanges> (requests being answered), C<responders>,
+C<writers>, C<watchers>, C<pumps> (bodies being read) and C<sockets>. All are zero in an idle process.
+
+=head2 Sprig::core_version
+
+The version of the C core as a string, equal to C<$Sprig::VERSION> in six digits.
+
+=head1 LICENSE
+
+This library is free software; you can redistribute it and/or modify it under the same terms as Perl
+itself.
+
+=cut

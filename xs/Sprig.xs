@@ -1,0 +1,80 @@
+/* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in bridge.h. */
+#include "bridge.h"
+
+MODULE = Sprig    PACKAGE = Sprig
+
+PROTOTYPES: DISABLE
+
+BOOT:
+    psgi_boot(aTHX);
+
+void
+counters(server = &PL_sv_undef)
+    SV *server
+  PPCODE:
+    HV *counters = psgi_counters(aTHX_ SvOK(server) ? psgi_server_get(aTHX_ server) : NULL);
+    mXPUSHs(newRV_noinc((SV *)counters));
+
+const char *
+core_version()
+  CODE:
+    RETVAL = SPRIG_VERSION;
+  OUTPUT:
+    RETVAL
+
+MODULE = Sprig    PACKAGE = Sprig::Service
+
+SV *
+check_options(options)
+    HV *options
+  CODE:
+    SV *wrong = psgi_options_check(aTHX_ options);
+    RETVAL = wrong != NULL ? wrong : newSV(0);
+  OUTPUT:
+    RETVAL
+
+SV *
+new(class, app, options)
+    const char *class
+    SV *app
+    HV *options
+  CODE:
+    RETVAL = psgi_server_new(aTHX_ class, app, options);
+  OUTPUT:
+    RETVAL
+
+SV *
+listen(self, spec, fd = -1)
+    SV *self
+    const char *spec
+    int fd
+  CODE:
+    struct psgi_server *server = psgi_server_get(aTHX_ self);
+    RETVAL = psgi_server_listen(aTHX_ server, spec, fd);
+    psgi_server_keep(aTHX_ server, self);
+  OUTPUT:
+    RETVAL
+
+void
+close(self, id)
+    SV *self
+    UV id
+  CODE:
+    psgi_server_close(aTHX_ psgi_server_get(aTHX_ self), id);
+
+void
+drain(self, done = &PL_sv_undef)
+    SV *self
+    SV *done
+  CODE:
+    psgi_server_drain(aTHX_ psgi_server_get(aTHX_ self), SvOK(done) ? done : NULL);
+
+void
+stop(self)
+    SV *self
+  CODE:
+    psgi_server_stop(aTHX_ psgi_server_get(aTHX_ self));
+
+INCLUDE: Stream.xs
+
+INCLUDE: Watcher.xs

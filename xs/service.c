@@ -1,0 +1,234 @@
+/* service.c - the server behind Sprig::Server: options, listeners, its life and its end. */
+#include "bridge.h"
+
+static int server_free(pTHX_ SV *sv, MAGIC *mg);
+static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params);
+
+static const MGVTBL server_vtbl = {NULL, NULL, NULL, NULL, server_free, NULL, server_dup, NULL};
+
+/* Sets every option that the hash names. NULL, or what is wrong, owned by the caller. */
+static SV *read_options(pTHX_ struct sprig_config *config, HV *options)
+{
+    size_t n;
+    const struct sprig_option *rows = sprig_options(&n);
+    char why[256];
+
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].type == SPRIG_OPTION_PLACK)
+            continue;
+        SV **value = hv_fetch(options, rows[i].name, (I32)strlen(rows[i].name), 0);
+        if (value == NULL || !SvOK(*value))
+            continue;
+        const char *text =
+            rows[i].type == SPRIG_OPTION_BOOL ? (SvTRUE(*value) ? "1" : "0") : SvPV_nolen(*value);
+        if (sprig_config_set(config, rows[i].name, text, why, sizeof why) != 0)
+            return newSVpv(why, 0);
+    }
+    return sprig_config_check(config, why, sizeof why) != 0 ? newSVpv(why, 0) : NULL;
+}
+
+SV *psgi_options_check(pTHX_ HV *options)
+{
+    struct sprig_config config;
+    SV *wrong;
+
+    sprig_config_init(&config);
+    wrong = read_options(aTHX_ & config, options);
+    sprig_config_clear(&config);
+    return wrong;
+}
+
+static bool flag(pTHX_ HV *options, const char *name)
+{
+    SV **value = hv_fetch(options, name, (I32)strlen(name), 0);
+
+    return value != NULL && SvTRUE(*value);
+}
+
+/* The reference that carries the server by magic. */
+static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
+{
+    SV *body = newSV_type(SVt_PVMG);
+    SV *ref = newRV_noinc(body);
+    MAGIC *mg = sv_magicext(body, NULL, PERL_MAGIC_ext, &server_vtbl, (char *)server, 0);
+
+    mg->mg_flags |= MGf_DUP;
+    return sv_bless(ref, gv_stashpv(class, GV_ADD));
+}
+
+SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options)
+{
+    struct sprig_loop *loop = psgi_loop(aTHX);
+    struct psgi_server *server;
+    struct sprig_config config;
+    SV *wrong;
+
+    sprig_config_init(&config);
+    wrong = read_options(aTHX_ & config, options);
+    if (wrong != NULL) {
+        sprig_config_clear(&config);
+        croak_sv(sv_2mortal(wrong));
+    }
+    Newxz(server, 1, struct psgi_server);
+    server->psgi = psgi_get(aTHX);
+    server->multiprocess = flag(aTHX_ options, "multiprocess");
+    server->harakiri = flag(aTHX_ options, "harakiri");
+    server->core = sprig_server_new(loop, &config, &psgi_handler, server);
+    sprig_config_clear(&config);
+    if (server->core == NULL) {
+        Safefree(server);
+        croak("Sprig: no server: %s", Strerror(errno));
+    }
+    server->app = newSVsv(app);
+    return server_object(aTHX_ class, server);
+}
+
+struct psgi_server *psgi_server_get(pTHX_ SV *ref)
+{
+    MAGIC *mg = SvROK(ref) && SvTYPE(SvRV(ref)) >= SVt_PVMG
+                    ? mg_findext(SvRV(ref), PERL_MAGIC_ext, &server_vtbl)
+                    : NULL;
+
+    if (mg == NULL || mg->mg_ptr == NULL)
+        croak("Sprig: not a server");
+    return (struct psgi_server *)mg->mg_ptr;
+}
+
+static SV *listener_info(pTHX_ const struct sprig_listener *listener, UV id)
+{
+    const struct sprig_address *address = sprig_listener_address(listener);
+    HV *info = newHV();
+
+    (void)hv_stores(info, "id", newSVuv(id));
+    (void)hv_stores(info, "host", newSVpv(address->host, 0));
+    (void)hv_stores(info, "port", newSVpv(address->port, 0));
+    (void)hv_stores(info, "unix", newSVsv(boolSV(address->is_unix)));
+    (void)hv_stores(info, "fd", newSViv(sprig_listener_fd(listener)));
+    return newRV_noinc((SV *)info);
+}
+
+SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd)
+{
+    char why[512];
+    struct sprig_listener *listener;
+
+    if (server->core == NULL)
+        croak("Sprig: this server was stopped");
+    listener = fd >= 0 ? sprig_server_listen_fd(server->core, fd, why, sizeof why)
+                       : sprig_server_listen(server->core, spec, why, sizeof why);
+    if (listener == NULL)
+        croak("%s", why);
+    Renew(server->listeners, server->n_listeners + 1, struct sprig_listener *);
+    server->listeners[server->n_listeners] = listener;
+    server->n_open++;
+    return listener_info(aTHX_ listener, server->n_listeners++);
+}
+
+/* From the first listener on the server lives without its variable. */
+void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref)
+{
+    if (server->self == NULL && server->core != NULL)
+        server->self = newRV_inc(SvRV(ref));
+}
+
+void psgi_server_close(pTHX_ struct psgi_server *server, UV id)
+{
+    if (id >= server->n_listeners || server->listeners[id] == NULL)
+        return;
+    sprig_listener_close(server->listeners[id]);
+    server->listeners[id] = NULL;
+    if (--server->n_open == 0 && PL_phase != PERL_PHASE_DESTRUCT)
+        psgi_server_drain(aTHX_ server, NULL);
+}
+
+void psgi_server_drain(pTHX_ struct psgi_server *server, SV *done)
+{
+    if (done != NULL) {
+        SvREFCNT_dec(server->on_drained);
+        server->on_drained = newSVsv(done);
+    }
+    if (server->core == NULL || server->is_draining)
+        return;
+    server->is_draining = true;
+    for (uint32_t i = 0; i < server->n_listeners; i++)
+        server->listeners[i] = NULL; /* sprig_server_drain closes them */
+    server->n_open = 0;
+    sprig_server_drain(server->core);
+}
+
+void psgi_server_stop(pTHX_ struct psgi_server *server)
+{
+    struct sprig_server *core = server->core;
+    SV *self = server->self;
+
+    server->core = NULL;
+    server->self = NULL;
+    server->n_open = server->n_listeners = 0;
+    if (core != NULL)
+        sprig_server_free(core);
+    if (self != NULL)
+        sv_2mortal(self);
+}
+
+/* In global destruction the connections are left to the system: their env and app values may be
+ * gone already. Only the listeners are closed, which removes their unix paths. */
+static void server_abandon(struct psgi_server *server)
+{
+    for (uint32_t i = 0; i < server->n_listeners; i++) {
+        if (server->listeners[i] != NULL)
+            sprig_listener_close(server->listeners[i]);
+    }
+    server->n_listeners = 0;
+}
+
+static int server_free(pTHX_ SV *sv, MAGIC *mg)
+{
+    struct psgi_server *server = (struct psgi_server *)mg->mg_ptr;
+
+    PERL_UNUSED_VAR(sv);
+    if (server == NULL)
+        return 0;
+    mg->mg_ptr = NULL;
+    if (PL_phase == PERL_PHASE_DESTRUCT) {
+        server_abandon(server);
+        return 0;
+    }
+    if (server->core != NULL)
+        sprig_server_free(server->core);
+    Safefree(server->listeners);
+    SvREFCNT_dec(server->app);
+    SvREFCNT_dec(server->on_drained);
+    Safefree(server);
+    return 0;
+}
+
+static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
+{
+    PERL_UNUSED_CONTEXT;
+    PERL_UNUSED_VAR(params);
+    mg->mg_ptr = NULL;
+    return 0;
+}
+
+HV *psgi_counters(pTHX_ struct psgi_server *server)
+{
+    struct psgi *psgi = psgi_get(aTHX);
+    HV *out = newHV();
+
+    (void)hv_stores(out, "exchanges", newSVuv(psgi->n_exchanges));
+    (void)hv_stores(out, "responders", newSVuv(psgi->n_responders));
+    (void)hv_stores(out, "writers", newSVuv(psgi->n_writers));
+    (void)hv_stores(out, "watchers", newSVuv(psgi->n_watchers));
+    (void)hv_stores(out, "pumps", newSVuv(psgi->n_pumps));
+    (void)hv_stores(out, "sockets", newSVuv(psgi->n_sockets));
+    if (server != NULL && server->core != NULL) {
+        struct sprig_counters counters;
+        sprig_server_counters(server->core, &counters);
+        (void)hv_stores(out, "accepted", newSVuv(counters.n_accepted));
+        (void)hv_stores(out, "requests", newSVuv(counters.n_requests));
+        (void)hv_stores(out, "refused", newSVuv(counters.n_refused));
+        (void)hv_stores(out, "connections", newSVuv(counters.n_connections));
+        (void)hv_stores(out, "listeners", newSVuv(counters.n_listeners));
+    }
+    return out;
+}
