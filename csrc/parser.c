@@ -328,17 +328,3 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
         rc = scan_header_line(&s);
     return rc == HEAD ? finish(&s, scratch, req) : rc;
 }
-
-size_t parser_decode_path(struct sprig_span path, char *out)
-{
-    char *to = out;
-    for (size_t i = 0; i < path.len; i++) {
-        if (path.ptr[i] == '%' && path.len - i > 2) {
-            *to++ = (char)(char_hex(path.ptr[i + 1]) << 4 | char_hex(path.ptr[i + 2]));
-            i += 2;
-        } else {
-            *to++ = path.ptr[i];
-        }
-    }
-    return (size_t)(to - out);
-}

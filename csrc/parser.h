@@ -76,8 +76,4 @@ bool parser_backend_knows_method(struct sprig_span method);
 /* "http-parser 2.9.4" or "llhttp 9.2.1": the library in use, static storage. */
 const char *parser_backend_name(void);
 
-/* Decodes %HH once into out (room for path.len bytes); returns the decoded length. The path has
- * passed the parser: every '%' is followed by two hex digits. */
-size_t parser_decode_path(struct sprig_span path, char *out);
-
 #endif

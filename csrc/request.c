@@ -1,5 +1,6 @@
 /* request.c - the life of a request head beyond the receive buffer, and look-ups in it. */
 #include "request.h"
+#include "chars.h"
 #include "err.h"
 #include <stdlib.h>
 
@@ -75,4 +76,18 @@ struct sprig_span request_header(const struct sprig_request *req, struct sprig_s
         if (span_ieq(req->headers[i].name, name))
             return req->headers[i].value;
     return span_make(NULL, 0);
+}
+
+size_t request_decode_path(struct sprig_span path, char *out)
+{
+    char *to = out;
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.ptr[i] == '%' && path.len - i > 2) {
+            *to++ = (char)(char_hex(path.ptr[i + 1]) << 4 | char_hex(path.ptr[i + 2]));
+            i += 2;
+        } else {
+            *to++ = path.ptr[i];
+        }
+    }
+    return (size_t)(to - out);
 }

@@ -48,4 +48,8 @@ void request_forget(struct sprig_request *req);
 /* The value of the first header of that name, compared without case; ptr NULL if there is none. */
 struct sprig_span request_header(const struct sprig_request *req, struct sprig_span name);
 
+/* Decodes %HH once into out (room for path.len bytes); returns the decoded length. The path has
+ * passed the parser: every '%' is followed by two hex digits. */
+size_t request_decode_path(struct sprig_span path, char *out);
+
 #endif

@@ -4,7 +4,7 @@ use 5.016;
 use strict;
 use warnings;
 
-use IO::File       ();          # class of psgi.input
+use IO::File       ();    # class of psgi.input
 use PerlIO::scalar ();    # its layer
 use XSLoader       ();
 

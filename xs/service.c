@@ -19,8 +19,9 @@ static SV *read_options(pTHX_ struct sprig_config *config, HV *options)
         SV **value = hv_fetch(options, rows[i].name, (I32)strlen(rows[i].name), 0);
         if (value == NULL || !SvOK(*value))
             continue;
-        const char *text =
-            rows[i].type == SPRIG_OPTION_BOOL ? (SvTRUE(*value) ? "1" : "0") : SvPV_nolen(*value);
+        const char *text = SvPV_nolen(*value);
+        if (rows[i].type == SPRIG_OPTION_BOOL && *text == '\0')
+            text = "0"; /* Perl's false */
         if (sprig_config_set(config, rows[i].name, text, why, sizeof why) != 0)
             return newSVpv(why, 0);
     }
