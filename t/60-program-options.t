@@ -1,0 +1,102 @@
+# The command line of the program: what is wrong ends it with one line on the standard error, before
+# anything is listened on.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SprigTest::Program;
+use Test::More;
+
+# The program ends with 2 and just this line.
+sub refuses {
+    my ($args, $line, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $run = run_program(@$args);
+    $name ||= "@$args";
+    is $run->{status}, 2,                "$name: exit status 2";
+    is $run->{err},    "sprig: $line\n", "$name: one line";
+    is $run->{out},    '',               "$name: nothing on standard output";
+    return;
+}
+
+my $file = app_file('sub { [200, [], []] }');
+
+subtest 'unknown options' => sub {
+    refuses(['--foo'],        'unknown option --foo, see sprig --help');
+    refuses(['--foo=bar'],    'unknown option --foo, see sprig --help');
+    refuses([$file, '--foo'], 'unknown option --foo, see sprig --help', 'behind the file');
+    refuses(['-Z'],           'unknown option -Z, see sprig --help');
+};
+
+subtest 'abbreviations are unknown options' => sub {
+    refuses(['--max-head=5'],    'unknown option --max-head, see sprig --help');
+    refuses(['--max-header', 5], 'unknown option --max-header, see sprig --help');
+    refuses(['--keepal'],        'unknown option --keepal, see sprig --help');
+};
+
+subtest 'missing and superfluous values' => sub {
+    refuses(['-p'],               'option -p needs a value');
+    refuses(['--listen'],         'option --listen needs a value');
+    refuses(['--listen='],        'option --listen needs a value');
+    refuses(['-I', ''],           'option --include needs a value', 'an empty folder');
+    refuses(['--help=me'],        'option --help takes no value');
+    refuses(['--no-keepalive=1'], 'option --no-keepalive takes no value');
+};
+
+subtest 'bad values' => sub {
+    my $port = 'port must be a whole number from 0 to 65535, got';
+    refuses(['-p', $_],           "$port '$_'") for '65536', '-1', 'http', '80x', ' 80';
+    refuses(["--port=$_"],        "$port '$_'") for '99999999999999999999';
+    refuses(['--max-headers', 0], "max_headers must be a whole number from 1 to 100000, got '0'");
+    refuses(['--max-headers=ten'],
+        "max_headers must be a whole number from 1 to 100000, got 'ten'");
+    refuses(['--body-timeout', '-1'],
+        "body_timeout must be a number of seconds from 0 to 31536000, got '-1'");
+    refuses(['--keepalive=maybe'], "keepalive must be 0 or 1, got 'maybe'");
+    refuses(['--nested', 'never'], "nested must be one of hold|dispatch|croak, got 'never'");
+    refuses(
+        ['--server-header', "a\nb"],
+        "server_header must be at most 200 bytes without control characters, got 'a\\x0Ab'",
+        'a line feed in a header'
+    );
+    refuses(['--low-water-bytes', '1M'],
+        "low_water_bytes must not exceed high_water_bytes (65536), got '1048576'");
+    refuses(['--temp-dir', '/nonexistent'],
+        "temp_dir must be a folder that can be written to, got '/nonexistent'");
+};
+
+subtest 'options of plackup that are not here' => sub {
+    my $restart = "restarting on changes is plackup's: plackup";
+    refuses(['-r'], "option --reload: $restart -r -s Sprig");
+    refuses(['-R', 'lib'], "option --reload-dirs: $restart -R DIRS -s Sprig");
+    refuses(['-L', 'Shotgun'],
+        "option --loader: loaders are plackup's: plackup -L LOADER -s Sprig");
+    refuses(['-s', 'Starman'],
+        'option --server: this program is the server; to choose one use plackup -s');
+    my $run = run_program('-D');
+    is $run->{status}, 2, 'no daemon';
+    like $run->{err}, qr/\Asprig: option --daemonize: .*foreground.*\n\z/, 'says so';
+};
+
+subtest '--help' => sub {
+    my $run = run_program('--help');
+    is $run->{status}, 0,  'exit status 0';
+    is $run->{err},    '', 'nothing on standard error';
+    like $run->{out}, qr/\AUsage: sprig /, 'starts with the usage';
+    my @wide = grep { length > 96 } split /\n/, $run->{out};
+    is "@wide", '', 'no line is wider than 96 columns';
+    unlike $run->{out}, qr/[ \t]$/m, 'no line ends with a blank';
+    is run_program('-h')->{out},                      $run->{out}, '-h is the same';
+    is run_program('app.psgi', '-p', 1, '-h')->{out}, $run->{out}, 'and goes before other things';
+};
+
+subtest '--version' => sub {
+    my $run = run_program('-v');
+    is $run->{status}, 0, 'exit status 0';
+    like $run->{out}, qr/\Asprig 0\.\d{3} \(libevent [\d.]+, \S+ [\d.]+, perl [\d.]+\)\n\z/,
+        'versions';
+    is run_program('--version')->{out}, $run->{out}, '--version is the same';
+};
+
+done_testing;
