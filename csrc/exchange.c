@@ -162,6 +162,11 @@ void sprig_exchange_stop_reading(struct sprig_exchange *ex)
     conn_set_reading(ex->conn, false);
 }
 
+struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex)
+{
+    return conn_kept_input(ex->conn);
+}
+
 /* Output queued so far is written if the kernel takes it: a 101 sent by the responder, mostly. */
 int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread)
 {

@@ -247,6 +247,10 @@ int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span 
  * parsed after this exchange. The response can still be written. */
 void sprig_exchange_stop_reading(struct sprig_exchange *ex);
 
+/* The bytes behind the request that were received already: nobody else's once reading was stopped.
+ * Borrowed until the next pass. */
+struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex);
+
 /* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */
 int sprig_exchange_fd(const struct sprig_exchange *ex);
 
