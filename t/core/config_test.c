@@ -26,10 +26,8 @@ static const char *get(const char *name)
 /* The value is taken, and reads as `as` from then on. */
 static void takes(const char *name, const char *value, const char *as)
 {
-    char title[160];
-    snprintf(title, sizeof(title), "%s takes '%s'", name, value);
     const char *now = set(name, value) == 0 ? get(name) : why;
-    is_str(now, as, title);
+    is_str(now, as, "%s takes '%s'", name, value);
 }
 
 /* The value is refused, nothing changes, and the message is this. */
