@@ -254,7 +254,7 @@ static void on_gone(struct sprig_exchange *ex, void *arg)
     if (px == NULL)
         return;
     psgi_exchange_hold(px);
-    psgi_writer_gone(aTHX_ px);
+    psgi_stream_gone(aTHX_ px);
     psgi_exchange_release(aTHX_ px);
 }
 

@@ -81,7 +81,8 @@ struct psgi_handle {
     bool is_used : 1;          /* responder: called; writer: closed; socket: materialised */
     bool is_gone : 1;          /* the client left while the response was not complete */
     bool wants_gone : 1;       /* writer: on_disconnect is still to be told */
-    bool is_fatal : 1;         /* writer: writing to a client that left dies */
+    bool is_fatal : 1;         /* responder, writer: writing to a client that left dies */
+    bool has_written : 1;      /* writer: since poll_cb was called last */
 };
 
 /* One request and its response, on the side of the bridge. Counted: the exchange of the core holds
@@ -96,10 +97,11 @@ struct psgi_exchange {
     struct psgi_handle *socket;    /* severable: psgix.io */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
-    uint8_t promise_depth;         /* promises that yielded promises, to end a circle */
-    SV *on_complete;               /* owned code ref: fourth element of a response, or NULL */
-    struct list_link dropped;      /* in psgi.dropped */
-    bool is_answered : 1;          /* an answer was accepted: a second one is refused */
+    bool promise_is_watched : 1; /* it only keeps a delayed callback going: its value is ignored */
+    uint8_t promise_depth;       /* promises that yielded promises, to end a circle */
+    SV *on_complete;             /* owned code ref: fourth element of a response, or NULL */
+    struct list_link dropped;    /* in psgi.dropped */
+    bool is_answered : 1;        /* an answer was accepted: a second one is refused */
     bool responder_dropped : 1;
     bool writer_dropped : 1;
     bool dropped_by_die : 1; /* the object went away because an exception passed by */
@@ -248,6 +250,8 @@ int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv);
 void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code);
 /* From on_notify: settles dropped responders and writers and tells what is to be told. */
 void psgi_stream_notified(pTHX_ struct psgi_exchange *px);
+/* From on_gone: tells the writer and cancels what the response waits for. */
+void psgi_stream_gone(pTHX_ struct psgi_exchange *px);
 /* From on_end, while px->ex is still set: severs responder, writer, socket and promise, and
  * releases the callbacks of the writer. May enter Perl (on_disconnect). */
 void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why);
@@ -256,7 +260,6 @@ SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned 
 /* True if it is a Future, condvar or promise; then it is waited for. Ask before psgi_is_code:
  * condvars overload &{}. */
 bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv);
-void psgi_promise_cancel(pTHX_ struct psgi_exchange *px);
 /* psgix.io: a glob ref blessed into IO::Socket::INET, ::INET6 or ::UNIX, inert until used. Owned by
  * the caller. */
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px);
@@ -265,7 +268,6 @@ bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px);
 /* The exchange is over: hands the descriptor over or makes the glob a closed handle. */
 void psgi_socket_sever(pTHX_ struct psgi_exchange *px);
 void psgi_writer_drained(pTHX_ struct psgi_exchange *px); /* from on_drain */
-void psgi_writer_gone(pTHX_ struct psgi_exchange *px);    /* from on_gone */
 
 /* ---- watcher.c: AnyEvent watchers on the loop ---- */
 

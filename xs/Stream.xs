@@ -1,0 +1,73 @@
+# Stream.xs - the methods of responders and writers.
+
+MODULE = Sprig    PACKAGE = Sprig::Responder
+
+PROTOTYPES: DISABLE
+
+void
+raise(self, error)
+    SV *self
+    SV *error
+  CODE:
+    psgi_responder_raise(aTHX_ self, error);
+
+MODULE = Sprig    PACKAGE = Sprig::Writer
+
+void
+write(self, ...)
+    SV *self
+  PPCODE:
+    ST(0) = boolSV(psgi_writer_write(aTHX_ self, &ST(1), items - 1));
+    XSRETURN(1);
+
+void
+close(self)
+    SV *self
+  CODE:
+    psgi_writer_close(aTHX_ self);
+
+void
+flush(self)
+    SV *self
+  CODE:
+    psgi_writer_flush(aTHX_ self);
+
+UV
+buffered(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_writer_buffered(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+void
+on_drain(self, cb)
+    SV *self
+    SV *cb
+  CODE:
+    psgi_writer_on_drain(aTHX_ self, cb);
+
+void
+on_disconnect(self, cb)
+    SV *self
+    SV *cb
+  CODE:
+    psgi_writer_on_disconnect(aTHX_ self, cb);
+
+void
+poll_cb(self, cb)
+    SV *self
+    SV *cb
+  CODE:
+    psgi_writer_poll_cb(aTHX_ self, cb);
+
+int
+CLONE_SKIP(...)
+  ALIAS:
+    Sprig::Responder::CLONE_SKIP = 1
+  CODE:
+    PERL_UNUSED_VAR(items);
+    PERL_UNUSED_VAR(ix);
+    RETVAL = 1;
+  OUTPUT:
+    RETVAL

@@ -1,0 +1,211 @@
+/* responder.c - delayed responses: the code ref that the app calls with its response, and what
+ * happens when it never does. */
+#include "stream.h"
+
+static void responder_dropped(pTHX_ struct psgi_handle *handle)
+{
+    struct psgi_exchange *px = handle->px;
+
+    px->responder = NULL;
+    if (px->is_answered)
+        return;
+    px->responder_dropped = true;
+    psgi_stream_dropped(aTHX_ px);
+}
+
+/* Runs within the destructor of a Perl object: what is to be done waits for on_notify. */
+void psgi_stream_dropped(pTHX_ struct psgi_exchange *px)
+{
+    if (px->ex == NULL || PL_phase == PERL_PHASE_DESTRUCT)
+        return;
+    if (!list_linked(&px->dropped))
+        list_append(&px->server->psgi->dropped, &px->dropped);
+    sprig_exchange_notify(px->ex);
+}
+
+/* ---- the call ---- */
+
+/* Two elements, or three of which the last is undef: the body follows by a writer. */
+static bool is_streaming(pTHX_ SV *response)
+{
+    SSize_t last;
+    SV **body;
+
+    SvGETMAGIC(response);
+    if (!SvROK(response) || SvTYPE(SvRV(response)) != SVt_PVAV)
+        return false;
+    last = av_len((AV *)SvRV(response));
+    if (last != 2)
+        return last == 1;
+    body = av_fetch((AV *)SvRV(response), 2, 0);
+    if (body != NULL)
+        SvGETMAGIC(*body);
+    return body == NULL || !SvOK(*body);
+}
+
+/* A second answer. The writer it may get leads nowhere. */
+static SV *refuse_answer(pTHX_ struct psgi_handle *handle, SV *response)
+{
+    warn(handle->is_used ? "responder called twice: the first response stands"
+                         : "responder called after the request was answered otherwise");
+    return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;
+}
+
+/* Sends the response. The writer if the body is to follow, owned by the caller; else NULL. */
+static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
+{
+    struct psgi_exchange *px = handle->px;
+    SV *writer = NULL;
+
+    if (handle->is_used || (px != NULL && px->is_answered))
+        return refuse_answer(aTHX_ handle, response);
+    handle->is_used = true;
+    if (px == NULL || px->ex == NULL)
+        return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;
+    px->is_answered = true;
+    psgi_exchange_hold(px);
+    if (psgi_reply_send(aTHX_ px, response, true) == 1)
+        writer = px->ex != NULL ? psgi_writer_new(aTHX_ px) : psgi_writer_new_severed(aTHX_ handle);
+    psgi_exchange_release(aTHX_ px);
+    return writer;
+}
+
+/* The body of each responder: one XSUB, told apart by the handle on its CV. */
+XS(psgi_responder_call);
+XS(psgi_responder_call)
+{
+    dXSARGS;
+    SV *self = sv_2mortal(newRV_inc((SV *)cv));
+    struct psgi_handle *handle = psgi_handle_get(aTHX_ self);
+    SV *writer;
+
+    if (items != 1)
+        croak("Usage: $respond->([$status, $headers, $body]) or ->([$status, $headers])");
+    if (handle == NULL)
+        XSRETURN_EMPTY;
+    writer = responder_answer(aTHX_ handle, ST(0));
+    if (writer == NULL)
+        XSRETURN_EMPTY;
+    ST(0) = sv_2mortal(writer);
+    XSRETURN(1);
+}
+
+SV *psgi_responder_new(pTHX_ struct psgi_exchange *px)
+{
+    CV *cv = newXS(NULL, psgi_responder_call, __FILE__);
+    SV *ref = newRV_noinc((SV *)cv);
+
+    px->responder =
+        psgi_handle_attach(aTHX_(SV *) cv, px, &px->server->psgi->n_responders, responder_dropped);
+    px->responder->is_fatal = sprig_server_config(px->server->core)->die_on_disconnect;
+    return sv_bless(ref, gv_stashpvs("Sprig::Responder", GV_ADD));
+}
+
+/* ---- failures ---- */
+
+/* True while an error can still change what the client sees: nothing was answered yet, or a writer
+ * is at work. */
+static bool can_fail(const struct psgi_exchange *px)
+{
+    if (px->ex == NULL)
+        return false;
+    return !px->is_answered || px->writer_dropped || (px->writer != NULL && !px->writer->is_used);
+}
+
+void psgi_stream_fail(pTHX_ struct psgi_exchange *px, SV *error)
+{
+    if (!can_fail(px)) {
+        psgi_report(aTHX_ px->env, error);
+        return;
+    }
+    px->is_answered = true;
+    psgi_exchange_fail(aTHX_ px, error);
+}
+
+void psgi_responder_raise(pTHX_ SV *self, SV *error)
+{
+    struct psgi_handle *handle = psgi_handle_get(aTHX_ self);
+
+    if (handle == NULL || !sv_derived_from(self, "Sprig::Responder"))
+        croak("Sprig::Responder::raise: not a responder");
+    if (handle->px == NULL && !handle->is_used)
+        handle->is_used = true; /* the client left */
+    else if (handle->px == NULL || !can_fail(handle->px))
+        warn("responder raised an error after the request was answered: the first response stands");
+    else {
+        handle->is_used = true;
+        psgi_stream_fail(aTHX_ handle->px, error);
+    }
+}
+
+/* ---- one delayed response, from its start to its end ---- */
+
+void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
+{
+    SV *args[2], *result = NULL, *error = NULL;
+    bool ok;
+
+    psgi_exchange_hold(px);
+    args[0] = psgi_responder_new(aTHX_ px);
+    args[1] = psgi_socket_ref(aTHX_ px);
+    ok = psgi_call(aTHX_ code, args, 2, &result, &error);
+    if (!ok && error != NULL)
+        psgi_stream_fail(aTHX_ px, error);
+    else if (result != NULL)
+        psgi_promise_watch(aTHX_ px, result);
+    SvREFCNT_dec(result);
+    SvREFCNT_dec(error);
+    SvREFCNT_dec(args[1]);
+    SvREFCNT_dec(args[0]);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* Nobody can answer any more. */
+static void settle_responder(pTHX_ struct psgi_exchange *px)
+{
+    px->responder_dropped = false;
+    if (px->is_answered)
+        return;
+    px->is_answered = true;
+    if (psgi_socket_is_taken(aTHX_ px))
+        psgi_socket_hand_over(aTHX_ px);
+    else
+        psgi_exchange_failf(aTHX_ px, "responder dropped without a response");
+}
+
+void psgi_stream_notified(pTHX_ struct psgi_exchange *px)
+{
+    psgi_exchange_hold(px);
+    list_remove(&px->dropped);
+    if (px->ex != NULL && px->responder_dropped)
+        settle_responder(aTHX_ px);
+    if (px->ex != NULL)
+        psgi_writer_notified(aTHX_ px);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* A future that is waited for is cancelled; then there will be no response. */
+void psgi_stream_gone(pTHX_ struct psgi_exchange *px)
+{
+    psgi_exchange_hold(px);
+    psgi_writer_gone(aTHX_ px);
+    if (psgi_promise_cancel(aTHX_ px) && px->ex != NULL && !px->is_answered)
+        sprig_response_abort(px->ex, "the client left before the response");
+    psgi_exchange_release(aTHX_ px);
+}
+
+void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
+{
+    psgi_exchange_hold(px);
+    list_remove(&px->dropped);
+    px->responder_dropped = px->writer_dropped = false;
+    if (px->responder != NULL) {
+        px->responder->is_gone = why == SPRIG_END_GONE;
+        px->responder->px = NULL;
+        px->responder = NULL;
+    }
+    psgi_writer_ended(aTHX_ px, why == SPRIG_END_GONE);
+    psgi_promise_forget(aTHX_ px);
+    psgi_socket_sever(aTHX_ px);
+    psgi_exchange_release(aTHX_ px);
+}

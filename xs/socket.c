@@ -1,0 +1,123 @@
+/* socket.c - psgix.io: the client's socket as a Perl handle that is inert until it is used.
+ *
+ * Fetching or copying the handle changes nothing. Any operation that needs the descriptor gets a
+ * duplicate of it, and from then on the server reads nothing from the connection any more. */
+#include "lazyio.h"
+#include "stream.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+/* Not 0, 1 or 2: a daemon may have closed those, and perl treats them as special. */
+enum { FIRST_FD = 3 };
+
+static int socket_open(pTHX_ void *arg, struct sprig_span *unread)
+{
+    struct psgi_exchange *px = arg;
+    int fd;
+
+    if (px->ex == NULL) {
+        SETERRNO(EBADF, RMS_IFI);
+        return -1;
+    }
+    fd = fcntl(sprig_exchange_fd(px->ex), F_DUPFD_CLOEXEC, FIRST_FD);
+    if (fd == -1)
+        return -1;
+    px->socket_used = true;
+    sprig_exchange_stop_reading(px->ex);
+    *unread = sprig_exchange_unread(px->ex);
+    return fd;
+}
+
+static void socket_release(pTHX_ void *arg)
+{
+    psgi_exchange_release(aTHX_ arg);
+}
+
+static const struct lazyio_source socket_source = {socket_open, socket_release};
+
+/* The class whose peerhost, peerport and so on understand the address. */
+static HV *socket_class(pTHX_ struct psgi_exchange *px)
+{
+    const struct sprig_address *local = sprig_exchange_local(px->ex);
+
+    if (local->is_unix)
+        return gv_stashpvs("IO::Socket::UNIX", GV_ADD);
+    if (strchr(local->host, ':') != NULL)
+        return gv_stashpvs("IO::Socket::IP", GV_ADD);
+    return gv_stashpvs("IO::Socket::INET", GV_ADD);
+}
+
+/* An IO that is open for both directions, as far as perl can see. */
+static IO *socket_io(pTHX_ struct psgi_exchange *px)
+{
+    IO *io = (IO *)newSV_type(SVt_PVIO);
+    PerlIO *f = lazyio_new(aTHX_ & socket_source, psgi_exchange_hold(px));
+
+    IoIFP(io) = IoOFP(io) = f;
+    IoTYPE(io) = IoTYPE_SOCKET;
+    return io;
+}
+
+SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
+{
+    HV *class = socket_class(aTHX_ px);
+    GV *gv = (GV *)newSV(0);
+
+    gv_init_pvn(gv, class, "psgix.io", 8, 0);
+    SvREFCNT_dec(GvIOp(gv));
+    GvIOp(gv) = socket_io(aTHX_ px);
+    px->socket = psgi_handle_attach(aTHX_(SV *) gv, px, &px->server->psgi->n_sockets, NULL);
+    px->socket->body = (SV *)gv;
+    return sv_bless(newRV_noinc((SV *)gv), class);
+}
+
+/* References to the glob other than that of the env. */
+static U32 socket_holders(pTHX_ struct psgi_exchange *px)
+{
+    SV *gv = px->socket->body;
+    SV **own = px->env != NULL ? hv_fetchs(px->env, "psgix.io", 0) : NULL;
+
+    return SvREFCNT(gv) - (own != NULL && SvROK(*own) && SvRV(*own) == gv ? 1 : 0);
+}
+
+bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px)
+{
+    return px->socket_used || (px->socket != NULL && socket_holders(aTHX_ px) > 0);
+}
+
+/* A reference to psgix.io for the app, or undef if it has let go of it. Owned by the caller. */
+SV *psgi_socket_ref(pTHX_ struct psgi_exchange *px)
+{
+    return px->socket != NULL ? newRV_inc(px->socket->body) : newSV(0);
+}
+
+/* The connection goes to the app: its handle has a descriptor of its own, ours is closed. */
+void psgi_socket_hand_over(pTHX_ struct psgi_exchange *px)
+{
+    struct sprig_span unread;
+    int fd;
+
+    if (px->socket != NULL && !px->socket_used) {
+        IO *io = GvIO((GV *)px->socket->body);
+        if (io != NULL && IoIFP(io) != NULL)
+            PerlIO_fileno(IoIFP(io));
+    }
+    if (sprig_exchange_detach(px->ex, &fd, &unread) == 0)
+        close(fd);
+}
+
+void psgi_socket_sever(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_handle *handle = px->socket;
+    IO *io;
+
+    if (handle == NULL)
+        return;
+    px->socket = NULL;
+    handle->px = NULL;
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return;
+    io = GvIO((GV *)handle->body);
+    if (io != NULL && lazyio_is_unused(IoIFP(io)))
+        do_close((GV *)handle->body, FALSE);
+}

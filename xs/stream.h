@@ -1,0 +1,65 @@
+/* stream.h - what the files of delayed and streaming responses share, and what Stream.xs calls. */
+#ifndef SPRIG_STREAM_H
+#define SPRIG_STREAM_H
+
+#include "bridge.h"
+
+/* ---- responder.c ---- */
+
+/* A responder or writer went away: on_notify will come and psgi_stream_notified settle it. Legal in
+ * destructors. */
+void psgi_stream_dropped(pTHX_ struct psgi_exchange *px);
+
+/* Reports the error and fails the exchange (500, or aborted if the head is out), unless its
+ * response is complete already. */
+void psgi_stream_fail(pTHX_ struct psgi_exchange *px, SV *error);
+
+void psgi_responder_raise(pTHX_ SV *self, SV *error);
+
+/* ---- writer.c ---- */
+
+/* A writer whose writes go nowhere: for a response that cannot be sent any more. The responder
+ * knows whether the client left. Owned by the caller. */
+SV *psgi_writer_new_severed(pTHX_ const struct psgi_handle *responder);
+
+/* Part of psgi_stream_gone, psgi_stream_notified and psgi_stream_ended. */
+void psgi_writer_gone(pTHX_ struct psgi_exchange *px);
+void psgi_writer_notified(pTHX_ struct psgi_exchange *px);
+void psgi_writer_ended(pTHX_ struct psgi_exchange *px, bool is_gone);
+
+/* The methods. They croak if `self` is no writer, or on misuse, before anything is changed. */
+
+/* Writes all values or none. False: the queue is above the high-water mark (what was written is
+ * queued all the same), or nobody is there to read it. The values may be those of the Perl stack.
+ */
+bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n);
+void psgi_writer_close(pTHX_ SV *self);
+void psgi_writer_flush(pTHX_ SV *self);
+UV psgi_writer_buffered(pTHX_ SV *self);
+
+/* Callbacks; an undefined one removes. Called with the writer. */
+void psgi_writer_on_drain(pTHX_ SV *self, SV *cb);
+void psgi_writer_on_disconnect(pTHX_ SV *self, SV *cb);
+void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb);
+
+/* ---- promise.c ---- */
+
+/* What a delayed callback returned: if it is a future (such as that of an async sub), it is kept
+ * alive until it is ready, and its failure is a failure of the response. Its value is ignored. */
+void psgi_promise_watch(pTHX_ struct psgi_exchange *px, SV *sv);
+
+/* Cancels the promise that is waited for. False: there is none, or it has no such method. */
+bool psgi_promise_cancel(pTHX_ struct psgi_exchange *px);
+
+/* The exchange is over: cancels the promise, or at least lets go of it. */
+void psgi_promise_forget(pTHX_ struct psgi_exchange *px);
+
+/* ---- socket.c ---- */
+
+/* A reference to psgix.io, or undef if the app has let go of it. Owned by the caller. */
+SV *psgi_socket_ref(pTHX_ struct psgi_exchange *px);
+
+/* Leaves the connection to the app: its handle has a descriptor of its own, ours is closed. */
+void psgi_socket_hand_over(pTHX_ struct psgi_exchange *px);
+
+#endif

@@ -1,0 +1,436 @@
+/* writer.c - Sprig::Writer: the body of a response, written piece by piece.
+ *
+ * The object is a plain blessed hash (apps look into it); what counts is the handle on it. It is
+ * severed from the exchange at the end of the response, and then lets go of its callbacks, so that
+ * a writer captured in its own callback does not live for ever. */
+#include "stream.h"
+
+/* Seconds until a poll_cb that had nothing to write is asked again. */
+#define POLL_RETRY_SECONDS 0.02
+
+/* ---- the object ---- */
+
+static void writer_dropped(pTHX_ struct psgi_handle *handle);
+
+static struct psgi_handle *writer_attach(pTHX_ SV *body, struct psgi_exchange *px)
+{
+    struct psgi_handle *handle =
+        psgi_handle_attach(aTHX_ body, px, &psgi_get(aTHX)->n_writers, writer_dropped);
+
+    handle->body = body;
+    return handle;
+}
+
+static SV *writer_bless(pTHX_ HV *hv)
+{
+    return sv_bless(newRV_noinc((SV *)hv), gv_stashpvs("Sprig::Writer", GV_ADD));
+}
+
+SV *psgi_writer_new(pTHX_ struct psgi_exchange *px)
+{
+    HV *hv = newHV();
+
+    px->writer = writer_attach(aTHX_(SV *) hv, px);
+    px->writer->is_fatal = sprig_server_config(px->server->core)->die_on_disconnect;
+    return writer_bless(aTHX_ hv);
+}
+
+SV *psgi_writer_new_severed(pTHX_ const struct psgi_handle *responder)
+{
+    HV *hv = newHV();
+    struct psgi_handle *handle = writer_attach(aTHX_(SV *) hv, NULL);
+
+    handle->is_gone = responder->is_gone;
+    handle->is_fatal = responder->is_fatal;
+    return writer_bless(aTHX_ hv);
+}
+
+static struct psgi_handle *writer_handle(pTHX_ SV *self, const char *method)
+{
+    struct psgi_handle *handle = psgi_handle_get(aTHX_ self);
+
+    if (handle == NULL || handle->gauge != &psgi_get(aTHX)->n_writers)
+        croak("Sprig::Writer::%s: not a writer", method);
+    return handle;
+}
+
+/* The exchange, if bytes can still be queued for it. */
+static struct psgi_exchange *writer_exchange(const struct psgi_handle *handle)
+{
+    return handle->px != NULL && handle->px->ex != NULL && !handle->is_used ? handle->px : NULL;
+}
+
+static void forget_callback(pTHX_ SV **slot)
+{
+    SV *cb = *slot;
+
+    *slot = NULL;
+    SvREFCNT_dec(cb);
+}
+
+static void stop_retry(struct psgi_handle *handle)
+{
+    if (handle->retry != NULL)
+        sprig_timer_free(handle->retry);
+    handle->retry = NULL;
+}
+
+/* Nothing will be written any more: the callbacks that wait for room have lost their purpose. */
+static void stop_producing(pTHX_ struct psgi_handle *handle)
+{
+    stop_retry(handle);
+    forget_callback(aTHX_ & handle->on_drain);
+    forget_callback(aTHX_ & handle->poll_cb);
+}
+
+static void writer_dropped(pTHX_ struct psgi_handle *handle)
+{
+    struct psgi_exchange *px = handle->px;
+
+    stop_retry(handle);
+    px->writer = NULL;
+    if (handle->is_used)
+        return;
+    px->writer_dropped = true;
+    psgi_stream_dropped(aTHX_ px);
+}
+
+/* ---- write ---- */
+
+/* A plain byte string with the value, or NULL if it is empty: the value itself where it is one
+ * already, else a mortal copy. Runs magic and overloading; croaks for wide characters. */
+static SV *plain_bytes(pTHX_ SV *value, I32 number)
+{
+    SV *copy;
+
+    if (!SvPOK(value) || SvGMAGICAL(value) || SvROK(value) || SvUTF8(value)) {
+        SvGETMAGIC(value);
+        if (!SvOK(value))
+            return NULL;
+        copy = sv_newmortal();
+        sv_copypv_nomg(copy, value);
+        if (SvUTF8(copy) && !sv_utf8_downgrade(copy, TRUE))
+            croak("Sprig::Writer::write: wide character in argument %" IVdf
+                  ": encode it first; nothing was written",
+                  (IV)number);
+        value = copy;
+    }
+    return SvCUR(value) > 0 ? value : NULL;
+}
+
+/* Replaces the values by plain ones; NULL for empty ones. In an array of its own: magic may move
+ * the Perl stack. */
+static SV **plain_values(pTHX_ SV **values, I32 n)
+{
+    SV **plain;
+
+    Newx(plain, n > 0 ? n : 1, SV *);
+    SAVEFREEPV(plain);
+    Copy(values, plain, n, SV *);
+    for (I32 i = 0; i < n; i++)
+        plain[i] = plain_bytes(aTHX_ plain[i], i + 1);
+    return plain;
+}
+
+/* Writing to nobody: a client that left, or an exchange that was ended by a failure. */
+static bool refuse_write(pTHX_ struct psgi_handle *handle)
+{
+    if (handle->is_fatal)
+        croak("Broken pipe");
+    return false;
+}
+
+/* Queues all values. False: above the high-water mark, or *is_lost. */
+static bool queue_values(pTHX_ struct psgi_exchange *px, SV **plain, I32 n, bool *is_lost)
+{
+    bool has_room = true;
+
+    for (I32 i = 0; i < n; i++) {
+        int rc;
+        if (plain[i] == NULL)
+            continue;
+        rc = px->ex != NULL ? psgi_write_sv(aTHX_ px->ex, plain[i]) : SPRIG_E_CLOSED;
+        if (rc < 0) {
+            *is_lost = true;
+            return false;
+        }
+        has_room = rc == 0;
+    }
+    return has_room;
+}
+
+static bool has_values(SV **plain, I32 n)
+{
+    for (I32 i = 0; i < n; i++)
+        if (plain[i] != NULL)
+            return true;
+    return false;
+}
+
+bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "write");
+    SV **plain;
+    struct psgi_exchange *px;
+    bool has_room, is_lost = false;
+
+    ENTER;
+    plain = plain_values(aTHX_ values, n);
+    if (handle->is_used) {
+        warn("Sprig::Writer::write: the writer is closed");
+        LEAVE;
+        return false;
+    }
+    px = writer_exchange(handle);
+    if (px == NULL) {
+        LEAVE;
+        return refuse_write(aTHX_ handle);
+    }
+    psgi_exchange_hold(px);
+    has_room = queue_values(aTHX_ px, plain, n, &is_lost);
+    if (has_values(plain, n))
+        handle->has_written = true;
+    if (!is_lost && handle->on_drain != NULL && px->ex != NULL)
+        sprig_response_want_drain(px->ex);
+    psgi_exchange_release(aTHX_ px);
+    LEAVE;
+    return is_lost ? refuse_write(aTHX_ handle) : has_room;
+}
+
+/* ---- the other methods ---- */
+
+void psgi_writer_close(pTHX_ SV *self)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "close");
+    struct psgi_exchange *px = writer_exchange(handle);
+
+    handle->is_used = true;
+    if (px != NULL) {
+        psgi_exchange_hold(px);
+        psgi_exchange_finish(aTHX_ px);
+        psgi_exchange_release(aTHX_ px);
+    }
+    stop_producing(aTHX_ handle);
+}
+
+void psgi_writer_flush(pTHX_ SV *self)
+{
+    struct psgi_exchange *px = writer_exchange(writer_handle(aTHX_ self, "flush"));
+
+    if (px != NULL)
+        sprig_response_flush(px->ex);
+}
+
+UV psgi_writer_buffered(pTHX_ SV *self)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "buffered");
+
+    if (handle->px == NULL || handle->px->ex == NULL)
+        return 0;
+    return (UV)sprig_response_buffered(handle->px->ex);
+}
+
+/* ---- callbacks ---- */
+
+/* Puts a callback into its slot; the old one goes. True: there is one now. */
+static bool set_callback(pTHX_ SV **slot, SV *cb, const char *method)
+{
+    SV *old = *slot;
+
+    SvGETMAGIC(cb);
+    if (SvOK(cb) && !psgi_is_code(aTHX_ cb))
+        croak("Sprig::Writer::%s: not a code reference", method);
+    *slot = SvOK(cb) ? newSVsv_nomg(cb) : NULL;
+    SvREFCNT_dec(old);
+    return *slot != NULL;
+}
+
+/* Calls back with the writer, which lives until then. A die is reported by the caller. */
+static bool run_callback(pTHX_ struct psgi_handle *handle, SV *cb, SV **error)
+{
+    SV *self = newRV_inc(handle->body);
+    bool ok;
+
+    SvREFCNT_inc_simple_void_NN(cb);
+    ok = psgi_call(aTHX_ cb, &self, 1, NULL, error);
+    SvREFCNT_dec(cb);
+    SvREFCNT_dec(self);
+    return ok || *error == NULL;
+}
+
+/* The producer of the body: if it dies, the body must not look complete. */
+static bool run_producer(pTHX_ struct psgi_exchange *px, struct psgi_handle *handle, SV *cb)
+{
+    SV *error = NULL;
+
+    if (run_callback(aTHX_ handle, cb, &error))
+        return true;
+    psgi_stream_fail(aTHX_ px, error);
+    SvREFCNT_dec(error);
+    return false;
+}
+
+static void on_retry(struct sprig_timer *timer, void *arg);
+
+/* Asks for the next turn of poll_cb: as soon as there is room if it wrote something, else a little
+ * later, since a source that is asked again and again would keep the loop busy. */
+static void poll_again(pTHX_ struct psgi_handle *handle)
+{
+    struct psgi_exchange *px = writer_exchange(handle);
+
+    if (px == NULL || handle->poll_cb == NULL || handle->retry != NULL)
+        return;
+    if (handle->has_written)
+        sprig_response_want_drain(px->ex);
+    else
+        handle->retry = sprig_timer_new(psgi_loop(aTHX), POLL_RETRY_SECONDS, 0, on_retry, handle);
+}
+
+static void poll_writer(pTHX_ struct psgi_handle *handle)
+{
+    struct psgi_exchange *px = handle->px;
+    SV *self = newRV_inc(handle->body);
+
+    handle->has_written = false;
+    if (run_producer(aTHX_ px, handle, handle->poll_cb))
+        poll_again(aTHX_ handle);
+    SvREFCNT_dec(self);
+}
+
+static void on_retry(struct sprig_timer *timer, void *arg)
+{
+    struct psgi_handle *handle = arg;
+    struct psgi_exchange *px = writer_exchange(handle);
+    PERL_UNUSED_VAR(timer);
+
+    stop_retry(handle);
+    if (px == NULL || handle->poll_cb == NULL)
+        return;
+    dTHXa(px->server->psgi->perl);
+    psgi_exchange_hold(px);
+    poll_writer(aTHX_ handle);
+    psgi_exchange_release(aTHX_ px);
+}
+
+void psgi_writer_on_drain(pTHX_ SV *self, SV *cb)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "on_drain");
+    struct psgi_exchange *px = writer_exchange(handle);
+
+    if (set_callback(aTHX_ & handle->on_drain, cb, "on_drain") && px != NULL)
+        sprig_response_want_drain(px->ex);
+    else if (px == NULL)
+        forget_callback(aTHX_ & handle->on_drain);
+}
+
+void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "poll_cb");
+    struct psgi_exchange *px = writer_exchange(handle);
+
+    stop_retry(handle);
+    if (set_callback(aTHX_ & handle->poll_cb, cb, "poll_cb") && px != NULL)
+        sprig_response_want_drain(px->ex);
+    else if (px == NULL)
+        forget_callback(aTHX_ & handle->poll_cb);
+}
+
+void psgi_writer_drained(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_handle *handle = px->writer;
+
+    if (handle == NULL || handle->is_used)
+        return;
+    psgi_exchange_hold(px);
+    SV *self = newRV_inc(handle->body);
+    if (handle->on_drain == NULL || run_producer(aTHX_ px, handle, handle->on_drain))
+        if (writer_exchange(handle) != NULL && handle->poll_cb != NULL && handle->retry == NULL)
+            poll_writer(aTHX_ handle);
+    SvREFCNT_dec(self);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* ---- the client left ---- */
+
+/* Tells on_disconnect, once. What it dies of is reported; the response is lost anyway. */
+static void tell_gone(pTHX_ struct psgi_handle *handle)
+{
+    SV *cb = handle->on_disconnect, *error = NULL;
+    HV *env = handle->px != NULL ? handle->px->env : NULL;
+
+    handle->on_disconnect = NULL;
+    handle->wants_gone = false;
+    if (cb == NULL)
+        return;
+    if (!run_callback(aTHX_ handle, cb, &error))
+        psgi_report(aTHX_ env, error);
+    SvREFCNT_dec(error);
+    SvREFCNT_dec(cb);
+}
+
+void psgi_writer_on_disconnect(pTHX_ SV *self, SV *cb)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "on_disconnect");
+    struct psgi_exchange *px = handle->px;
+
+    if (!set_callback(aTHX_ & handle->on_disconnect, cb, "on_disconnect"))
+        return;
+    if (handle->is_gone && px != NULL && px->ex != NULL) {
+        handle->wants_gone = true;
+        sprig_exchange_notify(px->ex);
+    } else if (handle->is_gone)
+        tell_gone(aTHX_ handle);
+    else if (px == NULL)
+        forget_callback(aTHX_ & handle->on_disconnect);
+}
+
+void psgi_writer_gone(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_handle *handle = px->writer;
+
+    if (handle == NULL)
+        return;
+    psgi_exchange_hold(px);
+    handle->is_gone = true;
+    tell_gone(aTHX_ handle);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* ---- notices of the loop ---- */
+
+/* The last reference went away without close: that ends the body, unless an exception took it. */
+static void settle_dropped(pTHX_ struct psgi_exchange *px)
+{
+    px->writer_dropped = false;
+    if (px->dropped_by_die)
+        sprig_response_abort(px->ex, "an exception passed the writer");
+    else
+        psgi_exchange_finish(aTHX_ px);
+}
+
+void psgi_writer_notified(pTHX_ struct psgi_exchange *px)
+{
+    if (px->writer_dropped)
+        settle_dropped(aTHX_ px);
+    else if (px->writer != NULL && px->writer->wants_gone)
+        tell_gone(aTHX_ px->writer);
+}
+
+void psgi_writer_ended(pTHX_ struct psgi_exchange *px, bool is_gone)
+{
+    struct psgi_handle *handle = px->writer;
+    SV *self;
+
+    if (handle == NULL)
+        return;
+    self = newRV_inc(handle->body);
+    if (is_gone) {
+        handle->is_gone = true;
+        tell_gone(aTHX_ handle);
+    }
+    px->writer = NULL;
+    handle->px = NULL;
+    stop_producing(aTHX_ handle);
+    forget_callback(aTHX_ & handle->on_disconnect);
+    SvREFCNT_dec(self);
+}
