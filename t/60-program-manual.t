@@ -22,7 +22,8 @@ is $in_pod{$_}, $in_help{$_}, "default of $_" for sort keys %in_help;
 subtest 'every option of the server is one of the program' => sub {
     my $table = slurp(SprigTest::root() . '/csrc/config.h');
     my ($struct) = $table =~ /struct sprig_config \{(.*?)^\};/ms;
-    for my $field ($struct =~ /\b(\w+);/g) {
+    $struct =~ s{/\*.*?\*/}{}gs;
+    for my $field ($struct =~ /(\w+);/g) {
         (my $flag = $field) =~ tr/_/-/;
         ok + (grep { /--(?:\[no-\])?\Q$flag\E\b/ } keys %in_help), "--$flag";
     }
