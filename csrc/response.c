@@ -42,41 +42,70 @@ __attribute__((cold)) static int refuse_value(char *why, size_t n, const struct 
                   log_escape(value, sizeof(value), h->value), problem);
 }
 
-/* 1*tchar, and not ending in '-' or '_' (PSGI, "The Response", "Headers"). */
-static bool is_name(struct sprig_span name)
+/* Names and values are looked at in words of eight bytes, the last word overlapping the one before
+ * it; only what is unusual is looked at byte by byte. */
+#define EVERY(byte) (UINT64_C(0x0101010101010101) * (unsigned char)(byte))
+#define HIGH        EVERY(0x80)
+
+static inline uint64_t word_at(const char *bytes)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if (!char_is(name.ptr[i], CHAR_TOKEN))
-            return false;
-    return name.len > 0 && name.ptr[name.len - 1] != '-' && name.ptr[name.len - 1] != '_';
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
 }
 
-/* True if one of eight bytes may be a control character; HTAB is taken for one, and so may be a
- * byte next to a real one. */
-static inline bool may_have_control(const char *eight)
+/* True if one of the bytes is below 0x20 or DEL. */
+static inline bool has_control(uint64_t word)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
-    uint64_t x;
-    memcpy(&x, eight, sizeof(x));
-    uint64_t del = x ^ (ones * 0x7f);
-    return ((((x - ones * 0x20) & ~x) | ((del - ones) & ~del)) & high) != 0;
+    uint64_t del = word ^ EVERY(0x7f);
+    return ((((word - EVERY(0x20)) & ~word) | ((del - EVERY(1)) & ~del)) & HIGH) != 0;
 }
 
-static bool has_no_control(const char *bytes, size_t n)
+/* True if all bytes are letters or '-', as in nearly every name. A byte above 0x7f disturbs its
+ * neighbours, but makes the result false anyway. */
+static inline bool is_letters(uint64_t word)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!char_is(bytes[i], CHAR_VALUE))
+    uint64_t lower = word | EVERY(0x20), dash = word ^ EVERY('-');
+    uint64_t from_a = lower + EVERY(0x80 - 'a'), beyond_z = lower + EVERY(0x7f - 'z');
+    uint64_t no_dash = dash + EVERY(0x7f);
+    return (((from_a & ~beyond_z) | ~no_dash) & ~word & HIGH) == HIGH;
+}
+
+/* All bytes are of this class of chars.h. */
+static bool all_are(struct sprig_span bytes, int class_bit)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        if (!char_is(bytes.ptr[i], class_bit))
             return false;
     return true;
+}
+
+/* tchar only; PSGI adds that a name does not end in '-' or '_'. */
+static bool is_name(struct sprig_span name)
+{
+    if (name.len == 0 || name.ptr[name.len - 1] == '-' || name.ptr[name.len - 1] == '_')
+        return false;
+    if (name.len < 8)
+        return all_are(name, CHAR_TOKEN);
+    size_t last = name.len - 8, at = 0;
+    while (at < last && is_letters(word_at(name.ptr + at)))
+        at += 8;
+    if (at >= last && is_letters(word_at(name.ptr + last)))
+        return true;
+    return all_are(name, CHAR_TOKEN);
 }
 
 /* No CR, LF, NUL or other control character but HTAB (RFC 9110 section 5.5). */
 static bool is_value(struct sprig_span value)
 {
-    for (; value.len >= 8; value.ptr += 8, value.len -= 8)
-        if (may_have_control(value.ptr) && !has_no_control(value.ptr, 8))
-            return false;
-    return has_no_control(value.ptr, value.len);
+    if (value.len < 8)
+        return all_are(value, CHAR_VALUE);
+    size_t last = value.len - 8, at = 0;
+    while (at < last && !has_control(word_at(value.ptr + at)))
+        at += 8;
+    if (at >= last && !has_control(word_at(value.ptr + last)))
+        return true;
+    return all_are(value, CHAR_VALUE);
 }
 
 /* Header fields that the server has a say in. */
@@ -96,10 +125,17 @@ enum field {
  * nothing else becomes one of these by setting the bit of lower case. */
 static inline bool name_is(struct sprig_span name, const char *lower)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if ((name.ptr[i] | 0x20) != lower[i])
-            return false;
-    return true;
+    uint64_t other = 0;
+    if (name.len < 8) {
+        for (size_t i = 0; i < name.len; i++)
+            other |= (unsigned char)((name.ptr[i] | 0x20) ^ lower[i]);
+        return other == 0;
+    }
+    size_t last = name.len - 8;
+    for (size_t at = 0; at < last; at += 8)
+        other |= (word_at(name.ptr + at) | EVERY(0x20)) ^ word_at(lower + at);
+    other |= (word_at(name.ptr + last) | EVERY(0x20)) ^ word_at(lower + last);
+    return other == 0;
 }
 
 static enum field field_of(struct sprig_span name)

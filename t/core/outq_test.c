@@ -188,7 +188,7 @@ static void short_writes_of_every_size(void)
         }
         all_right = all_right && wire.n_got == 100 && is_pattern(wire.got, 0, 100);
         if (!all_right)
-            printf("# failed where the socket takes %zu bytes\n", takes);
+            diag("failed where the socket takes %zu bytes", takes);
         outq_clear(&q);
     }
     ok(all_right, "a short write means blocked, without a second call, and loses nothing");
@@ -551,7 +551,7 @@ static void a_reader_gets_what_was_queued(void)
 {
     const char *given = getenv("TEST_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid();
-    printf("# TEST_SEED=%llu\n", (unsigned long long)seed);
+    diag("TEST_SEED=%llu", (unsigned long long)seed);
     random_state = seed;
     n_released = 0;
     int fds[2];

@@ -70,6 +70,12 @@ static const char *sent(void)
     return wire;
 }
 
+static void sent_is(const char *expected, const char *name)
+{
+    sent();
+    is_bytes(wire, n_wire, expected, "%s", name);
+}
+
 /* Starts the response to a request: a method and what was special, "GET", "HEAD 1.0 close". The
  * client keeps the connection unless it says "close" or, in HTTP/1.0, does not say "keep". */
 static void start(const char *request)
@@ -265,7 +271,9 @@ static void heads_are_serialised(void)
         const struct row *row = &heads[i];
         start(row->request);
         int err = head(row->status, row->headers, row->length);
-        is_str(err ? why : sent(), row->bytes, row->name);
+        if (err)
+            diag("%s", why);
+        sent_is(row->bytes, row->name);
         ok(r.framing == row->framing && r.keep_alive == row->keep_alive && r.head_out &&
                r.status == row->status,
            "... its framing, and what becomes of the connection");
@@ -337,7 +345,7 @@ static void invalid_heads_leave_no_trace(void)
         const struct refusal *row = &refusals[i];
         start(row->request);
         int err = head(row->status, row->headers, 1);
-        is_str(why, row->why, row->why);
+        is_str(why, row->why, "%s", row->why);
         ok(err == SPRIG_E_INVALID && !r.head_out && !q.head, "... and nothing is queued");
         bool right = head(500, "Content-Length: 0", 0) == 0;
         ok(right && strstr(sent(), " 500 Internal Server Error\r\n"),
@@ -386,12 +394,11 @@ static void a_server_header_is_sent_if_set(void)
     server_header = "Sprig";
     start("GET");
     head(200, "", 1);
-    is_str(sent(), "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" DATE "Server: Sprig\r\n\r\n",
-           "Server");
+    sent_is("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" DATE "Server: Sprig\r\n\r\n", "Server");
     start("GET");
     head(200, "server: other", 1);
-    is_str(sent(), "HTTP/1.1 200 OK\r\nserver: other\r\nContent-Length: 1\r\n" DATE "\r\n",
-           "the app's goes first");
+    sent_is("HTTP/1.1 200 OK\r\nserver: other\r\nContent-Length: 1\r\n" DATE "\r\n",
+            "the app's goes first");
     server_header = "a\r\nb";
     start("GET");
     is_int(head(200, "", 1), SPRIG_E_INVALID, "it is checked like the app's");
@@ -403,9 +410,8 @@ static void a_response_to_no_request(void)
     outq_clear(&q);
     response_init(&r, NULL, true);
     head(400, "", 0);
-    is_str(sent(),
-           "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n" DATE "\r\n",
-           "the answer to garbage closes the connection");
+    sent_is("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n" DATE "\r\n",
+            "the answer to garbage closes the connection");
 }
 
 static void there_is_one_head(void)
@@ -424,7 +430,7 @@ static void there_is_one_head(void)
     ok(response_is_ended(&r), "has ended");
     is_int(end(), SPRIG_E_STATE, "no second end");
     is_int(body("x"), SPRIG_E_STATE, "no body behind it");
-    is_str(sent(), "x", "nothing of that is sent");
+    sent_is("x", "nothing of that is sent");
 }
 
 /* -------------------------------------------------------- interim heads ---- */
@@ -441,10 +447,10 @@ static void interim_responses(void)
 {
     start("GET");
     is_int(interim(103, "Link: </a>; rel=preload|Content-Length: 3|Connection: close"), 0, "103");
-    is_str(sent(), "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",
-           "... without framing and connection");
+    sent_is("HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",
+            "... without framing and connection");
     is_int(interim(102, ""), 0, "another one");
-    is_str(sent(), "HTTP/1.1 102 Processing\r\n\r\n", "... may follow");
+    sent_is("HTTP/1.1 102 Processing\r\n\r\n", "... may follow");
     is_int(head(200, "", 1), 0, "then the final one");
     ok(r.keep_alive && r.framing == FRAMING_LENGTH, "... which they did not change");
     start("GET");
@@ -452,10 +458,10 @@ static void interim_responses(void)
     is_int(interim(101, ""), SPRIG_E_INVALID, "101 is final");
     is_int(interim(200, ""), SPRIG_E_INVALID, "200 is final");
     is_int(interim(103, "X: a\nb"), SPRIG_E_INVALID, "headers are checked");
-    is_str(sent(), "", "nothing of these is sent");
+    sent_is("", "nothing of these is sent");
     start("GET 1.0");
     is_int(interim(103, "Link: x"), 0, "for HTTP/1.0");
-    is_str(sent(), "", "... it is left out");
+    sent_is("", "... it is left out");
 }
 
 /* --------------------------------------------------------------- bodies ---- */
@@ -486,7 +492,7 @@ static void start_body(const char *request, int status, const char *headers, uin
 {
     start(request);
     if (head(status, headers, length) != 0)
-        printf("# %s\n", why);
+        diag("%s", why);
     sent();
     n_released = 0;
 }
@@ -497,17 +503,17 @@ static void chunks_are_made(void)
     body("hello");
     body("");
     body("0");
-    is_str(sent(), "5\r\nhello\r\n1\r\n0\r\n", "a chunk for each write, none for an empty one");
+    sent_is("5\r\nhello\r\n1\r\n0\r\n", "a chunk for each write, none for an empty one");
     body_ref("by reference: 23 bytes.");
-    is_str(sent(), "17\r\nby reference: 23 bytes.\r\n", "a reference");
+    sent_is("17\r\nby reference: 23 bytes.\r\n", "a reference");
     body_ref("");
     body_file(3, 5);
     body_file(0, 0);
-    is_str(sent(), "5\r\n34567\r\n", "part of a file");
+    sent_is("5\r\n34567\r\n", "part of a file");
     is_int(n_released, 4, "references are given back");
     is_int((long long)r.n_body, 5 + 1 + 23 + 5, "body bytes are counted");
     is_int(end(), 0, "the end");
-    is_str(sent(), "0\r\n\r\n", "... is the last chunk");
+    sent_is("0\r\n\r\n", "... is the last chunk");
 }
 
 static void chunk_sizes_are_hexadecimal(void)
@@ -535,7 +541,7 @@ static void the_announced_length_is_kept(void)
     start_body("GET", 200, "Content-Length: 5", UNKNOWN);
     body("he");
     body("llo");
-    is_str(sent(), "hello", "as announced");
+    sent_is("hello", "as announced");
     ok(!r.cut && end() == 0, "... is complete");
 
     start_body("GET", 200, "Content-Length: 5", UNKNOWN);
@@ -543,7 +549,7 @@ static void the_announced_length_is_kept(void)
     is_int(body("lo, world"), 0, "more than announced");
     is_int(body_ref("again"), 0, "... and again");
     is_int(body_file(0, 10), 0, "... and again");
-    is_str(sent(), "hello", "... is cut");
+    sent_is("hello", "... is cut");
     ok(r.cut && r.n_body == 5, "... which is remembered");
     is_int(n_released, 2, "... and the references are given back");
     is_int(end(), 0, "... and complete");
@@ -551,7 +557,7 @@ static void the_announced_length_is_kept(void)
     start_body("GET", 200, "", 6);
     body_ref("abc");
     body_file(2, 10);
-    is_str(sent(), "abc234", "references and files are cut as well");
+    sent_is("abc234", "references and files are cut as well");
 
     start_body("GET", 200, "Content-Length: 5", UNKNOWN);
     body("hell");
@@ -590,12 +596,12 @@ static void bodies_without_framing(void)
     body_ref("lo");
     body_file(0, 3);
     is_int(end(), 0, "close-delimited");
-    is_str(sent(), "hello012", "... is sent as it is");
+    sent_is("hello012", "... is sent as it is");
     start_body("CONNECT", 200, "", 3);
     body("any");
     body("thing");
     is_int(end(), 0, "a tunnel");
-    is_str(sent(), "anything", "... knows no length");
+    sent_is("anything", "... knows no length");
 }
 
 static void chunks_of_the_app_pass(void)
@@ -604,9 +610,9 @@ static void chunks_of_the_app_pass(void)
     body("5\r\nhel");
     body_ref("lo\r\n0\r");
     body("\n\r\n");
-    is_str(sent(), "5\r\nhello\r\n0\r\n\r\n", "as they are, however cut");
+    sent_is("5\r\nhello\r\n0\r\n\r\n", "as they are, however cut");
     is_int(end(), 0, "... and are complete");
-    is_str(sent(), "", "... without a second last chunk");
+    sent_is("", "... without a second last chunk");
     ok(r.keep_alive, "... and the connection stays");
 
     start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
@@ -616,18 +622,18 @@ static void chunks_of_the_app_pass(void)
     start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
     is_int(body("0\r\n\r\nHTTP/1.1 200 OK\r\n"), 0, "what follows the last one");
     body("more");
-    is_str(sent(), "0\r\n\r\n", "... is cut");
+    sent_is("0\r\n\r\n", "... is cut");
     ok(r.cut && end() == 0, "... which is remembered");
 
     start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
     is_int(body("hello"), SPRIG_E_INVALID, "malformed ones are refused");
     is_int(body_ref("5"), SPRIG_E_INVALID, "... for good");
-    is_str(sent(), "", "... and not sent");
+    sent_is("", "... and not sent");
     is_int(n_released, 1, "... and given back");
 
     start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
     body_file(0, 3);
-    is_str(sent(), "012", "those in a file pass unseen");
+    sent_is("012", "those in a file pass unseen");
     ok(end() == 0 && !r.keep_alive, "... so the connection ends");
 }
 
@@ -651,10 +657,9 @@ static void pipelined_responses_leave_together(void)
     head(404, "Date: x|X: y", 1);
     body("b");
     end();
-    is_str(sent(),
-           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" DATE "\r\na"
-           "HTTP/1.1 404 Not Found\r\nDate: x\r\nX: y\r\nContent-Length: 1\r\n\r\nb",
-           "two responses in one queue");
+    sent_is("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" DATE "\r\na"
+            "HTTP/1.1 404 Not Found\r\nDate: x\r\nX: y\r\nContent-Length: 1\r\n\r\nb",
+            "two responses in one queue");
     is_int(n_calls, 1, "leave in one call");
 }
 
