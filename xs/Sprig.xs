@@ -1,5 +1,6 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in bridge.h. */
 #include "bridge.h"
+#include "stream.h"
 
 MODULE = Sprig    PACKAGE = Sprig
 
