@@ -143,10 +143,8 @@ static CV *watcher_code(pTHX_ SV *code)
 {
     HV *stash;
     GV *gv;
-    CV *cv = NULL;
     SvGETMAGIC(code);
-    if (SvROK(code))
-        cv = sv_2cv(code, &stash, &gv, 0);
+    CV *cv = psgi_is_code(aTHX_ code) ? sv_2cv(code, &stash, &gv, 0) : NULL;
     if (cv == NULL)
         croak("the callback of a watcher must be a code reference");
     return cv;
