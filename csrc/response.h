@@ -35,7 +35,7 @@ struct response {
     bool may_upgrade : 1; /* the client offered an upgrade */
     bool keep_alive : 1;  /* the connection serves further requests after this response */
     bool head_out : 1;    /* the final head is queued */
-    bool ended : 1;       /* response_end() has been called */
+    bool ended : 1;       /* response_end() has succeeded */
     bool bodyless : 1;    /* body bytes are dropped: HEAD, 1xx, 204, 304 */
     bool app_framed : 1;  /* the app chunks the body itself: passed through, never chunked twice */
     bool app_done : 1;    /* app_framed: its last chunk has passed */
@@ -46,7 +46,7 @@ struct response {
  * may_keep_alive: the server's wish; the client's is taken from the request. */
 void response_init(struct response *r, const struct sprig_request *req, bool may_keep_alive);
 
-/* response_end() has been called: nothing can be added. */
+/* response_end() has succeeded: nothing can be added. */
 static inline bool response_is_ended(const struct response *r)
 {
     return r->ended;
@@ -77,8 +77,9 @@ int response_body_ref(struct response *r, struct outq *q, struct sprig_span byte
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
                        outq_release_cb *release, void *arg);
 
-/* The body is complete. SPRIG_E_STATE: it is shorter than announced (or there was no head, or it
- * had ended), so the connection has to be aborted; SPRIG_E_NOMEM likewise. */
+/* The body is complete. SPRIG_E_STATE: there was no head, or it has ended already; where neither is
+ * so, the body is shorter than announced, and the connection has to be aborted. SPRIG_E_NOMEM:
+ * abort as well. */
 int response_end(struct response *r, struct outq *q);
 
 #endif

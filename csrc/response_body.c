@@ -144,21 +144,17 @@ int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offs
     return chunk ? add_chunk_end(q) : 0;
 }
 
+/* True if the client would wait for more than it gets. */
+static bool is_short(const struct response *r)
+{
+    return r->framing == FRAMING_LENGTH ? r->left > 0 : r->app_framed && !r->app_done;
+}
+
 int response_end(struct response *r, struct outq *q)
 {
-    if (!r->head_out || r->ended)
+    if (!r->head_out || r->ended || is_short(r))
         return SPRIG_E_STATE;
-    r->ended = true;
-    switch (r->framing) {
-    case FRAMING_LENGTH:
-        return r->left ? SPRIG_E_STATE : 0;
-    case FRAMING_CHUNKED:
-        if (r->app_framed)
-            return r->app_done ? 0 : SPRIG_E_STATE;
-        return outq_add(q, SPAN_LIT("0\r\n\r\n"));
-    case FRAMING_CLOSE:
-    case FRAMING_NONE:
-        return 0;
-    }
-    return 0;
+    int err = makes_chunks(r) ? outq_add(q, SPAN_LIT("0\r\n\r\n")) : 0;
+    r->ended = !err;
+    return err;
 }
