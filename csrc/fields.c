@@ -7,6 +7,7 @@
 /* What has been met among the headers so far. */
 struct seen {
     bool host, transfer_encoding;
+    bool unknown_coding;
     bool close, keep_alive, upgrade; /* members of Connection */
     bool protocol;                   /* Upgrade names one that an app might speak */
 };
@@ -66,7 +67,6 @@ static int check_coding(struct sprig_request *req, struct seen *seen, struct spr
     if (req->minor == 0)
         return refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
     struct sprig_span coding;
-    bool is_unknown = false;
     while (span_next_element(&value, &coding)) {
         if (!is_token(coding))
             return refuse(why, 400, "malformed Transfer-Encoding");
@@ -75,9 +75,9 @@ static int check_coding(struct sprig_request *req, struct seen *seen, struct spr
         if (span_ieq(coding, SPAN_LIT("chunked")))
             req->chunked = true;
         else
-            is_unknown = true;
+            seen->unknown_coding = true;
     }
-    return is_unknown ? refuse(why, 501, "unknown transfer coding") : 0;
+    return 0;
 }
 
 static void read_connection(struct seen *seen, struct sprig_span value)
@@ -153,10 +153,12 @@ int fields_check(struct sprig_request *req, struct parser_refusal *why)
         if (rc < 0)
             return rc;
     }
-    if (req->chunked && req->has_content_length)
+    if (seen.transfer_encoding && req->has_content_length)
         return refuse(why, 400, "Content-Length with Transfer-Encoding");
     if (req->minor > 0 && !seen.host)
         return refuse(why, 400, "no Host header");
+    if (seen.unknown_coding)
+        return refuse(why, 501, "unknown transfer coding");
     req->keep_alive = !seen.close && (req->minor > 0 || seen.keep_alive);
     req->upgrade = (req->minor > 0 && seen.upgrade && seen.protocol) ||
                    span_eq(req->method, SPAN_LIT("CONNECT"));

@@ -1,6 +1,7 @@
 /* target.c - checks and splits the request target. */
 #include "target.h"
 #include "chars.h"
+#include <arpa/inet.h>
 
 static bool is_percent_triplet(const char *at, const char *end)
 {
@@ -21,21 +22,36 @@ static const char *skip_name(const char *at, const char *end)
     return at;
 }
 
-/* "[" IPv6address / IPvFuture "]", checked by its alphabet. NULL: not one. */
+/* Behind the "v" of IPvFuture: 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ). */
+static bool is_future(const char *at, const char *end)
+{
+    const char *dot = at;
+    while (dot < end && char_is(*dot, CHAR_HEX))
+        dot++;
+    if (dot == at || dot == end || *dot != '.' || dot + 1 == end)
+        return false;
+    for (at = dot + 1; at < end; at++)
+        if (*at != ':' && !char_is(*at, CHAR_REGNAME))
+            return false;
+    return true;
+}
+
+/* "[" IPv6address / IPvFuture "]". NULL: not one. */
 static const char *skip_literal(const char *at, const char *end)
 {
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
     const char *close = memchr(at, ']', (size_t)(end - at));
-    if (!close || close == at + 1)
+    if (!close)
         return NULL;
-    bool is_future = at[1] == 'v' || at[1] == 'V';
-    bool has_colon = false;
-    for (at++; at < close; at++) {
-        has_colon |= *at == ':';
-        bool fits = *at == ':' || *at == '.' || char_is(*at, is_future ? CHAR_REGNAME : CHAR_HEX);
-        if (!fits)
-            return NULL;
-    }
-    return has_colon || is_future ? close + 1 : NULL;
+    size_t n = (size_t)(close - at - 1);
+    if (n > 0 && (at[1] == 'v' || at[1] == 'V'))
+        return is_future(at + 2, close) ? close + 1 : NULL;
+    if (n >= sizeof text)
+        return NULL;
+    memcpy(text, at + 1, n);
+    text[n] = '\0';
+    return inet_pton(AF_INET6, text, &address) == 1 ? close + 1 : NULL;
 }
 
 static bool is_port(const char *at, const char *end)
