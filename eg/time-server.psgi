@@ -1,0 +1,21 @@
+# The time, each second, until the client leaves.
+#
+#   sprig eg/time-server.psgi
+#   curl -N http://127.0.0.1:5000/
+#
+# shows a line a second. A client that leaves is noticed at once, although nothing is being read
+# from it, and its timer goes away: try a thousand of them.
+
+use strict;
+use warnings;
+use AnyEvent;
+
+sub {
+    my ($env) = @_;
+    return sub {
+        my ($respond) = @_;
+        my $writer    = $respond->([200, ['Content-Type' => 'text/plain']]);
+        my $timer     = AE::timer 0, 1, sub { $writer->write(scalar(localtime) . "\n") };
+        $writer->on_disconnect(sub { undef $timer; $writer->close });
+    };
+};
