@@ -1,0 +1,487 @@
+/* bodies.c - bodies of responses: strings, arrays, files by sendfile, and all that has getline. */
+#include "bridge.h"
+#include <fcntl.h>
+#include <perliol.h>
+#include <sys/stat.h>
+
+enum {
+    WRITE_REF_MIN_BYTES = 16 * 1024, /* from here on sharing a string is cheaper than copying it */
+    RECORD_BYTES = 64 * 1024,        /* $/ for getline */
+    SLICE_BYTES = 64 * 1024,         /* of one pump in one turn of the loop */
+    SLICE_CALLS = 64,                /* of getline in one turn */
+    MAX_EMPTY = 8                    /* empty strings from getline before it is given a rest */
+};
+
+static const double REST_SECONDS = 0.05;
+
+/* A body that is read by getline while it is sent, or that only has to be closed at the end. */
+struct psgi_pump {
+    SV *body; /* owned: what getline and close are called on */
+    struct sprig_timer *rest;
+    unsigned n_empty; /* empty strings in a row */
+    bool is_reading;  /* not at its end yet */
+    bool is_running;  /* a frame of psgi_pump_run is on the stack */
+    bool is_dropped;  /* the exchange is over: the running frame frees it */
+    bool is_closed;   /* close was called */
+};
+
+/* ---- values ---- */
+
+bool psgi_is_plain(SV *sv)
+{
+    return !SvGMAGICAL(sv) && !SvROK(sv) && (SvPOK(sv) ? !SvUTF8(sv) : SvNIOK(sv) || !SvOK(sv));
+}
+
+/* The string of an object that overloads "" or of anything else that is no string yet. */
+static SV *string_copy(pTHX_ SV *sv)
+{
+    STRLEN len;
+    const char *p = SvPV_nomg(sv, len);
+
+    return newSVpvn_flags(p, len, SVs_TEMP | (SvUTF8(sv) ? SVf_UTF8 : 0));
+}
+
+bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold)
+{
+    SV *copy;
+
+    *hold = NULL;
+    *bytes = SPAN_LIT("");
+    SvGETMAGIC(sv);
+    if (!SvOK(sv))
+        return true;
+    if (SvPOK(sv) && !SvUTF8(sv) && !SvROK(sv) && !SvGMAGICAL(sv)) {
+        *bytes = span_make(SvPVX_const(sv), SvCUR(sv));
+        return true;
+    }
+    copy = SvROK(sv) ? string_copy(aTHX_ sv) : sv_2mortal(newSV(0));
+    if (!SvROK(sv))
+        sv_setsv_flags(copy, sv, SV_NOSTEAL);
+    (void)SvPV_nomg_nolen(copy);
+    if (SvUTF8(copy) && !sv_utf8_downgrade(copy, TRUE))
+        return false;
+    *bytes = span_make(SvPVX_const(copy), SvCUR(copy));
+    *hold = SvREFCNT_inc_simple_NN(copy);
+    return true;
+}
+
+/* Gives back a string that was sent by reference. A plain string has no destructor. */
+static void release_sv(void *sv)
+{
+    dTHX;
+    SvREFCNT_dec((SV *)sv);
+}
+
+int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv)
+{
+    struct sprig_span bytes;
+    SV *hold;
+    int rc;
+
+    if (!psgi_bytes(aTHX_ sv, &bytes, &hold))
+        return SPRIG_E_INVALID;
+    if (bytes.len >= WRITE_REF_MIN_BYTES) {
+        if (hold == NULL) { /* shares the buffer copy-on-write where perl can */
+            hold = newSVsv(sv);
+            bytes = span_make(SvPVX_const(hold), SvCUR(hold));
+        }
+        return sprig_response_write_ref(ex, bytes, release_sv, hold);
+    }
+    rc = bytes.len > 0 ? sprig_response_write(ex, bytes) : 0;
+    SvREFCNT_dec(hold);
+    return rc;
+}
+
+/* ---- what kind of body it is ---- */
+
+static int unusable(pTHX_ SV *sv, SV **error)
+{
+    SvREFCNT_dec(*error);
+    *error = newSVpvf(
+        "PSGI response has %s %s as its body, expected an array reference or a handle",
+        SvOBJECT(SvRV(sv)) ? "an object of class" : "a reference to", sv_reftype(SvRV(sv), 1));
+    return -1;
+}
+
+/* Adds up an array of plain values; false if there are others. */
+static bool array_length(AV *av, uint64_t *length)
+{
+    *length = 0;
+    if (SvRMAGICAL((SV *)av))
+        return false;
+    for (SSize_t i = 0; i <= AvFILLp(av); i++) {
+        SV *sv = AvARRAY(av)[i];
+        if (sv == NULL || (!SvOK(sv) && !SvGMAGICAL(sv)))
+            continue;
+        if (!SvPOK(sv) || !psgi_is_plain(sv))
+            return false;
+        *length += SvCUR(sv);
+    }
+    return true;
+}
+
+/* The IO of a glob, a reference to one, or a reference to an IO; NULL for everything else. */
+static IO *handle_io(SV *sv)
+{
+    SV *target = SvROK(sv) ? SvRV(sv) : sv;
+
+    if (isGV_with_GP(target))
+        return GvIO((GV *)target);
+    return SvTYPE(target) == SVt_PVIO ? (IO *)target : NULL;
+}
+
+/* A class may read by a getline of its own; then the file behind it is not what is to be sent. */
+static bool has_own_getline(pTHX_ SV *target)
+{
+    GV *own, *usual;
+    HV *io_handle = gv_stashpvs("IO::Handle", 0);
+
+    if (!SvOBJECT(target) || SvTYPE(target) == SVt_PVIO)
+        return false;
+    own = gv_fetchmeth_pvn(SvSTASH(target), "getline", 7, 0, 0);
+    usual = io_handle != NULL ? gv_fetchmeth_pvn(io_handle, "getline", 7, 0, 0) : NULL;
+    return own != NULL && (usual == NULL || GvCV(own) != GvCV(usual));
+}
+
+/* Nothing between the file's bytes and the reader: no :utf8, :crlf, :gzip, :encoding. */
+static bool has_plain_layers(PerlIO *file)
+{
+    if (PerlIOBase(file)->flags & (PERLIO_F_UTF8 | PERLIO_F_CRLF))
+        return false;
+    for (PerlIO *f = file; PerlIOValid(f); f = PerlIONext(f)) {
+        const char *name = PerlIOBase(f)->tab->name;
+        if (strcmp(name, "unix") != 0 && strcmp(name, "perlio") != 0 && strcmp(name, "stdio") != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A plain regular file is sent by the kernel, from where the next read would start. The descriptor
+ * is duplicated: what the app does with its handle from now on is its own business. */
+static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
+{
+    PerlIO *file = IoIFP(io);
+    struct stat st;
+    Off_t at;
+    int fd;
+
+    if (file == NULL ||
+        (SvRMAGICAL((SV *)io) && mg_find((SV *)io, PERL_MAGIC_tiedscalar) != NULL) ||
+        !has_plain_layers(file) || has_own_getline(aTHX_ SvROK(sv) ? SvRV(sv) : sv))
+        return false;
+    fd = PerlIO_fileno(file);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (at = PerlIO_tell(file)) < 0)
+        return false;
+    body->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    body->offset = (uint64_t)at;
+    body->length = st.st_size > at ? (uint64_t)(st.st_size - at) : 0;
+    return body->fd >= 0;
+}
+
+static bool has_method(pTHX_ SV *object, const char *name)
+{
+    return gv_fetchmethod_autoload(SvSTASH(object), name, TRUE) != NULL;
+}
+
+static int inspect_handle(pTHX_ SV *sv, IO *io, struct psgi_body *body)
+{
+    body->kind = inspect_file(aTHX_ sv, io, body) ? PSGI_BODY_FILE : PSGI_BODY_HANDLE;
+    return 1;
+}
+
+int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error)
+{
+    IO *io;
+
+    body->kind = PSGI_BODY_HANDLE;
+    body->sv = sv;
+    body->length = SPRIG_LENGTH_UNKNOWN;
+    body->fd = -1;
+    if (SvGMAGICAL(sv) && !isGV_with_GP(sv))
+        return 0;
+    if (!SvROK(sv) && !isGV_with_GP(sv)) {
+        body->kind = PSGI_BODY_STRING;
+        body->length = SvPOK(sv) ? SvCUR(sv) : 0;
+        return SvPOK(sv) && psgi_is_plain(sv);
+    }
+    if ((io = handle_io(sv)) != NULL)
+        return inspect_handle(aTHX_ sv, io, body);
+    if (!SvROK(sv) || (SvOBJECT(SvRV(sv)) && has_method(aTHX_ SvRV(sv), "getline")))
+        return 1;
+    if (SvTYPE(SvRV(sv)) == SVt_PVAV) {
+        body->kind = PSGI_BODY_ARRAY;
+        body->sv = SvRV(sv);
+        return array_length((AV *)SvRV(sv), &body->length);
+    }
+    return SvAMAGIC(sv) ? 0 : unusable(aTHX_ sv, error);
+}
+
+void psgi_body_clear(struct psgi_body *body)
+{
+    if (body->fd >= 0)
+        close(body->fd);
+    body->fd = -1;
+}
+
+/* ---- the pump ---- */
+
+static struct psgi_pump *pump_new(pTHX_ struct psgi_exchange *px, SV *body)
+{
+    struct psgi_pump *pump;
+
+    Newxz(pump, 1, struct psgi_pump);
+    pump->body = SvROK(body) ? newRV_inc(SvRV(body)) : newRV_inc(body);
+    px->server->psgi->n_pumps++;
+    px->pump = pump;
+    return pump;
+}
+
+/* Objects without close are left alone. An AUTOLOAD may stand for it, which only `can` knows. */
+static bool can_close(pTHX_ SV *body)
+{
+    SV *name, *found = NULL;
+    bool can;
+
+    if (!SvOBJECT(SvRV(body)))
+        return handle_io(body) != NULL;
+    if (gv_fetchmethod_autoload(SvSTASH(SvRV(body)), "close", FALSE) != NULL)
+        return true;
+    name = newSVpvs("close");
+    can = psgi_call_method(aTHX_ body, "can", &name, 1, &found, NULL) && found != NULL &&
+          SvROK(found);
+    SvREFCNT_dec(name);
+    SvREFCNT_dec(found);
+    return can;
+}
+
+/* Calls close, once in the life of the body. False: it died, *error is owned by the caller. */
+static bool pump_close(pTHX_ struct psgi_pump *pump, SV **error)
+{
+    bool ok = true;
+
+    *error = NULL;
+    if (pump->is_closed || PL_phase == PERL_PHASE_DESTRUCT)
+        return true;
+    pump->is_closed = true;
+    ENTER;
+    save_scalar(PL_errgv);
+    if (can_close(aTHX_ pump->body))
+        ok = psgi_call_method(aTHX_ pump->body, "close", NULL, 0, NULL, error);
+    LEAVE;
+    return ok;
+}
+
+static void pump_destroy(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump)
+{
+    SV *error;
+
+    if (pump->rest != NULL)
+        sprig_timer_free(pump->rest);
+    if (!pump_close(aTHX_ pump, &error) && error != NULL)
+        psgi_report(aTHX_ px->env, error);
+    SvREFCNT_dec(error);
+    SvREFCNT_dec(pump->body);
+    px->server->psgi->n_pumps--;
+    Safefree(pump);
+}
+
+void psgi_pump_free(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_pump *pump = px->pump;
+
+    if (pump == NULL)
+        return;
+    px->pump = NULL;
+    if (pump->is_running)
+        pump->is_dropped = true;
+    else
+        pump_destroy(aTHX_ px, pump);
+}
+
+static void on_rest(struct sprig_timer *timer, void *arg)
+{
+    struct psgi_exchange *px = arg;
+    struct psgi_pump *pump = px->pump;
+    dTHXa(px->server->psgi->perl);
+
+    sprig_timer_free(timer);
+    pump->rest = NULL;
+    psgi_exchange_hold(px);
+    psgi_pump_run(aTHX_ px);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* getline has nothing yet: it is asked again in a while rather than in a circle. */
+static void pump_rest(struct psgi_exchange *px, struct psgi_pump *pump)
+{
+    pump->n_empty = 0;
+    if (pump->rest == NULL)
+        pump->rest = sprig_timer_new(px->server->psgi->loop, REST_SECONDS, 0, on_rest, px);
+}
+
+/* local $/ = \RECORD_BYTES */
+static void localise_rs(pTHX)
+{
+    GV *gv = gv_fetchpvs("/", GV_ADD, SVt_PV);
+
+    save_scalar(gv);
+    sv_setsv_mg(GvSV(gv), sv_2mortal(newRV_noinc(newSViv(RECORD_BYTES))));
+}
+
+enum pumped { PUMPED_WAIT, PUMPED_END, PUMPED_FAILED };
+
+struct write_job {
+    struct sprig_exchange *ex;
+    SV *chunk;
+    int rc;
+};
+
+static void run_write(pTHX_ void *arg)
+{
+    struct write_job *job = arg;
+
+    job->rc = psgi_write_sv(aTHX_ job->ex, job->chunk);
+}
+
+/* Writes what getline returned, an object that overloads "" included. */
+static enum pumped pump_write(pTHX_ struct psgi_exchange *px, SV *chunk, int *rc, SV **error)
+{
+    struct write_job job = {px->ex, chunk, 0};
+
+    if (!SvROK(chunk))
+        job.rc = psgi_write_sv(aTHX_ px->ex, chunk);
+    else if (!psgi_guard(aTHX_ run_write, &job, error))
+        return PUMPED_FAILED;
+    *rc = job.rc;
+    if (job.rc != SPRIG_E_INVALID)
+        return PUMPED_WAIT;
+    *error = newSVpvs("PSGI response has a wide character in its body");
+    return PUMPED_FAILED;
+}
+
+/* Reads and sends until a slice is full, the queue is full, or the body is at its end. */
+static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump, SV **error)
+{
+    uint64_t n_bytes = 0;
+
+    for (int i = 0; i < SLICE_CALLS && n_bytes < SLICE_BYTES; i++) {
+        SV *chunk;
+        enum pumped pumped = PUMPED_END;
+        int rc = 0;
+        if (!psgi_call_method(aTHX_ pump->body, "getline", NULL, 0, &chunk, error))
+            return PUMPED_FAILED;
+        if (px->ex != NULL && chunk != NULL && SvOK(chunk)) {
+            bool is_empty = SvPOK(chunk) && SvCUR(chunk) == 0;
+            n_bytes += SvPOK(chunk) ? SvCUR(chunk) : 0;
+            pump->n_empty = is_empty ? pump->n_empty + 1 : 0;
+            pumped = pump_write(aTHX_ px, chunk, &rc, error);
+        }
+        SvREFCNT_dec(chunk);
+        if (pumped != PUMPED_WAIT || rc != 0)
+            return pumped; /* on_drain or on_end follows */
+        if (pump->n_empty >= MAX_EMPTY) {
+            pump_rest(px, pump);
+            return PUMPED_WAIT;
+        }
+    }
+    sprig_response_want_drain(px->ex);
+    return PUMPED_WAIT;
+}
+
+/* The body is at its end, or failed; closing comes before the last byte, for it may fail as well.
+ */
+static void pump_end(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump, SV *error)
+{
+    SV *close_error = NULL;
+
+    pump->is_reading = false;
+    if (!pump_close(aTHX_ pump, &close_error) && error == NULL)
+        error = sv_2mortal(close_error);
+    else
+        SvREFCNT_dec(close_error);
+    if (px->ex == NULL)
+        return;
+    if (error != NULL)
+        psgi_exchange_fail(aTHX_ px, error);
+    else
+        psgi_exchange_finish(aTHX_ px);
+}
+
+void psgi_pump_run(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_pump *pump = px->pump;
+    enum pumped pumped = PUMPED_END;
+    SV *error = NULL;
+
+    if (pump == NULL || pump->is_running || !pump->is_reading || pump->rest != NULL)
+        return;
+    psgi_exchange_hold(px);
+    pump->is_running = true;
+    ENTER;
+    SAVETMPS;
+    if (!sprig_response_is_bodyless(px->ex)) {
+        save_scalar(PL_errgv);
+        localise_rs(aTHX);
+        pumped = pump_slice(aTHX_ px, pump, &error);
+    }
+    FREETMPS;
+    LEAVE;
+    if (pumped != PUMPED_WAIT && !pump->is_dropped)
+        pump_end(aTHX_ px, pump, error);
+    pump->is_running = false;
+    SvREFCNT_dec(error);
+    if (pump->is_dropped)
+        pump_destroy(aTHX_ px, pump);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* ---- sending ---- */
+
+static void release_fd(void *fd)
+{
+    close((int)(intptr_t)fd);
+}
+
+static void send_array(pTHX_ struct psgi_exchange *px, AV *av)
+{
+    for (SSize_t i = 0; i <= AvFILLp(av) && px->ex != NULL; i++) {
+        SV *sv = AvARRAY(av)[i];
+        if (sv != NULL && psgi_write_sv(aTHX_ px->ex, sv) < 0)
+            break; /* the client is gone */
+    }
+}
+
+static void send_file(pTHX_ struct psgi_exchange *px, struct psgi_body *body)
+{
+    int fd = body->fd;
+
+    body->fd = -1;
+    pump_new(aTHX_ px, body->sv); /* only to close the handle at the end */
+    if (sprig_response_is_bodyless(px->ex) || body->length == 0)
+        close(fd);
+    else
+        sprig_response_write_file(px->ex, fd, body->offset, body->length, release_fd,
+                                  (void *)(intptr_t)fd);
+}
+
+void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body)
+{
+    switch (body->kind) {
+    case PSGI_BODY_NONE:
+        break;
+    case PSGI_BODY_STRING:
+        psgi_write_sv(aTHX_ px->ex, body->sv);
+        break;
+    case PSGI_BODY_ARRAY:
+        send_array(aTHX_ px, (AV *)body->sv);
+        break;
+    case PSGI_BODY_FILE:
+        send_file(aTHX_ px, body);
+        break;
+    case PSGI_BODY_HANDLE:
+        pump_new(aTHX_ px, body->sv)->is_reading = true;
+        psgi_pump_run(aTHX_ px);
+        return;
+    }
+    psgi_exchange_finish(aTHX_ px);
+}

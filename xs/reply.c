@@ -1,0 +1,385 @@
+/* reply.c - [status, headers, body] -> response. Plain values are read where they are; everything
+ * that could run Perl (ties, overloading, magic) or needs recoding is first copied under eval. */
+#include "bridge.h"
+#include <stdarg.h>
+
+enum { REPLY_STACK_HEADERS = 32, NUMBER_TEXT_BYTES = 24 };
+
+/* One response while it is being read. */
+struct reply {
+    struct psgi_exchange *px;
+    AV *parts;       /* the response: the app's array, or `copy` */
+    AV *copy;        /* owned: a plain copy, or NULL */
+    SV *error;       /* owned: what is wrong with it */
+    SV *on_complete; /* borrowed from parts */
+    bool streaming;
+    int status;
+    struct sprig_header *headers; /* `few`, or owned if there are more */
+    size_t n_headers;
+    uint64_t announced; /* Content-Length of the app, or SPRIG_LENGTH_UNKNOWN */
+    struct psgi_body body;
+    struct sprig_header few[REPLY_STACK_HEADERS];
+    char numbers[REPLY_STACK_HEADERS][NUMBER_TEXT_BYTES]; /* text of numeric header values */
+};
+
+/* What a look at a part of the response tells. */
+enum look { LOOK_OK = 1, LOOK_COPY = 0, LOOK_WRONG = -1 };
+
+static enum look wrong(pTHX_ struct reply *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    SvREFCNT_dec(r->error);
+    r->error = vnewSVpvf(fmt, &ap);
+    va_end(ap);
+    return LOOK_WRONG;
+}
+
+/* ---- reading plain values ---- */
+
+/* The array that an element refers to, if it can be walked without running magic. */
+static AV *plain_array(SV *ref)
+{
+    if (!SvROK(ref) || SvGMAGICAL(ref) || SvTYPE(SvRV(ref)) != SVt_PVAV || SvRMAGICAL(SvRV(ref)))
+        return NULL;
+    return (AV *)SvRV(ref);
+}
+
+static SV *element(AV *av, SSize_t i)
+{
+    return i <= AvFILLp(av) ? AvARRAY(av)[i] : NULL;
+}
+
+/* The leading digits of the status: "200", 200, "200 Fine". */
+static enum look read_status(pTHX_ struct reply *r)
+{
+    SV *sv = element(r->parts, 0);
+    int status = 0;
+
+    if (sv == NULL || !SvOK(sv))
+        return sv != NULL && SvGMAGICAL(sv)
+                   ? LOOK_COPY
+                   : wrong(aTHX_ r, "PSGI response has an undefined status");
+    if (SvROK(sv) || SvGMAGICAL(sv))
+        return LOOK_COPY;
+    if (SvPOK(sv)) {
+        const char *p = SvPVX(sv);
+        for (int i = 0; i < 4 && isDIGIT_A(p[i]); i++)
+            status = status * 10 + (p[i] - '0');
+    } else if (SvIOK(sv)) {
+        status = SvIVX(sv) > 0 && SvIVX(sv) < 1000 ? (int)SvIVX(sv) : 0;
+    } else {
+        return LOOK_COPY;
+    }
+    if (status < 100 || status > 999)
+        return wrong(aTHX_ r, "PSGI response has status '%" SVf "', expected 100 to 999",
+                     SVfARG(sv));
+    if (status < 200 && status != 101)
+        return wrong(aTHX_ r, "PSGI response has the interim status %d as its final one", status);
+    r->status = status;
+    return LOOK_OK;
+}
+
+/* A number is written out beside the value: making a string of it would change the app's scalar. */
+static bool read_number(struct reply *r, size_t row, SV *sv, struct sprig_span *out)
+{
+    if (row >= REPLY_STACK_HEADERS || !SvIOK(sv) || SvNOK(sv) || SvPOKp(sv))
+        return false;
+    int len = SvIsUV(sv) ? snprintf(r->numbers[row], NUMBER_TEXT_BYTES, "%" UVuf, SvUVX(sv))
+                         : snprintf(r->numbers[row], NUMBER_TEXT_BYTES, "%" IVdf, SvIVX(sv));
+    *out = span_make(r->numbers[row], (size_t)len);
+    return true;
+}
+
+static bool read_string(SV *sv, struct sprig_span *out)
+{
+    if (sv == NULL || !SvPOK(sv) || SvUTF8(sv) || SvGMAGICAL(sv) || SvROK(sv))
+        return false;
+    *out = span_make(SvPVX_const(sv), SvCUR(sv));
+    return true;
+}
+
+/* Only digits count here; the core refuses everything else. */
+static void read_announced(struct reply *r, const struct sprig_header *h)
+{
+    uint64_t n = 0;
+
+    if (h->name.len != 14 || !span_ieq(h->name, SPAN_LIT("Content-Length")))
+        return;
+    for (size_t i = 0; i < h->value.len && i < 19 && isDIGIT_A(h->value.ptr[i]); i++)
+        n = n * 10 + (uint64_t)(h->value.ptr[i] - '0');
+    r->announced = n;
+}
+
+static enum look read_headers(pTHX_ struct reply *r)
+{
+    SV *ref = element(r->parts, 1);
+    AV *list = ref != NULL ? plain_array(ref) : NULL;
+
+    if (list == NULL) {
+        if (r->copy == NULL && ref != NULL && (SvROK(ref) || SvGMAGICAL(ref)))
+            return LOOK_COPY;
+        return wrong(aTHX_ r, "PSGI response headers are not an array reference");
+    }
+    if (AvFILLp(list) % 2 == 0)
+        return wrong(aTHX_ r, "PSGI response has an odd number of header elements");
+    r->n_headers = (size_t)(AvFILLp(list) + 1) / 2;
+    if (r->n_headers > REPLY_STACK_HEADERS && r->headers == r->few)
+        Newx(r->headers, r->n_headers, struct sprig_header);
+    for (size_t i = 0; i < r->n_headers; i++) {
+        struct sprig_header *h = &r->headers[i];
+        SV *value = AvARRAY(list)[2 * i + 1];
+        if (!read_string(AvARRAY(list)[2 * i], &h->name))
+            return LOOK_COPY;
+        if (value == NULL ||
+            !(read_string(value, &h->value) || read_number(r, i, value, &h->value)))
+            return LOOK_COPY;
+        read_announced(r, h);
+    }
+    return LOOK_OK;
+}
+
+/* No third element, or an undefined one: the body comes later by a writer, or is empty. */
+static enum look read_body(pTHX_ struct reply *r)
+{
+    SV *sv = element(r->parts, 2);
+
+    if (sv == NULL || (!SvOK(sv) && !SvGMAGICAL(sv))) {
+        r->body.kind = PSGI_BODY_NONE;
+        r->body.length = r->streaming ? SPRIG_LENGTH_UNKNOWN : 0;
+        return LOOK_OK;
+    }
+    r->streaming = false;
+    return (enum look)psgi_body_inspect(aTHX_ sv, &r->body, &r->error);
+}
+
+static enum look read_parts(pTHX_ struct reply *r)
+{
+    SSize_t n = AvFILLp(r->parts) + 1;
+    enum look look;
+
+    if (n < (r->streaming ? 2 : 3) || n > 4)
+        return wrong(aTHX_ r, "PSGI response has %d elements, expected [status, headers, body]",
+                     (int)n);
+    if ((look = read_status(aTHX_ r)) != LOOK_OK || (look = read_headers(aTHX_ r)) != LOOK_OK ||
+        (look = read_body(aTHX_ r)) != LOOK_OK)
+        return look;
+    r->on_complete = element(r->parts, 3);
+    if (r->on_complete != NULL && !psgi_is_code(aTHX_ r->on_complete))
+        r->on_complete = NULL;
+    return LOOK_OK;
+}
+
+/* ---- plain copies, under eval ---- */
+
+/* The bytes of a value as a new string; undef where it is undef; NULL if it has wide characters. */
+static SV *copy_bytes(pTHX_ SV *sv)
+{
+    struct sprig_span bytes;
+    SV *hold;
+
+    SvGETMAGIC(sv);
+    if (!SvOK(sv))
+        return newSV(0);
+    if (!psgi_bytes(aTHX_ sv, &bytes, &hold))
+        return NULL;
+    return hold != NULL ? hold : newSVpvn(bytes.ptr, bytes.len);
+}
+
+/* The array behind a reference: plain, tied, or an object that overloads @{}; else NULL. */
+static AV *any_array(pTHX_ SV *ref)
+{
+    SvGETMAGIC(ref);
+    if (SvROK(ref) && SvAMAGIC(ref) && SvTYPE(SvRV(ref)) != SVt_PVAV)
+        ref = amagic_deref_call(ref, to_av_amg);
+    return SvROK(ref) && SvTYPE(SvRV(ref)) == SVt_PVAV ? (AV *)SvRV(ref) : NULL;
+}
+
+static SV *any_element(pTHX_ AV *av, SSize_t i)
+{
+    SV **sv = av_fetch(av, i, 0);
+
+    return sv != NULL ? *sv : &PL_sv_undef;
+}
+
+/* An undefined value is sent as an empty one, and warned of. */
+static SV *copy_header(pTHX_ AV *from, SSize_t i, SV *name)
+{
+    SV *copy = copy_bytes(aTHX_ any_element(aTHX_ from, i));
+
+    if (copy == NULL)
+        croak("PSGI response has a wide character in a header%s%s", name ? ": " : "",
+              name ? SvPV_nolen(name) : "");
+    if (!SvOK(copy)) {
+        if (name != NULL)
+            psgi_warnf(aTHX_ "PSGI response header %" SVf " has an undefined value", SVfARG(name));
+        sv_setpvs(copy, "");
+    }
+    return copy;
+}
+
+static void copy_headers(pTHX_ struct reply *r, SV *ref)
+{
+    AV *from = any_array(aTHX_ ref);
+    AV *to = newAV();
+    SSize_t last = from != NULL ? av_len(from) : -1;
+
+    av_push(r->copy, from != NULL ? newRV_noinc((SV *)to) : newSV(0));
+    if (from == NULL)
+        SvREFCNT_dec(to);
+    for (SSize_t i = 0; i <= last; i++)
+        av_push(to, copy_header(aTHX_ from, i, i % 2 ? AvARRAY(to)[i - 1] : NULL));
+}
+
+static void copy_pieces(pTHX_ AV *from, AV *to)
+{
+    SSize_t last = av_len(from);
+
+    for (SSize_t i = 0; i <= last; i++) {
+        SV *copy = copy_bytes(aTHX_ any_element(aTHX_ from, i));
+        if (copy == NULL)
+            croak("PSGI response has a wide character in element %d of its body", (int)i);
+        av_push(to, copy);
+    }
+}
+
+/* True for an object that is neither array nor handle, but has text. */
+static bool is_text_object(pTHX_ SV *sv)
+{
+    struct psgi_body body;
+    SV *error = NULL;
+    int look;
+
+    if (!SvROK(sv) || !SvAMAGIC(sv))
+        return false;
+    look = psgi_body_inspect(aTHX_ sv, &body, &error);
+    psgi_body_clear(&body);
+    SvREFCNT_dec(error);
+    return look == 0;
+}
+
+/* A body that is no array is taken as it is, if it is a handle; else as text. */
+static void copy_body(pTHX_ struct reply *r, SV *sv)
+{
+    SvGETMAGIC(sv);
+    if (SvROK(sv) && (!SvOBJECT(SvRV(sv)) || SvAMAGIC(sv))) {
+        AV *from = any_array(aTHX_ sv);
+        if (from != NULL) {
+            AV *to = newAV();
+            av_push(r->copy, newRV_noinc((SV *)to));
+            copy_pieces(aTHX_ from, to);
+            return;
+        }
+    }
+    if (is_text_object(aTHX_ sv) || (!SvROK(sv) && SvOK(sv) && !isGV_with_GP(sv))) {
+        SV *copy = copy_bytes(aTHX_ sv);
+        if (copy == NULL)
+            croak("PSGI response has a wide character in its body");
+        av_push(r->copy, copy);
+        return;
+    }
+    av_push(r->copy, newSVsv(sv));
+}
+
+static void copy_parts(pTHX_ void *arg)
+{
+    struct reply *r = arg;
+    SSize_t last = av_len(r->parts);
+
+    for (SSize_t i = 0; i <= last && i < 5; i++) {
+        SV *sv = any_element(aTHX_ r->parts, i);
+        if (i == 0)
+            av_push(r->copy, copy_bytes(aTHX_ sv));
+        else if (i == 1)
+            copy_headers(aTHX_ r, sv);
+        else if (i == 2)
+            copy_body(aTHX_ r, sv);
+        else
+            av_push(r->copy, newSVsv(sv));
+    }
+}
+
+/* Replaces the app's array by a plain copy and reads that. */
+static enum look read_copy(pTHX_ struct reply *r)
+{
+    enum look look;
+
+    r->copy = newAV();
+    if (!psgi_guard(aTHX_ copy_parts, r, &r->error))
+        return LOOK_WRONG;
+    r->parts = r->copy;
+    look = read_parts(aTHX_ r);
+    return look == LOOK_COPY ? wrong(aTHX_ r, "PSGI response cannot be read") : look;
+}
+
+static enum look read_response(pTHX_ struct reply *r, SV *response)
+{
+    enum look look = LOOK_COPY;
+
+    if (!SvROK(response) || SvTYPE(SvRV(response)) != SVt_PVAV)
+        return wrong(aTHX_ r, "PSGI response is not an array reference");
+    r->parts = (AV *)SvRV(response);
+    if (!SvRMAGICAL((SV *)r->parts))
+        look = read_parts(aTHX_ r);
+    return look == LOOK_COPY ? read_copy(aTHX_ r) : look;
+}
+
+/* ---- sending ---- */
+
+static int send_head(pTHX_ struct reply *r)
+{
+    struct sprig_head head = {r->status, r->headers, r->n_headers, r->body.length};
+    char why[256];
+    int rc;
+
+    if (r->body.kind == PSGI_BODY_FILE && r->announced < r->body.length)
+        head.length = r->body.length = r->announced; /* a part of the file, such as a range */
+    rc = sprig_response_head(r->px->ex, &head, why, sizeof why);
+    if (rc == SPRIG_E_INVALID)
+        wrong(aTHX_ r, "PSGI response: %s", why);
+    return rc == SPRIG_E_INVALID ? -1 : 0;
+}
+
+static int send_reply(pTHX_ struct reply *r)
+{
+    struct psgi_exchange *px = r->px;
+
+    if (px->ex == NULL)
+        return 0;
+    if (send_head(aTHX_ r) != 0)
+        return -1;
+    px->is_answered = true;
+    if (r->on_complete != NULL && px->on_complete == NULL)
+        px->on_complete = newSVsv(r->on_complete);
+    if (r->streaming)
+        return 1;
+    psgi_body_send(aTHX_ px, &r->body);
+    return 0;
+}
+
+int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming)
+{
+    struct reply r;
+    int rc = -1;
+
+    r.px = psgi_exchange_hold(px);
+    r.copy = NULL;
+    r.error = r.on_complete = NULL;
+    r.streaming = streaming;
+    r.headers = r.few;
+    r.announced = SPRIG_LENGTH_UNKNOWN;
+    r.body.kind = PSGI_BODY_NONE;
+    r.body.fd = -1;
+    if (read_response(aTHX_ & r, response) == LOOK_OK)
+        rc = send_reply(aTHX_ & r);
+    if (rc < 0)
+        psgi_exchange_fail(aTHX_ px, r.error != NULL ? r.error : &PL_sv_undef);
+    psgi_body_clear(&r.body);
+    if (r.headers != r.few)
+        Safefree(r.headers);
+    SvREFCNT_dec(r.error);
+    SvREFCNT_dec((SV *)r.copy);
+    psgi_exchange_release(aTHX_ px);
+    return rc;
+}
