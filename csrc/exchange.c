@@ -189,6 +189,8 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
     struct sprig_conn *c = ex->conn;
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
+    if (c->server->is_draining || c->must_close)
+        ex->response.keep_alive = false;
     int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
         return rc;
