@@ -104,24 +104,23 @@ sub run_unit {
         { exec $program }
         POSIX::_exit(127);
     }
-    my ($plan, $n) = (undef, 0);
+    my ($plan, $n, @said) = (undef, 0);
     while (my $line = <$out>) {
         chomp $line;
         if ($line =~ /^(not )?ok\b\s*\d*\s*-?\s*(.*)/) {
             my ($failed, $name) = ($1, $2);
             $n++;
-            ok !$failed, $name;
-        } elsif ($line =~ /^1\.\.(\d+)(.*)/) {
+            ok !$failed, $name =~ /^[\d\s]*$/ ? "'$name'" : $name;
+        } elsif ($line =~ /^1\.\.(\d+)/) {
             $plan = $1;
-            note $line if !$plan;
         } else {
-            $line =~ s/^# ?//;
-            diag $line;
+            push @said, $line =~ s/^# ?//r;
         }
     }
     my $ended = close $out;
     ok $ended, 'exits with 0' or diag "wait status $?";
     is $n, $plan, 'has run what it planned';
+    diag $_ for Test::More->builder->is_passing ? () : @said;
 }
 
 sub write_file {
