@@ -85,13 +85,6 @@ depth()
   OUTPUT:
     RETVAL
 
-UV
-n_watchers()
-  CODE:
-    RETVAL = psgi_get(aTHX)->n_watchers;
-  OUTPUT:
-    RETVAL
-
 int
 poll_fd()
   CODE:

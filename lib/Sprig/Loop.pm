@@ -55,11 +55,10 @@ sub _died {
     return;
 }
 
+# Live objects by kind, and those of a server.
 sub counters {
-    return {
-        watchers => n_watchers(),
-        Sprig->can('counters') ? %{ Sprig::counters() } : (),
-    };
+    my ($class, @server) = @_;
+    return Sprig::counters(@server);
 }
 
 # ---- child watchers ----
