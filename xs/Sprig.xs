@@ -35,12 +35,13 @@ check_options(options)
     RETVAL
 
 SV *
-new(class, app, options)
+new(class, app, options, drained)
     const char *class
     SV *app
     HV *options
+    SV *drained
   CODE:
-    RETVAL = psgi_server_new(aTHX_ class, app, options);
+    RETVAL = psgi_server_new(aTHX_ class, app, options, drained);
   OUTPUT:
     RETVAL
 
@@ -63,12 +64,20 @@ close(self, id)
   CODE:
     psgi_server_close(aTHX_ psgi_server_get(aTHX_ self), id);
 
-void
-drain(self, done = &PL_sv_undef)
+SV *
+option(self, name)
     SV *self
-    SV *done
+    const char *name
   CODE:
-    psgi_server_drain(aTHX_ psgi_server_get(aTHX_ self), SvOK(done) ? done : NULL);
+    RETVAL = psgi_server_option(aTHX_ psgi_server_get(aTHX_ self), name);
+  OUTPUT:
+    RETVAL
+
+void
+drain(self)
+    SV *self
+  CODE:
+    psgi_server_drain(aTHX_ psgi_server_get(aTHX_ self));
 
 void
 stop(self)

@@ -9,6 +9,7 @@ static struct psgi_exchange *exchange_new(struct psgi_server *server, struct spr
     Newxz(px, 1, struct psgi_exchange);
     px->ex = ex;
     px->server = server;
+    server->refs++;
     px->refs = 1;
     list_init(&px->dropped);
     sprig_exchange_set_app(ex, px);
@@ -29,6 +30,7 @@ void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
     list_remove(&px->dropped);
     SvREFCNT_dec(px->promise);
     SvREFCNT_dec(px->on_complete);
+    psgi_server_release(aTHX_ px->server);
     Safefree(px);
 }
 
@@ -138,7 +140,7 @@ static void check_harakiri(pTHX_ struct psgi_exchange *px)
         return;
     commit = psgi_env_get(aTHX_ px->env, "psgix.harakiri.commit");
     if (commit != NULL && !SvROK(commit) && SvTRUE_nomg(commit))
-        psgi_server_drain(aTHX_ px->server, NULL);
+        psgi_server_drain(aTHX_ px->server);
     SvREFCNT_dec(commit);
 }
 

@@ -61,6 +61,7 @@ struct psgi_server {
     struct sprig_server *core; /* owned */
     SV *app;                   /* owned code ref */
     SV *on_drained;            /* owned code ref or NULL */
+    uint32_t refs;             /* its Perl object, and every exchange */
     SV *self;                  /* owned while it serves: the object goes on without its variable */
     struct sprig_listener **listeners; /* owned array; NULL where closed */
     uint32_t n_listeners, n_open;
@@ -89,7 +90,7 @@ struct psgi_handle {
  * one count until on_end, every C frame that calls Perl holds another. */
 struct psgi_exchange {
     struct sprig_exchange *ex;  /* severable: NULL after on_end */
-    struct psgi_server *server; /* borrowed; outlives its exchanges */
+    struct psgi_server *server; /* counted */
     uint32_t refs;
     HV *env;                       /* owned */
     struct psgi_handle *responder; /* severable */
@@ -150,8 +151,12 @@ struct psgi_handle *psgi_handle_get(pTHX_ SV *ref);
 
 /* NULL, or what is wrong with the options (owned by the caller). Unknown keys are not looked at. */
 SV *psgi_options_check(pTHX_ HV *options);
-/* A server that does not listen yet, as a blessed reference owned by the caller. Croaks. */
-SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options);
+/* A server that does not listen yet, as a blessed reference owned by the caller. `drained` is
+ * called when its last connection is gone after a graceful end. Croaks. */
+SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained);
+void psgi_server_release(pTHX_ struct psgi_server *server);
+/* The value of an option as text, or undef; owned by the caller. */
+SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name);
 /* The server of such an object; croaks if it is none. */
 struct psgi_server *psgi_server_get(pTHX_ SV *ref);
 /* Listens on an address, or on a descriptor (taken) if fd >= 0. Returns { id, host, port, unix, fd
@@ -161,9 +166,9 @@ SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int f
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
 /* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */
 void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
-/* Graceful end; `done` (or NULL) is called when the last connection is gone. */
-void psgi_server_drain(pTHX_ struct psgi_server *server, SV *done);
-/* Ends at once. Not from within a callback of the loop. */
+/* Graceful end: `drained` is called later. */
+void psgi_server_drain(pTHX_ struct psgi_server *server);
+/* Ends at once. */
 void psgi_server_stop(pTHX_ struct psgi_server *server);
 /* The gauges of the bridge, and of the server unless that is NULL, by name. */
 HV *psgi_counters(pTHX_ struct psgi_server *server);

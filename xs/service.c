@@ -46,6 +46,16 @@ static bool flag(pTHX_ HV *options, const char *name)
     return value != NULL && SvTRUE(*value);
 }
 
+void psgi_server_release(pTHX_ struct psgi_server *server)
+{
+    if (--server->refs > 0)
+        return;
+    Safefree(server->listeners);
+    SvREFCNT_dec(server->app);
+    SvREFCNT_dec(server->on_drained);
+    Safefree(server);
+}
+
 /* The reference that carries the server by magic. */
 static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
 {
@@ -57,7 +67,7 @@ static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
     return sv_bless(ref, gv_stashpv(class, GV_ADD));
 }
 
-SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options)
+SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
 {
     struct sprig_loop *loop = psgi_loop(aTHX);
     struct psgi_server *server;
@@ -80,7 +90,9 @@ SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options)
         Safefree(server);
         croak("Sprig: no server: %s", Strerror(errno));
     }
+    server->refs = 1;
     server->app = newSVsv(app);
+    server->on_drained = newSVsv(drained);
     return server_object(aTHX_ class, server);
 }
 
@@ -106,6 +118,16 @@ static SV *listener_info(pTHX_ const struct sprig_listener *listener, UV id)
     (void)hv_stores(info, "unix", newSVsv(boolSV(address->is_unix)));
     (void)hv_stores(info, "fd", newSViv(sprig_listener_fd(listener)));
     return newRV_noinc((SV *)info);
+}
+
+SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name)
+{
+    char buf[128];
+    const char *text = server->core != NULL ? sprig_config_get(sprig_server_config(server->core),
+                                                               name, buf, sizeof buf)
+                                            : NULL;
+
+    return text != NULL ? newSVpv(text, 0) : newSV(0);
 }
 
 SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd)
@@ -139,15 +161,12 @@ void psgi_server_close(pTHX_ struct psgi_server *server, UV id)
     sprig_listener_close(server->listeners[id]);
     server->listeners[id] = NULL;
     if (--server->n_open == 0 && PL_phase != PERL_PHASE_DESTRUCT)
-        psgi_server_drain(aTHX_ server, NULL);
+        psgi_server_drain(aTHX_ server);
 }
 
-void psgi_server_drain(pTHX_ struct psgi_server *server, SV *done)
+void psgi_server_drain(pTHX_ struct psgi_server *server)
 {
-    if (done != NULL) {
-        SvREFCNT_dec(server->on_drained);
-        server->on_drained = newSVsv(done);
-    }
+    PERL_UNUSED_CONTEXT;
     if (server->core == NULL || server->is_draining)
         return;
     server->is_draining = true;
@@ -196,10 +215,8 @@ static int server_free(pTHX_ SV *sv, MAGIC *mg)
     }
     if (server->core != NULL)
         sprig_server_free(server->core);
-    Safefree(server->listeners);
-    SvREFCNT_dec(server->app);
-    SvREFCNT_dec(server->on_drained);
-    Safefree(server);
+    server->core = NULL;
+    psgi_server_release(aTHX_ server);
     return 0;
 }
 

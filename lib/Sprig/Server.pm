@@ -1,0 +1,347 @@
+package Sprig::Server;
+
+use 5.016;
+use strict;
+use warnings;
+
+use AnyEvent       ();
+use AnyEvent::Util ();
+use Carp           qw(croak);
+use POSIX          ();
+use Scalar::Util   qw(refaddr);
+use Sprig          ();
+use Sprig::Loop    ();
+
+our $VERSION = '0.001';
+
+# Servers that listen or still have connections: they go on when their variable goes away.
+my %serving;
+
+sub CLONE_SKIP { return 1 }
+
+sub new {
+    my ($class, %args) = @_;
+    my $self = bless {%args}, $class;
+    if (my $wrong = _wrong_options($self)) {
+        croak "$class->new: $wrong";
+    }
+    return $self;
+}
+
+sub _wrong_options {
+    my ($self) = @_;
+    my $port = $self->{port};
+    if (defined $port && length $port && ($port !~ /\A[0-9]{1,5}\z/ || $port > 65535)) {
+        return "port must be 0..65535, got '$port'";
+    }
+    if (defined $self->{listen} && ref $self->{listen} ne 'ARRAY') {
+        return 'listen must be an array reference';
+    }
+    return Sprig::Service::check_options(_options($self));
+}
+
+# What the core is told; `timeout` is the name that Twiggy has for the deadline of a head.
+sub _options {
+    my ($self) = @_;
+    my %options = %$self;
+    $options{header_timeout} = $options{timeout} if !defined $options{header_timeout};
+    delete $options{header_timeout} if !defined $options{header_timeout};
+    return \%options;
+}
+
+# ---- listening ----
+
+# "host:port" of each listener, or the path of a unix socket.
+sub _addresses {
+    my ($self) = @_;
+    return @{ $self->{listen} } if $self->{listen} && @{ $self->{listen} };
+    my $host = defined $self->{host} ? $self->{host} : '';
+    my $port = $self->{port} || 0;
+    $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
+    return "$host:$port";
+}
+
+sub start_listen {
+    my ($self, $app) = @_;
+    my $service = $self->_service($app);
+    my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
+    push @infos, $self->_listen_on($service, $self->{listen_sock}) if $self->{listen_sock};
+    Sprig::Loop::attach();
+    for my $info (@infos) {
+        $self->{server_ready}->($self->_ready_info($info)) if $self->{server_ready};
+    }
+    return;
+}
+
+sub _service {
+    my ($self, $app) = @_;
+    my $address = refaddr $self;
+    return $self->{service} ||=
+        Sprig::Service->new($app, _options($self), sub { _drained($serving{$address}) });
+}
+
+sub _listen {
+    my ($self, $service, $spec) = @_;
+    my $info = eval { $service->listen($spec) };
+    return $self->_guard($service, $info) if $info;
+    my $error = $@;
+    $error =~ s/ at \S+ line \d+\.?\n\z//;
+    croak $error;
+}
+
+# A socket that somebody else has bound; it stays theirs, we listen on a duplicate.
+sub _listen_on {
+    my ($self, $service, $socket) = @_;
+    open my $dup, '<&', $socket or croak "cannot use listen_sock: $!";
+    my $fd = POSIX::dup(fileno $dup);
+    return $self->_guard($service, $service->listen('', $fd));
+}
+
+# While the guard lives, the listener does. In a child of fork the guard means nothing.
+sub _guard {
+    my ($self, $service, $info) = @_;
+    my ($id, $pid) = ($info->{id}, $$);
+    push @{ $self->{listen_guards} }, AnyEvent::Util::guard {
+        $service->close($id) if $pid == $$ && ${^GLOBAL_PHASE} ne 'DESTRUCT';
+    };
+    $serving{ refaddr $self} = $self;
+    $self->{serving_pid} = $$;
+    return $info;
+}
+
+sub _ready_info {
+    my ($self, $info) = @_;
+    return {
+        host            => $info->{host},
+        port            => $info->{port},
+        proto           => 'http',
+        server_software => 'Sprig',
+    };
+}
+
+sub register_service {
+    my ($self, $app) = @_;
+    $self->start_listen($app);
+    $self->{exit_guard} = AE::cv();
+    $self->{exit_guard}->begin;
+    return;
+}
+
+# ---- ending ----
+
+sub stop_listening {
+    my ($self) = @_;
+    $self->{listen_guards} = [];
+    return;
+}
+
+sub shutdown {
+    my ($self, $cb) = @_;
+    push @{ $self->{shutdown_cbs} }, $cb if $cb;
+    my $service = $self->{service};
+    if (!$service || $self->{is_drained}) {
+        AnyEvent::postpone { _tell_shutdown($self) };
+        return;
+    }
+    my $seconds = $service->option('graceful_timeout');
+    $self->{graceful_timer} ||= AE::timer($seconds, 0, sub { $self->_stop }) if $seconds > 0;
+    $service->drain;
+    delete $self->{listen_guards};
+    return;
+}
+
+# Ends what has not ended by itself.
+sub _stop {
+    my ($self) = @_;
+    $self->{service}->stop if $self->{service} && !$self->{is_drained};
+    _drained($self);
+    return;
+}
+
+# The last connection is gone.
+sub _drained {
+    my ($self) = @_;
+    return if !$self || $self->{is_drained}++;
+    delete $self->{graceful_timer};
+    delete $serving{ refaddr $self};
+    _tell_shutdown($self);
+    $self->{exit_guard}->end if $self->{exit_guard};
+    return;
+}
+
+sub _tell_shutdown {
+    my ($self) = @_;
+    my $cbs = delete $self->{shutdown_cbs} || [];
+    $_->() for @$cbs;
+    return;
+}
+
+# ---- running ----
+
+sub run {
+    my ($self, $app) = @_;
+    $self->register_service($app);
+    my @signals = map {
+        my $name = $_;
+        AE::signal($name, sub { $self->_on_signal($name) })
+    } qw(INT TERM QUIT);
+    $self->{exit_guard}->recv;
+    $self->_drain_and_wait if !$self->{is_stopping} && !$self->{is_drained};
+    $self->_stop;
+    delete $self->{listen_guards};
+    return;
+}
+
+# TERM and QUIT let requests finish; INT, or a second signal, does not.
+sub _on_signal {
+    my ($self, $name) = @_;
+    if ($name eq 'INT' || $self->{got_signal}++) {
+        $self->{is_stopping} = 1;
+        $self->{exit_guard}->send;
+        return;
+    }
+    $self->shutdown;
+    return;
+}
+
+# Somebody ended the exit guard by hand.
+sub _drain_and_wait {
+    my ($self) = @_;
+    my $done = AE::cv();
+    $self->shutdown($done);
+    $done->recv;
+    return;
+}
+
+# Paths of unix sockets do not outlive the process that made them.
+END {
+    for my $self (values %serving) {
+        $self->stop_listening if $self->{serving_pid} == $$;
+    }
+}
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Server - serves PSGI applications in a program of your own
+
+=head1 SYNOPSIS
+
+    use Sprig::Server;
+
+    my $server = Sprig::Server->new(
+        host         => '127.0.0.1',
+        port         => 5000,
+        server_ready => sub { print "http://$_[0]{host}:$_[0]{port}/\n" },
+    );
+
+    # with the event loop of the program
+    $server->register_service($app);
+    AE::cv->recv;
+
+    # or as the main program, until TERM, INT or QUIT
+    $server->run($app);
+
+=head1 DESCRIPTION
+
+Serves on whatever event loop the program runs: see L<Sprig::Loop>. A server goes on serving when
+the variable that holds it goes out of scope; it ends by L</shutdown>, or when its L</listen_guards>
+are dropped.
+
+=head1 METHODS
+
+=head2 new
+
+    my $server = Sprig::Server->new(%options);
+
+Checks the options and keeps them; binds nothing. Dies if a value is not acceptable. Keys that are
+no options are kept in the object and mean nothing to it.
+
+=over
+
+=item host, port
+
+Address to listen on if C<listen> is not given. Without a host all addresses, without a port one
+that the system chooses.
+
+=item listen
+
+Array reference of addresses: C<host:port>, C<:port>, C<*:port>, C<[v6]:port>; everything else is the
+path of a unix socket.
+
+=item listen_sock
+
+A socket that listens already, to be served besides.
+
+=item server_ready
+
+Code that is called once for each listener, as soon as it listens, with a hash reference: C<host> and
+C<port> as bound (C<unix/> and the path for a unix socket), C<proto>, C<server_software>.
+
+=item timeout
+
+The same as C<header_timeout>, which wins if both are given.
+
+=back
+
+All options of L<sprig(1)> that concern requests, deadlines, connections and output are taken by the
+same names with underscores: C<max_body_bytes>, C<keepalive_timeout> and so on.
+
+=head2 start_listen
+
+    $server->start_listen($app);
+
+Listens on all addresses and joins the event loop. Dies if an address cannot be bound.
+
+=head2 register_service
+
+    $server->register_service($app);
+
+L</start_listen>, and makes L</exit_guard>.
+
+=head2 run
+
+    $server->run($app);
+
+L</register_service>, then serves until the process gets C<TERM> or C<QUIT>, which let requests in
+work finish for at most C<graceful_timeout> seconds, or C<INT> or a second signal, which end it at
+once. Returns.
+
+=head2 shutdown
+
+    $server->shutdown($cb);
+
+Stops listening, closes idle connections, lets the others finish for at most C<graceful_timeout>
+seconds, and then calls the code reference or condvar, if there is one.
+
+=head2 stop_listening
+
+    $server->stop_listening;
+
+Drops the L</listen_guards>: no connection is accepted any more, and those that there are end with
+the response they wait for.
+
+=head1 ATTRIBUTES
+
+=head2 listen_guards
+
+    delete $server->{listen_guards};
+
+Array of one guard object for each listener, which stops when its guard goes away.
+
+=head2 exit_guard
+
+    $server->{exit_guard}->recv;
+
+Condvar that is sent when the server has ended. C<end> on it makes L</run> end gracefully.
+
+=head1 SEE ALSO
+
+L<Plack::Handler::Sprig>, L<sprig(1)>, L<Sprig::Loop>
+
+=cut
