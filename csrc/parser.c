@@ -252,11 +252,13 @@ static int reserve_headers(struct parser_scratch *scratch, uint32_t n)
     return SPRIG_OK;
 }
 
-/* Splits the header lines without the back end, which has refused the head. */
-static void split_headers(struct sprig_request *req, struct sprig_span head, uint32_t headers_at)
+/* Splits the header lines without the back end, which has not come to the end of them. */
+static void split_headers(struct sprig_request *req, struct parser_scratch *scratch,
+                          struct sprig_span head, uint32_t headers_at)
 {
     const char *at = head.ptr + headers_at, *head_end = head.ptr + head.len;
     req->minor = (uint8_t)(at[-1 - CRLF_LEN] - '0');
+    req->headers = scratch->headers;
     req->n_headers = 0;
     while (*at != '\r') {
         const char *colon = memchr(at, ':', (size_t)(head_end - at));
@@ -278,13 +280,11 @@ static int read_head(struct scan *s, struct sprig_span head, struct parser_scrat
     int rc = parser_backend_head(head, scratch->headers, scratch->capacity, req, s->why);
     if (rc == 0 && req->n_headers != p->n_headers)
         rc = refuse(s->why, 400, "header lines miscounted by the parser");
-    if (rc < 0) {
-        req->headers = scratch->headers;
-        split_headers(req, head, p->headers_at - p->first);
-        fields_check(req, s->why);
+    if (rc != 0)
+        split_headers(req, scratch, head, p->headers_at - p->first);
+    if (fields_check(req, s->why) < 0 || rc < 0)
         return REFUSED;
-    }
-    return fields_check(req, s->why) < 0 ? REFUSED : HEAD;
+    return HEAD;
 }
 
 /* "?x" becomes "/?x", in the scratch memory. */

@@ -66,7 +66,12 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
 
 /* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line,
  * header lines of token ':' value. Fills method, target, minor, headers (trimmed) and n_headers;
- * headers has room for `capacity`. Returns 0, or -400 with *why set. */
+ * headers has room for `capacity`. Returns 0, -400 with *why set, or PARSER_FRAMING: the library
+ * dislikes a Content-Length or Transfer-Encoding and has stopped there, all before the headers is
+ * filled. Framing is judged by fields_check alone, since the libraries differ in it and err:
+ * http-parser refuses "Content-Length: 1" with a tab behind it, and takes Transfer-Encoding-X for
+ * Transfer-Encoding. */
+enum { PARSER_FRAMING = 1 };
 int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
                         struct sprig_request *req, struct parser_refusal *why);
 

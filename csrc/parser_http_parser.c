@@ -46,8 +46,18 @@ int parser_backend_head(struct sprig_span head, struct sprig_header *headers, ui
     size_t used = http_parser_execute(&hp, &settings, head.ptr, head.len);
     collector_finish(&c, head);
     req->minor = (uint8_t)hp.http_minor;
-    if (HTTP_PARSER_ERRNO(&hp) == HPE_OK && c.is_done && used == head.len)
-        return 0;
+    switch (HTTP_PARSER_ERRNO(&hp)) {
+    case HPE_OK:
+        if (c.is_done && used == head.len)
+            return 0;
+        break;
+    case HPE_INVALID_CONTENT_LENGTH:
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+    case HPE_INVALID_TRANSFER_ENCODING:
+        return PARSER_FRAMING;
+    default:
+        break;
+    }
     *why = (struct parser_refusal){400, HTTP_PARSER_ERRNO(&hp) == HPE_OK
                                             ? "http-parser: head does not end where it should"
                                             : http_errno_description(HTTP_PARSER_ERRNO(&hp))};

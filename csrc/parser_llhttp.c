@@ -45,6 +45,9 @@ int parser_backend_head(struct sprig_span head, struct sprig_header *headers, ui
     req->minor = llhttp_get_http_minor(&ll);
     if (err == HPE_PAUSED_UPGRADE && c.is_done && llhttp_get_error_pos(&ll) == head.ptr + head.len)
         return 0;
+    if (err == HPE_INVALID_CONTENT_LENGTH || err == HPE_UNEXPECTED_CONTENT_LENGTH ||
+        err == HPE_INVALID_TRANSFER_ENCODING)
+        return PARSER_FRAMING;
     /* The library's reasons are static texts. */
     const char *reason = llhttp_get_error_reason(&ll);
     bool has_reason = err != HPE_OK && err != HPE_PAUSED_UPGRADE && reason && *reason;
