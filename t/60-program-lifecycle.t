@@ -76,6 +76,7 @@ APP
     my $response = $client->response;
     is $response->body,                 'late',  'answered';
     is $response->header('Connection'), 'close', 'for the last time';
+    ok $client->is_closed, 'the connection ends';
     $server->stop_ok;
 };
 
@@ -120,7 +121,7 @@ subtest '$0 and the command line' => sub {
     my $server = start_program('-o', '127.0.0.1', '-p', 0, $app, 'argument');
     is $server->ask($get)->body, 'renamed by the application', '$0 can be set';
     like slurp('/proc/' . $server->pid . '/cmdline'),
-        qr{sprig\0-o\0127\.0\.0\.1\0-p\x{0}0\0.*\0argument\0\z}s,
+        qr{sprig\x{0}-o\x{0}127\.0\.0\.1\x{0}-p\x{0}0\x{0}.*\x{0}argument\x{0}\z}s,
         'and the arguments of the process stay readable';
     $server->stop_ok;
 };

@@ -41,7 +41,7 @@ sub settings {
 # Places in Sprig's own files are of no use to the reader of a message.
 sub one_line {
     my ($message) = @_;
-    $message =~ s{ at \S*\bSprig/\S+ line \d+\.?\n?\z}{};
+    $message =~ s{ at \S*\bSprig\S*\.pm line \d+\.?\n?\z}{};
     $message =~ s/\n*\z/\n/;
     return $message;
 }
@@ -65,7 +65,12 @@ sub run {
         listen       => $self->addresses,
         server_ready => sub { print STDERR $self->banner(@_) },
     );
+
+    # These end the server gracefully. Just before and after it they simply end the program.
+    $SIG{$_} ||= sub { exit 0 }
+        for qw(TERM INT QUIT);
     $handler->run($app);
+    return;
 }
 
 # -M as perl does it: Module, -Module, Module=import,list or 'Module qw(import list)'.
@@ -113,7 +118,7 @@ sub load_file {
     (my $package = $file) =~ s/([^A-Za-z0-9_])/sprintf '_%2x', ord $1/ge;
     $0 = $file;
     my $app = eval "package Plack::Sandbox::$package;"
-        . 'my $app = do $file; die $@ if !$app && $@; $app';
+        . 'my $app = do $file; die $@ if !defined $app && $@; $app';
     die "cannot load $name: ", as_line($@) if !defined $app && $@;
     return $app;
 }

@@ -66,7 +66,8 @@ sub _learn_port {
 sub _spawn_program {
     my ($command, $env, $out, $err) = @_;
     my $blib = SprigTest::root() . '/blib';
-    my $pid  = fork;
+    spew($err, '');    # there to be read from the start
+    my $pid = fork;
     defined $pid or die "fork: $!";
     return $pid if $pid;
     delete @ENV{qw(PLACK_ENV PERL_ANYEVENT_MODEL)};
