@@ -185,19 +185,20 @@ static const struct row heads[] = {
      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" DATE "\r\n", FRAMING_NONE, true},
     {"HEAD, HTTP/1.0 with keep-alive", "HEAD 1.0 keep", 200, "", UNKNOWN,
      "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" DATE "\r\n", FRAMING_NONE, true},
-    {"204", "GET", 204, "", 0, "HTTP/1.1 204 No Content\r\n" DATE "\r\n", FRAMING_NONE, true},
-    {"204 with a length", "GET", 204, "Content-Length: 5", 5,
+    {"status 204", "GET", 204, "", 0, "HTTP/1.1 204 No Content\r\n" DATE "\r\n", FRAMING_NONE,
+     true},
+    {"status 204 with a length", "GET", 204, "Content-Length: 5", 5,
      "HTTP/1.1 204 No Content\r\n" DATE "\r\n", FRAMING_NONE, true},
-    {"204 with chunks", "GET", 204, "Transfer-Encoding: chunked", UNKNOWN,
+    {"status 204 with chunks", "GET", 204, "Transfer-Encoding: chunked", UNKNOWN,
      "HTTP/1.1 204 No Content\r\n" DATE "\r\n", FRAMING_NONE, true},
-    {"304", "GET", 304, "ETag: \"x\"", 0,
+    {"status 304", "GET", 304, "ETag: \"x\"", 0,
      "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n" DATE "\r\n", FRAMING_NONE, true},
-    {"304 with a length", "GET", 304, "Content-Length: 5", 0,
+    {"status 304 with a length", "GET", 304, "Content-Length: 5", 0,
      "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n" DATE "\r\n", FRAMING_NONE, true},
     {"HEAD answered by 304", "HEAD", 304, "", 7, "HTTP/1.1 304 Not Modified\r\n" DATE "\r\n",
      FRAMING_NONE, true},
-    {"205", "GET", 205, "", 0, "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n" DATE "\r\n",
-     FRAMING_LENGTH, true},
+    {"status 205", "GET", 205, "", 0,
+     "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n" DATE "\r\n", FRAMING_LENGTH, true},
 
     {"client closes", "GET close", 200, "", 1,
      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n" DATE "\r\n", FRAMING_LENGTH,
@@ -224,11 +225,12 @@ static const struct row heads[] = {
      FRAMING_LENGTH, false},
     {"Upgrade offered by the app", "GET", 200, "Upgrade: h2c|Connection: Upgrade", 1,
      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" DATE "\r\n", FRAMING_LENGTH, true},
-    {"426", "GET close", 426, "Upgrade: websocket", 0,
+    {"status 426", "GET close", 426, "Upgrade: websocket", 0,
      "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\n"
      "Connection: close,Upgrade\r\n" DATE "\r\n",
      FRAMING_LENGTH, false},
-    {"101", "GET upgrade", 101, "Upgrade: websocket|Connection: Upgrade|Content-Length: 0", 0,
+    {"status 101", "GET upgrade", 101, "Upgrade: websocket|Connection: Upgrade|Content-Length: 0",
+     0,
      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" DATE
      "\r\n",
      FRAMING_NONE, false},
@@ -261,7 +263,7 @@ static const struct row heads[] = {
     {"the highest status", "GET 1.0", 999, "", 1,
      "HTTP/1.0 999 \r\nContent-Length: 1\r\nConnection: close\r\n" DATE "\r\n", FRAMING_LENGTH,
      false},
-    {"404", "GET", 404, "", 1, "HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n" DATE "\r\n",
+    {"status 404", "GET", 404, "", 1, "HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n" DATE "\r\n",
      FRAMING_LENGTH, true},
 };
 
@@ -446,7 +448,8 @@ static int interim(int status, const char *headers)
 static void interim_responses(void)
 {
     start("GET");
-    is_int(interim(103, "Link: </a>; rel=preload|Content-Length: 3|Connection: close"), 0, "103");
+    is_int(interim(103, "Link: </a>; rel=preload|Content-Length: 3|Connection: close"), 0,
+           "status 103");
     sent_is("HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",
             "... without framing and connection");
     is_int(interim(102, ""), 0, "another one");
