@@ -32,7 +32,7 @@ bool psgi_is_plain(SV *sv)
     return !SvGMAGICAL(sv) && !SvROK(sv) && (SvPOK(sv) ? !SvUTF8(sv) : SvNIOK(sv) || !SvOK(sv));
 }
 
-/* The string of an object that overloads "" or of anything else that is no string yet. */
+/* A string of its own: making one in place would turn the app's number into a string. */
 static SV *string_copy(pTHX_ SV *sv)
 {
     STRLEN len;
@@ -54,10 +54,7 @@ bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold)
         *bytes = span_make(SvPVX_const(sv), SvCUR(sv));
         return true;
     }
-    copy = SvROK(sv) ? string_copy(aTHX_ sv) : sv_2mortal(newSV(0));
-    if (!SvROK(sv))
-        sv_setsv_flags(copy, sv, SV_NOSTEAL);
-    (void)SvPV_nomg_nolen(copy);
+    copy = string_copy(aTHX_ sv);
     if (SvUTF8(copy) && !sv_utf8_downgrade(copy, TRUE))
         return false;
     *bytes = span_make(SvPVX_const(copy), SvCUR(copy));
