@@ -78,17 +78,15 @@ static void extension_byte(struct chunk *c, char byte)
         c->state = SIZE_LF;
         return;
     }
+    if (c->state == BWS && byte != ';' && byte != ' ' && byte != '\t')
+        return refuse(c, BAD, "garbage behind a chunk size");
     if (!char_is(byte, CHAR_VALUE))
         return refuse(c, BAD, "control character in a chunk extension");
     if (c->n_extension == CHUNK_MAX_EXTENSION_BYTES)
         return refuse(c, BAD, "chunk extension too long");
     c->n_extension++;
-    if (c->state == EXTENSION)
-        return;
     if (byte == ';')
         c->state = EXTENSION;
-    else if (byte != ' ' && byte != '\t')
-        refuse(c, BAD, "garbage behind a chunk size");
 }
 
 static void size_line_end(struct chunk *c, char byte)
@@ -107,20 +105,15 @@ static void trailer_byte(struct chunk *c, char byte)
     if (c->max_trailers && c->trailer_bytes == c->max_trailers)
         return refuse(c, TOO_LARGE, "trailers too large");
     c->trailer_bytes++;
-    switch ((enum state)c->state) {
-    case LINE:
-        return expect(c, char_is(byte, CHAR_TOKEN), true, NAME, "malformed trailer name");
-    case NAME:
-        if (!char_is(byte, CHAR_TOKEN))
-            expect(c, byte, ':', VALUE, "malformed trailer name");
-        return;
-    case VALUE:
-        if (!char_is(byte, CHAR_VALUE))
-            expect(c, byte, '\r', VALUE_LF, "control character in a trailer");
-        return;
-    default:
+    bool is_name = char_is(byte, CHAR_TOKEN);
+    if (c->state == LINE)
+        expect(c, is_name, true, NAME, "malformed trailer name");
+    else if (c->state == NAME && !is_name)
+        expect(c, byte, ':', VALUE, "malformed trailer name");
+    else if (c->state == VALUE && !char_is(byte, CHAR_VALUE))
+        expect(c, byte, '\r', VALUE_LF, "control character in a trailer");
+    else if (c->state == VALUE_LF)
         expect(c, byte, '\n', LINE, "bare CR in a trailer");
-    }
 }
 
 static void framing_byte(struct chunk *c, char byte)
@@ -166,23 +159,14 @@ static int take_data(struct chunk *c, struct sprig_span *in, struct sprig_span *
 
 int chunk_decode(struct chunk *c, struct sprig_span *in, struct sprig_span *data)
 {
-    for (;;) {
-        switch ((enum state)c->state) {
-        case DONE:
-            return CHUNK_END;
-        case BAD:
-            return -400;
-        case TOO_LARGE:
-            return -431;
-        default:
-            break;
-        }
-        if (in->len == 0)
-            return CHUNK_MORE;
+    while (c->state < DONE && in->len > 0) {
         if (c->state == DATA)
             return take_data(c, in, data);
         framing_byte(c, *in->ptr);
         in->ptr++;
         in->len--;
     }
+    if (c->state < DONE)
+        return CHUNK_MORE;
+    return c->state == DONE ? CHUNK_END : c->state == BAD ? -400 : -431;
 }

@@ -1,5 +1,6 @@
 /* log.c - formats messages of the core, keeps them while libevent runs, hands them to the sink. */
 #include "log.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,6 +74,7 @@ void log_hold(void)
 
 void log_release(void)
 {
+    assert(held.depth > 0);
     if (--held.depth)
         return;
     if (!held.len && !held.n_lost)

@@ -49,7 +49,7 @@ void scratch_clear(struct parser_scratch *scratch);
  * byte and only grows between calls with the same parser.
  * Returns > 0: the length of the complete head, empty lines before it included; *req is filled
  *           0: incomplete, more bytes needed
- *         < 0: refused: *why is filled; the connection is to be answered and closed.
+ *         < 0: refused: *why is filled, *req is not to be read; answer and close.
  * *req is overwritten: one that owns memory is to be cleared before.
  *
  * Lines are judged in the order of their bytes. Within a line, a byte that can stand nowhere in it
