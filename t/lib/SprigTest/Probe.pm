@@ -8,7 +8,7 @@ package SprigTest::Probe;
 
 use strict;
 use warnings;
-use Exporter qw(import);
+use Exporter       qw(import);
 use File::Basename qw(dirname);
 use File::Spec;
 use Time::HiRes qw(time);
@@ -22,7 +22,7 @@ my @diary;
 # ---- in the server ----
 
 sub note_down {
-    push @diary, @_;
+    push @diary, map { my $line = $_; $line =~ s/\n+\z//; $line } @_;
     return;
 }
 
@@ -32,7 +32,7 @@ sub routes {
     return sub {
         my ($env) = @_;
         my $path = $env->{PATH_INFO};
-        return _counters() if $path eq '/probe/counters';
+        return _counters()                           if $path eq '/probe/counters';
         return [200, [], [join "\n", splice @diary]] if $path eq '/probe/diary';
         my $app = $app_for{$path} or return [404, [], ["no such path: $path"]];
         return $app->($env);
@@ -41,7 +41,7 @@ sub routes {
 
 sub _counters {
     my $counters = Sprig::counters();
-    return [200, [], [join "\n", map {"$_ $counters->{$_}"} sort keys %$counters]];
+    return [200, [], [join "\n", map { "$_ $counters->{$_}" } sort keys %$counters]];
 }
 
 # ---- in the test ----
@@ -66,8 +66,8 @@ sub get {
 # The live objects of the server, less the request that asks.
 sub counters {
     my ($server) = @_;
-    my $text = $server->ask(get('/probe/counters', 'Connection: close'))->body;
-    my %n = map { split / / } split /\n/, $text;
+    my $text     = $server->ask(get('/probe/counters', 'Connection: close'))->body;
+    my %n        = map { split / / } split /\n/, $text;
     $n{exchanges}--;
     $n{sockets}-- if $n{sockets};
     return \%n;
@@ -106,7 +106,7 @@ sub comes_to_rest {
         $n = counters($server);
         !grep { $n->{$_} } qw(exchanges responders writers pumps sockets);
     };
-    Test::More::diag(join ', ', map {"$_ $n->{$_}"} sort keys %$n) if !$is_idle;
+    Test::More::diag(join ', ', map { "$_ $n->{$_}" } sort keys %$n) if !$is_idle;
     return $is_idle;
 }
 

@@ -1,0 +1,111 @@
+package Sprig::Responder;
+
+use strict;
+use warnings;
+
+use Sprig ();
+
+our $VERSION = $Sprig::VERSION;
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Responder - the code reference that a delayed response is given to
+
+=head1 SYNOPSIS
+
+    my $app = sub {
+        my ($env) = @_;
+        return sub {
+            my ($respond, $socket) = @_;
+
+            my $timer;
+            $timer = AE::timer 2, 0, sub {
+                undef $timer;
+                my $answer = eval { expensive($env) } or return $respond->raise($@);
+                $respond->([200, ['Content-Type' => 'text/plain'], [$answer]]);
+            };
+        };
+    };
+
+=head1 DESCRIPTION
+
+An application that returns a code reference answers later. The server calls the code reference at
+once, with a responder and with C<< $env->{'psgix.io'} >>; the responder may be called within that
+call or at any time afterwards, from any callback.
+
+Each request has a responder of its own. It is a blessed code reference.
+
+=head1 CALLING IT
+
+=head2 $respond->([$status, $headers, $body])
+
+Sends the response. Returns nothing.
+
+=head2 $respond->([$status, $headers, $body, $on_complete])
+
+The same; C<$on_complete> is called, without arguments, as soon as the operating system has taken the
+last byte of the response. It is not called if the client leaves before.
+
+=head2 $writer = $respond->([$status, $headers])
+
+Sends the head of a response and returns a L<Sprig::Writer> for its body.
+
+=head1 METHODS
+
+=head2 $respond->raise($error)
+
+Reports C<$error> to C<psgi.errors> and answers "500 Internal Server Error". If a writer is at work
+already, the response is cut off instead, so that the client can see that it is not complete. This is
+how a callback tells that it has failed: dying there would tell the event loop, not the client.
+
+=head1 WHAT MAY HAPPEN
+
+=over
+
+=item It is called twice
+
+The first response stands; there is a warning. A second call that asks for a writer gets one whose
+writes return false.
+
+=item It is never called
+
+As soon as the last reference to it is gone, the client gets a "500 Internal Server Error", and
+C<psgi.errors> the message C<responder dropped without a response>. An application that has used
+C<psgix.io>, or still holds it, has taken the connection for itself: then nothing is sent and the server
+lets go of the connection.
+
+=item The callback that was given it dies
+
+The client gets a "500 Internal Server Error", or a response that is cut off; the message goes to
+C<psgi.errors>.
+
+=item It is called after the client has left
+
+Nothing happens. With two elements it returns a writer whose writes return false.
+
+=item The response is not acceptable
+
+The client gets a "500 Internal Server Error" and C<psgi.errors> the reason.
+
+=back
+
+=head1 FUTURES
+
+A delayed callback may be an C<async sub> (L<Future::AsyncAwait>): the future that it returns is kept
+until it is ready, and if it fails before a response was given, that is a "500 Internal Server Error".
+
+An application may also return a L<Future>, an L<AnyEvent> condition variable or a promise with a
+C<then> method in the place of a response; whatever it yields is taken as the response. If the client
+leaves before, it is cancelled if it has a method C<cancel>.
+
+=head1 SEE ALSO
+
+L<Sprig::Writer>, L<PSGI/Delayed Response and Streaming Body>
+
+=cut
