@@ -144,6 +144,9 @@ bool conn_settle(struct sprig_conn *c);
 void conn_settle_later(struct sprig_conn *c);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void conn_refuse(struct sprig_conn *c, int status, const char *reason);
+/* Nothing more can be written. Told to the bridge in a turn of its own, since whoever found out may
+ * be in the middle of a call from Perl; then the connection is reset. */
+void conn_break(struct sprig_conn *c);
 void conn_on_broken(struct sprig_conn *c);
 
 /* exchange.c */

@@ -112,8 +112,10 @@ static void conn_check_low_water(struct sprig_conn *c)
 
 /* Nothing more can be written. Told to the bridge in a turn of its own: the writer that found out
  * may be in the middle of a call from Perl. */
-static void conn_break(struct sprig_conn *c)
+void conn_break(struct sprig_conn *c)
 {
+    if (c->is_broken || c->fd == -1)
+        return;
     c->is_broken = true;
     conn_stop_writing(c);
     outq_clear(&c->out);

@@ -8,6 +8,9 @@
 
 enum { EXCHANGE_POOL_MAX = 64 };
 
+/* What an aborted response may still write of what is queued. */
+enum { EXCHANGE_LAST_BYTES = 256 * 1024 };
+
 /* -------------------------------------------------------------------- life ---- */
 
 struct sprig_exchange *exchange_start(struct sprig_conn *c)
@@ -214,8 +217,14 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
 {
     struct sprig_conn *c = ex->conn;
+    if (rc == SPRIG_E_INVALID || rc == SPRIG_E_NOMEM) {
+        sprig_log(SPRIG_LOG_ERROR, "response aborted: %s",
+                  rc == SPRIG_E_INVALID ? "the app's own chunks are malformed"
+                                        : sprig_err_text(rc));
+        conn_break(c);
+    }
     if (rc < 0)
-        return rc;
+        return rc == SPRIG_E_INVALID ? SPRIG_E_CLOSED : rc;
     if (ex->response.cut && !was_cut)
         sprig_log(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
     conn_output_added(c);
@@ -281,9 +290,10 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
         return;
     sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
     uint64_t n_written;
-    outq_flush(&c->out, c->transport, c->fd, 0, &n_written);
-    bool looks_whole = ex->response.head_out && ex->response.framing != FRAMING_CHUNKED &&
-                       ex->response.framing != FRAMING_LENGTH;
+    outq_flush(&c->out, c->transport, c->fd, EXCHANGE_LAST_BYTES, &n_written);
+    const struct response *r = &ex->response;
+    bool looks_whole = r->head_out && r->framing != FRAMING_CHUNKED &&
+                       (r->framing != FRAMING_LENGTH || r->left == 0);
     if (looks_whole)
         conn_reset(c, SPRIG_END_ABORTED);
     else

@@ -280,7 +280,8 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 
 /* Body bytes. Where the response has no body they are dropped; beyond a Content-Length that the app
  * announced they are cut (logged). > 0: queued, and the queue is above high_water_bytes; 0: queued;
- * < 0: SPRIG_E_CLOSED, SPRIG_E_STATE, SPRIG_E_NOMEM. _ref and _file take the reference in every
+ * < 0: SPRIG_E_CLOSED, SPRIG_E_STATE, SPRIG_E_NOMEM. Chunks that the app makes itself and makes
+ * wrong abort the response (SPRIG_E_CLOSED). _ref and _file take the reference in every
  * case: see outq.h. Bytes leave at the end of the current pass, or at once when the queue is above
  * high_water_bytes. */
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes);
