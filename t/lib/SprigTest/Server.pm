@@ -28,6 +28,7 @@ sub start {
         owner       => $$,
         stderr_path => SprigTest::temp_path('stderr'),
     }, $class;
+    SprigTest::spew($self->{stderr_path}, '');
     my $make = $command_for{ $option{by} } or die "no way to start a server '$option{by}'";
     pipe my $ready, my $tell or die "pipe: $!";
     my @command = $make->($self, \%option, fileno $tell);
@@ -43,13 +44,21 @@ sub pid  { return $_[0]{pid} }
 sub by   { return $_[0]{by} }
 sub url  { return "http://$_[0]{host}:$_[0]{port}" . (defined $_[1] ? $_[1] : '/') }
 
-# All that the server has written to its standard error so far.
-sub stderr { return SprigTest::slurp($_[0]{stderr_path}) }
+# All that the server has written to its standard error so far, the program's banner left out.
+sub stderr {
+    my ($self) = @_;
+    my $text = $self->_stderr;
+    $text =~ s/\A\Q$self->{banner}\E// if defined $self->{banner};
+    return $text;
+}
 
-# Waits until the pattern stands in the standard error; false after `seconds` (default 5).
+sub _stderr { return SprigTest::slurp($_[0]{stderr_path}) }
+
+# Waits until the pattern stands in the standard error; false if it does not within 5 seconds.
+# Option `from`: the offset to look from.
 sub stderr_like {
-    my ($self, $pattern, $seconds) = @_;
-    return _until($seconds || 5, sub { $self->stderr =~ $pattern });
+    my ($self, $pattern, %option) = @_;
+    return _until(5, sub { substr($self->stderr, $option{from} || 0) =~ $pattern });
 }
 
 sub connect {
@@ -163,7 +172,8 @@ sub _free_port {
 sub _spawn {
     my ($self, $command, $env, $tell) = @_;
     my $blib = SprigTest::root() . '/blib';
-    my $pid  = fork;
+    SprigTest::spew($self->{stderr_path}, '');
+    my $pid = fork;
     defined $pid or die "fork: $!";
     if ($pid) {
         $self->{pid} = $pid;
@@ -201,7 +211,8 @@ sub _wait_until_ready {
 sub _learn_port {
     my ($self, $ready) = @_;
     if ($self->{by} eq 'program') {
-        $self->{port} = $1 if $self->stderr =~ m{http://127\.0\.0\.1:([0-9]+)/};
+        @$self{qw(banner port)} = ($1, $2)
+            if $self->_stderr =~ m{^(sprig .*http://127\.0\.0\.1:([0-9]+)/ .*\n)};
         return;
     }
     my $readable = '';
