@@ -28,7 +28,6 @@ sub start {
         owner       => $$,
         stderr_path => SprigTest::temp_path('stderr'),
     }, $class;
-    SprigTest::spew($self->{stderr_path}, '');
     my $make = $command_for{ $option{by} } or die "no way to start a server '$option{by}'";
     pipe my $ready, my $tell or die "pipe: $!";
     my @command = $make->($self, \%option, fileno $tell);
@@ -48,7 +47,7 @@ sub url  { return "http://$_[0]{host}:$_[0]{port}" . (defined $_[1] ? $_[1] : '/
 sub stderr {
     my ($self) = @_;
     my $text = $self->_stderr;
-    $text =~ s/\A\Q$self->{banner}\E// if defined $self->{banner};
+    $text =~ s/^\Q$self->{banner}\E//m if defined $self->{banner};
     return $text;
 }
 
@@ -212,7 +211,7 @@ sub _learn_port {
     my ($self, $ready) = @_;
     if ($self->{by} eq 'program') {
         @$self{qw(banner port)} = ($1, $2)
-            if $self->_stderr =~ m{^(sprig .*http://127\.0\.0\.1:([0-9]+)/ .*\n)};
+            if $self->_stderr =~ m{^(sprig .*http://127\.0\.0\.1:([0-9]+)/ .*\n)}m;
         return;
     }
     my $readable = '';
