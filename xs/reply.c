@@ -84,7 +84,7 @@ static enum look read_status(pTHX_ struct reply *r)
 /* A number is written out beside the value: making a string of it would change the app's scalar. */
 static bool read_number(struct reply *r, size_t row, SV *sv, struct sprig_span *out)
 {
-    if (row >= REPLY_STACK_HEADERS || !SvIOK(sv) || SvNOK(sv) || SvPOKp(sv))
+    if (row >= REPLY_STACK_HEADERS || !SvIOK(sv) || SvNOK(sv) || SvPOKp(sv) || SvGMAGICAL(sv))
         return false;
     int len = SvIsUV(sv) ? snprintf(r->numbers[row], NUMBER_TEXT_BYTES, "%" UVuf, SvUVX(sv))
                          : snprintf(r->numbers[row], NUMBER_TEXT_BYTES, "%" IVdf, SvIVX(sv));
