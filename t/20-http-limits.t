@@ -123,6 +123,7 @@ subtest 'a request line that never ends is refused while it comes' => sub {
     $client = $server->connect;
     $client->send($get . "X: a\r\n" x 101);
     is($client->response->status, 431, 'nor the end of the head');
+    $client->close;
     $server->stop_ok;
 };
 
@@ -138,8 +139,10 @@ subtest 'a body that is too large is refused before it is read' => sub {
     is($response->status, 413, 'with Expect: 100-continue, too');
     is_deeply($response->interim, [], 'and without an interim 100');
     $client = $server->connect;
-    $client->send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890");
+    $client->send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890");
     is($client->response->status, 413, 'as soon as the chunks are too long');
+    $client->close;
     $server->stop_ok;
 };
 

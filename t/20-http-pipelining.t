@@ -11,7 +11,7 @@ use Test::More;
 my $code = <<'APP';
 my %special = (
     '/die'   => sub { die "on purpose\n" },
-    '/204'   => sub { [204, [], []] },
+    '/none'  => sub { [204, [], []] },
     '/close' => sub { [200, ['Connection' => 'close'], ['closing']] },
     '/lines' => sub {
         my @lines = map {"line $_\n"} 1 .. 3;
@@ -80,7 +80,7 @@ subtest 'all kinds mixed' => sub {
     $client->send(
         join '',                               get('/a'),
         post('/b', 'body'),                    post_chunked('/c', 'chunk', 's'),
-        get('/204'),                           get('/lines'),
+        get('/none'),                          get('/lines'),
         "HEAD /d HTTP/1.1\r\nHost: a\r\n\r\n", get('/large'),
         "\r\n\r\n" . get('/e'),                post('/f', ''),
         get('/die'),                           get('/g')
@@ -183,6 +183,7 @@ subtest 'keepalive can be switched off' => sub {
     is($response->body,                 '/1',    'one answer');
     is($response->header('Connection'), 'close', 'with Connection: close');
     ok($client->is_closed, 'then the end');
+    $client->close;
     $other->stop_ok;
 };
 
@@ -198,6 +199,7 @@ subtest 'max_keepalive_requests' => sub {
         'the last one says so'
     );
     ok($client->is_closed, 'then the end');
+    $client->close;
     $other->stop_ok;
 };
 

@@ -75,7 +75,7 @@ my @cases = (
     ['two Hosts on HTTP/1.0',   400, "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"],
     (
         map { ["Host: '$_'", 400, "GET / HTTP/1.1\r\nHost: $_\r\n\r\n"] } 'a b',
-        'a/b', 'u@a', 'a,b', 'a:x', 'a:1:2', '[::1', 'a<b', "a\xe4", 'a?b', 'a#b', '%zz'
+        'a/b', 'u@a', 'a:x', 'a:1:2', '[::1', 'a<b', "a\xe4", 'a?b', 'a#b', '%zz'
     ),
     ['an absolute target needs Host all the same', 400, "GET http://b/ HTTP/1.1\r\nX-A: 1\r\n\r\n"],
 
@@ -170,7 +170,7 @@ subtest 'an extension of 256 bytes is the longest' => sub {
 subtest 'each refusal is logged with its reason, the bytes of the client escaped' => sub {
     my $before = length $server->stderr;
     $server->ask("GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n");
-    ok($server->stderr_like(qr/.{$before}.*400.*\n/s), 'the log has a line');
+    ok($server->stderr_like(qr/400.*\n/, from => $before), 'the log has a line');
     unlike(substr($server->stderr, $before), qr/[^\x20-\x7e\n]/, 'it is printable');
 };
 

@@ -62,7 +62,7 @@ sub n_answers {
     my $client = $server->connect;
     $client->send($bytes);
     $client->half_close;
-    my $n = () = $client->rest =~ /^HTTP\/1\.1 [1-9]/mg;
+    my $n = () = $client->rest =~ m{HTTP/1\.1 [1-9]}g;
     $client->close;
     return $n;
 }

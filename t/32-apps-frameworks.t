@@ -34,6 +34,7 @@ APP
     BEGIN { extends 'Catalyst::Controller' }
     __PACKAGE__->config(namespace => '');
     sub index : Path Args(0) { $_[1]->res->body('hello') }
+    sub default : Path { $_[1]->res->status(404); $_[1]->res->body('none') }
     sub name : Local Args(1) { $_[1]->res->body("hello $_[2]") }
     sub form : Local POST { $_[1]->res->body('got ' . $_[1]->req->body_parameters->{field}) }
     sub large : Local { $_[1]->res->body('x' x 300_000) }
