@@ -47,6 +47,8 @@ static void conn_tell_drained(struct sprig_conn *c)
     struct sprig_exchange *ex = c->ex;
     if (ex == NULL || !ex->is_started || ex->response.ended)
         return;
+    if (c->out.size > c->server->config.low_water_bytes)
+        return; /* more was written meanwhile: the flush that takes it comes back to this */
     ex->want_drain = ex->was_high = false;
     c->server->handler.on_drain(ex, c->server->arg);
 }
