@@ -16,7 +16,8 @@ void body_init(struct body *b);
 
 /* Adds bytes. Beyond `buffer_bytes` all of it moves to a temporary file in `dir` (NULL: $TMPDIR,
  * else /tmp), mode 0600, without a name, close-on-exec. expected (0 = unknown) sizes the first
- * allocation. SPRIG_E_SYS: errno, nothing of this piece was kept. */
+ * allocation; if it is beyond `buffer_bytes`, the file is used from the first byte on. SPRIG_E_SYS:
+ * errno, nothing of this piece was kept. */
 int body_append(struct body *b, struct sprig_span bytes, size_t buffer_bytes, uint64_t expected,
                 const char *dir);
 

@@ -135,6 +135,13 @@ static void test_tmpdir(void)
     body_clear(&b);
 }
 
+static int lowest_free_fd(void)
+{
+    int fd = dup(0);
+    close(fd);
+    return fd;
+}
+
 /* A file size limit stands for a full disk: the write that crosses it is cut short, the next fails.
  */
 static void test_full_disk(void)
@@ -157,7 +164,17 @@ static void test_full_disk(void)
     body_init(&fresh);
     append(&fresh, "0123456789", 64);
     int move = append(&fresh, "ab", 11);
+    struct body stuck;
+    body_init(&stuck);
+    append(&stuck, "0123456789abc", 64);
+    int free_fd = lowest_free_fd();
+    int moved = append(&stuck, "d", 13);
+    int free_fd_then = lowest_free_fd();
     setrlimit(RLIMIT_FSIZE, &old);
+    is_int(moved, SPRIG_E_SYS, "a file that cannot take what is in memory");
+    is_bytes(stuck.mem, (size_t)stuck.size, "0123456789abc", "leaves it there");
+    is_int(free_fd_then, free_fd, "and is closed");
+    body_clear(&stuck);
     is_int(rc, SPRIG_E_SYS, "a write that fails half-way");
     is_int(e, EFBIG, "errno says why");
     is_int(again, 0, "a smaller one fits");
