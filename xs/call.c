@@ -265,6 +265,15 @@ static void run_print(pTHX_ void *arg)
     job->done = psgi_call_method(aTHX_ sv_mortalcopy(*errors), "print", &job->text, 1, NULL, NULL);
 }
 
+/* A layer that the app pushed on STDERR makes it buffered; messages about failures must not wait. */
+static void flush_stderr(pTHX)
+{
+    IO *io = PL_stderrgv != NULL ? GvIO(PL_stderrgv) : NULL;
+
+    if (io != NULL && IoOFP(io) != NULL)
+        PerlIO_flush(IoOFP(io));
+}
+
 void psgi_report(pTHX_ HV *env, SV *message)
 {
     if (PL_phase == PERL_PHASE_DESTRUCT)
@@ -272,6 +281,7 @@ void psgi_report(pTHX_ HV *env, SV *message)
     struct print_job job = {env, message_text(aTHX_ message), false};
     if (env == NULL || !psgi_guard(aTHX_ run_print, &job, NULL) || !job.done)
         psgi_warn(aTHX_ job.text);
+    flush_stderr(aTHX);
     SvREFCNT_dec(job.text);
 }
 

@@ -5,6 +5,8 @@ use warnings;
 # Before anything that could choose an event loop: the program runs on Sprig's own.
 use Sprig::Loop;
 use File::Spec;
+use IO::Handle;
+use IO::Handle;
 use overload ();
 use Plack::Util;
 use Scalar::Util ();
@@ -63,7 +65,7 @@ sub run {
     my $handler = Plack::Handler::Sprig->new(
         %{ $self->{options} },
         listen       => $self->addresses,
-        server_ready => sub { print STDERR $self->banner(@_) },
+        server_ready => sub { print STDERR $self->banner(@_); STDERR->flush },
     );
 
     # These end the server gracefully. Just before and after it they simply end the program.
@@ -176,7 +178,6 @@ sub default_middleware {
 sub wrap_access_log {
     my ($self, $app) = @_;
     open my $log, '>>', $self->{access_log} or die "cannot write to $self->{access_log}: $!\n";
-    require IO::Handle;
     $log->autoflush(1);
     require Plack::Middleware::AccessLog;
     return Plack::Middleware::AccessLog->wrap($app, logger => sub { print {$log} @_ });

@@ -181,10 +181,10 @@ sub _tell_shutdown {
 sub run {
     my ($self, $app) = @_;
     $self->register_service($app);
-    my @signals = map {
-        my $name = $_;
-        AE::signal($name, sub { $self->_on_signal($name) })
-    } qw(INT TERM QUIT);
+    # By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its back,
+    # while a handler is put back when the scope ends.
+    my $stop = sub { $self->_on_signal($_[0]) };
+    local @SIG{qw(INT TERM QUIT)} = ($stop) x 3;
     $self->{exit_guard}->recv;
     $self->_drain_and_wait if !$self->{is_stopping} && !$self->{is_drained};
     $self->_stop;
