@@ -24,6 +24,10 @@ subtest 'the banner' => sub {
     is $server->ask($get)->body, 'hello', 'and is true';
     $server->stop_ok;
 
+    my $encoded = app_file('binmode STDERR, ":encoding(UTF-8)"; sub { }');
+    like start_program('-o', '127.0.0.1', '-p', 0, $encoded)->stderr, qr/1 worker/,
+        'is not kept in a buffer';
+
     my $two = start_program('-l', '127.0.0.1:0', '-l', "$dir/two.sock", '-E', 'test', $hello);
     ok $two->stderr_like(qr{: unix:\Q$dir\E/two\.sock \(1 worker, test\)\n}),
         'a line for each address';
