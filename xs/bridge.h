@@ -83,6 +83,7 @@ struct psgi_handle {
     bool is_gone : 1;          /* the client left while the response was not complete */
     bool wants_gone : 1;       /* writer: on_disconnect is still to be told */
     bool is_fatal : 1;         /* responder, writer: writing to a client that left dies */
+    bool is_held : 1;          /* writer: owns a reference to itself, a callback is due */
     bool has_written : 1;      /* writer: since poll_cb was called last */
 };
 

@@ -75,12 +75,38 @@ static void stop_retry(struct psgi_handle *handle)
     handle->retry = NULL;
 }
 
-/* Nothing will be written any more: the callbacks that wait for room have lost their purpose. */
+/* While a call of on_drain or poll_cb is due, the writer owns itself: the callback may be the only
+ * one that knows it, by its argument. */
+static void hold_until_called(struct psgi_handle *handle)
+{
+    if (!handle->is_held)
+        SvREFCNT_inc_simple_void_NN(handle->body);
+    handle->is_held = true;
+}
+
+/* The body, owned by the caller; whether the writer owned itself or not, it does not any more. */
+static SV *take_body(struct psgi_handle *handle)
+{
+    if (!handle->is_held)
+        SvREFCNT_inc_simple_void_NN(handle->body);
+    handle->is_held = false;
+    return handle->body;
+}
+
+static void want_drain(struct psgi_handle *handle, struct psgi_exchange *px)
+{
+    hold_until_called(handle);
+    sprig_response_want_drain(px->ex);
+}
+
+/* Nothing will be written any more: the callbacks that wait for room have lost their purpose. The
+ * caller has a reference to the writer. */
 static void stop_producing(pTHX_ struct psgi_handle *handle)
 {
     stop_retry(handle);
     forget_callback(aTHX_ & handle->on_drain);
     forget_callback(aTHX_ & handle->poll_cb);
+    SvREFCNT_dec(take_body(handle));
 }
 
 static void writer_dropped(pTHX_ struct psgi_handle *handle)
@@ -191,7 +217,7 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     if (has_values(plain, n))
         handle->has_written = true;
     if (!is_lost && handle->on_drain != NULL && px->ex != NULL)
-        sprig_response_want_drain(px->ex);
+        want_drain(handle, px);
     psgi_exchange_release(aTHX_ px);
     LEAVE;
     return is_lost ? refuse_write(aTHX_ handle) : has_room;
@@ -280,21 +306,21 @@ static void poll_again(pTHX_ struct psgi_handle *handle)
 
     if (px == NULL || handle->poll_cb == NULL || handle->retry != NULL)
         return;
-    if (handle->has_written)
-        sprig_response_want_drain(px->ex);
-    else
-        handle->retry = sprig_timer_new(psgi_loop(aTHX), POLL_RETRY_SECONDS, 0, on_retry, handle);
+    if (handle->has_written) {
+        want_drain(handle, px);
+        return;
+    }
+    handle->retry = sprig_timer_new(psgi_loop(aTHX), POLL_RETRY_SECONDS, 0, on_retry, handle);
+    if (handle->retry != NULL)
+        hold_until_called(handle);
 }
 
+/* The caller holds the writer. */
 static void poll_writer(pTHX_ struct psgi_handle *handle)
 {
-    struct psgi_exchange *px = handle->px;
-    SV *self = newRV_inc(handle->body);
-
     handle->has_written = false;
-    if (run_producer(aTHX_ px, handle, handle->poll_cb))
+    if (run_producer(aTHX_ handle->px, handle, handle->poll_cb))
         poll_again(aTHX_ handle);
-    SvREFCNT_dec(self);
 }
 
 static void on_retry(struct sprig_timer *timer, void *arg)
@@ -308,7 +334,9 @@ static void on_retry(struct sprig_timer *timer, void *arg)
         return;
     dTHXa(px->server->psgi->perl);
     psgi_exchange_hold(px);
+    SV *body = take_body(handle);
     poll_writer(aTHX_ handle);
+    SvREFCNT_dec(body);
     psgi_exchange_release(aTHX_ px);
 }
 
@@ -318,7 +346,7 @@ void psgi_writer_on_drain(pTHX_ SV *self, SV *cb)
     struct psgi_exchange *px = writer_exchange(handle);
 
     if (set_callback(aTHX_ & handle->on_drain, cb, "on_drain") && px != NULL)
-        sprig_response_want_drain(px->ex);
+        want_drain(handle, px);
     else if (px == NULL)
         forget_callback(aTHX_ & handle->on_drain);
 }
@@ -330,7 +358,7 @@ void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb)
 
     stop_retry(handle);
     if (set_callback(aTHX_ & handle->poll_cb, cb, "poll_cb") && px != NULL)
-        sprig_response_want_drain(px->ex);
+        want_drain(handle, px);
     else if (px == NULL)
         forget_callback(aTHX_ & handle->poll_cb);
 }
@@ -338,15 +366,16 @@ void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb)
 void psgi_writer_drained(pTHX_ struct psgi_exchange *px)
 {
     struct psgi_handle *handle = px->writer;
+    SV *body;
 
     if (handle == NULL || handle->is_used)
         return;
     psgi_exchange_hold(px);
-    SV *self = newRV_inc(handle->body);
+    body = take_body(handle);
     if (handle->on_drain == NULL || run_producer(aTHX_ px, handle, handle->on_drain))
         if (writer_exchange(handle) != NULL && handle->poll_cb != NULL && handle->retry == NULL)
             poll_writer(aTHX_ handle);
-    SvREFCNT_dec(self);
+    SvREFCNT_dec(body);
     psgi_exchange_release(aTHX_ px);
 }
 

@@ -106,7 +106,8 @@ writes nothing, it is asked again a little later (20 ms).
 =head1 CALLBACKS
 
 If a callback of C<on_drain> or C<poll_cb> dies, the response is cut off and the message goes to
-C<psgi.errors>. All callbacks are released when the response ends: they may use the writer without
+C<psgi.errors>. While a call of C<on_drain> or C<poll_cb> is due, the writer is kept alive: nobody else
+needs to have a reference to it. All callbacks are released when the response ends: they may use the writer without
 making a circle that lives for ever.
 
 =head1 SEE ALSO
