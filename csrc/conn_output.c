@@ -83,6 +83,8 @@ bool conn_settle(struct sprig_conn *c)
         exchange_end(c, SPRIG_END_DONE);
         if (c->state != CONN_REPLY)
             return false; /* ended from within on_end */
+        if (c->server->is_draining)
+            c->must_close = true; /* on_end may have begun it */
     }
     if (!c->must_close) {
         conn_become_idle(c);

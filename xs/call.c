@@ -265,7 +265,7 @@ static void run_print(pTHX_ void *arg)
     job->done = psgi_call_method(aTHX_ sv_mortalcopy(*errors), "print", &job->text, 1, NULL, NULL);
 }
 
-/* A layer that the app pushed on STDERR makes it buffered; messages about failures must not wait. */
+/* A layer that the app pushed on STDERR makes it buffered; messages of failures must not wait. */
 static void flush_stderr(pTHX)
 {
     IO *io = PL_stderrgv != NULL ? GvIO(PL_stderrgv) : NULL;

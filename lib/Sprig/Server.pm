@@ -181,8 +181,9 @@ sub _tell_shutdown {
 sub run {
     my ($self, $app) = @_;
     $self->register_service($app);
-    # By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its back,
-    # while a handler is put back when the scope ends.
+
+    # By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its
+    # back, while a handler is put back when the scope ends.
     my $stop = sub { $self->_on_signal($_[0]) };
     local @SIG{qw(INT TERM QUIT)} = ($stop) x 3;
     $self->{exit_guard}->recv;
