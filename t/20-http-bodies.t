@@ -137,11 +137,14 @@ subtest 'what is not complete never reaches the app' => sub {
         'half a large body'  => head('Content-Length: 200000') . 'b' x 100_000,
     );
     for my $name (sort keys %cut) {
+        my $logged = length $server->stderr;
         my $client = $server->connect;
         $client->send($cut{$name});
         $client->half_close;
         my $answer = $client->rest;
         unlike($answer, qr/\AHTTP\/1.1 [23]/, "$name: no good answer");
+        ok($server->stderr_like(qr/^sprig: 400 for .* inside the body\n\z/m, from => $logged),
+            "$name: logged as 400");
     }
     is(runs(), $before + 1, 'the app did not run');
 
