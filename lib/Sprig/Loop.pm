@@ -110,7 +110,24 @@ sub _tell {
 
 # ---- driven by another loop ----
 
-my %hosts;    # name of the loop => what keeps us attached to it: a watcher, or a guard
+# How to watch a descriptor in each loop: code that gets number and direction and returns what ends it
+# when it is dropped.
+my %watch = (
+    AnyEvent => sub { return AE::io($_[0], $_[1], \&_serve) },
+    EV       => sub { return EV::io($_[0], $_[1] ? EV::WRITE() : EV::READ(), \&_serve) },
+    Mojo     => \&_watch_in_mojo,
+    IOAsync  => \&_watch_in_io_async,
+);
+
+# The same for seconds from now.
+my %wait = (
+    AnyEvent => sub { return AE::timer($_[0], 0, \&_serve) },
+    EV       => sub { return EV::timer($_[0], 0, \&_serve) },
+    Mojo     => \&_wait_in_mojo,
+    IOAsync  => \&_wait_in_io_async,
+);
+
+my %hosts;    # name of the loop => what keeps us attached to it
 my $attached_pid = 0;
 
 # To every loop at hand, for nobody can know which one the program is going to run. A child of fork
@@ -118,14 +135,54 @@ my $attached_pid = 0;
 sub attach {
     require AnyEvent;
     register() unless $AnyEvent::MODEL || _other_loop();
-    my $model = AnyEvent::detect();
     %hosts        = () if $attached_pid != $$;
     $attached_pid = $$;
-    _attach_anyevent() if $model ne 'AnyEvent::Impl::Sprig';
-    _attach_ev()       if $model ne 'AnyEvent::Impl::EV' && $INC{'EV.pm'};
-    _attach_mojo()     if $INC{'Mojo/IOLoop.pm'};
-    _attach_io_async() if $model ne 'AnyEvent::Impl::IOAsync' && $INC{'IO/Async/Loop.pm'};
+    my @new = grep { !$hosts{$_} } _loops_at_hand(AnyEvent::detect());
+    if (@new) {
+        my $fd = _poll_fd();
+        $hosts{$_} = $fd < 0 ? 1 : $watch{$_}->($fd, 0) for @new;
+        _attach_by_interest() if $fd < 0;
+    }
     return sort keys %hosts;
+}
+
+# With Mojo::Reactor::EV it is EV that runs.
+sub _loops_at_hand {
+    my ($model) = @_;
+    my @loops;
+    push @loops, 'AnyEvent' if $model ne 'AnyEvent::Impl::Sprig';
+    push @loops, 'EV'       if $model ne 'AnyEvent::Impl::EV'      && $INC{'EV.pm'};
+    push @loops, 'IOAsync'  if $model ne 'AnyEvent::Impl::IOAsync' && $INC{'IO/Async/Loop.pm'};
+    push @loops, 'Mojo'
+        if $INC{'Mojo/IOLoop.pm'} && !Mojo::IOLoop->singleton->reactor->isa('Mojo::Reactor::EV');
+    return @loops;
+}
+
+# Where this descriptor is readable, a pass has something to do. -1: the platform has none, or the
+# other way is to be tried out.
+sub _poll_fd {
+    return $ENV{SPRIG_LOOP_INTEREST} ? -1 : poll_fd();
+}
+
+# The portable way: watchers in the other loops for each of our descriptors, and for our timers.
+sub _attach_by_interest {
+    my (%io, @timer);
+    _set_interest(
+        sub {
+            my ($fd, $what) = @_;
+            delete $io{$fd};
+            return if !$what;
+            my @directions = grep { $what & 1 << $_ } 0, 1;
+            for my $host (keys %hosts) {
+                push @{ $io{$fd} }, map { $watch{$host}->($fd, $_) } @directions;
+            }
+        },
+        sub {
+            my ($seconds) = @_;
+            @timer = $seconds < 0 ? () : map { $wait{$_}->($seconds) } keys %hosts;
+        },
+    );
+    return;
 }
 
 # What a foreign loop calls: one pass for each time that something is ready.
@@ -136,64 +193,41 @@ sub _serve {
     return;
 }
 
-# Where this descriptor is readable, a pass has something to do. -1: the platform has none, or the
-# other way is to be tried out.
-sub _host_fd {
-    return $ENV{SPRIG_LOOP_INTEREST} ? -1 : poll_fd();
-}
-
-# The same as a handle that can be closed without harm, for loops that want one.
-sub _host_handle {
-    open my $fh, '<&', _host_fd() or return;
+# A handle on a duplicate, which can be closed without harm.
+sub _handle {
+    my ($fd, $is_write) = @_;
+    open my $fh, $is_write ? '>&' : '<&', $fd or die "cannot duplicate descriptor $fd: $!";
     return $fh;
 }
 
-sub _attach_anyevent {
-    my $fd = _host_fd();
-    $hosts{AnyEvent} ||= $fd < 0 ? _attach_by_interest() : AE::io($fd, 0, \&_serve);
-    return;
-}
-
-# The portable way: watchers in the other loop for each of our descriptors.
-sub _attach_by_interest {
-    my (%io, $timer);
-    _set_interest(
-        sub {
-            my ($fd, $what) = @_;
-            delete $io{$fd};
-            $io{$fd} = [map { AE::io($fd, $_, \&_serve) } grep { $what & 1 << $_ } 0, 1] if $what;
-        },
-        sub {
-            my ($seconds) = @_;
-            $timer = $seconds < 0 ? undef : AE::timer($seconds, 0, \&_serve);
-        },
-    );
-    return 1;
-}
-
-sub _attach_ev {
-    $hosts{EV} ||= EV::io(_host_fd(), EV::READ(), \&_serve);
-    return;
-}
-
-# With Mojo::Reactor::EV it is EV that runs.
-sub _attach_mojo {
+sub _watch_in_mojo {
+    my ($fd, $is_write) = @_;
+    my $fh      = _handle($fd, $is_write);
     my $reactor = Mojo::IOLoop->singleton->reactor;
-    return if $hosts{Mojo} || $reactor->isa('Mojo::Reactor::EV');
-    my $fh = _host_handle() or return;
-    $reactor->io($fh => \&_serve)->watch($fh, 1, 0);
-    $hosts{Mojo} = Sprig::Loop::Guard->new(sub { $reactor->remove($fh) });
-    return;
+    $reactor->io($fh => \&_serve)->watch($fh, !$is_write, $is_write);
+    return Sprig::Loop::Guard->new(sub { $reactor->remove($fh) });
 }
 
-sub _attach_io_async {
-    return if $hosts{IOAsync};
-    my $fh   = _host_handle() or return;
+sub _wait_in_mojo {
+    my ($seconds) = @_;
+    my $id = Mojo::IOLoop->timer($seconds, \&_serve);
+    return Sprig::Loop::Guard->new(sub { Mojo::IOLoop->remove($id) });
+}
+
+sub _watch_in_io_async {
+    my ($fd, $is_write) = @_;
+    my $fh   = _handle($fd, $is_write);
     my $loop = IO::Async::Loop->new;
-    $loop->watch_io(handle => $fh, on_read_ready => \&_serve);
-    $hosts{IOAsync} =
-        Sprig::Loop::Guard->new(sub { $loop->unwatch_io(handle => $fh, on_read_ready => 1) });
-    return;
+    my $what = $is_write ? 'on_write_ready' : 'on_read_ready';
+    $loop->watch_io(handle => $fh, $what => \&_serve);
+    return Sprig::Loop::Guard->new(sub { $loop->unwatch_io(handle => $fh, $what => 1) });
+}
+
+sub _wait_in_io_async {
+    my ($seconds) = @_;
+    my $loop      = IO::Async::Loop->new;
+    my $id        = $loop->watch_time(after => $seconds, code => \&_serve);
+    return Sprig::Loop::Guard->new(sub { $loop->unwatch_time($id) });
 }
 
 package Sprig::Loop::Guard;

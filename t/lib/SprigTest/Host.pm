@@ -97,7 +97,8 @@ my %hosts = (
     },
 );
 $hosts{"$_, without a descriptor"} = { %{ $hosts{$_} }, interest => 1 }
-    for 'EV', 'pure perl', 'Event';
+    for 'EV', 'pure perl', 'Event',
+    'Mojo', 'IO::Async';
 
 sub names {
     my @there;
@@ -119,7 +120,8 @@ sub load {
     return $self;
 }
 
-sub model { return "AnyEvent::Impl::$_[0]{model}" }
+sub model    { return "AnyEvent::Impl::$_[0]{model}" }
+sub model_of { return "AnyEvent::Impl::$hosts{$_[1]}{model}" }
 
 # True if it is really this loop that calls us.
 sub is_running { return !$_[0]{runs} || $_[0]{runs}->() }
