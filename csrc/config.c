@@ -47,8 +47,8 @@ static const struct sprig_option options[] = {
     PLACK(listen, 'l', G, "ADDRESS", NULL,
           "HOST:PORT, :PORT, [IPV6]:PORT or the path of a unix socket; may be repeated."),
     PLACK(socket, 'S', G, "PATH", NULL, "Listens on a unix socket."),
-    FIELD(COUNT, backlog, G, "N", "128", 0, 65535,
-          "Connections that may wait to be accepted; 0 is 128."),
+    FIELD(COUNT, backlog, G, "N", "0", 0, 65535,
+          "Connections that may wait to be accepted; 0 is as many as the system allows."),
     FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
 #undef G
 #define G "Limits of requests"

@@ -47,7 +47,7 @@ static void defaults(void)
     ok(config.max_headers == 100 && config.max_body_bytes == 128 << 20, "limits of a request");
     ok(config.header_timeout == 15 && config.keepalive_timeout == 65, "deadlines");
     ok(config.keepalive && config.no_delay && !config.die_on_disconnect, "switches");
-    ok(config.backlog == 128 && config.nested == SPRIG_NESTED_HOLD, "backlog and nesting");
+    ok(config.backlog == 0 && config.nested == SPRIG_NESTED_HOLD, "backlog and nesting");
     ok(!config.temp_dir && !config.server_header, "texts are NULL");
     ok(sprig_config_check(&config, why, sizeof(why)) == 0, "the defaults fit together");
 }
