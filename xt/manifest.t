@@ -11,6 +11,6 @@ my %have  = map { $_ => 1 } grep { !$skip->($_) && -e } split /\0/, `git ls-file
 my $named = maniread('MANIFEST');
 
 is_deeply [grep { !exists $named->{$_} } sort keys %have], [], 'every file is named';
-is_deeply [grep { !$have{$_} } sort keys %$named],  [], 'every name has its file';
+is_deeply [grep { !$have{$_} } sort keys %$named],         [], 'every name has its file';
 
 done_testing;
