@@ -281,6 +281,7 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     loop->depth++;
     loop->is_rung = false;
     loop_flush_all(loop); /* what was written between passes */
+    loop_reap_all(loop);  /* and what was closed: it may have been what somebody waits for */
     loop_wait(loop, block);
     if (loop->hooks.on_wake != NULL)
         loop->hooks.on_wake(loop->hooks.arg);
