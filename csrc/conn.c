@@ -1,5 +1,6 @@
 /* conn.c - one connection: birth, turns, deadlines, end; see conn.h */
 #include "conn.h"
+#include "watcher.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -199,6 +200,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     list_append(&server->conns, &c->link);
     server->counters.n_connections++;
     server->counters.n_accepted++;
+    watcher_forget_fd(server->loop, fd);
     conn_set_reading(c, true);
     deadline_set(&server->header_deadlines, &c->deadline);
     return c;

@@ -185,8 +185,10 @@ static void loop_arm_timer(struct sprig_loop *loop)
 
 void loop_timer_changed(struct sprig_loop *loop)
 {
-    if (loop->depth == 0 && loop->is_hosted)
-        loop_arm_timer(loop);
+    if (loop->depth > 0 || !loop->is_hosted)
+        return;
+    sprig_loop_now_update(loop); /* between passes it stands still */
+    loop_arm_timer(loop);
 }
 
 uint64_t sprig_loop_now_update(struct sprig_loop *loop)

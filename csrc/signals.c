@@ -42,18 +42,25 @@ static void signal_arrived(int signo)
 }
 
 /* SA_RESTART: code of the app that reads a blocking file must not see EINTR because of us. */
-static int signal_claim(struct sprig_loop *loop, int signo)
+static int signal_take(int signo, struct sigaction *old)
 {
     struct sigaction act;
     memset(&act, 0, sizeof act);
     act.sa_handler = signal_arrived;
     act.sa_flags = SA_RESTART;
     sigfillset(&act.sa_mask);
+    return sigaction(signo, &act, old);
+}
+
+static int signal_claim(struct sprig_loop *loop, int signo)
+{
     claims[signo].loop = loop;
-    if (sigaction(signo, &act, &claims[signo].old) == 0)
-        return 0;
-    claims[signo].loop = NULL;
-    return SPRIG_E_SYS;
+    if (signal_take(signo, &claims[signo].old) == -1) {
+        claims[signo].loop = NULL;
+        return SPRIG_E_SYS;
+    }
+    loop->signals.n_claimed++;
+    return 0;
 }
 
 /* Puts the old action back, unless somebody ($SIG{X} = ..., POSIX::sigaction) set another one
@@ -65,6 +72,21 @@ static void signal_disclaim(struct sprig_loop *loop, int signo)
         sigaction(signo, &claims[signo].old, NULL);
     claims[signo].loop = NULL;
     loop->signals.pending[signo] = 0;
+    loop->signals.n_claimed--;
+}
+
+/* A scope that localised the signal ends by the default action, or by the one from before the
+ * claim. The end of a child may have been missed meanwhile; other signals would not have been
+ * ignored. */
+static void signal_reclaim(struct sprig_loop *loop, int signo)
+{
+    struct sigaction now;
+    if (sigaction(signo, NULL, &now) == -1 ||
+        (now.sa_handler != SIG_DFL && now.sa_handler != claims[signo].old.sa_handler))
+        return;
+    signal_take(signo, NULL);
+    if (signo == SIGCHLD)
+        loop->signals.pending[signo] = loop->signals.any = 1;
 }
 
 void signal_table_clear(struct signal_table *table)
@@ -75,8 +97,15 @@ void signal_table_clear(struct signal_table *table)
             signal_disclaim(loop, signo);
 }
 
-bool signals_pending(const struct sprig_loop *loop)
+bool signals_pending(struct sprig_loop *loop)
 {
+    uint32_t n_left = loop->signals.n_claimed;
+    for (int signo = 1; n_left > 0 && signo < SIGNALS_MAX; signo++) {
+        if (list_empty(&loop->signals.watchers[signo]))
+            continue;
+        signal_reclaim(loop, signo);
+        n_left--;
+    }
     return loop->signals.any != 0;
 }
 

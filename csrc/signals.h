@@ -9,6 +9,7 @@
 #include "list.h"
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct sprig_loop;
 
@@ -23,6 +24,7 @@ struct signal_table {
     volatile sig_atomic_t any;                  /* some pending[] is set; set last, cleared first */
     volatile sig_atomic_t pending[SIGNALS_MAX]; /* set by the handler */
     struct list_link watchers[SIGNALS_MAX];     /* of struct sprig_signal */
+    uint32_t n_claimed;                         /* signals with watchers */
 };
 
 void signal_table_init(struct signal_table *table);
@@ -30,8 +32,9 @@ void signal_table_init(struct signal_table *table);
 /* Gives back every signal this loop claimed. */
 void signal_table_clear(struct signal_table *table);
 
-/* A signal arrived and its watchers have not been queued yet: look at this before sleeping. */
-bool signals_pending(const struct sprig_loop *loop);
+/* A signal arrived and its watchers have not been queued yet: look at this before sleeping. Also
+ * takes back signals that an app gave away by the way: `local %SIG` ends with default actions. */
+bool signals_pending(struct sprig_loop *loop);
 
 /* Appends the watchers of all pending signals to the ready queue. */
 void signals_queue_pending(struct sprig_loop *loop);

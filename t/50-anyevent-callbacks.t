@@ -188,7 +188,8 @@ subtest 'watchers made by callbacks that are being destroyed' => sub {
 subtest 'live objects are counted' => sub {
     my $before   = Sprig::Loop->counters->{watchers};
     my @watchers = map {
-        AE::timer 1, 0, sub { }
+        AE::timer 1, 0,
+            sub { }
     } 1 .. 5;
     is(Sprig::Loop->counters->{watchers}, $before + 5, 'up');
     @watchers = ();

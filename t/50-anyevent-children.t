@@ -94,6 +94,20 @@ subtest 'children of others' => sub {
     is $seen, 1, 'and ours is noticed';
 };
 
+subtest 'a child that ends while $SIG{CHLD} is local' => sub {
+    my ($pid, $end) = child_that_exits(0);
+    my $seen;
+    my $watcher = AE::child $pid => sub { $seen++ };
+    loop_for(0.01);
+    {
+        local $SIG{CHLD} = 'DEFAULT';
+        $end->();
+        select undef, undef, undef, 0.1;
+    }
+    loop_until { $seen };
+    is $seen, 1, 'is noticed later';
+};
+
 subtest 'cancelling' => sub {
     my ($pid, $end) = child_that_exits(0);
     my @seen;

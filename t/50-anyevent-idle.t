@@ -25,7 +25,8 @@ subtest 'other watchers come first' => sub {
     my @order;
     my $idle  = AnyEvent->idle(cb => sub { push @order, 'idle' });
     my @timer = map {
-        AE::timer 0, 0, sub { push @order, 'timer' }
+        AE::timer 0, 0,
+            sub { push @order, 'timer' }
     } 1 .. 3;
     loop_until {
         grep { $_ eq 'idle' } @order

@@ -43,7 +43,8 @@ subtest 'what cannot be watched is refused' => sub {
     for my $bad ($closed, -1, 'no such handle', undef, {}, 65000) {
         local $SIG{__WARN__} = sub { };
         my $watcher = eval {
-            AE::io $bad, 0, sub { }
+            AE::io $bad, 0,
+                sub { }
         };
         my $name = defined $bad ? $bad : 'undef';
         ok !$watcher && $@, "$name: croaks";

@@ -69,6 +69,17 @@ subtest 'the handler from before' => sub {
     is "$ours/$theirs", '1/1', 'and gives it back';
 };
 
+subtest 'local %SIG' => sub {
+    my $n       = 0;
+    my $watcher = AE::signal USR1 => sub { $n++ };
+    { local %SIG = %SIG }
+    { local $SIG{USR1} = 'IGNORE' }
+    loop_for(0.01);
+    kill USR1 => $$;
+    loop_for(0.01);
+    is $n, 1, 'does not take the signal away for good';
+};
+
 subtest 'a sleeping loop is woken' => sub {
     my $n       = 0;
     my $watcher = AE::signal USR1 => sub { $n++ };

@@ -258,6 +258,22 @@ static void a_newer_handler_is_left_alone(void)
     ok(sprig_signal_new(loop, 0, count_signal, NULL) == NULL && errno == EINVAL, "nor can 0");
 }
 
+/* What the end of a scope with `local %SIG` does. */
+static void a_default_action_is_taken_back(void)
+{
+    n_calls = 0;
+    signal(SIGUSR1, SIG_DFL);
+    struct sprig_signal *w = sprig_signal_new(loop, SIGUSR1, count_signal, NULL);
+    signal(SIGUSR1, SIG_DFL);
+    sprig_timer_new(loop, 0.001, 0, free_timer, NULL);
+    sprig_loop_pass(loop, true);
+    n_calls = 0;
+    raise(SIGUSR1);
+    sprig_loop_pass(loop, true);
+    ok(n_calls == 1, "a signal that was set to its default is ours again after the next sleep");
+    sprig_signal_free(w);
+}
+
 static void a_signal_ends_the_sleep(void)
 {
     n_calls = 0;
@@ -360,6 +376,7 @@ int main(void)
     intervals_neither_drift_nor_catch_up();
     signals_run_all_their_watchers();
     a_newer_handler_is_left_alone();
+    a_default_action_is_taken_back();
     a_signal_ends_the_sleep();
     idle_runs_when_nothing_else_does();
     a_child_that_frees_watchers_leaves_the_parent_alone();
