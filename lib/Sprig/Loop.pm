@@ -7,9 +7,10 @@ use Sprig ();
 
 our $VERSION = $Sprig::VERSION;
 
-our $DIED;                 # code ref: gets what died in a callback; default: warn
-our $NESTED_DEPTH = 32;    # blocking recvs within each other
-our $N_PASSES     = 0;     # that a foreign loop gave us
+our $DIED;                     # code ref: gets what died in a callback; default: warn
+our $NESTED       = 'hold';    # what a blocking recv inside of callbacks does
+our $NESTED_DEPTH = 32;        # how many of them there may be within each other
+our $N_PASSES     = 0;         # that a foreign loop gave us
 
 sub Sprig::Loop::Watcher::CLONE_SKIP { return 1 }
 sub Sprig::Loop::Child::CLONE_SKIP   { return 1 }
@@ -39,11 +40,11 @@ sub poll {
     return;
 }
 
-# Runs until the condvar was sent: AnyEvent's own rule allows one blocking recv at a time, here each
-# may be answered by callbacks that block again.
+# Runs until the condvar was sent. AnyEvent's own rule allows one blocking recv at a time; here
+# callbacks may block again, unless the rule was asked for.
 sub wait_for {
     my ($cv) = @_;
-    local $AnyEvent::CondVar::Base::WAITING = 0;
+    local $AnyEvent::CondVar::Base::WAITING = $NESTED eq 'croak';
     pass(1) until exists $cv->{_ae_sent};
     return;
 }

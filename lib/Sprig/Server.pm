@@ -66,6 +66,8 @@ sub start_listen {
     my $service = $self->_service($app);
     my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, $self->_listen_on($service, $self->{listen_sock}) if $self->{listen_sock};
+    $Sprig::Loop::NESTED       = $service->option('nested');
+    $Sprig::Loop::NESTED_DEPTH = $service->option('nested_depth');
     Sprig::Loop::attach();
     for my $info (@infos) {
         $self->{server_ready}->($self->_ready_info($info)) if $self->{server_ready};
