@@ -4,13 +4,18 @@ use 5.016;
 use strict;
 use warnings;
 
-use IO::File       ();    # class of psgi.input
-use PerlIO::scalar ();    # its layer
-use XSLoader       ();
+use IO::File         ();    # class of psgi.input
+use IO::Socket::INET ();    # classes of psgix.io
+use IO::Socket::UNIX ();
+use PerlIO::scalar   ();    # layer of psgi.input
+use XSLoader         ();
 
 our $VERSION = '0.001';
 
 XSLoader::load('Sprig', $VERSION);
+
+# Class of psgix.io for IPv6; perl has had it since 5.20.
+eval { require IO::Socket::IP };
 
 # Nothing of the server works in another thread.
 sub Sprig::Service::CLONE_SKIP { return 1 }

@@ -66,6 +66,8 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     psgi_exchange_hold(px);
     if (psgi_reply_send(aTHX_ px, response, true) == 1)
         writer = px->ex != NULL ? psgi_writer_new(aTHX_ px) : psgi_writer_new_severed(aTHX_ handle);
+    if (px->ex != NULL && px->socket_used)
+        sprig_response_flush(px->ex); /* what the app writes to the socket comes behind it */
     psgi_exchange_release(aTHX_ px);
     return writer;
 }

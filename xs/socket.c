@@ -23,6 +23,7 @@ static int socket_open(pTHX_ void *arg, struct sprig_span *unread)
     if (fd == -1)
         return -1;
     px->socket_used = true;
+    sprig_response_flush(px->ex); /* the app's bytes come behind a 101 that is queued */
     sprig_exchange_stop_reading(px->ex);
     *unread = sprig_exchange_unread(px->ex);
     return fd;
