@@ -247,3 +247,136 @@ sub DESTROY {
 }
 
 1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Loop - the event loop of Sprig
+
+=head1 SYNOPSIS
+
+    use Sprig::Loop;    # before anything that makes AnyEvent choose
+    use AnyEvent;
+
+    my $timer = AE::timer 1, 0, sub { print "a second later\n" };
+    AE::cv->recv;
+
+=head1 DESCRIPTION
+
+Sprig serves on an event loop in C that is also a complete backend of L<AnyEvent>: see
+L<AnyEvent::Impl::Sprig>. Loading this module makes AnyEvent choose it, unless AnyEvent has chosen
+already, or C<EV>, C<Event>, C<Glib>, C<POE>, C<Tk> or C<UV> is loaded, since then the program is
+going to run that one. The environment variable C<PERL_ANYEVENT_MODEL=Sprig> chooses it in every case.
+The program L<sprig(1)> always runs on it; under C<plackup>, C<plackup -MSprig::Loop -s Sprig> does.
+
+=head2 In the loop of another module
+
+Where another loop runs, it drives this one: C<AE::cv-E<gt>recv> with any backend of AnyEvent,
+C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve, with one wake-up for
+each time that something is ready, and none while nothing is. L<Sprig::Server> sees to it.
+
+=head2 Blocking in callbacks
+
+C<< $cv->recv >> may be called in callbacks, in PSGI applications too, and again in callbacks that run
+meanwhile, up to the depth of the option C<nested_depth> (32). Watchers and responses that are under
+way go on. What happens to new requests during a blocking application says the option C<nested>:
+C<hold> lets them wait, C<dispatch> starts them, and C<croak> forbids to block. An application that
+holds its worker and waits for a request to the same worker waits forever.
+
+In the loop of another module its own rules hold.
+
+=head2 Signals
+
+Handlers in C<%SIG> run as soon as the signal comes, also while the loop sleeps. An exception thrown
+by one leaves the C<recv> that waits, so C<alarm> with a handler that dies limits its time.
+
+=head2 Processes
+
+A child of C<fork> that goes on using the loop has one of its own from the first call on, with copies
+of all watchers. Children that only C<exec> or C<exit> cost nothing.
+
+=head1 FUNCTIONS
+
+Those that AnyEvent documents by the same names in L<AE>, as C functions: C<io>, C<timer>, C<signal>,
+C<child>, C<idle>, C<time>, C<now>, C<now_update>. Besides:
+
+=head2 poll
+
+    Sprig::Loop::poll();
+
+Waits for something to be ready and runs what is.
+
+=head2 pass
+
+    my $n = Sprig::Loop::pass($block);
+
+The same; without C<$block> it does not wait. Returns the number of callbacks.
+
+=head2 depth
+
+    my $depth = Sprig::Loop::depth();
+
+How many passes are on the stack: 0 outside of callbacks.
+
+=head2 wait_for
+
+    Sprig::Loop::wait_for($cv);
+
+Runs until the condvar was sent: what C<recv> does.
+
+=head2 register
+
+    Sprig::Loop::register();
+
+Makes AnyEvent choose this loop, if it has not chosen yet, whatever is loaded.
+
+=head2 attach
+
+    my @loops = Sprig::Loop->attach;
+
+Makes all other loops that are loaded drive this one, and chooses a backend for AnyEvent if none was
+chosen. Returns their names. May be called again at any time.
+
+=head2 poll_fd
+
+    my $fd = Sprig::Loop::poll_fd();
+
+A descriptor that is readable whenever C<Sprig::Loop::pass(0)> has something to do: for loops that
+this module does not know. It may change in a child of C<fork>. -1 where the system has none.
+
+=head2 counters
+
+    my $counters = Sprig::Loop->counters;
+
+Hash reference with the number of live objects: C<watchers>, C<exchanges>, C<responders> and so on.
+
+=head1 VARIABLES
+
+=head2 $Sprig::Loop::DIED
+
+Code that is called with the exception of a callback that died. Without it, C<warn> is. The loop goes
+on in any case.
+
+=head2 $Sprig::Loop::N_PASSES
+
+How often another loop gave us a pass.
+
+=head2 $Sprig::Loop::NESTED, $Sprig::Loop::NESTED_DEPTH
+
+The options C<nested> and C<nested_depth> of the server that was started last.
+
+=head1 ENVIRONMENT
+
+=head2 SPRIG_LOOP_INTEREST
+
+If true, other loops watch each descriptor by itself rather than the one of C<poll_fd>. This is what
+happens where there is no such descriptor.
+
+=head1 SEE ALSO
+
+L<AnyEvent>, L<AnyEvent::Impl::Sprig>, L<Sprig::Server>
+
+=cut

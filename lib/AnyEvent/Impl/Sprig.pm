@@ -56,3 +56,80 @@ sub _wait {
 }
 
 1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+AnyEvent::Impl::Sprig - AnyEvent on the event loop of Sprig
+
+=head1 SYNOPSIS
+
+    use Sprig::Loop;
+    use AnyEvent;
+
+    # or
+    PERL_ANYEVENT_MODEL=Sprig perl program.pl
+
+=head1 DESCRIPTION
+
+This backend is used without being named: see L<Sprig::Loop> for when it is chosen. All that
+L<AnyEvent> documents holds; where it leaves something open, this is how it is here:
+
+=over
+
+=item *
+
+Timers are never early, by the monotonic clock, and count from the moment they are made rather than from
+C<AE::now>. Those of equal time run in the order of their making. Turns of interval timers that were
+missed are not made up for.
+
+=item *
+
+A timer, an I/O watcher or a watcher of any other kind never runs its callback while it is being made.
+
+=item *
+
+Exceptions of callbacks are reported and the loop goes on: see L<Sprig::Loop/$Sprig::Loop::DIED>.
+
+=item *
+
+Regular files and devices that cannot be polled, such as F</dev/null>, are always ready.
+
+=item *
+
+Several watchers on one descriptor, signal or process each run. Watchers may be dropped in any
+callback; one that is due already does not run then.
+
+=item *
+
+A signal watcher takes the signal over from a handler in C<%SIG>, and gives it back when the last one
+is dropped. It survives C<local %SIG>. A signal sent to a child process is not seen by the parent.
+
+=item *
+
+A child watcher waits for its own process only, so that C<system>, backticks and the like keep their
+children; only a watcher for process 0 takes all. Processes that ended before the watcher was made are
+noticed.
+
+=item *
+
+Idle watchers run in each turn that has found nothing else to do.
+
+=item *
+
+A blocking C<recv> inside of callbacks is allowed: see L<Sprig::Loop/Blocking in callbacks>.
+
+=item *
+
+An idle process sleeps: nothing is polled, whatever is being watched.
+
+=back
+
+=head1 SEE ALSO
+
+L<AnyEvent>, L<Sprig::Loop>
+
+=cut
