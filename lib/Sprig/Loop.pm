@@ -300,8 +300,12 @@ of all watchers. Children that only C<exec> or C<exit> cost nothing.
 
 =head1 FUNCTIONS
 
-Those that AnyEvent documents by the same names in L<AE>, as C functions: C<io>, C<timer>, C<signal>,
-C<child>, C<idle>, C<time>, C<now>, C<now_update>. Besides:
+=head2 io, timer, signal, child, idle, time, now, now_update
+
+    my $watcher = Sprig::Loop::io($fh, $is_write, sub { ... });
+
+As documented in L<AE>, where they are called C<AE::io> and so on. These work on Sprig's loop also
+where AnyEvent runs on another one.
 
 =head2 poll
 

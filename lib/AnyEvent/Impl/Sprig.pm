@@ -128,6 +128,12 @@ An idle process sleeps: nothing is polled, whatever is being watched.
 
 =back
 
+=head1 METHODS
+
+=head2 io, timer, signal, child, idle, time, now, now_update
+
+What L<AnyEvent> documents for C<< AnyEvent->io >> and so on.
+
 =head1 SEE ALSO
 
 L<AnyEvent>, L<Sprig::Loop>
