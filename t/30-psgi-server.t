@@ -105,7 +105,7 @@ subtest 'addresses' => sub {
         cmp_ok $ready->{port}, '>', 0, 'the system chooses a port';
         is $ready->{proto},           'http',  'proto';
         is $ready->{server_software}, 'Sprig', 'server_software';
-        is get($ready), "$ready->{host} $ready->{port} 127.0.0.1",
+        is get($ready), "$ready->{host} $ready->{port} $ready->{host}",
             'the app is told the bound address';
     }
     my ($any, $ready) = serve(port => 0);
@@ -238,14 +238,6 @@ subtest 'run' => sub {
     pass 'so does the end of the exit guard';
     run_until(sub { $_[0]->shutdown });
     pass 'and shutdown';
-    run_until(
-        sub {
-            kill TERM => $$;
-            my $t;
-            $t = AE::timer 0.2, 0, sub { undef $t; kill TERM => $$ }
-        }
-    );
-    pass 'a second signal does no harm';
 };
 
 subtest 'a second signal ends what the first one let go on' => sub {
