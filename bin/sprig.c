@@ -142,7 +142,8 @@ static void print_help(void)
             printf("\n%s:\n", options[i].group);
         print_option(&options[i]);
     }
-    puts("\nSignals: TERM, QUIT and INT end the server once the requests in work are answered.\n"
+    puts("\nSignals: TERM and QUIT end the server when the requests in work are answered, INT at "
+         "once.\n"
          "Manual: man sprig");
 }
 

@@ -12,6 +12,12 @@ use SprigTest::Client;
 use SprigTest::Program;
 use Test::More;
 
+# True as soon as nobody accepts at its port.
+sub refuses_soon {
+    my ($server) = @_;
+    return SprigTest::Server::_until(5, sub { !$server->_accepts });
+}
+
 my $dir   = File::Temp->newdir;
 my $hello = app_file('sub { [200, ["Content-Type" => "text/plain"], ["hello"]] }');
 my $get   = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -82,6 +88,25 @@ APP
     is $response->header('Connection'), 'close', 'for the last time';
     ok $client->is_closed, 'the connection ends';
     $server->stop_ok;
+};
+
+subtest 'INT and a second signal do not wait' => sub {
+    my $app = app_file('my @kept; sub { my $env = shift; sub { push @kept, @_; '
+            . '$env->{"psgi.errors"}->print("in work\n") } }');
+    for my $signals (['INT'], ['TERM', 'TERM'], ['QUIT', 'INT']) {
+        my $server = start_program('-o', '127.0.0.1', '-p', 0, $app);
+        my $client = $server->connect;
+        $client->send($get);
+        $server->stderr_like(qr/in work/) or diag $server->stderr;
+        my ($last, @first) = reverse @$signals;
+        for my $signal (@first) {
+            kill $signal, $server->pid;
+            ok refuses_soon($server), "$signal: listens no more";
+            ok $server->is_alive,     '... but goes on';
+        }
+        is $server->stop($last), 0,  "@$signals: ends with status 0";
+        is $client->rest,        '', '... and the client gets nothing';
+    }
 };
 
 subtest 'graceful_timeout' => sub {
