@@ -40,8 +40,8 @@ sub talk {
     $frame->append($handle->{rbuf});
     while (defined(my $message = $frame->next_bytes)) {
         if ($frame->is_close) {
-            $handle->on_drain(\&goodbye);
-            return $handle->push_write($frame->new(type => 'close', buffer => $message)->to_bytes);
+            $handle->push_write($frame->new(type => 'close', buffer => $message)->to_bytes);
+            return $handle->on_drain(\&goodbye);
         }
         my $type = $frame->is_ping ? 'pong' : $frame->is_binary ? 'binary' : 'text';
         next if $frame->is_pong;
