@@ -369,8 +369,7 @@ static void slow_readers_push_back(void)
 {
     static char piece[100000];
     open_server(NULL, NULL);
-    int fd = dial(), small = 4096, rc = 0;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    int fd = dial(), rc = 0;
     memset(piece, 'p', sizeof piece);
     say(fd, GET("/stream"));
     PASS_UNTIL(app.waiting);
