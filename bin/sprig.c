@@ -187,9 +187,7 @@ static void flags_add_long(struct flags *f, const char *prefix, const struct spr
 static void flags_add(struct flags *f, const struct sprig_option *o, size_t row)
 {
     int on = FIRST_LONG + 2 * (int)row, off = on + 1;
-    int has_arg = o->argument                    ? required_argument
-                  : o->type == SPRIG_OPTION_BOOL ? optional_argument
-                                                 : no_argument;
+    int has_arg = o->argument ? required_argument : is_switch(o) ? optional_argument : no_argument;
     flags_add_long(f, "", o, has_arg, on);
     if (is_switch(o)) {
         flags_add_long(f, "enable-", o, no_argument, on);
@@ -255,6 +253,8 @@ static void take_plack_option(struct command *cmd, const struct sprig_option *o,
         o->letter == 'h' ? print_help() : print_version();
         exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
     }
+    if (is_switch(o) && strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+        refuse("%s must be 0 or 1, got '%s'", o->name, value);
     if (o->letter == 'p')
         check_port(value);
     if (o->letter == 'I')

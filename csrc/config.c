@@ -39,6 +39,8 @@ static const struct sprig_option options[] = {
           "The environment (PLACK_ENV); development adds Lint, StackTrace and AccessLog."),
     PLACK(default_middleware, 0, G, NULL, "1", "Whether the environment development adds them."),
     PLACK(path, 0, G, "PATH", NULL, "Mounts the application at this path."),
+    PLACK(harakiri, 0, G, NULL, "0",
+          "Whether the application may end the server behind a response (psgix.harakiri)."),
     PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
 #undef G
 #define G "Listening"

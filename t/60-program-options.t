@@ -54,6 +54,7 @@ subtest 'bad values' => sub {
     refuses(['--body-timeout', '-1'],
         "body_timeout must be a number of seconds from 0 to 31536000, got '-1'");
     refuses(['--keepalive=maybe'], "keepalive must be 0 or 1, got 'maybe'");
+    refuses(['--harakiri=2'],      "harakiri must be 0 or 1, got '2'");
     refuses(['--nested', 'never'], "nested must be one of hold|dispatch|croak, got 'never'");
     refuses(
         ['--server-header', "a\nb"],

@@ -22,14 +22,14 @@ my @own = qw(app eval module env default_middleware path access_log host port li
 # Runs the program; @ARGV is "name=value" ... "--" [app] arguments of the app. Returns the exit status.
 sub main {
     my ($class) = @_;
-    my $self = $class->new(settings(\@ARGV));
-    return 0 if eval { $self->run(\@ARGV); 1 };
-    print STDERR 'sprig: ', one_line("$@");
+    my $self = $class->_new(_settings(\@ARGV));
+    return 0 if eval { $self->_run(\@ARGV); 1 };
+    print STDERR 'sprig: ', _one_line("$@");
     return 1;
 }
 
 # Takes the settings and the "--" off the list.
-sub settings {
+sub _settings {
     my ($words) = @_;
     my %settings;
     while (defined(my $word = shift @$words)) {
@@ -41,31 +41,31 @@ sub settings {
 }
 
 # Places in Sprig's own files are of no use to the reader of a message.
-sub one_line {
+sub _one_line {
     my ($message) = @_;
     $message =~ s{ at \S*\bSprig\S*\.pm line \d+\.?\n?\z}{};
     $message =~ s/\n*\z/\n/;
     return $message;
 }
 
-sub new {
+sub _new {
     my ($class, %settings) = @_;
     my %own = map { $_ => delete $settings{$_} } @own;
     return bless { %own, options => \%settings }, $class;
 }
 
-sub run {
+sub _run {
     my ($self, $words) = @_;
     $ENV{PLACK_ENV} = $self->{env} if defined $self->{env};
     $ENV{PLACK_ENV} = 'deployment' if !$ENV{PLACK_ENV};
-    $self->load_modules;
-    my $app = $self->wrap($self->load_app($words));
+    $self->_load_modules;
+    my $app = $self->_wrap($self->_load_app($words));
 
     require Plack::Handler::Sprig;
     my $handler = Plack::Handler::Sprig->new(
         %{ $self->{options} },
-        listen       => $self->addresses,
-        server_ready => sub { print STDERR $self->banner(@_); STDERR->flush },
+        listen       => $self->_addresses,
+        server_ready => sub { print STDERR $self->_banner(@_); STDERR->flush },
     );
 
     # These end the server gracefully. Just before and after it they simply end the program.
@@ -76,7 +76,7 @@ sub run {
 }
 
 # -M as perl does it: Module, -Module, Module=import,list or 'Module qw(import list)'.
-sub load_modules {
+sub _load_modules {
     my ($self) = @_;
     for my $module (@{ $self->{module} || [] }) {
         my ($name, $imports) = split /=/, $module, 2;
@@ -88,25 +88,25 @@ sub load_modules {
 }
 
 # The application from -e, -a or the first word; the words left over stay in @ARGV.
-sub load_app {
+sub _load_app {
     my ($self, $words) = @_;
     my ($code, $file)  = @$self{qw(eval app)};
     $file = shift @$words if !defined $file && @$words;
     $file = 'app.psgi'    if !defined $file && !defined $code;
-    my $app = defined $code ? load_code($code, $file) : load_file($file);
-    return $app if is_app($app);
+    my $app = defined $code ? _load_code($code, $file) : _load_file($file);
+    return $app if _is_app($app);
     my $source = defined $code ? 'the code of -e' : $file;
-    die "$source must return an application (a code reference), not ", describe($app), "\n";
+    die "$source must return an application (a code reference), not ", _describe($app), "\n";
 }
 
-sub is_app {
+sub _is_app {
     my ($app) = @_;
     return 0 if !ref $app;
     return 1 if Scalar::Util::reftype($app) eq 'CODE';
     return Scalar::Util::blessed($app) && overload::Method($app, '&{}') ? 1 : 0;
 }
 
-sub describe {
+sub _describe {
     my ($value) = @_;
     return 'undef' if !defined $value;
     return ref $value ? 'a reference to ' . ref $value : "'$value'";
@@ -114,19 +114,19 @@ sub describe {
 
 # Compiles a file in a package of its own. Unlike Plack::Util::load_psgi it leaves @ARGV alone: what
 # stands there was given on the command line for this application.
-sub load_file {
+sub _load_file {
     my ($name) = @_;
-    my $file = find_file($name);
+    my $file = _find_file($name);
     (my $package = $file) =~ s/([^A-Za-z0-9_])/sprintf '_%2x', ord $1/ge;
     $0 = $file;
     my $app = eval "package Plack::Sandbox::$package;"
         . 'my $app = do $file; die $@ if !defined $app && $@; $app';
-    die "cannot load $name: ", as_line($@) if !defined $app && $@;
+    die "cannot load $name: ", _as_line($@) if !defined $app && $@;
     return $app;
 }
 
 # The absolute path of a file, or of a module that is the application.
-sub find_file {
+sub _find_file {
     my ($name) = @_;
     if ($name =~ /\A\w+(?:::\w+)*\z/ && !-e $name) {
         my $module = Plack::Util::class_to_file($name);
@@ -139,22 +139,22 @@ sub find_file {
 }
 
 # Code of -e within Plack::Builder's builder {}, around the application of the file if there is one.
-sub load_code {
+sub _load_code {
     my ($code, $file) = @_;
-    my $inner = defined $file ? 'Sprig::Program::load_file($file)' : '';
+    my $inner = defined $file ? 'Sprig::Program::_load_file($file)' : '';
     my $app   = eval "package main; no strict; no warnings; use Plack::Builder; &builder(sub {\n"
         . "#line 1 \"-e\"\n$code;\n$inner})";
-    die as_line($@) if !defined $app && $@;
+    die _as_line($@) if !defined $app && $@;
     return $app;
 }
 
-sub as_line {
+sub _as_line {
     my ($message) = @_;
     return $message =~ /\n\z/ ? $message : "$message\n";
 }
 
 # Mounts it at --path, and adds the middleware of the environment, as plackup does.
-sub wrap {
+sub _wrap {
     my ($self, $app) = @_;
     if (defined $self->{path}) {
         require Plack::App::URLMap;
@@ -162,20 +162,20 @@ sub wrap {
         $map->mount($self->{path} => $app);
         $app = $map->to_app;
     }
-    for my $class ($self->default_middleware) {
+    for my $class ($self->_default_middleware) {
         $app = Plack::Util::load_class($class, 'Plack::Middleware')->wrap($app);
     }
-    return defined $self->{access_log} ? $self->wrap_access_log($app) : $app;
+    return defined $self->{access_log} ? $self->_wrap_access_log($app) : $app;
 }
 
-sub default_middleware {
+sub _default_middleware {
     my ($self) = @_;
     return if $ENV{PLACK_ENV} ne 'development';
     return if defined $self->{default_middleware} && !$self->{default_middleware};
     return ('Lint', 'StackTrace', defined $self->{access_log} ? () : 'AccessLog');
 }
 
-sub wrap_access_log {
+sub _wrap_access_log {
     my ($self, $app) = @_;
     open my $log, '>>', $self->{access_log} or die "cannot write to $self->{access_log}: $!\n";
     $log->autoflush(1);
@@ -184,7 +184,7 @@ sub wrap_access_log {
 }
 
 # What to listen on: -l, else -S, else -o and -p.
-sub addresses {
+sub _addresses {
     my ($self) = @_;
     return $self->{listen}   if $self->{listen};
     return [$self->{socket}] if defined $self->{socket};
@@ -195,7 +195,7 @@ sub addresses {
 }
 
 # The line that tells where it listens.
-sub banner {
+sub _banner {
     my ($self, $ready) = @_;
     my ($host, $port, $proto) = @$ready{qw(host port proto)};
     $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
