@@ -6,7 +6,6 @@ use warnings;
 use Sprig::Loop;
 use File::Spec;
 use IO::Handle;
-use IO::Handle;
 use overload ();
 use Plack::Util;
 use Scalar::Util ();
