@@ -28,6 +28,7 @@ void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
     if (--px->refs > 0)
         return;
     list_remove(&px->dropped);
+    SvREFCNT_dec(px->guard);
     SvREFCNT_dec(px->promise);
     SvREFCNT_dec(px->on_complete);
     psgi_server_release(aTHX_ px->server);
@@ -224,9 +225,11 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     psgi_exchange_hold(px);
     px->env = psgi_env_build(aTHX_ px);
     ENTER;
+    SAVETMPS;
     sprig_loop_hold(loop, 1);
     SAVEDESTRUCTOR_X(release_hold, loop);
     run_app(aTHX_ px);
+    FREETMPS;
     LEAVE;
     psgi_exchange_release(aTHX_ px);
 }

@@ -12,13 +12,17 @@ enum {
     MAX_EMPTY = 8                    /* empty strings from getline before it is given a rest */
 };
 
-static const double REST_SECONDS = 0.05;
+/* A body that is only slow to fill its buffer (a compressor) is asked again after the others had
+ * their turn; one that goes on having nothing is polled ever more rarely. */
+enum { N_SHORT_RESTS = 64 };
+static const double REST_MIN_SECONDS = 0.001, REST_MAX_SECONDS = 0.05;
 
 /* A body that is read by getline while it is sent, or that only has to be closed at the end. */
 struct psgi_pump {
     SV *body; /* owned: what getline and close are called on */
     struct sprig_timer *rest;
     unsigned n_empty; /* empty strings in a row */
+    unsigned n_rests; /* rests in a row */
     bool is_reading;  /* not at its end yet */
     bool is_running;  /* a frame of psgi_pump_run is on the stack */
     bool is_dropped;  /* the exchange is over: the running frame frees it */
@@ -311,9 +315,14 @@ static void on_rest(struct sprig_timer *timer, void *arg)
 /* getline has nothing yet: it is asked again in a while rather than in a circle. */
 static void pump_rest(struct psgi_exchange *px, struct psgi_pump *pump)
 {
+    double seconds = 0;
+
     pump->n_empty = 0;
+    for (unsigned n = N_SHORT_RESTS; n < pump->n_rests && seconds < REST_MAX_SECONDS; n++)
+        seconds = seconds > 0 ? seconds * 2 : REST_MIN_SECONDS;
+    pump->n_rests++;
     if (pump->rest == NULL)
-        pump->rest = sprig_timer_new(px->server->psgi->loop, REST_SECONDS, 0, on_rest, px);
+        pump->rest = sprig_timer_new(px->server->psgi->loop, seconds, 0, on_rest, px);
 }
 
 /* local $/ = \RECORD_BYTES */
@@ -371,6 +380,8 @@ static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *
             bool is_empty = SvPOK(chunk) && SvCUR(chunk) == 0;
             n_bytes += SvPOK(chunk) ? SvCUR(chunk) : 0;
             pump->n_empty = is_empty ? pump->n_empty + 1 : 0;
+            if (!is_empty)
+                pump->n_rests = 0;
             pumped = pump_write(aTHX_ px, chunk, &rc, error);
         }
         SvREFCNT_dec(chunk);

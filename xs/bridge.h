@@ -98,6 +98,7 @@ struct psgi_exchange {
     struct psgi_handle *writer;    /* severable */
     struct psgi_handle *socket;    /* severable: psgix.io */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
+    SV *guard;                     /* owned: a guard that the delayed callback returned */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
     bool promise_is_watched : 1; /* it only keeps a delayed callback going: its value is ignored */
     uint8_t promise_depth;       /* promises that yielded promises, to end a circle */

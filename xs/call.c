@@ -11,7 +11,6 @@ struct psgi_guarded {
 /* State of C that must be right again when Perl unwinds past this call, be it by die or by exit. */
 struct call_frame {
     struct psgi *psgi;
-    uint32_t call_depth;
     uint32_t loop_depth;
     struct list_link
         mark; /* in psgi->dropped: what stands behind it was dropped during this call */
@@ -22,7 +21,7 @@ static void frame_leave(pTHX_ void *arg)
     struct call_frame *frame = arg;
 
     PERL_UNUSED_CONTEXT;
-    frame->psgi->call_depth = frame->call_depth;
+    frame->psgi->call_depth--;
     if (frame->psgi->loop != NULL)
         sprig_loop_set_depth(frame->psgi->loop, frame->loop_depth);
     list_remove(&frame->mark);
@@ -34,7 +33,6 @@ static void frame_enter(pTHX_ struct call_frame *frame)
     struct psgi *psgi = psgi_get(aTHX);
 
     frame->psgi = psgi;
-    frame->call_depth = psgi->call_depth;
     frame->loop_depth = psgi->loop != NULL ? sprig_loop_depth(psgi->loop) : 0;
     list_init(&frame->mark);
     list_append(&psgi->dropped, &frame->mark);

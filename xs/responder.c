@@ -142,6 +142,14 @@ void psgi_responder_raise(pTHX_ SV *self, SV *error)
 
 /* ---- one delayed response, from its start to its end ---- */
 
+/* Functions such as http_get and tcp_connect return a guard that cancels them when it is dropped,
+ * and apps written for servers that ignore the callback's value end with such a call. */
+static bool is_guard(pTHX_ SV *sv)
+{
+    return sv_isobject(sv) &&
+           (sv_derived_from(sv, "Guard") || sv_derived_from(sv, "AnyEvent::Util::guard"));
+}
+
 void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
 {
     SV *args[2], *result = NULL, *error = NULL;
@@ -153,6 +161,8 @@ void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
     ok = psgi_call(aTHX_ code, args, 2, &result, &error);
     if (!ok && error != NULL)
         psgi_stream_fail(aTHX_ px, error);
+    else if (result != NULL && is_guard(aTHX_ result) && px->guard == NULL)
+        px->guard = SvREFCNT_inc_simple_NN(result);
     else if (result != NULL)
         psgi_promise_watch(aTHX_ px, result);
     SvREFCNT_dec(result);
