@@ -123,9 +123,9 @@ sub _ready_info {
 
 sub register_service {
     my ($self, $app) = @_;
-    $self->start_listen($app);
     $self->{exit_guard} = AE::cv();
     $self->{exit_guard}->begin;
+    $self->start_listen($app);
     return;
 }
 
@@ -182,12 +182,12 @@ sub _tell_shutdown {
 
 sub run {
     my ($self, $app) = @_;
-    $self->register_service($app);
 
     # By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its
-    # back, while a handler is put back when the scope ends.
+    # back, while a handler is put back when the scope ends. Before anybody can connect.
     my $stop = sub { $self->_on_signal($_[0]) };
     local @SIG{qw(INT TERM QUIT)} = ($stop) x 3;
+    $self->register_service($app);
     $self->{exit_guard}->recv;
     $self->_drain_and_wait if !$self->{is_stopping} && !$self->{is_drained};
     $self->_stop;
@@ -198,7 +198,7 @@ sub run {
 # TERM and QUIT let requests finish; INT, or a second signal, does not.
 sub _on_signal {
     my ($self, $name) = @_;
-    if ($name eq 'INT' || $self->{got_signal}++) {
+    if ($name eq 'INT' || $self->{got_signal}++ || !$self->{service}) {
         $self->{is_stopping} = 1;
         $self->{exit_guard}->send;
         return;
