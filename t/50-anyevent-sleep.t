@@ -5,8 +5,12 @@ use lib 't/lib';
 use Test::More;
 use File::Spec;
 use File::Temp;
+use Fcntl qw(F_SETFD);
 use SprigTest;
+use SprigTest::Client;
+use Time::HiRes qw(time);
 
+alarm 120;
 my $strace = tool_path('strace') or plan skip_all => 'no strace';
 my $trace  = File::Temp->new;
 system("$strace -o $trace true 2>/dev/null") == 0 or plan skip_all => 'strace may not trace here';
@@ -55,5 +59,33 @@ sleeps_through('dropped watchers', 2, <<'CODE');
     AE::io $null, 0, sub { };
     AE::timer 0, 0.1, sub { };
 CODE
+
+subtest 'a server without requests' => sub {
+    my $log = SprigTest::temp_path('trace');
+    pipe my $ready, my $tell or die "pipe: $!";
+    local $^F = 255;    # the pipe is for the server
+    my $app = SprigTest::spew(SprigTest::temp_path('app'), 'sub { [200, [], ["hello"]] }');
+    my $pid = fork;
+    die "fork: $!" if !defined $pid;
+    if (!$pid) {
+        fcntl $tell, F_SETFD, 0;
+        exec $strace, '-D', '-ttt', '-o', $log, @perl, 't/lib/serve.pl', fileno $tell, $app or die;
+    }
+    close $tell;
+    my ($host, $port) = split ' ', readline $ready;
+    my $client = SprigTest::Client->connect($host, $port);
+    $client->send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    is $client->response->body, 'hello', 'served, and the connection is kept';
+    select undef, undef, undef, 0.5;
+    my $from = time;
+    select undef, undef, undef, 5;
+    my $to    = time;
+    my @calls = grep { /^([0-9.]+) / && $1 > $from && $1 < $to } split /\n/, slurp($log);
+    is scalar @calls, 0, 'five seconds without a system call' or diag join "\n", @calls;
+    $client->send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    is $client->response->body, 'hello', 'and still there';
+    kill TERM => $pid;
+    waitpid $pid, 0;
+};
 
 done_testing;

@@ -1,0 +1,59 @@
+# Apps that answer from Coro threads, which block as they like.
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use SprigTest;
+use Time::HiRes qw(time);
+
+BEGIN {
+    plan skip_all => 'no Coro' if !eval { require Coro; require Coro::AnyEvent; 1 };
+}
+
+my $code = <<'CODE';
+    use Coro;
+    use Coro::AnyEvent;
+    use AnyEvent;
+
+    # Blocks the thread only.
+    sub wait_for { my $cv = AE::cv; my $t = AE::timer $_[0], 0, $cv; $cv->recv }
+    my %paths = (
+        '/waits'  => sub { wait_for(0.1); $_[0]->([200, [], ["waited in $AnyEvent::MODEL"]]) },
+        '/sleeps' => sub { Coro::AnyEvent::sleep 0.1; $_[0]->([200, [], ['slept']]) },
+        '/dies'   => sub { my ($respond) = @_; wait_for(0.01); die "in a thread\n" },
+        '/stream' => sub {
+            my $writer = $_[0]->([200, []]);
+            for my $n (1 .. 5) { $writer->write("$n "); wait_for(0.02) }
+            $writer->close;
+        },
+    );
+    sub {
+        my ($env) = @_;
+        my $code = $paths{$env->{PATH_INFO}} or return [200, [], ['at once']];
+        return sub { my ($respond) = @_; async_pool { $code->($respond) }; return };
+    };
+CODE
+
+sub get { my ($path) = @_; return "GET $path HTTP/1.1\r\nHost: x\r\n\r\n" }
+
+for my $by ('module', 'program') {
+    subtest "by $by" => sub {
+        my $server = start_server(code => $code, by => $by);
+        for my $path ('/waits', '/sleeps') {
+            my $start   = time;
+            my @clients = map { my $c = $server->connect; $c->send(get($path)); $c } 1 .. 5;
+            my @bodies  = map { $_->response->body } @clients;
+            my $took    = time - $start;
+            my $body    = $path eq '/sleeps' ? 'slept' : 'waited in AnyEvent::Impl::Sprig';
+            is_deeply \@bodies, [($body) x 5], "$path: five requests";
+            cmp_ok $took, '<', 0.2, 'in the time of two at most';
+        }
+        is $server->ask(get('/'))->body,        'at once',    'an app without threads';
+        is $server->ask(get('/stream'))->body,  '1 2 3 4 5 ', 'a stream from a thread';
+        is $server->ask(get('/dies'))->status,  500,          'a thread that dies';
+        is $server->ask(get('/waits'))->status, 200,          'harms no other';
+        $server->stop_ok;
+    };
+}
+
+done_testing;
