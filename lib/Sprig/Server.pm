@@ -123,9 +123,9 @@ sub _ready_info {
 
 sub register_service {
     my ($self, $app) = @_;
+    $self->start_listen($app); # first: it sees to the event loop
     $self->{exit_guard} = AE::cv();
     $self->{exit_guard}->begin;
-    $self->start_listen($app);
     return;
 }
 
@@ -188,6 +188,7 @@ sub run {
     my $stop = sub { $self->_on_signal($_[0]) };
     local @SIG{qw(INT TERM QUIT)} = ($stop) x 3;
     $self->register_service($app);
+    $self->{exit_guard}->send if $self->{is_stopping};
     $self->{exit_guard}->recv;
     $self->_drain_and_wait if !$self->{is_stopping} && !$self->{is_drained};
     $self->_stop;
@@ -198,9 +199,9 @@ sub run {
 # TERM and QUIT let requests finish; INT, or a second signal, does not.
 sub _on_signal {
     my ($self, $name) = @_;
-    if ($name eq 'INT' || $self->{got_signal}++ || !$self->{service}) {
+    if ($name eq 'INT' || $self->{got_signal}++ || !$self->{exit_guard}) {
         $self->{is_stopping} = 1;
-        $self->{exit_guard}->send;
+        $self->{exit_guard}->send if $self->{exit_guard};
         return;
     }
     $self->shutdown;
