@@ -40,6 +40,14 @@ buffered(self)
   OUTPUT:
     RETVAL
 
+SV *
+socket(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_writer_socket(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
 void
 on_drain(self, cb)
     SV *self

@@ -36,6 +36,8 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n);
 void psgi_writer_close(pTHX_ SV *self);
 void psgi_writer_flush(pTHX_ SV *self);
 UV psgi_writer_buffered(pTHX_ SV *self);
+/* psgix.io of the request, or undef. Owned by the caller. */
+SV *psgi_writer_socket(pTHX_ SV *self);
 
 /* Callbacks; an undefined one removes. Called with the writer. */
 void psgi_writer_on_drain(pTHX_ SV *self, SV *cb);

@@ -7,6 +7,75 @@ use Sprig ();
 
 our $VERSION = $Sprig::VERSION;
 
+package Sprig::Writer::Handle;
+
+use Carp         ();
+use Errno        ();
+use Scalar::Util ();
+
+# Made by the bridge when an app looks at $writer->{handle}. The writer owns it.
+sub new {
+    my ($class, $writer) = @_;
+    my $self = bless { writer => $writer }, $class;
+    Scalar::Util::weaken($self->{writer});
+    return $self;
+}
+
+sub push_write {
+    my ($self, @data) = @_;
+    Carp::croak('push_write: only plain strings can be written to a response') if @data > 1;
+    $self->{writer}->write(@data)                                              if $self->{writer};
+    return;
+}
+
+sub push_shutdown {
+    my ($self) = @_;
+    $self->{writer}->close if $self->{writer};
+    return;
+}
+
+# Unlike the real one it lets what was written get through.
+*destroy = \&push_shutdown;
+
+sub on_drain {
+    my ($self, $cb) = @_;
+    $self->{writer}->on_drain($cb && sub { $cb->($self) }) if $self->{writer};
+    return;
+}
+
+sub on_error { return $_[0]->_watch(on_error => $_[1]) }
+sub on_eof   { return $_[0]->_watch(on_eof   => $_[1]) }
+
+sub fh { return $_[0]{writer} && $_[0]{writer}->socket }
+
+# What there is nothing to do for.
+for my $name (
+    qw(autocork keepalive low_water_mark no_delay oobinline on_read rbuf_max rtimeout
+    timeout wbuf_max wtimeout)
+    )
+{
+    no strict 'refs';
+    *$name = sub { return };
+}
+
+sub _watch {
+    my ($self, $event, $cb) = @_;
+    $self->{$event} = $cb;
+    return if !$self->{writer};
+    Scalar::Util::weaken(my $weak = $self);
+    $self->{writer}->on_disconnect(sub { $weak->_gone if $weak });
+    return;
+}
+
+sub _gone {
+    my ($self) = @_;
+    my ($on_eof, $on_error) = delete @$self{qw(on_eof on_error)};
+    return $on_eof->($self) if $on_eof;
+    local $! = Errno::EPIPE();
+    $on_error->($self, 1, "$!") if $on_error;
+    return;
+}
+
 1;
 
 __END__
@@ -102,6 +171,20 @@ told from the other. What is written afterwards may or may not reach it.
 
 Calls back whenever no more than C<low_water_bytes> are waiting, until C<close>. If the callback
 writes nothing, it is asked again a little later (20 ms).
+
+=head2 $io = $writer->socket
+
+C<< $env->{'psgix.io'} >> of the request. It is inert until it is used; from then on the server does not
+read from the connection any more, so that C<on_disconnect> is not called for a client that leaves while
+nothing is being written.
+
+=head2 $writer->{handle}
+
+For code that was written for other servers, C<< $writer->{handle} >> has the look of an
+L<AnyEvent::Handle>: C<push_write>, C<push_shutdown>, C<destroy>, C<on_drain>, C<on_error>, C<on_eof> and
+C<fh> do what such code expects, and options such as C<low_water_mark> and C<timeout> are accepted without
+effect. C<on_error> and C<on_eof> take the place of C<on_disconnect>. It is made when it is first looked
+at. After the end of the response it does nothing.
 
 =head1 CALLBACKS
 
