@@ -86,6 +86,17 @@ sub n_descriptors {
     return scalar grep { !/^\./ } readdir $dh;
 }
 
+# Their number once it is $max or less, or after two seconds: the server hears of a client's close a
+# little later than the client.
+sub n_descriptors_down_to {
+    my ($self, $max) = @_;
+    for (1 .. 100) {
+        last if $self->n_descriptors <= $max;
+        select undef, undef, undef, 0.02;
+    }
+    return $self->n_descriptors;
+}
+
 # True while the process runs.
 sub is_alive {
     my ($self) = @_;
