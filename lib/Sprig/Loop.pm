@@ -180,7 +180,10 @@ sub _attach_by_interest {
         },
         sub {
             my ($seconds) = @_;
-            @timer = $seconds < 0 ? () : map { $wait{$_}->($seconds) } keys %hosts;
+
+            # A millisecond more: a loop that counts from a clock it read earlier would come too
+            # early, find nothing, and come again.
+            @timer = $seconds < 0 ? () : map { $wait{$_}->($seconds + 0.001) } keys %hosts;
         },
     );
     return;
