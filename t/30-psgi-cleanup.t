@@ -16,19 +16,34 @@ my @log;
     package Body; sub new { bless [@_] } sub getline { shift; undef } sub close { push @log, 'body closed' }
 }
 my %app = (
-    one => sub { my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned ' . ($_[0] == $env ? 'env' : 'what?') };
+    one => sub { my $env = shift;
+        push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned ' . ($_[0] == $env ? 'env' : 'what?') };
         [200, [], ['one']] },
     several => sub { my $env = shift; my $h = $env->{'psgix.cleanup.handlers'};
         push @$h, sub { push @log, 1; push @$h, sub { push @log, 3 } }, sub { push @log, 2 }; [200, [], ['several']] },
-    dies => sub { my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { die "in cleanup\n" }, sub { push @log, 'after' };
+    dies => sub { my $env = shift;
+        push @{ $env->{'psgix.cleanup.handlers'} }, sub { die "in cleanup\n" }, sub { push @log, 'after' };
         [200, [], ['dies']] },
-    object => sub { my $env = shift; my $x = 'x'; push @{ $env->{'psgix.cleanup.handlers'} }, bless \$x, 'Handler'; [200, [], ['object']] },
-    replaced => sub { my $env = shift; $env->{'psgix.cleanup.handlers'} = [sub { push @log, 'replaced' }]; [200, [], ['replaced']] },
+    object => sub {
+        my $env = shift; my $x = 'x'; push @{ $env->{'psgix.cleanup.handlers'} }, bless \$x, 'Handler';
+        [200, [], ['object']]
+    },
+    replaced => sub {
+        my $env = shift; $env->{'psgix.cleanup.handlers'} = [sub { push @log, 'replaced' }];
+        [200, [], ['replaced']]
+    },
     nonsense => sub { my $env = shift; $env->{'psgix.cleanup.handlers'} = 'nonsense'; [200, [], ['nonsense']] },
     deleted => sub { my $env = shift; delete $env->{'psgix.cleanup.handlers'}; [200, [], ['deleted']] },
-    app_dies => sub { my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned' }; die "app\n" },
-    body => sub { my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned' }; [200, [], Body->new] },
-    slow => sub { my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { select undef, undef, undef, 0.7; push @log, 'slow' };
+    app_dies => sub {
+        my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned' };
+        die "app\n"
+    },
+    body => sub {
+        my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned' };
+        [200, [], Body->new]
+    },
+    slow => sub { my $env = shift;
+        push @{ $env->{'psgix.cleanup.handlers'} }, sub { select undef, undef, undef, 0.7; push @log, 'slow' };
         [200, [], ['slow']] },
     complete => sub { [200, [], ['complete'], sub { push @log, 'complete' }] },
     complete_delayed => sub { sub { $_[0]->([200, [], ['later'], sub { push @log, 'complete later' }]) } },
@@ -36,7 +51,10 @@ my %app = (
     large => sub { my $env = shift; push @{ $env->{'psgix.cleanup.handlers'} }, sub { push @log, 'cleaned' };
         [200, [], ['x' x 20_000_000]] },
     log => sub { my $text = join ' ', @log; @log = (); [200, [], [$text]] },
-    harakiri => sub { my $env = shift; $env->{'psgix.harakiri.commit'} = 1; [200, [], [$env->{'psgix.harakiri'} ? 'offered' : 'not offered']] },
+    harakiri => sub {
+        my $env = shift; $env->{'psgix.harakiri.commit'} = 1;
+        [200, [], [$env->{'psgix.harakiri'} ? 'offered' : 'not offered']]
+    },
 );
 sub { my ($env) = @_; $app{ $env->{QUERY_STRING} }->($env) };
 APP

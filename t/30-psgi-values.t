@@ -47,7 +47,10 @@ my %answer = (
     substr_lvalue => sub { my $x = 'xbody'; sub { [200, ['X-A' => 'a'], \@_] }->(substr $x, 1) },
     match_value   => sub { 'xay' =~ /(a)/; my @b = ('body'); sub { [200, ['X-A' => $1], \@b] }->() },
     match_alias   => sub { 'xay body' =~ /(a)y (.*)/; sub { my $r = \@_; [200, ['X-A' => 'a'], $r] }->($2) },
-    numbers       => sub { [200, ['X-A' => $number, 'X-B' => $float, 'X-C' => -1, 'X-D' => 18446744073709551615, 'X-E' => 1e3], [$number, $float]] },
+    numbers       => sub {
+        [200, ['X-A' => $number, 'X-B' => $float, 'X-C' => -1, 'X-D' => 18446744073709551615, 'X-E' => 1e3],
+            [$number, $float]]
+    },
     booleans      => sub { [200, ['X-A' => !!1, 'X-B' => !!0], [!!1, !!0]] },
     latin         => sub { [200, ['X-A' => $latin], \@pieces] },
     undef_value   => sub { [200, ['X-A' => undef], ['body']] },
@@ -66,17 +69,25 @@ my %answer = (
     dying_text    => sub { [200, ['X-A' => bless [], 'DyingText'], ['body']] },
     dying_piece   => sub { [200, [], ['body', bless [], 'DyingText']] },
     lying_headers => sub { tie my @x, 'LyingArray'; [200, \@x, ['body']] },
-    shrinking     => sub { my $r = [200, ['X-A' => bless([], 'Shrinking')], ['body', 'more']]; $Shrinking::victim = $r->[2]; $r },
+    shrinking     => sub {
+        my $r = [200, ['X-A' => bless([], 'Shrinking')], ['body', 'more']]; $Shrinking::victim = $r->[2];
+        $r
+    },
     blessed       => sub { bless [200, ['X-A' => 'a'], ['body']], 'Response' },
-    error_kept    => sub { sub { my $respond = shift; eval { die "outer\n" }; $respond->([200, [], [bless [], 'ErrText']]); warn "kept: $@" } },
+    error_kept    => sub {
+        sub { my $respond = shift; eval { die "outer\n" }; $respond->([200, [], [bless [], 'ErrText']]);
+        warn "kept: $@" }
+    },
 );
-sub flags { my ($ref) = @_; my $f = B::svref_2object($ref)->FLAGS; join ',', map { $f & $_ ? 1 : 0 } B::SVf_IOK, B::SVf_NOK, B::SVf_POK, B::SVf_ROK, 0x20000000 }
+sub flags { my ($ref) = @_; my $f = B::svref_2object($ref)->FLAGS;
+    join ',', map { $f & $_ ? 1 : 0 } B::SVf_IOK, B::SVf_NOK, B::SVf_POK, B::SVf_ROK, 0x20000000 }
 my @watched = \($number, $float, $string, $latin, @pieces);
 my @before = map { flags($_) } @watched;
 sub {
     my ($env) = @_;
     my $name = $env->{QUERY_STRING};
-    return [200, [], [join ' ', map { flags($watched[$_]) eq $before[$_] ? 'same' : 'changed' } 0 .. $#watched]] if $name eq 'watched';
+    return [200, [], [join ' ', map { flags($watched[$_]) eq $before[$_] ? 'same' : 'changed' }
+        0 .. $#watched]] if $name eq 'watched';
     return $answer{$name}->();
 };
 APP
