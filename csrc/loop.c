@@ -147,6 +147,28 @@ static void loop_open_timer(struct sprig_loop *loop)
         event_add(&loop->timer_event, NULL);
 }
 
+static int loop_open_descriptors(struct sprig_loop *loop)
+{
+    if (loop_open_wake(loop) == -1)
+        return SPRIG_E_SYS;
+    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST,
+                 loop_on_wake_event, loop);
+    event_add(&loop->wake_event, NULL);
+    loop_open_timer(loop);
+    return 0;
+}
+
+static void loop_close_descriptors(struct sprig_loop *loop)
+{
+    event_del(&loop->wake_event);
+    event_del(&loop->timer_event);
+    close(loop->wake_fd);
+    if (loop->wake_send_fd != loop->wake_fd)
+        close(loop->wake_send_fd);
+    if (loop->timer_fd != -1)
+        close(loop->timer_fd);
+}
+
 /* Without a timerfd libevent's own timer has to do; it counts in whole coarse milliseconds. */
 static void loop_set_timer(struct sprig_loop *loop, uint64_t at)
 {
@@ -426,18 +448,8 @@ void sprig_loop_set_hooks(struct sprig_loop *loop, const struct sprig_loop_hooks
 static void loop_after_fork(struct sprig_loop *loop)
 {
     event_reinit(loop->base);
-    event_del(&loop->wake_event);
-    event_del(&loop->timer_event);
-    close(loop->wake_fd);
-    if (loop->wake_send_fd != loop->wake_fd)
-        close(loop->wake_send_fd);
-    if (loop->timer_fd != -1)
-        close(loop->timer_fd);
-    loop_open_wake(loop);
-    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST,
-                 loop_on_wake_event, loop);
-    event_add(&loop->wake_event, NULL);
-    loop_open_timer(loop);
+    loop_close_descriptors(loop);
+    loop_open_descriptors(loop);
     list_foreach_safe (it, next, &loop->fork_hooks) {
         struct fork_hook *h = list_entry(it, struct fork_hook, link);
         h->on_fork(h);
@@ -520,14 +532,10 @@ struct sprig_loop *sprig_loop_new(void)
     loop->base = loop_new_base();
     loop->generation = (uint32_t)fork_count;
     loop->read_buffer = malloc(LOOP_READ_BUFFER_BYTES);
-    if (loop->base == NULL || loop->read_buffer == NULL || loop_open_wake(loop) == -1) {
+    if (loop->base == NULL || loop->read_buffer == NULL || loop_open_descriptors(loop) != 0) {
         sprig_loop_free(loop);
         return NULL;
     }
-    event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST,
-                 loop_on_wake_event, loop);
-    event_add(&loop->wake_event, NULL);
-    loop_open_timer(loop);
     sprig_loop_now_update(loop);
     loop_tame_sigpipe();
     return loop;
@@ -538,14 +546,8 @@ void sprig_loop_free(struct sprig_loop *loop)
     if (loop->wake_fd != -1) {
         loop_guard(loop);
         loop_reap_all(loop);
-        event_del(&loop->wake_event);
-        event_del(&loop->timer_event);
-        close(loop->wake_fd);
-        if (loop->wake_send_fd != loop->wake_fd)
-            close(loop->wake_send_fd);
+        loop_close_descriptors(loop);
     }
-    if (loop->timer_fd != -1)
-        close(loop->timer_fd);
     if (loop->base != NULL)
         event_base_free(loop->base);
     timer_heap_clear(&loop->timers);
