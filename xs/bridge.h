@@ -267,8 +267,8 @@ SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned 
 /* True if it is a Future, condvar or promise; then it is waited for. Ask before psgi_is_code:
  * condvars overload &{}. */
 bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv);
-/* psgix.io: a glob ref blessed into IO::Socket::INET, ::INET6 or ::UNIX, inert until used. Owned by
- * the caller. */
+/* psgix.io: a scalar that becomes, when it is first looked at, a glob ref blessed into
+ * IO::Socket::INET, ::IP or ::UNIX, which is inert until it is used. Owned by the caller. */
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px);
 /* The app holds it beyond the env, or used it: the server must leave the connection alone. */
 bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px);

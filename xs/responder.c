@@ -157,7 +157,7 @@ void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
 
     psgi_exchange_hold(px);
     args[0] = psgi_responder_new(aTHX_ px);
-    args[1] = psgi_socket_ref(aTHX_ px);
+    args[1] = psgi_socket_new(aTHX_ px);
     ok = psgi_call(aTHX_ code, args, 2, &result, &error);
     if (!ok && error != NULL)
         psgi_stream_fail(aTHX_ px, error);

@@ -39,37 +39,49 @@ static const struct lazyio_source socket_source = {socket_open, socket_release};
 /* The class whose peerhost, peerport and so on understand the address. */
 static HV *socket_class(pTHX_ struct psgi_exchange *px)
 {
-    const struct sprig_address *local = sprig_exchange_local(px->ex);
+    const struct sprig_address *local = px->ex != NULL ? sprig_exchange_local(px->ex) : NULL;
 
-    if (local->is_unix)
+    if (local != NULL && local->is_unix)
         return gv_stashpvs("IO::Socket::UNIX", GV_ADD);
-    if (strchr(local->host, ':') != NULL)
+    if (local != NULL && strchr(local->host, ':') != NULL)
         return gv_stashpvs("IO::Socket::IP", GV_ADD);
     return gv_stashpvs("IO::Socket::INET", GV_ADD);
 }
 
-/* An IO that is open for both directions, as far as perl can see. */
+/* An IO that is open for both directions, as far as perl can see; or a closed one, if there is no
+ * connection any more. */
 static IO *socket_io(pTHX_ struct psgi_exchange *px)
 {
     IO *io = (IO *)newSV_type(SVt_PVIO);
-    PerlIO *f = lazyio_new(aTHX_ & socket_source, psgi_exchange_hold(px));
 
-    IoIFP(io) = IoOFP(io) = f;
-    IoTYPE(io) = IoTYPE_SOCKET;
+    IoTYPE(io) = px->ex != NULL ? IoTYPE_SOCKET : IoTYPE_CLOSED;
+    if (px->ex != NULL)
+        IoIFP(io) = IoOFP(io) = lazyio_new(aTHX_ & socket_source, psgi_exchange_hold(px));
     return io;
+}
+
+SV *psgi_socket_make(pTHX_ struct psgi_exchange *px)
+{
+    HV *class;
+    GV *gv;
+
+    if (px->socket != NULL)
+        return newRV_inc(px->socket->body);
+    class = socket_class(aTHX_ px);
+    gv = (GV *)newSV(0);
+    gv_init_pvn(gv, class, "psgix.io", 8, 0);
+    SvREFCNT_dec(GvIOp(gv));
+    GvIOp(gv) = socket_io(aTHX_ px);
+    if (px->ex != NULL) {
+        px->socket = psgi_handle_attach(aTHX_(SV *) gv, px, &px->server->psgi->n_sockets, NULL);
+        px->socket->body = (SV *)gv;
+    }
+    return sv_bless(newRV_noinc((SV *)gv), class);
 }
 
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
 {
-    HV *class = socket_class(aTHX_ px);
-    GV *gv = (GV *)newSV(0);
-
-    gv_init_pvn(gv, class, "psgix.io", 8, 0);
-    SvREFCNT_dec(GvIOp(gv));
-    GvIOp(gv) = socket_io(aTHX_ px);
-    px->socket = psgi_handle_attach(aTHX_(SV *) gv, px, &px->server->psgi->n_sockets, NULL);
-    px->socket->body = (SV *)gv;
-    return sv_bless(newRV_noinc((SV *)gv), class);
+    return psgi_lazy_new(aTHX_ px, PSGI_LAZY_SOCKET);
 }
 
 /* References to the glob other than that of the env. */
@@ -84,12 +96,6 @@ static U32 socket_holders(pTHX_ struct psgi_exchange *px)
 bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px)
 {
     return px->socket_used || (px->socket != NULL && socket_holders(aTHX_ px) > 0);
-}
-
-/* A reference to psgix.io for the app, or undef if it has let go of it. Owned by the caller. */
-SV *psgi_socket_ref(pTHX_ struct psgi_exchange *px)
-{
-    return px->socket != NULL ? newRV_inc(px->socket->body) : newSV(0);
 }
 
 /* The connection goes to the app: its handle has a descriptor of its own, ours is closed. */

@@ -4,6 +4,17 @@
 
 #include "bridge.h"
 
+/* ---- lazyvalue.c ---- */
+
+enum psgi_lazy { PSGI_LAZY_SOCKET, PSGI_LAZY_WRITER_HANDLE };
+
+/* A scalar that gets its value when it is first read. Owned by the caller. */
+SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what);
+
+/* How they are made (socket.c, writer.c): owned by the caller, NULL for undef. */
+SV *psgi_socket_make(pTHX_ struct psgi_exchange *px);
+SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px);
+
 /* ---- responder.c ---- */
 
 /* A responder or writer went away: on_notify will come and psgi_stream_notified settle it. Legal in
@@ -57,9 +68,6 @@ bool psgi_promise_cancel(pTHX_ struct psgi_exchange *px);
 void psgi_promise_forget(pTHX_ struct psgi_exchange *px);
 
 /* ---- socket.c ---- */
-
-/* A reference to psgix.io, or undef if the app has let go of it. Owned by the caller. */
-SV *psgi_socket_ref(pTHX_ struct psgi_exchange *px);
 
 /* Leaves the connection to the app: its handle has a descriptor of its own, ours is closed. */
 void psgi_socket_hand_over(pTHX_ struct psgi_exchange *px);

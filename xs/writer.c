@@ -26,65 +26,25 @@ static SV *writer_bless(pTHX_ HV *hv)
     return sv_bless(newRV_noinc((SV *)hv), gv_stashpvs("Sprig::Writer", GV_ADD));
 }
 
-/* ---- {handle}: the look of an AnyEvent::Handle, for apps that reach for it ---- */
-
-/* Called when somebody looks at {handle}, before it is seen. Makes it, once. */
-static int facade_get(pTHX_ SV *sv, MAGIC *mg)
+/* For {handle}: the look of an AnyEvent::Handle, for apps that reach for it. */
+SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px)
 {
-    struct psgi_exchange *px = (struct psgi_exchange *)mg->mg_ptr;
-    SV *writer, *class, *facade = NULL, *error = NULL;
+    SV *writer, *class, *facade = NULL;
 
-    if (px == NULL)
-        return 0;
-    mg->mg_ptr = NULL;
-    if (px->writer != NULL) {
-        load_module(PERL_LOADMOD_NOIMPORT, newSVpvs("Sprig::Writer"), NULL);
-        class = newSVpvs_flags("Sprig::Writer::Handle", SVs_TEMP);
-        writer = sv_2mortal(newRV_inc(px->writer->body));
-        if (psgi_call_method(aTHX_ class, "new", &writer, 1, &facade, &error))
-            sv_setsv(sv, sv_2mortal(facade));
-        SvREFCNT_dec(error);
-    }
-    psgi_exchange_release(aTHX_ px);
-    return 0;
-}
-
-static int facade_free(pTHX_ SV *sv, MAGIC *mg)
-{
-    PERL_UNUSED_VAR(sv);
-    if (mg->mg_ptr != NULL)
-        psgi_exchange_release(aTHX_(struct psgi_exchange *) mg->mg_ptr);
-    mg->mg_ptr = NULL;
-    return 0;
-}
-
-static int facade_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
-{
-    PERL_UNUSED_CONTEXT;
-    PERL_UNUSED_VAR(params);
-    mg->mg_ptr = NULL;
-    return 0;
-}
-
-static const MGVTBL facade_vtbl = {facade_get,  NULL, NULL,       NULL,
-                                   facade_free, NULL, facade_dup, NULL};
-
-/* The value of {handle}, owned by the caller. It holds the exchange, not the writer. */
-static SV *facade_new(pTHX_ struct psgi_exchange *px)
-{
-    SV *sv = newSV(0);
-    MAGIC *mg =
-        sv_magicext(sv, NULL, PERL_MAGIC_ext, &facade_vtbl, (char *)psgi_exchange_hold(px), 0);
-
-    mg->mg_flags |= MGf_DUP;
-    return sv;
+    if (px->writer == NULL)
+        return NULL;
+    load_module(PERL_LOADMOD_NOIMPORT, newSVpvs("Sprig::Writer"), NULL);
+    class = newSVpvs_flags("Sprig::Writer::Handle", SVs_TEMP);
+    writer = sv_2mortal(newRV_inc(px->writer->body));
+    psgi_call_method(aTHX_ class, "new", &writer, 1, &facade, NULL);
+    return facade;
 }
 
 SV *psgi_writer_new(pTHX_ struct psgi_exchange *px)
 {
     HV *hv = newHV();
 
-    (void)hv_stores(hv, "handle", facade_new(aTHX_ px));
+    (void)hv_stores(hv, "handle", psgi_lazy_new(aTHX_ px, PSGI_LAZY_WRITER_HANDLE));
     px->writer = writer_attach(aTHX_(SV *) hv, px);
     px->writer->is_fatal = sprig_server_config(px->server->core)->die_on_disconnect;
     return writer_bless(aTHX_ hv);
@@ -306,7 +266,7 @@ SV *psgi_writer_socket(pTHX_ SV *self)
 {
     struct psgi_handle *handle = writer_handle(aTHX_ self, "socket");
 
-    return handle->px != NULL ? psgi_socket_ref(aTHX_ handle->px) : newSV(0);
+    return handle->px != NULL ? psgi_socket_new(aTHX_ handle->px) : newSV(0);
 }
 
 UV psgi_writer_buffered(pTHX_ SV *self)

@@ -69,7 +69,6 @@ sub counters {
     my $text     = $server->ask(get('/probe/counters', 'Connection: close'))->body;
     my %n        = map { split / / } split /\n/, $text;
     $n{exchanges}--;
-    $n{sockets}-- if $n{sockets};
     return \%n;
 }
 

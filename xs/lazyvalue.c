@@ -1,0 +1,73 @@
+/* lazyvalue.c - scalars whose value is made when somebody first looks at it: things that most
+ * requests never need. They hold the exchange, not counted among its objects. */
+#include "stream.h"
+
+typedef SV *lazy_make(pTHX_ struct psgi_exchange *px);
+
+/* By enum psgi_lazy, which stands in mg_private. */
+static lazy_make *const makers[] = {psgi_socket_make, psgi_writer_handle_make};
+
+/* What the value is to be made of, owned by the caller; NULL if it was made, or set, before. */
+static struct psgi_exchange *lazy_take(MAGIC *mg)
+{
+    struct psgi_exchange *px = (struct psgi_exchange *)mg->mg_ptr;
+
+    mg->mg_ptr = NULL;
+    return px;
+}
+
+static int lazy_get(pTHX_ SV *sv, MAGIC *mg)
+{
+    struct psgi_exchange *px = lazy_take(mg);
+    SV *value;
+
+    if (px == NULL)
+        return 0;
+    value = makers[mg->mg_private](aTHX_ px);
+    if (value != NULL)
+        sv_setsv_nomg(sv, sv_2mortal(value));
+    psgi_exchange_release(aTHX_ px);
+    return 0;
+}
+
+/* The app put something else there, or the value goes away without having been seen. */
+static int lazy_forget(pTHX_ SV *sv, MAGIC *mg)
+{
+    struct psgi_exchange *px = lazy_take(mg);
+
+    PERL_UNUSED_VAR(sv);
+    if (px != NULL)
+        psgi_exchange_release(aTHX_ px);
+    return 0;
+}
+
+static int lazy_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
+{
+    PERL_UNUSED_CONTEXT;
+    PERL_UNUSED_VAR(params);
+    mg->mg_ptr = NULL;
+    return 0;
+}
+
+/* `local $env->{key}`: the new value is an ordinary one. */
+static int lazy_local(pTHX_ SV *sv, MAGIC *mg)
+{
+    PERL_UNUSED_CONTEXT;
+    PERL_UNUSED_VAR(sv);
+    PERL_UNUSED_VAR(mg);
+    return 0;
+}
+
+static const MGVTBL lazy_vtbl = {lazy_get,    lazy_forget, NULL,     NULL,
+                                 lazy_forget, NULL,        lazy_dup, lazy_local};
+
+SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what)
+{
+    SV *sv = newSV(0);
+    MAGIC *mg =
+        sv_magicext(sv, NULL, PERL_MAGIC_ext, &lazy_vtbl, (char *)psgi_exchange_hold(px), 0);
+
+    mg->mg_private = (U16)what;
+    mg->mg_flags |= MGf_DUP | MGf_LOCAL;
+    return sv;
+}
