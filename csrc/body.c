@@ -1,13 +1,8 @@
 /* body.c - collects a request's body: first in memory, beyond a limit in an unlinked file. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* O_TMPFILE, mkostemp */
-#endif
 #include "body.h"
 #include "err.h"
+#include "tempfile.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,59 +13,13 @@ void body_init(struct body *b)
     *b = (struct body){.fd = -1};
 }
 
-/* Closes without touching errno. */
-static void close_quietly(int fd)
-{
-    int e = errno;
-    close(fd);
-    errno = e;
-}
-
-/* A file that never shows in the directory where the system can do that, one that is unlinked at
- * once elsewhere. -1: errno. */
-static int open_temp(const char *dir)
-{
-    if (!dir || !*dir)
-        dir = getenv("TMPDIR");
-    if (!dir || !*dir)
-        dir = "/tmp";
-#ifdef O_TMPFILE
-    int anonymous = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
-    if (anonymous != -1)
-        return anonymous;
-#endif
-    char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/sprig-XXXXXX", dir) >= sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd != -1)
-        unlink(path);
-    return fd;
-}
-
-static int write_all(int fd, struct sprig_span s)
-{
-    while (s.len) {
-        ssize_t n = write(fd, s.ptr, s.len);
-        if (n == -1 && errno == EINTR)
-            continue;
-        if (n == -1)
-            return SPRIG_E_SYS;
-        s.ptr += n;
-        s.len -= (size_t)n;
-    }
-    return SPRIG_OK;
-}
-
 static int move_to_file(struct body *b, const char *dir)
 {
-    int fd = open_temp(dir);
+    int fd = tempfile_open(dir);
     if (fd == -1)
         return SPRIG_E_SYS;
-    if (write_all(fd, span_make(b->mem, (size_t)b->size)) < 0) {
-        close_quietly(fd);
+    if (tempfile_write(fd, span_make(b->mem, (size_t)b->size)) < 0) {
+        tempfile_close(fd);
         return SPRIG_E_SYS;
     }
     free(b->mem);
@@ -82,7 +31,7 @@ static int move_to_file(struct body *b, const char *dir)
 
 static int append_to_file(struct body *b, struct sprig_span bytes)
 {
-    if (write_all(b->fd, bytes) == SPRIG_OK) {
+    if (tempfile_write(b->fd, bytes) == SPRIG_OK) {
         b->size += bytes.len;
         return SPRIG_OK;
     }
@@ -144,6 +93,6 @@ void body_clear(struct body *b)
 {
     free(b->mem);
     if (b->fd != -1)
-        close_quietly(b->fd);
+        tempfile_close(b->fd);
     body_init(b);
 }

@@ -85,6 +85,10 @@ static const struct sprig_option options[] = {
           "Above this much unsent output a producer is told to wait."),
     FIELD(BYTES, low_water_bytes, G, "BYTES", "16K", 0, GIB,
           "At or below this much it is told to go on."),
+    FIELD(BYTES, output_buffer_bytes, G, "BYTES", "1M", 0, GIB,
+          "Unsent output of one client beyond this goes to a temporary file."),
+    FIELD(BYTES, max_output_bytes, G, "BYTES", "0", 0, MIB * GIB,
+          "A response with more unsent output than this is aborted; 0 is no limit."),
     FIELD(STRING, server_header, G, "TEXT", "", 0, 200,
           "Value of the Server header; none is sent if not given."),
 #undef G

@@ -40,6 +40,8 @@ struct sprig_config {
     /* output */
     uint64_t high_water_bytes;
     uint64_t low_water_bytes;
+    uint64_t output_buffer_bytes;
+    uint64_t max_output_bytes; /* 0 = no limit */
     char *server_header; /* NULL: no Server header */
     /* the app */
     enum sprig_nested nested;

@@ -1,6 +1,7 @@
 /* conn_input.c - from readable socket to complete request: receiving, heads, bodies, pipelining. */
 #include "conn.h"
 
+#include "tempfile.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -168,14 +169,14 @@ static enum step conn_store_body(struct sprig_conn *c, struct sprig_span piece)
     }
     int rc = body_append(&ex->body, piece, config->body_buffer_bytes, ex->request.content_length,
                          config->temp_dir);
-    if (rc != 0) {
-        sprig_log(SPRIG_LOG_ERROR, "cannot store a request body in temp_dir %s: %s",
-                  config->temp_dir ? config->temp_dir : "$TMPDIR or /tmp",
-                  rc == SPRIG_E_SYS ? strerror(errno) : sprig_err_text(rc));
-        conn_refuse(c, rc == SPRIG_E_SYS && errno == ENOSPC ? 507 : 500, "body not stored");
-        return STEP_STOP;
-    }
-    return STEP_GO_ON;
+    if (rc == 0)
+        return STEP_GO_ON;
+    bool is_full = rc == SPRIG_E_SYS && (errno == ENOSPC || errno == EDQUOT);
+    sprig_log(SPRIG_LOG_ERROR, "cannot store a request body in temp_dir %s: %s",
+              tempfile_dir(config->temp_dir),
+              rc == SPRIG_E_SYS ? strerror(errno) : sprig_err_text(rc));
+    conn_refuse(c, is_full ? 507 : 500, "the body cannot be stored");
+    return STEP_STOP;
 }
 
 /* RFC 9110 section 10.1.1: an interim 100 before the body is read, unless it has begun to come. */

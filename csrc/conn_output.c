@@ -3,11 +3,15 @@
 #include "conn.h"
 
 #include "status.h"
+#include "tempfile.h"
 #include <errno.h>
 #include <stdio.h>
 
 /* One connection writes at most this much in one turn; large files go in slices, fairly. */
 enum { CONN_WRITE_SLICE_BYTES = 1024 * 1024 };
+
+/* Memory beyond output_buffer_bytes moves to the file in portions of at least this size. */
+enum { CONN_SPILL_BYTES = 64 * 1024 };
 
 /* -------------------------------------------------------------- write event ---- */
 
@@ -193,6 +197,35 @@ static void conn_flush_late(struct flushable *f)
     conn_unpin(c);
 }
 
+static void conn_spill(struct sprig_conn *c)
+{
+    const struct sprig_config *config = &c->server->config;
+    if (outq_spill(&c->out, config->output_buffer_bytes, config->temp_dir) == 0)
+        return;
+    sprig_log(SPRIG_LOG_ERROR,
+              "response aborted: cannot store output beyond output_buffer_bytes in temp_dir %s: %s",
+              tempfile_dir(config->temp_dir), strerror(errno));
+    conn_break(c);
+}
+
+/* An app that writes without looking, to a client that does not read: what the socket does not take
+ * must not pile up in memory. */
+static void conn_bound_memory(struct sprig_conn *c)
+{
+    const struct sprig_config *config = &c->server->config;
+    uint64_t limit = config->output_buffer_bytes + CONN_SPILL_BYTES;
+    while (c->out.held > limit && !c->is_writing && !c->is_broken)
+        conn_flush(c);
+    uint64_t waiting = c->out.held + c->out.spilled;
+    if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
+        sprig_log(SPRIG_LOG_ERROR, "response aborted: %s has more than max_output_bytes to read",
+                  c->remote_host);
+        conn_break(c);
+    } else if (c->out.held > limit) {
+        conn_spill(c);
+    }
+}
+
 void conn_output_added(struct sprig_conn *c)
 {
     if (c->is_broken)
@@ -203,6 +236,7 @@ void conn_output_added(struct sprig_conn *c)
             c->ex->was_high = true;
         if (!c->is_writing)
             conn_flush(c);
+        conn_bound_memory(c);
     }
     if (!c->is_broken)
         loop_flush_later(c->server->loop, &c->flush); /* also to settle */

@@ -1,35 +1,50 @@
 /* outq.c - the output queue: a list of segments, each a buffer, a reference or a file range. */
 #include "outq.h"
 #include "err.h"
+#include "tempfile.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     BLOCK_BYTES = 16 * 1024,     /* of a recycled segment, its header included */
     MAX_FREE = 64,               /* recycled segments kept by a pool */
     MAX_IOV = 64,                /* memory pieces in one writev */
     SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
+    SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
 };
 
 enum kind {
     KIND_BLOCK,  /* recycled buffer of BLOCK_BYTES */
     KIND_BUFFER, /* larger buffer of its own */
-    KIND_REF,    /* somebody else's memory */
-    KIND_FILE    /* a range of a file */
+    KIND_REF,    /* memory that the queue keeps alive */
+    KIND_SHARED, /* memory that others keep alive as well */
+    KIND_FILE,   /* a range of a file */
+    KIND_SPILL   /* a range of the queue's own temporary file */
 };
 
 /* A piece of the queue. No segment in a queue is empty. */
 struct outq_segment {
     struct outq_segment *next;
     uint64_t left;   /* bytes not sent yet */
-    char *ptr;       /* the first of them, unless KIND_FILE; never written to if KIND_REF */
-    uint64_t offset; /* KIND_FILE: of the first of them */
-    size_t room;     /* KIND_BLOCK, KIND_BUFFER: free bytes behind them */
-    outq_release_cb *release; /* KIND_REF, KIND_FILE: or NULL */
+    char *ptr;       /* the first of them, unless in a file; never written to if a reference */
+    uint64_t offset; /* KIND_FILE, KIND_SPILL: of the first of them */
+    size_t room;     /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes held */
+    outq_release_cb *release; /* KIND_REF, KIND_SHARED, KIND_FILE: or NULL */
     void *arg;
-    int fd; /* KIND_FILE: borrowed until release */
+    int fd; /* KIND_FILE: borrowed until release; KIND_SPILL: the spill's */
     enum kind kind;
     char data[]; /* KIND_BLOCK, KIND_BUFFER */
+};
+
+/* A temporary file; it goes with its last segment. Bytes are appended, and what was sent is never
+ * touched, neither overwritten nor punched out: the kernel sends from the pages of the file, and
+ * may not have sent all of them yet. */
+struct outq_spill {
+    int fd;
+    uint32_t n_segments;
+    uint64_t end;    /* size of the file */
+    struct outq *of; /* the queue that appends to it; NULL: none any more */
 };
 
 enum { BLOCK_ROOM = BLOCK_BYTES - sizeof(struct outq_segment) };
@@ -80,9 +95,20 @@ static void segment_free(struct outq_pool *pool, struct outq_segment *s)
         pool->n_free++;
         return;
     }
-    if ((s->kind == KIND_REF || s->kind == KIND_FILE) && s->release)
+    if (s->kind >= KIND_REF && s->release)
         s->release(s->arg);
     free(s);
+}
+
+static bool is_in_file(const struct outq_segment *s)
+{
+    return s->kind == KIND_FILE || s->kind == KIND_SPILL;
+}
+
+/* Bytes of memory that go away with the segment: of a reference all, until the last was sent. */
+static uint64_t bytes_held(const struct outq_segment *s)
+{
+    return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
 }
 
 static void append(struct outq *q, struct outq_segment *s)
@@ -108,6 +134,7 @@ static void fill(struct outq *q, struct outq_segment *s, const char *bytes, size
     s->left += n;
     s->room -= n;
     q->size += n;
+    q->held += n;
 }
 
 void outq_init(struct outq *q, struct outq_pool *pool)
@@ -118,6 +145,8 @@ void outq_init(struct outq *q, struct outq_pool *pool)
 void outq_clear(struct outq *q)
 {
     struct outq_segment *s = q->head;
+    if (q->spill)
+        q->spill->of = NULL;
     outq_init(q, q->pool);
     while (s) {
         struct outq_segment *next = s->next;
@@ -169,6 +198,7 @@ void outq_commit(struct outq *q, size_t n_used)
     q->tail->left += n_used;
     q->tail->room -= n_used;
     q->size += n_used;
+    q->held += n_used;
 }
 
 /* A segment without a buffer; on failure the reference is given back. NULL as well, with *err 0, if
@@ -187,16 +217,29 @@ static struct outq_segment *reference_new(enum kind kind, uint64_t n, outq_relea
     return s;
 }
 
-int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg)
+static int add_memory(struct outq *q, enum kind kind, struct sprig_span bytes,
+                      outq_release_cb *release, void *arg)
 {
     int err;
-    struct outq_segment *s = reference_new(KIND_REF, bytes.len, release, arg, &err);
+    struct outq_segment *s = reference_new(kind, bytes.len, release, arg, &err);
     if (!s)
         return err;
     s->ptr = (char *)bytes.ptr;
+    s->room = bytes.len;
     append(q, s);
     q->size += bytes.len;
+    q->held += bytes_held(s);
     return 0;
+}
+
+int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg)
+{
+    return add_memory(q, KIND_REF, bytes, release, arg);
+}
+
+int outq_add_shared(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg)
+{
+    return add_memory(q, KIND_SHARED, bytes, release, arg);
 }
 
 int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
@@ -213,19 +256,156 @@ int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
     return 0;
 }
 
+/* ---- the temporary file ---- */
+
+static void spill_close(struct outq_spill *spill)
+{
+    if (spill->of)
+        spill->of->spill = NULL;
+    tempfile_close(spill->fd);
+    free(spill);
+}
+
+/* A segment of the file is gone. */
+static void spill_release(void *arg)
+{
+    struct outq_spill *spill = arg;
+    if (--spill->n_segments == 0)
+        spill_close(spill);
+}
+
+/* A file to append to. One that has grown long is left to its segments, so that what was sent does
+ * not stay on the disk while a writer never rests. */
+static int spill_open(struct outq *q, const char *dir)
+{
+    if (q->spill && q->spill->end < SPILL_FILE_BYTES)
+        return 0;
+    struct outq_spill *spill = calloc(1, sizeof(*spill));
+    if (!spill)
+        return SPRIG_E_NOMEM;
+    spill->fd = tempfile_open(dir);
+    if (spill->fd == -1) {
+        free(spill);
+        return SPRIG_E_SYS;
+    }
+    if (q->spill)
+        q->spill->of = NULL;
+    spill->of = q;
+    q->spill = spill;
+    return 0;
+}
+
+/* Writes a segment's bytes to the end of the file. A part that was written when that fails is
+ * written over the next time: it was never sent. */
+static int spill_write(struct outq_spill *spill, const struct outq_segment *s)
+{
+    if (lseek(spill->fd, (off_t)spill->end, SEEK_SET) == -1 ||
+        tempfile_write(spill->fd, span_make(s->ptr, (size_t)s->left)) < 0)
+        return SPRIG_E_SYS;
+    spill->end += s->left;
+    return 0;
+}
+
+/* True if what is appended to the file now follows this segment directly. */
+static bool is_file_end(const struct outq_segment *s, const struct outq_spill *spill)
+{
+    return s && s->kind == KIND_SPILL && s->arg == spill && s->offset + s->left == spill->end;
+}
+
+/* A segment for what was written to the file from `offset` on, in the place of s. */
+static void put_spilled(struct outq *q, struct outq_segment *to, struct outq_segment *last,
+                        const struct outq_segment *s, uint64_t offset)
+{
+    struct outq_spill *spill = q->spill;
+    *to = (struct outq_segment){.kind = KIND_SPILL, .offset = offset, .fd = spill->fd};
+    to->release = spill_release;
+    to->arg = spill;
+    to->left = s->left;
+    to->next = s->next;
+    spill->n_segments++;
+    if (last)
+        last->next = to;
+    else
+        q->head = to;
+}
+
+/* Moves a segment of memory that follows `last` to the file and frees it: *last is then the segment
+ * that has its bytes, a new one or the old one. */
+static int spill_segment(struct outq *q, struct outq_segment **last, struct outq_segment *s)
+{
+    uint64_t offset = q->spill->end;
+    bool merges = is_file_end(*last, q->spill);
+    struct outq_segment *to = merges ? *last : malloc(sizeof(*to));
+    if (!to)
+        return SPRIG_E_NOMEM;
+    if (spill_write(q->spill, s) < 0) {
+        if (!merges)
+            free(to);
+        return SPRIG_E_SYS;
+    }
+    if (merges) {
+        to->left += s->left;
+        to->next = s->next;
+    } else {
+        put_spilled(q, to, *last, s, offset);
+    }
+    if (q->tail == s)
+        q->tail = to;
+    q->held -= bytes_held(s);
+    q->spilled += s->left;
+    segment_free(q->pool, s);
+    *last = to;
+    return 0;
+}
+
+int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
+{
+    uint64_t kept = 0;
+    struct outq_segment *last = NULL, *next;
+    int rc = 0;
+    for (struct outq_segment *s = q->head; s && rc == 0; s = next) {
+        next = s->next;
+        if (bytes_held(s) > 0 && kept + bytes_held(s) > keep_bytes) {
+            if ((rc = spill_open(q, dir)) == 0)
+                rc = spill_segment(q, &last, s);
+            continue;
+        }
+        kept += bytes_held(s);
+        last = s;
+    }
+    int e = errno;
+    if (rc && q->spill && q->spill->n_segments == 0)
+        spill_close(q->spill);
+    errno = e;
+    return rc;
+}
+
+/* ---- sending ---- */
+
+/* Forgets n bytes at the front of this segment that were sent. */
+static void segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
+{
+    q->held -= bytes_held(s);
+    s->left -= n;
+    if (!is_in_file(s))
+        s->ptr += n;
+    if (s->left > 0)
+        q->held += bytes_held(s);
+    if (s->kind == KIND_SPILL)
+        q->spilled -= n;
+}
+
 /* Forgets n bytes at the front that were sent. */
 static void consume(struct outq *q, uint64_t n)
 {
     q->size -= n;
     while (n > 0) {
         struct outq_segment *s = q->head;
-        if (s->left > n) {
-            s->left -= n;
-            if (s->kind != KIND_FILE)
-                s->ptr += n;
+        uint64_t part = s->left < n ? s->left : n;
+        segment_sent(q, s, part);
+        if (s->left > 0)
             return;
-        }
-        n -= s->left;
+        n -= part;
         q->head = s->next;
         if (!q->head)
             q->tail = NULL;
@@ -292,8 +472,8 @@ static int gather(const struct outq *q, struct iovec *iov, uint64_t limit, uint6
         iov[n++] = (struct iovec){.iov_base = s->ptr, .iov_len = (size_t)len};
         *n_bytes += len;
         s = s->next;
-    } while (s && s->kind != KIND_FILE && n < MAX_IOV && *n_bytes < limit);
-    *more = s && s->kind == KIND_FILE && *n_bytes < limit;
+    } while (s && !is_in_file(s) && n < MAX_IOV && *n_bytes < limit);
+    *more = s && is_in_file(s) && *n_bytes < limit;
     return n;
 }
 
@@ -321,9 +501,8 @@ enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, u
         uint64_t limit = budget ? budget - *n_written : UINT64_MAX;
         if (limit == 0)
             return OUTQ_MORE;
-        enum outq_result result = q->head->kind == KIND_FILE
-                                      ? send_file(q, t, fd, limit, n_written)
-                                      : send_memory(q, t, fd, limit, n_written);
+        enum outq_result result = is_in_file(q->head) ? send_file(q, t, fd, limit, n_written)
+                                                      : send_memory(q, t, fd, limit, n_written);
         if (result != OUTQ_MORE)
             return result;
     }

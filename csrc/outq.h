@@ -1,4 +1,5 @@
-/* outq.h - bytes on their way out: small pieces merged, large ones by reference, ranges of files.
+/* outq.h - bytes on their way out: small pieces merged, large ones by reference, ranges of files;
+ * what is too much for memory waits in a temporary file.
  *
  * Knows no HTTP. One queue for each connection; empty queues own no memory. */
 #ifndef SPRIG_OUTQ_H
@@ -13,6 +14,7 @@
 typedef void outq_release_cb(void *arg);
 
 struct outq_segment;
+struct outq_spill;
 
 /* Recycled buffers for merged pieces; one for each loop, so that idle connections own none. */
 struct outq_pool {
@@ -26,7 +28,10 @@ void outq_pool_clear(struct outq_pool *pool);
 
 struct outq {
     struct outq_segment *head, *tail;
-    uint64_t size; /* bytes queued, file ranges included */
+    uint64_t size;            /* bytes queued, file ranges included */
+    uint64_t held;            /* of them: bytes of memory that nobody but the queue needs */
+    uint64_t spilled;         /* of them: bytes in temporary files of the queue */
+    struct outq_spill *spill; /* of its segments: the file that is appended to, or NULL */
     struct outq_pool *pool;
 };
 
@@ -50,10 +55,19 @@ void outq_commit(struct outq *q, size_t n_used);
 /* Takes the reference, also on failure; the bytes must stay unchanged until `release(arg)`. */
 int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
 
+/* The same for memory that stays alive without the queue, too: it does not count as held and is
+ * never moved to a file. */
+int outq_add_shared(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
+
 /* Queues `length` bytes of fd from `offset` on; takes the reference: the fd is not closed, but
  * `release(arg)` is called when it is no longer needed, also on failure. */
 int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
                   outq_release_cb *release, void *arg);
+
+/* Moves what is held beyond about `keep_bytes` to an unlinked temporary file in `dir` (NULL:
+ * $TMPDIR, else /tmp), from where it is sent in its turn. The file goes as soon as nothing is left
+ * in it. 0, or SPRIG_E_SYS (errno) or SPRIG_E_NOMEM: what was not moved is still queued. */
+int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir);
 
 enum outq_result {
     OUTQ_DRAINED, /* everything is with the kernel */

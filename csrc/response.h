@@ -70,10 +70,12 @@ int response_interim(struct response *r, struct outq *q, const struct sprig_head
 /* Body bytes: framed, cut at the announced length (sets r->cut), or dropped if bodyless. Each call
  * makes one chunk at most, an empty one none. SPRIG_E_STATE: no head yet, or ended. After
  * SPRIG_E_NOMEM, or SPRIG_E_INVALID (chunks made by the app are malformed), the body can no longer
- * be completed: abort. _ref and _file take the reference in every case, see outq.h. */
+ * be completed: abort. _ref, _shared and _file take the reference in every case, see outq.h. */
 int response_body(struct response *r, struct outq *q, struct sprig_span bytes);
 int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
                       outq_release_cb *release, void *arg);
+int response_body_shared(struct response *r, struct outq *q, struct sprig_span bytes,
+                         outq_release_cb *release, void *arg);
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
                        outq_release_cb *release, void *arg);
 

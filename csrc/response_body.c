@@ -110,19 +110,34 @@ int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
     return add_chunk_end(q);
 }
 
-int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
-                      outq_release_cb *release, void *arg)
+typedef int add_cb(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
+
+/* A reference of either kind, with its framing. */
+static int body_by(add_cb *add, struct response *r, struct outq *q, struct sprig_span bytes,
+                   outq_release_cb *release, void *arg)
 {
     int err = admit_span(r, &bytes);
     bool chunk = !err && bytes.len && makes_chunks(r);
     if (chunk)
         err = add_chunk_start(q, bytes.len);
     if (err)
-        bytes.len = 0; /* outq_add_ref() then only gives the reference back */
-    int added = outq_add_ref(q, bytes, release, arg);
+        bytes.len = 0; /* add() then only gives the reference back */
+    int added = add(q, bytes, release, arg);
     if (err || added)
         return err ? err : added;
     return chunk ? add_chunk_end(q) : 0;
+}
+
+int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
+                      outq_release_cb *release, void *arg)
+{
+    return body_by(outq_add_ref, r, q, bytes, release, arg);
+}
+
+int response_body_shared(struct response *r, struct outq *q, struct sprig_span bytes,
+                         outq_release_cb *release, void *arg)
+{
+    return body_by(outq_add_shared, r, q, bytes, release, arg);
 }
 
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,

@@ -281,12 +281,16 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 /* Body bytes. Where the response has no body they are dropped; beyond a Content-Length that the app
  * announced they are cut (logged). > 0: queued, and the queue is above high_water_bytes; 0: queued;
  * < 0: SPRIG_E_CLOSED, SPRIG_E_STATE, SPRIG_E_NOMEM. Chunks that the app makes itself and makes
- * wrong abort the response (SPRIG_E_CLOSED). _ref and _file take the reference in every
- * case: see outq.h. Bytes leave at the end of the current pass, or at once when the queue is above
- * high_water_bytes. */
+ * wrong abort the response (SPRIG_E_CLOSED). _ref, _shared (of memory that lives on without
+ * the response) and _file take the reference in every case: see outq.h. Bytes leave at the end of
+ * the current pass, or at once when the queue is above high_water_bytes. What the client does not
+ * take is moved to a temporary file beyond output_buffer_bytes; beyond max_output_bytes, and where
+ * that file cannot be written, the response is aborted (SPRIG_E_CLOSED). */
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes);
 int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
                              void (*release)(void *arg), void *arg);
+int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span bytes,
+                                void (*release)(void *arg), void *arg);
 int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
                               void (*release)(void *arg), void *arg);
 

@@ -7,7 +7,7 @@ use Test::More;
 # Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
 # conn_input.c.
 my @LAYERS = (
-    [qw(span list err log date status chars)],
+    [qw(span list err log date status chars tempfile)],
     [qw(config request target fields parser chunk body transport outq)],
     [qw(sprig)],
     [qw(loop interest timer signals watcher response)],

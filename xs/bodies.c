@@ -9,6 +9,7 @@ enum {
     RECORD_BYTES = 64 * 1024,        /* $/ for getline */
     SLICE_BYTES = 64 * 1024,         /* of one pump in one turn of the loop */
     SLICE_CALLS = 64,                /* of getline in one turn */
+    SPARE_BYTES = 64,                /* behind a string, that do not keep perl from sharing it */
     MAX_EMPTY = 8                    /* empty strings from getline before it is given a rest */
 };
 
@@ -73,6 +74,30 @@ static void release_sv(void *sv)
     SvREFCNT_dec((SV *)sv);
 }
 
+/* Perl copies a string whose buffer has much room to spare, for sharing would waste that. Giving
+ * the room back is cheaper than a copy. */
+static void make_shareable(pTHX_ SV *sv)
+{
+    if (!SvIsCOW(sv) && !SvREADONLY(sv) && !SvOOK(sv) && SvLEN(sv) > SvCUR(sv) + SPARE_BYTES)
+        SvPV_renew(sv, SvCUR(sv) + 2);
+}
+
+/* Writes a string by reference: shares its buffer copy-on-write where perl can. `is_kept`: the app
+ * goes on using that buffer, so holding it costs no memory. */
+static int write_large(pTHX_ struct sprig_exchange *ex, SV *sv, bool is_kept)
+{
+    SV *hold;
+    struct sprig_span bytes;
+
+    make_shareable(aTHX_ sv);
+    hold = newSV(0); /* newSVsv() never shares */
+    sv_setsv_flags(hold, sv, SV_NOSTEAL | SV_COW_SHARED_HASH_KEYS | SV_COW_OTHER_PVS);
+    bytes = span_make(SvPVX_const(hold), SvCUR(hold));
+    if (is_kept && SvPVX_const(hold) == SvPVX_const(sv))
+        return sprig_response_write_shared(ex, bytes, release_sv, hold);
+    return sprig_response_write_ref(ex, bytes, release_sv, hold);
+}
+
 int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv)
 {
     struct sprig_span bytes;
@@ -81,13 +106,10 @@ int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv)
 
     if (!psgi_bytes(aTHX_ sv, &bytes, &hold))
         return SPRIG_E_INVALID;
-    if (bytes.len >= WRITE_REF_MIN_BYTES) {
-        if (hold == NULL) { /* shares the buffer copy-on-write where perl can */
-            hold = newSVsv(sv);
-            bytes = span_make(SvPVX_const(hold), SvCUR(hold));
-        }
+    if (bytes.len >= WRITE_REF_MIN_BYTES && hold == NULL)
+        return write_large(aTHX_ ex, sv, false);
+    if (bytes.len >= WRITE_REF_MIN_BYTES)
         return sprig_response_write_ref(ex, bytes, release_sv, hold);
-    }
     rc = bytes.len > 0 ? sprig_response_write(ex, bytes) : 0;
     SvREFCNT_dec(hold);
     return rc;
@@ -450,11 +472,22 @@ static void release_fd(void *fd)
     close((int)(intptr_t)fd);
 }
 
+/* True for a large string that somebody else than this response has, too: the app has returned, so
+ * that is no passing variable of its. */
+static bool is_kept_by_app(AV *av, SV *sv)
+{
+    return SvPOK(sv) && !SvUTF8(sv) && !SvROK(sv) && SvCUR(sv) >= WRITE_REF_MIN_BYTES &&
+           (SvREFCNT(av) > 1 || SvREFCNT(sv) > 1 || (SvIsCOW(sv) && CowREFCNT(sv) > 0));
+}
+
 static void send_array(pTHX_ struct psgi_exchange *px, AV *av)
 {
     for (SSize_t i = 0; i <= AvFILLp(av) && px->ex != NULL; i++) {
         SV *sv = AvARRAY(av)[i];
-        if (sv != NULL && psgi_write_sv(aTHX_ px->ex, sv) < 0)
+        if (sv == NULL)
+            continue;
+        if ((is_kept_by_app(av, sv) ? write_large(aTHX_ px->ex, sv, true)
+                                    : psgi_write_sv(aTHX_ px->ex, sv)) < 0)
             break; /* the client is gone */
     }
 }

@@ -490,7 +490,7 @@ static void queue_something(struct outq *q)
 {
     size_t n = random_size();
     char *p = pattern_new(n_queued, n);
-    switch (random_below(4)) {
+    switch (random_below(5)) {
     case 0:
         outq_add(q, span_make(p, n));
         free(p);
@@ -512,8 +512,19 @@ static void queue_something(struct outq *q)
         free(p);
         break;
     }
+    case 4:
+        outq_add_shared(q, span_make(p, n), release_free, p);
+        n_references++;
+        break;
     }
     n_queued += n;
+}
+
+/* Memory beyond some limit is gone, and nothing else changes. */
+static bool spill_something(struct outq *q)
+{
+    uint64_t keep = random_below(2) ? 0 : random_size(), size = q->size;
+    return outq_spill(q, keep, NULL) == 0 && q->held <= keep && q->size == size;
 }
 
 static bool read_something(int fd)
@@ -547,6 +558,35 @@ static bool flush_something(struct outq *q, int fd)
     return false;
 }
 
+static void too_much_memory_goes_to_a_file(void)
+{
+    struct outq q;
+    outq_init(&q, &pool);
+    n_released = 0;
+    wire_reset(SIZE_MAX, 0);
+    outq_add(&q, SPAN_LIT("stays,"));
+    outq_add_shared(&q, SPAN_LIT("shared,"), NULL, NULL);
+    outq_add_ref(&q, SPAN_LIT("ref,"), release_counted, &one);
+    outq_add(&q, SPAN_LIT("small,"));
+    is_int(q.held, 16, "shared memory is not held");
+    is_int(outq_spill(&q, 6, "/nonexistent"), SPRIG_E_SYS, "a folder that is not there");
+    is_int(q.held, 16, "then all is as it was");
+    is_int(outq_spill(&q, 6, NULL), 0, "spilled");
+    is_int(q.held, 6, "what may stay stays");
+    is_int(q.spilled, 10, "the rest waits in the file");
+    is_int(n_released, 1, "its memory was given back");
+    outq_add(&q, SPAN_LIT("more,"));
+    is_int(outq_spill(&q, 6, NULL), 0, "more of it");
+    outq_add(&q, SPAN_LIT("end"));
+    is_int(flush(&q, 0), OUTQ_DRAINED, "sent");
+    ok(wire.n_got == 31 && !memcmp(wire.got, "stays,shared,ref,small,more,end", 31), "in order");
+    ok(q.held == 0 && q.spilled == 0 && !q.spill, "the file is gone");
+    outq_add(&q, SPAN_LIT("dropped"));
+    outq_spill(&q, 0, NULL);
+    outq_clear(&q);
+    ok(!q.spill && !q.size, "also if its bytes are dropped");
+}
+
 static void a_reader_gets_what_was_queued(void)
 {
     const char *given = getenv("TEST_SEED");
@@ -562,7 +602,8 @@ static void a_reader_gets_what_was_queued(void)
     for (int step = 0; step < 3000 && right; step++) {
         if (q.size < 1000000)
             queue_something(&q);
-        right = flush_something(&q, fds[0]) && read_something(fds[1]);
+        right = random_below(3) || spill_something(&q);
+        right = right && flush_something(&q, fds[0]) && read_something(fds[1]);
         right = right && n_queued - n_read >= q.size;
     }
     while (right && (q.size || n_read < n_queued))
@@ -593,6 +634,7 @@ int main(void)
     a_file_that_shrank_is_short();
     a_peer_that_left_is_gone();
     an_unusual_file_is_copied();
+    too_much_memory_goes_to_a_file();
     a_reader_gets_what_was_queued();
     outq_pool_clear(&pool);
     return done_testing();
