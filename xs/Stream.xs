@@ -21,6 +21,12 @@ write(self, ...)
     XSRETURN(1);
 
 void
+set_class(name)
+    SV *name
+  CODE:
+    psgi_writer_set_class(aTHX_ name);
+
+void
 close(self)
     SV *self
   CODE:

@@ -295,6 +295,7 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
     run_cleanup(aTHX_ px);
     check_harakiri(aTHX_ px);
     psgi_env_release(aTHX_ px);
+    psgi_informer_sever(aTHX_ px);
     server->psgi->n_exchanges--;
     psgi_exchange_release(aTHX_ px);
 }

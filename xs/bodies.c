@@ -104,6 +104,7 @@ int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv)
     SV *hold;
     int rc;
 
+    sv = psgi_referent(sv);
     if (!psgi_bytes(aTHX_ sv, &bytes, &hold))
         return SPRIG_E_INVALID;
     if (bytes.len >= WRITE_REF_MIN_BYTES && hold == NULL)
@@ -134,6 +135,8 @@ static bool array_length(AV *av, uint64_t *length)
         return false;
     for (SSize_t i = 0; i <= AvFILLp(av); i++) {
         SV *sv = AvARRAY(av)[i];
+        if (sv != NULL)
+            sv = psgi_referent(sv);
         if (sv == NULL || (!SvOK(sv) && !SvGMAGICAL(sv)))
             continue;
         if (!SvPOK(sv) || !psgi_is_plain(sv))

@@ -26,6 +26,8 @@ struct psgi_watch; /* watcher.c: the wall clock of a pass, foreign hosts */
 struct lazyio;     /* lazyio.c: a file handle without a descriptor */
 struct psgi_exchange;
 
+enum { PSGI_SPARE_INFORMERS = 32 }; /* code refs that are kept for requests to come */
+
 /* All that the bridge keeps for one interpreter (MY_CXT; never a static SV *). */
 struct psgi {
     PerlInterpreter *perl;
@@ -33,7 +35,10 @@ struct psgi {
     struct psgi_keys *keys;
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify;
                                  also marks of the calls on the stack: only call.c walks it */
-    CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
+    HV *writer_class;         /* owned: the stash that writers are blessed into */
+    CV *spare_informers[PSGI_SPARE_INFORMERS]; /* owned: psgix.informational of next requests */
+    unsigned n_spare_informers;
+    CV *guard;                    /* owned: the XSUB through which psgi_guard enters eval */
     struct psgi_guarded *guarded; /* what it is about to run */
     SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
     struct psgi_watch *watch;     /* owned; NULL until first used */
@@ -97,6 +102,7 @@ struct psgi_exchange {
     struct psgi_handle *responder; /* severable */
     struct psgi_handle *writer;    /* severable */
     struct psgi_handle *socket;    /* severable: psgix.io */
+    CV *informer;                  /* owned: psgix.informational */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *guard;                     /* owned: a guard that the delayed callback returned */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
@@ -243,6 +249,16 @@ bool psgi_is_plain(SV *sv);
 
 void psgi_pump_run(pTHX_ struct psgi_exchange *px);  /* from on_drain */
 void psgi_pump_free(pTHX_ struct psgi_exchange *px); /* closes the body, exactly once */
+/* What a piece of a body refers to, if it is a plain reference to a string (which spares the app a
+ * copy, see psgix.body.scalar_refs); else the value itself. */
+static inline SV *psgi_referent(SV *sv)
+{
+    SV *target = SvROK(sv) && !SvGMAGICAL(sv) ? SvRV(sv) : NULL;
+
+    return target != NULL && !SvOBJECT(target) && SvTYPE(target) <= SVt_PVMG && !isREGEXP(target)
+               ? target
+               : sv;
+}
 /* The bytes of a value: downgraded from UTF-8 where flagged. False: it has wide characters. May run
  * magic and overloading: call it under psgi_guard unless the value is plain. `hold` keeps a
  * temporary copy if one was needed (owned by the caller, else NULL). */
@@ -264,6 +280,9 @@ void psgi_stream_gone(pTHX_ struct psgi_exchange *px);
 void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why);
 SV *psgi_responder_new(pTHX_ struct psgi_exchange *px); /* blessed code ref, owned by the caller */
 SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned by the caller */
+SV *psgi_informer_new(pTHX_ struct psgi_exchange *px);  /* psgix.informational: a code ref, owned */
+/* The exchange is over: the code ref does nothing any more. After psgi_env_release. */
+void psgi_informer_sever(pTHX_ struct psgi_exchange *px);
 /* True if it is a Future, condvar or promise; then it is waited for. Ask before psgi_is_code:
  * condvars overload &{}. */
 bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv);

@@ -28,7 +28,9 @@
     X(INPUT_BUFFERED, "psgix.input.buffered")                                                      \
     X(CLEANUP, "psgix.cleanup")                                                                    \
     X(CLEANUP_HANDLERS, "psgix.cleanup.handlers")                                                  \
-    X(HARAKIRI, "psgix.harakiri")
+    X(HARAKIRI, "psgix.harakiri")                                                                  \
+    X(INFORMATIONAL, "psgix.informational")                                                        \
+    X(SCALAR_REFS, "psgix.body.scalar_refs")
 
 enum env_key {
 #define X(name, text) KEY_##name,
@@ -349,6 +351,7 @@ static void put_psgi(pTHX_ struct env_builder *b, const struct psgi_server *serv
     put_bool(aTHX_ b, KEY_CLEANUP, true);
     put(aTHX_ b, KEY_CLEANUP_HANDLERS, newRV_noinc((SV *)newAV()));
     put_bool(aTHX_ b, KEY_HARAKIRI, server->harakiri);
+    put_bool(aTHX_ b, KEY_SCALAR_REFS, true);
 }
 
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
@@ -362,6 +365,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     put_body(aTHX_ & b, px->ex);
     put_psgi(aTHX_ & b, px->server);
     put(aTHX_ & b, KEY_IO, psgi_socket_new(aTHX_ px));
+    put(aTHX_ & b, KEY_INFORMATIONAL, psgi_informer_new(aTHX_ px));
     return b.env;
 }
 

@@ -29,6 +29,7 @@ void psgi_boot(pTHX)
     MY_CXT.psgi = psgi;
     first_psgi = psgi;
     psgi->keys = psgi_keys_new(aTHX);
+    psgi->writer_class = (HV *)SvREFCNT_inc((SV *)gv_stashpvs("Sprig::Writer", GV_ADD));
 }
 
 struct psgi *psgi_get(pTHX)

@@ -237,7 +237,7 @@ static void copy_pieces(pTHX_ AV *from, AV *to)
     SSize_t last = av_len(from);
 
     for (SSize_t i = 0; i <= last; i++) {
-        SV *copy = copy_bytes(aTHX_ any_element(aTHX_ from, i));
+        SV *copy = copy_bytes(aTHX_ psgi_referent(any_element(aTHX_ from, i)));
         if (copy == NULL)
             croak("PSGI response has a wide character in element %d of its body", (int)i);
         av_push(to, copy);

@@ -33,6 +33,9 @@ void psgi_responder_raise(pTHX_ SV *self, SV *error);
  * knows whether the client left. Owned by the caller. */
 SV *psgi_writer_new_severed(pTHX_ const struct psgi_handle *responder);
 
+/* From now on writers are blessed into this class, which should inherit from Sprig::Writer. */
+void psgi_writer_set_class(pTHX_ SV *name);
+
 /* Part of psgi_stream_gone, psgi_stream_notified and psgi_stream_ended. */
 void psgi_writer_gone(pTHX_ struct psgi_exchange *px);
 void psgi_writer_notified(pTHX_ struct psgi_exchange *px);

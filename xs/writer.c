@@ -23,7 +23,7 @@ static struct psgi_handle *writer_attach(pTHX_ SV *body, struct psgi_exchange *p
 
 static SV *writer_bless(pTHX_ HV *hv)
 {
-    return sv_bless(newRV_noinc((SV *)hv), gv_stashpvs("Sprig::Writer", GV_ADD));
+    return sv_bless(newRV_noinc((SV *)hv), psgi_get(aTHX)->writer_class);
 }
 
 /* For {handle}: the look of an AnyEvent::Handle, for apps that reach for it. */
@@ -38,6 +38,15 @@ SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px)
     writer = sv_2mortal(newRV_inc(px->writer->body));
     psgi_call_method(aTHX_ class, "new", &writer, 1, &facade, NULL);
     return facade;
+}
+
+void psgi_writer_set_class(pTHX_ SV *name)
+{
+    struct psgi *psgi = psgi_get(aTHX);
+    HV *old = psgi->writer_class;
+
+    psgi->writer_class = (HV *)SvREFCNT_inc((SV *)gv_stashsv(name, GV_ADD));
+    SvREFCNT_dec((SV *)old);
 }
 
 SV *psgi_writer_new(pTHX_ struct psgi_exchange *px)
@@ -144,6 +153,7 @@ static SV *plain_bytes(pTHX_ SV *value, I32 number)
 {
     SV *copy;
 
+    value = psgi_referent(value);
     if (!SvPOK(value) || SvGMAGICAL(value) || SvROK(value) || SvUTF8(value)) {
         SvGETMAGIC(value);
         if (!SvOK(value))

@@ -34,6 +34,8 @@ sub push_shutdown {
     return;
 }
 
+sub destroyed { return !$_[0]{writer} }
+
 # Unlike the real one it lets what was written get through.
 *destroy = \&push_shutdown;
 
@@ -50,7 +52,7 @@ sub fh { return $_[0]{writer} && $_[0]{writer}->socket }
 
 # What there is nothing to do for.
 for my $name (
-    qw(autocork keepalive low_water_mark no_delay oobinline on_read rbuf_max rtimeout
+    qw(autocork keepalive linger low_water_mark no_delay oobinline on_read rbuf_max rtimeout
     timeout wbuf_max wtimeout)
     )
 {
@@ -58,18 +60,25 @@ for my $name (
     *$name = sub { return };
 }
 
+# The writer's callback owns the two that are given here, and the writer lets go of it at the end of the
+# response: a callback that knows its writer makes no circle.
 sub _watch {
     my ($self, $event, $cb) = @_;
-    $self->{$event} = $cb;
-    return if !$self->{writer};
-    Scalar::Util::weaken(my $weak = $self);
-    $self->{writer}->on_disconnect(sub { $weak->_gone if $weak });
+    my $writer = $self->{writer} or return;
+    if ($self->{watching}) {
+        $self->{watching}{$event} = $cb;
+        return;
+    }
+    my $watching = { $event => $cb };
+    Scalar::Util::weaken($self->{watching} = $watching);
+    Scalar::Util::weaken($self);
+    $writer->on_disconnect(sub { _gone($self, $watching) if $self });
     return;
 }
 
 sub _gone {
-    my ($self) = @_;
-    my ($on_eof, $on_error) = delete @$self{qw(on_eof on_error)};
+    my ($self, $watching) = @_;
+    my ($on_eof, $on_error) = delete @$watching{qw(on_eof on_error)};
     return $on_eof->($self) if $on_eof;
     local $! = Errno::EPIPE();
     $on_error->($self, 1, "$!") if $on_error;

@@ -1,0 +1,109 @@
+/* informer.c - psgix.informational: interim responses, such as 103 Early Hints, before the final
+ * one (RFC 9110 section 15.2, RFC 8297). */
+#include "bridge.h"
+
+/* One call: the headers as plain bytes. */
+struct interim {
+    struct sprig_header *headers; /* freed with the scope */
+    size_t n;
+};
+
+/* The bytes of a name or value, kept by a temporary value where they had to be recoded. */
+static struct sprig_span interim_text(pTHX_ SV **slot)
+{
+    struct sprig_span bytes = SPAN_LIT("");
+    SV *hold = NULL;
+
+    if (slot != NULL && !psgi_bytes(aTHX_ * slot, &bytes, &hold))
+        croak("psgix.informational: wide character in a header");
+    if (hold != NULL)
+        sv_2mortal(hold);
+    return bytes;
+}
+
+static void interim_read(pTHX_ struct interim *interim, SV *ref)
+{
+    AV *list;
+
+    SvGETMAGIC(ref);
+    if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVAV)
+        croak("psgix.informational: the headers are not an array reference");
+    list = (AV *)SvRV(ref);
+    if (av_len(list) % 2 == 0)
+        croak("psgix.informational: odd number of header elements");
+    interim->n = (size_t)(av_len(list) + 1) / 2;
+    Newx(interim->headers, interim->n + 1, struct sprig_header);
+    SAVEFREEPV(interim->headers);
+    for (size_t i = 0; i < interim->n; i++) {
+        interim->headers[i].name = interim_text(aTHX_ av_fetch(list, (SSize_t)(2 * i), 0));
+        interim->headers[i].value = interim_text(aTHX_ av_fetch(list, (SSize_t)(2 * i + 1), 0));
+    }
+}
+
+/* True: it is on its way, or the client is one of HTTP/1.0 and gets none. */
+static bool interim_send(pTHX_ struct psgi_exchange *px, int status, SV *headers)
+{
+    struct interim interim = {NULL, 0};
+    struct sprig_head head;
+    char why[256];
+    int rc = SPRIG_E_CLOSED;
+
+    ENTER;
+    if (headers != NULL)
+        interim_read(aTHX_ & interim, headers);
+    head = (struct sprig_head){status, interim.headers, interim.n, 0};
+    if (px->ex != NULL) {
+        psgi_exchange_hold(px);
+        rc = sprig_response_interim(px->ex, &head, why, sizeof why);
+        psgi_exchange_release(aTHX_ px);
+    }
+    LEAVE;
+    if (rc == SPRIG_E_INVALID)
+        croak("psgix.informational: %s", why);
+    return rc == 0;
+}
+
+/* The body of each of these code refs; the exchange stands in the CV, NULL once that is over. */
+XS(psgi_informer_call);
+XS(psgi_informer_call)
+{
+    dXSARGS;
+    struct psgi_exchange *px;
+    bool sent;
+
+    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    px = CvXSUBANY(cv).any_ptr;
+    if (items < 1 || items > 2)
+        croak("Usage: $env->{'psgix.informational'}->($status, [$name => $value, ...])");
+    sent = px != NULL && interim_send(aTHX_ px, (int)SvIV(ST(0)), items > 1 ? ST(1) : NULL);
+    ST(0) = boolSV(sent);
+    XSRETURN(1);
+}
+
+/* Most apps never look at it: a code ref that only its env knew is used again. */
+SV *psgi_informer_new(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi *psgi = px->server->psgi;
+    CV *cv = psgi->n_spare_informers > 0 ? psgi->spare_informers[--psgi->n_spare_informers]
+                                         : newXS(NULL, psgi_informer_call, __FILE__);
+
+    CvXSUBANY(cv).any_ptr = px;
+    px->informer = cv;
+    return newRV_inc((SV *)cv);
+}
+
+void psgi_informer_sever(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi *psgi = px->server->psgi;
+    CV *cv = px->informer;
+
+    px->informer = NULL;
+    if (cv == NULL)
+        return;
+    CvXSUBANY(cv).any_ptr = NULL;
+    if (SvREFCNT(cv) == 1 && !SvOBJECT(cv) && !SvMAGICAL(cv) &&
+        psgi->n_spare_informers < PSGI_SPARE_INFORMERS)
+        psgi->spare_informers[psgi->n_spare_informers++] = cv;
+    else
+        SvREFCNT_dec((SV *)cv);
+}
