@@ -8,7 +8,7 @@ use AnyEvent       ();
 use AnyEvent::Util ();
 use Carp           qw(croak);
 use POSIX          ();
-use Scalar::Util   qw(refaddr);
+use Scalar::Util   qw(refaddr weaken);
 use Sprig          ();
 use Sprig::Loop    ();
 
@@ -55,6 +55,7 @@ sub _options {
 sub _addresses {
     my ($self) = @_;
     return @{ $self->{listen} } if $self->{listen} && @{ $self->{listen} };
+    return                      if $self->{listen_sock};
     my $host = defined $self->{host} ? $self->{host} : '';
     my $port = $self->{port} || 0;
     $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
@@ -65,7 +66,7 @@ sub start_listen {
     my ($self, $app) = @_;
     my $service = $self->_service($app);
     my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
-    push @infos, $self->_listen_on($service, $self->{listen_sock}) if $self->{listen_sock};
+    push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;
     $Sprig::Loop::NESTED       = $service->option('nested');
     $Sprig::Loop::NESTED_DEPTH = $service->option('nested_depth');
     Sprig::Loop::attach();
@@ -73,6 +74,12 @@ sub start_listen {
         $self->{server_ready}->($self->_ready_info($info)) if $self->{server_ready};
     }
     return;
+}
+
+sub _listen_socks {
+    my ($self) = @_;
+    my $socks = $self->{listen_sock} or return;
+    return ref $socks eq 'ARRAY' ? @$socks : $socks;
 }
 
 sub _service {
@@ -123,10 +130,26 @@ sub _ready_info {
 
 sub register_service {
     my ($self, $app) = @_;
-    $self->start_listen($app); # first: it sees to the event loop
-    $self->{exit_guard} = AE::cv();
-    $self->{exit_guard}->begin;
+    $self->start_listen($app);    # first: it sees to the event loop
+    $self->{exit_guard} = $self->_exit_guard;
     return;
+}
+
+# Its counter is one, for the server, and more where the app has said `begin`. At zero the server
+# ends, and then the guard is sent.
+sub _exit_guard {
+    my ($self) = @_;
+    my $guard = AE::cv();
+    weaken(my $weak_self  = $self);
+    weaken(my $weak_guard = $guard);
+    $guard->begin(
+        sub {
+            return $weak_guard->send if !$weak_self;
+            $weak_self->{has_ended_guard} = 1;
+            $weak_self->shutdown(sub { $weak_guard->send if $weak_guard });
+        }
+    );
+    return $guard;
 }
 
 # ---- ending ----
@@ -157,6 +180,7 @@ sub _stop {
     my ($self) = @_;
     $self->{service}->stop if $self->{service} && !$self->{is_drained};
     _drained($self);
+    $self->{exit_guard}->send if $self->{exit_guard};
     return;
 }
 
@@ -167,7 +191,7 @@ sub _drained {
     delete $self->{graceful_timer};
     delete $serving{ refaddr $self};
     _tell_shutdown($self);
-    $self->{exit_guard}->end if $self->{exit_guard};
+    $self->{exit_guard}->end if $self->{exit_guard} && !$self->{has_ended_guard};
     return;
 }
 
@@ -190,7 +214,6 @@ sub run {
     $self->register_service($app);
     $self->{exit_guard}->send if $self->{is_stopping};
     $self->{exit_guard}->recv;
-    $self->_drain_and_wait if !$self->{is_stopping} && !$self->{is_drained};
     $self->_stop;
     delete $self->{listen_guards};
     return;
@@ -205,15 +228,6 @@ sub _on_signal {
         return;
     }
     $self->shutdown;
-    return;
-}
-
-# Somebody ended the exit guard by hand.
-sub _drain_and_wait {
-    my ($self) = @_;
-    my $done = AE::cv();
-    $self->shutdown($done);
-    $done->recv;
     return;
 }
 
@@ -280,7 +294,8 @@ path of a unix socket.
 
 =item listen_sock
 
-A socket that listens already, to be served besides.
+A socket that listens already, or an array reference of such sockets. C<host> and C<port> mean nothing
+then; addresses of C<listen> are served besides. The sockets stay the caller's: Sprig uses duplicates.
 
 =item server_ready
 
@@ -342,7 +357,8 @@ Array of one guard object for each listener, which stops when its guard goes awa
 
     $server->{exit_guard}->recv;
 
-Condvar that is sent when the server has ended. C<end> on it makes L</run> end gracefully.
+Condvar that is sent when the server has ended. C<end> on it begins a graceful end, as L</shutdown>;
+C<begin> first puts that off until the C<end> that belongs to it.
 
 =head1 SEE ALSO
 

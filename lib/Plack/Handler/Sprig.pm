@@ -18,6 +18,12 @@ sub run {
     my $builder = delete $args{psgi_app_builder};
     $app = $builder->() if $builder;
 
+    require Sprig::Inherited;
+    if (my @sockets = Sprig::Inherited::sockets()) {
+        delete @args{qw(listen host port)};
+        $args{listen_sock} = \@sockets;
+    }
+
     require Sprig::Server;
     return Sprig::Server->new(%args)->run($app);
 }
@@ -46,6 +52,9 @@ Plack::Handler::Sprig - runs an application on Sprig from plackup
 Connects L<Plack> to L<Sprig::Server>. All options of L<Sprig::Server/new> are taken; C<plackup>
 turns C<--max-body-bytes=10M> into C<< max_body_bytes => '10M' >>, and C<--enable-x> and
 C<--disable-x> into true and false.
+
+Sockets that L<Server::Starter> or systemd has opened are listened on instead of all others: see
+L<Sprig::Inherited>.
 
 Compared with the program L<sprig(1)>, which takes the same options, the application lives in an
 ordinary perl, and C<plackup>'s loaders (C<-r>, C<-L Shotgun>, C<-L Delayed>) work. C<plackup>

@@ -1,0 +1,88 @@
+package Sprig::Inherited;
+
+use strict;
+use warnings;
+
+use Fcntl            qw(FD_CLOEXEC F_GETFD F_SETFD);
+use IO::Socket::INET ();
+use IO::Socket::UNIX ();
+
+our $VERSION = '0.001';
+
+# systemd hands over descriptors from this one on.
+my $LISTEN_FDS_START = 3;
+
+sub sockets {
+    return map { _socket($_) } _descriptors();
+}
+
+sub _descriptors {
+    return _of_server_starter($ENV{SERVER_STARTER_PORT})
+        if defined $ENV{SERVER_STARTER_PORT} && length $ENV{SERVER_STARTER_PORT};
+    return if !$ENV{LISTEN_FDS} || ($ENV{LISTEN_PID} || 0) != $$;
+    my $n = $ENV{LISTEN_FDS};
+    $n =~ /\A[0-9]{1,4}\z/ or die "LISTEN_FDS must be a number, got '$n'\n";
+    return $LISTEN_FDS_START .. $LISTEN_FDS_START + $n - 1;
+}
+
+# "127.0.0.1:80=5;/run/app.sock=6"
+sub _of_server_starter {
+    my ($list) = @_;
+    my @descriptors;
+    for my $entry (split /;/, $list) {
+        $entry =~ /=([0-9]+)\z/ or die "SERVER_STARTER_PORT has a part without descriptor: '$entry'\n";
+        push @descriptors, $1;
+    }
+    return @descriptors;
+}
+
+# Programs that the application starts do not inherit it.
+sub _socket {
+    my ($fd) = @_;
+    open my $fh, '+<&=', $fd or die "cannot use the inherited descriptor $fd: $!\n";
+    my $name = getsockname $fh or die "the inherited descriptor $fd is no socket: $!\n";
+    fcntl $fh, F_SETFD, fcntl($fh, F_GETFD, 0) | FD_CLOEXEC;
+    return $fh;
+}
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Inherited - listening sockets that another program has opened for this one
+
+=head1 SYNOPSIS
+
+    start_server --port 5000 --path /run/app.sock -- sprig app.psgi
+
+=head1 DESCRIPTION
+
+The program L<sprig(1)> and L<Plack::Handler::Sprig> listen on inherited sockets, if there are any,
+and then on nothing else: C<--listen>, C<--host> and C<--port> are not looked at.
+
+=over
+
+=item * L<Server::Starter> tells of them by C<SERVER_STARTER_PORT>; TCP and unix sockets.
+
+=item * systemd (C<Sockets=>) and programs like it tell of them by C<LISTEN_FDS>, and by C<LISTEN_PID>
+for which process they are meant.
+
+=back
+
+When such a program replaces a server it sends C<TERM> to the old one, which stops accepting at once and
+finishes what it has begun. Connections that nobody has accepted yet wait in the socket for the new
+one.
+
+=head1 FUNCTIONS
+
+=head2 sockets
+
+    my @sockets = Sprig::Inherited::sockets();
+
+Handles of all inherited listening sockets. Dies if one of them is none.
+
+=cut
