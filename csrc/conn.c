@@ -63,6 +63,13 @@ static void conn_tell_notified(struct sprig_conn *c)
     c->server->handler.on_notify(ex, c->server->arg);
 }
 
+/* keepalive_timeout, or no byte ever came. */
+static void conn_expire_idle(struct sprig_conn *c)
+{
+    sprig_log(SPRIG_LOG_DEBUG, "timeout: %s:%s sent no request", c->remote_host, c->remote_port);
+    conn_close(c, SPRIG_END_GONE);
+}
+
 static void conn_on_timeout(struct sprig_conn *c)
 {
     switch ((enum conn_state)c->state) {
@@ -70,7 +77,7 @@ static void conn_on_timeout(struct sprig_conn *c)
         if (c->out.size > 0)
             conn_reset(c, SPRIG_END_GONE); /* write_timeout */
         else
-            conn_close(c, SPRIG_END_GONE); /* keepalive_timeout, or no byte ever came */
+            conn_expire_idle(c);
         return;
     case CONN_HEAD:
         conn_refuse(c, 408, "header_timeout: the head was not complete in time");
@@ -203,6 +210,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     watcher_forget_fd(server->loop, fd);
     conn_set_reading(c, true);
     deadline_set(&server->header_deadlines, &c->deadline);
+    sprig_log(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host, c->remote_port);
     return c;
 }
 

@@ -247,6 +247,7 @@ static struct sprig_listener *listener_start(struct sprig_server *server, int fd
     listener_set_options(l);
     list_append(&server->listeners, &l->link);
     server->counters.n_listeners++;
+    sprig_log(SPRIG_LOG_DEBUG, "listening on %s:%s", l->address.host, l->address.port);
     return l;
 }
 
