@@ -101,12 +101,22 @@ static void conn_on_timeout(struct sprig_conn *c)
     }
 }
 
+/* True if what the deadline was set for has still not happened. It is looked at last: where an app
+ * kept the loop busy, the bytes that were missing may have come in the meantime. */
+static bool conn_is_late(const struct sprig_conn *c, enum conn_state state, uint32_t n_requests)
+{
+    if (c->state != state || c->n_requests != n_requests || list_linked(&c->deadline.link))
+        return false;
+    bool is_answering = state == CONN_APP || state == CONN_REPLY;
+    return !is_answering || c->is_writing;
+}
+
 static void conn_handle(struct sprig_conn *c, uint32_t what)
 {
+    enum conn_state state = (enum conn_state)c->state;
+    uint32_t n_requests = c->n_requests;
     if (what & CONN_EV_BROKEN)
         conn_on_broken(c);
-    if (what & CONN_EV_TIMEOUT)
-        conn_on_timeout(c);
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
     if (what & CONN_EV_NOTIFY)
@@ -117,6 +127,8 @@ static void conn_handle(struct sprig_conn *c, uint32_t what)
         conn_resume(c);
     if (what & CONN_EV_READABLE)
         conn_read(c);
+    if ((what & CONN_EV_TIMEOUT) && conn_is_late(c, state, n_requests))
+        conn_on_timeout(c);
 }
 
 /* One step of phase 2 for this connection. What it produced leaves in one write at the end. A
