@@ -1,4 +1,4 @@
-# Watcher.xs - the loop as Perl sees it: what lib/Sprig/Loop.pm and AnyEvent::Impl::Sprig are made of.
+# Watcher.xs - the loop as Perl sees it: what Sprig::Loop and AnyEvent::Impl::Sprig are made of.
 # The prototypes are those that AnyEvent gives to its AE:: functions; they must be equal.
 
 MODULE = Sprig    PACKAGE = Sprig::Loop

@@ -94,7 +94,8 @@ my %paths = (
     '/passes'     => sub { text($Sprig::Loop::N_PASSES) },
     '/die'        => sub {
         my ($env) = @_;
-        open $env->{'psgi.errors'}, '>', \my $errors or die $!;    # it is meant to fail
+        open my $errors, '>', \my $text or die $!;    # it is meant to fail
+        $env->{'psgi.errors'} = $errors;
         return sub {
             my ($respond) = @_;
             later(0, sub { my $held = $respond; die "late\n" });
