@@ -77,9 +77,12 @@ void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...)
 /* The array of handlers if there is one with something in it, owned by the caller. */
 static AV *cleanup_handlers(pTHX_ struct psgi_exchange *px)
 {
-    SV *ref = px->env != NULL ? psgi_env_get(aTHX_ px->env, "psgix.cleanup.handlers") : NULL;
     AV *handlers = NULL;
+    SV *ref;
 
+    if (px->env == NULL || !psgi_env_has_handlers(aTHX_ px))
+        return NULL;
+    ref = psgi_env_get(aTHX_ px->env, "psgix.cleanup.handlers");
     if (ref != NULL && SvROK(ref) && SvTYPE(SvRV(ref)) == SVt_PVAV && !SvRMAGICAL(SvRV(ref)) &&
         AvFILLp((AV *)SvRV(ref)) >= 0)
         handlers = (AV *)SvREFCNT_inc_simple_NN(SvRV(ref));

@@ -20,13 +20,12 @@
 #include "list.h"
 #include "sprig.h"
 
-struct psgi_keys;  /* env.c: pre-hashed keys and the constant values of the env */
+struct psgi_keys;  /* env.h: pre-hashed keys of the env */
+struct psgi_env;   /* env.h: an env and its entries */
 struct psgi_pump;  /* bodies.c: an iterator body that is being sent */
 struct psgi_watch; /* watcher.c: the wall clock of a pass, foreign hosts */
 struct lazyio;     /* lazyio.c: a file handle without a descriptor */
 struct psgi_exchange;
-
-enum { PSGI_SPARE_INFORMERS = 32 }; /* code refs that are kept for requests to come */
 
 /* All that the bridge keeps for one interpreter (MY_CXT; never a static SV *). */
 struct psgi {
@@ -36,9 +35,7 @@ struct psgi {
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify;
                                  also marks of the calls on the stack: only call.c walks it */
     HV *writer_class;         /* owned: the stash that writers are blessed into */
-    CV *spare_informers[PSGI_SPARE_INFORMERS]; /* owned: psgix.informational of next requests */
-    unsigned n_spare_informers;
-    CV *guard;                    /* owned: the XSUB through which psgi_guard enters eval */
+    CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
     struct psgi_guarded *guarded; /* what it is about to run */
     SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
     struct psgi_watch *watch;     /* owned; NULL until first used */
@@ -46,6 +43,7 @@ struct psgi {
     uint32_t call_depth;          /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps,
         n_sockets; /* live objects */
+    uint64_t n_env_built, n_env_recycled;
 };
 
 /* The bridge of this interpreter. psgi_loop() creates the loop if there is none yet; croaks if the
@@ -71,6 +69,8 @@ struct psgi_server {
     struct sprig_listener **listeners; /* owned array; NULL where closed */
     uint32_t n_listeners, n_open;
     bool multiprocess, harakiri;
+    struct psgi_env *spare_envs; /* owned: what the next requests take */
+    uint32_t n_spare_envs;
     bool is_draining;
 };
 
@@ -98,11 +98,12 @@ struct psgi_exchange {
     struct sprig_exchange *ex;  /* severable: NULL after on_end */
     struct psgi_server *server; /* counted */
     uint32_t refs;
-    HV *env;                       /* owned */
+    HV *env;                       /* owned by `entries` */
+    struct psgi_env *entries;      /* owned: the env, ready to be recycled */
     struct psgi_handle *responder; /* severable */
     struct psgi_handle *writer;    /* severable */
     struct psgi_handle *socket;    /* severable: psgix.io */
-    CV *informer;                  /* owned: psgix.informational */
+    CV *informer;                  /* owned: psgix.informational *//
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *guard;                     /* owned: a guard that the delayed callback returned */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
@@ -203,17 +204,18 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key);
 
 extern const struct sprig_handler psgi_handler;
 
-/* ---- env.c ---- */
+/* ---- env.c, keys.c, recycle.c: see env.h ---- */
 struct psgi_keys *psgi_keys_new(pTHX);
-/* A complete env for the request, owned by the caller. Enters no Perl. */
+/* A complete env for the request, as px->entries; borrowed. Enters no Perl. */
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
-/* Gives the env back after the exchange: the place where it may be recycled. */
+/* The exchange is over. If nobody else has the env, it waits for the next request, without anything
+ * that the app put there; else, or if it is not what it was, it goes its own way. May run
+ * destructors. */
 void psgi_env_release(pTHX_ struct psgi_exchange *px);
-
-/* ---- input.c ---- */
-/* psgi.input: a real, seekable file handle (glob ref, owned by the caller), in memory or on the
- * body's temporary file; always a fresh one. */
-SV *psgi_input_new(pTHX_ struct sprig_body *body);
+/* Frees the envs that wait. */
+void psgi_env_pool_clear(pTHX_ struct psgi_server *server);
+/* False if psgix.cleanup.handlers is surely empty. */
+bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px);
 
 /* ---- reply.c ---- */
 /* Sends a response [status, headers, body] or, `streaming` being true, also [status, headers]: then
@@ -280,8 +282,11 @@ void psgi_stream_gone(pTHX_ struct psgi_exchange *px);
 void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why);
 SV *psgi_responder_new(pTHX_ struct psgi_exchange *px); /* blessed code ref, owned by the caller */
 SV *psgi_writer_new(pTHX_ struct psgi_exchange *px);    /* Sprig::Writer, owned by the caller */
-SV *psgi_informer_new(pTHX_ struct psgi_exchange *px);  /* psgix.informational: a code ref, owned */
-/* The exchange is over: the code ref does nothing any more. After psgi_env_release. */
+/* psgix.informational: a code ref, owned by the caller. */
+CV *psgi_informer_new(pTHX_ struct psgi_exchange *px);
+/* Gives one that only a spare env has to an exchange. */
+void psgi_informer_reuse(struct psgi_exchange *px, CV *cv);
+/* The exchange is over: the code ref does nothing any more. */
 void psgi_informer_sever(pTHX_ struct psgi_exchange *px);
 /* True if it is a Future, condvar or promise; then it is waited for. Ask before psgi_is_code:
  * condvars overload &{}. */

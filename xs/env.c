@@ -1,251 +1,93 @@
-/* env.c - from a request to the PSGI env: keys made once, values fresh for every request. */
-#include "bridge.h"
-
-/* The keys of every env. */
-#define ENV_KEYS(X)                                                                                \
-    X(REQUEST_METHOD, "REQUEST_METHOD")                                                            \
-    X(REQUEST_URI, "REQUEST_URI")                                                                  \
-    X(PATH_INFO, "PATH_INFO")                                                                      \
-    X(QUERY_STRING, "QUERY_STRING")                                                                \
-    X(SCRIPT_NAME, "SCRIPT_NAME")                                                                  \
-    X(SERVER_PROTOCOL, "SERVER_PROTOCOL")                                                          \
-    X(SERVER_NAME, "SERVER_NAME")                                                                  \
-    X(SERVER_PORT, "SERVER_PORT")                                                                  \
-    X(REMOTE_ADDR, "REMOTE_ADDR")                                                                  \
-    X(REMOTE_PORT, "REMOTE_PORT")                                                                  \
-    X(CONTENT_LENGTH, "CONTENT_LENGTH")                                                            \
-    X(HTTP_HOST, "HTTP_HOST")                                                                      \
-    X(VERSION, "psgi.version")                                                                     \
-    X(URL_SCHEME, "psgi.url_scheme")                                                               \
-    X(ERRORS, "psgi.errors")                                                                       \
-    X(INPUT, "psgi.input")                                                                         \
-    X(NONBLOCKING, "psgi.nonblocking")                                                             \
-    X(STREAMING, "psgi.streaming")                                                                 \
-    X(RUN_ONCE, "psgi.run_once")                                                                   \
-    X(MULTITHREAD, "psgi.multithread")                                                             \
-    X(MULTIPROCESS, "psgi.multiprocess")                                                           \
-    X(IO, "psgix.io")                                                                              \
-    X(INPUT_BUFFERED, "psgix.input.buffered")                                                      \
-    X(CLEANUP, "psgix.cleanup")                                                                    \
-    X(CLEANUP_HANDLERS, "psgix.cleanup.handlers")                                                  \
-    X(HARAKIRI, "psgix.harakiri")                                                                  \
-    X(INFORMATIONAL, "psgix.informational")                                                        \
-    X(SCALAR_REFS, "psgix.body.scalar_refs")
-
-enum env_key {
-#define X(name, text) KEY_##name,
-    ENV_KEYS(X)
-#undef X
-        N_ENV_KEYS
-};
-
-static const char *const env_key_text[] = {
-#define X(name, text) text,
-    ENV_KEYS(X)
-#undef X
-};
-
-/* Request headers that are worth a ready-made key; all others are folded one by one. */
-static const char *const known_names[] = {
-    "Accept",
-    "Accept-Charset",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Access-Control-Request-Headers",
-    "Access-Control-Request-Method",
-    "Authorization",
-    "Cache-Control",
-    "Connection",
-    "Content-Encoding",
-    "Content-Type",
-    "Cookie",
-    "DNT",
-    "Date",
-    "Expect",
-    "Forwarded",
-    "From",
-    "Host",
-    "If-Match",
-    "If-Modified-Since",
-    "If-None-Match",
-    "If-Range",
-    "If-Unmodified-Since",
-    "Keep-Alive",
-    "Origin",
-    "Pragma",
-    "Priority",
-    "Range",
-    "Referer",
-    "Save-Data",
-    "Sec-CH-UA",
-    "Sec-CH-UA-Mobile",
-    "Sec-CH-UA-Platform",
-    "Sec-Fetch-Dest",
-    "Sec-Fetch-Mode",
-    "Sec-Fetch-Site",
-    "Sec-Fetch-User",
-    "Sec-WebSocket-Extensions",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-    "Upgrade-Insecure-Requests",
-    "User-Agent",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Port",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
-    "X-Request-ID",
-    "X-Requested-With",
-};
-
-enum { N_KNOWN = sizeof known_names / sizeof *known_names, N_BUCKETS = 128 };
-
-/* A key as a shared-hash SV and its hash value. */
-struct key {
-    SV *sv;
-    U32 hash;
-};
-
-struct known {
-    struct sprig_span name;
-    struct key key;
-    struct known *next; /* in its bucket */
-};
-
-struct psgi_keys {
-    struct key env[N_ENV_KEYS];
-    struct known known[N_KNOWN];
-    struct known *buckets[N_BUCKETS];
-};
-
-/* ---- keys ---- */
-
-static struct key key_new(pTHX_ const char *text, size_t len)
-{
-    SV *sv = newSVpvn_share(text, (I32)len, 0);
-
-    return (struct key){sv, SvSHARED_HASH(sv)};
-}
-
-/* Header names differ well enough in length, first and last letter; case does not count. */
-static unsigned name_bucket(struct sprig_span name)
-{
-    unsigned first = (unsigned char)name.ptr[0] | 0x20u;
-    unsigned last = (unsigned char)name.ptr[name.len - 1] | 0x20u;
-
-    return ((unsigned)name.len * 11 + first * 5 + last * 3) % N_BUCKETS;
-}
-
-/* HTTP_ACCEPT_LANGUAGE out of Accept-Language; room for len + 5 bytes. Returns the length. */
-static size_t fold_name(struct sprig_span name, char *out)
-{
-    memcpy(out, "HTTP_", 5);
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        out[i + 5] = c == '-' ? '_' : toUPPER_A(c);
-    }
-    return name.len + 5;
-}
-
-/* "Content-Type" is the only header here that the CGI specification gives a name without HTTP_. */
-static void known_init(pTHX_ struct psgi_keys *keys, struct known *known, const char *name)
-{
-    char text[64];
-    size_t len;
-    struct known **bucket;
-
-    known->name = span_str(name);
-    len = fold_name(known->name, text);
-    if (span_eq(known->name, SPAN_LIT("Content-Type")))
-        known->key = key_new(aTHX_ text + 5, len - 5);
-    else
-        known->key = key_new(aTHX_ text, len);
-    bucket = &keys->buckets[name_bucket(known->name)];
-    known->next = *bucket;
-    *bucket = known;
-}
-
-struct psgi_keys *psgi_keys_new(pTHX)
-{
-    struct psgi_keys *keys;
-
-    Newxz(keys, 1, struct psgi_keys);
-    for (int i = 0; i < N_ENV_KEYS; i++)
-        keys->env[i] = key_new(aTHX_ env_key_text[i], strlen(env_key_text[i]));
-    for (int i = 0; i < N_KNOWN; i++)
-        known_init(aTHX_ keys, &keys->known[i], known_names[i]);
-    return keys;
-}
-
-static const struct key *known_key(const struct psgi_keys *keys, struct sprig_span name)
-{
-    for (const struct known *it = keys->buckets[name_bucket(name)]; it != NULL; it = it->next) {
-        if (span_ieq(it->name, name))
-            return &it->key;
-    }
-    return NULL;
-}
+/* env.c - from a request to the PSGI env: every value is written, or is a constant. */
+#include "env.h"
+#include "stream.h"
 
 /* ---- values ---- */
 
 struct env_builder {
     const struct psgi_keys *keys;
     const struct sprig_request *req;
-    HV *env;
+    struct psgi_env *env;
 };
 
-static void put(pTHX_ struct env_builder *b, enum env_key which, SV *value)
+static bool is_set(const uint64_t *bits, unsigned slot)
 {
-    const struct key *key = &b->keys->env[which];
-
-    (void)hv_store_ent(b->env, key->sv, value, key->hash);
+    return bits[slot >> 6] >> (slot & 63) & 1;
 }
 
-static void put_span(pTHX_ struct env_builder *b, enum env_key which, struct sprig_span value)
+static void set_bit(uint64_t *bits, unsigned slot)
 {
-    put(aTHX_ b, which, newSVpvn(value.len ? value.ptr : "", value.len));
+    bits[slot >> 6] |= UINT64_C(1) << (slot & 63);
+}
+
+/* The value of a slot: that of the request before, or undef. */
+static SV *value_of(pTHX_ struct env_builder *b, unsigned slot)
+{
+    struct psgi_env *env = b->env;
+
+    set_bit(env->written, slot);
+    if (!is_set(env->present, slot)) {
+        const struct psgi_key *key = &b->keys->key[slot];
+        env->entry[slot] = hv_store_ent(env->hv, key->sv, newSV(0), key->hash);
+        set_bit(env->present, slot);
+    }
+    return HeVAL(env->entry[slot]);
+}
+
+static void set_text(pTHX_ SV *sv, struct sprig_span text)
+{
+    if (SvFLAGS(sv) != ((U32)SVt_PV | SVf_POK | SVp_POK) || SvLEN(sv) <= text.len) {
+        sv_setpvn(sv, text.len ? text.ptr : "", text.len);
+        SvPOK_only(sv);
+        return;
+    }
+    if (text.len)
+        Copy(text.ptr, SvPVX(sv), text.len, char);
+    SvCUR_set(sv, text.len);
+    *SvEND(sv) = '\0';
+}
+
+static void put_span(pTHX_ struct env_builder *b, unsigned slot, struct sprig_span text)
+{
+    set_text(aTHX_ value_of(aTHX_ b, slot), text);
 }
 
 static void put_bool(pTHX_ struct env_builder *b, enum env_key which, bool value)
 {
-    put(aTHX_ b, which, newSVsv(boolSV(value)));
+    SV *sv = value_of(aTHX_ b, which);
+
+    if (!SvOK(sv))
+        sv_setsv(sv, value ? b->keys->yes : b->keys->no);
+}
+
+/* Makes an undefined value a reference to `target`, which is taken. */
+static void set_ref(pTHX_ SV *sv, SV *target)
+{
+    PERL_UNUSED_CONTEXT;
+    SvUPGRADE(sv, SVt_IV);
+    SvRV_set(sv, target);
+    SvROK_on(sv);
 }
 
 /* Percent-decoded once; what %00 or %2F stood for is kept, lengths are counted. */
 static void put_path(pTHX_ struct env_builder *b)
 {
     struct sprig_span path = b->req->path;
-    SV *value;
+    SV *value = value_of(aTHX_ b, KEY_PATH_INFO);
 
-    if (memchr(path.ptr, '%', path.len) == NULL) {
-        put_span(aTHX_ b, KEY_PATH_INFO, path);
+    set_text(aTHX_ value, path);
+    if (memchr(path.ptr, '%', path.len) == NULL)
         return;
-    }
-    value = newSV(path.len + 1);
-    SvPOK_only(value);
     SvCUR_set(value, request_decode_path(path, SvPVX(value)));
     *SvEND(value) = '\0';
-    put(aTHX_ b, KEY_PATH_INFO, value);
 }
 
 /* ---- headers ---- */
 
 /* A header that came before is continued: RFC 9110 section 5.3, RFC 6265 section 5.4 for cookies.
  */
-static void put_header(pTHX_ struct env_builder *b, SV *key, U32 hash, const struct sprig_header *h)
+static void append_header(pTHX_ SV *value, const struct sprig_header *h)
 {
-    SV *value = HeVAL(hv_fetch_ent(b->env, key, 1, hash));
-
-    if (!SvOK(value)) {
-        sv_setpvn(value, h->value.len ? h->value.ptr : "", h->value.len);
-        return;
-    }
     sv_catpvn_nomg(value, span_ieq(h->name, SPAN_LIT("Cookie")) ? "; " : ", ", 2);
     if (h->value.len)
         sv_catpvn_nomg(value, h->value.ptr, h->value.len);
@@ -266,14 +108,29 @@ static bool is_dropped(const struct sprig_request *req, struct sprig_span name)
     return memchr(name.ptr, '_', name.len) != NULL;
 }
 
+static void put_known_header(pTHX_ struct env_builder *b, unsigned slot,
+                             const struct sprig_header *h)
+{
+    if (is_set(b->env->written, slot))
+        append_header(aTHX_ HeVAL(b->env->entry[slot]), h);
+    else
+        put_span(aTHX_ b, slot, h->value);
+}
+
+/* An entry without a slot: it is deleted when the env is recycled. */
 static void put_unknown_header(pTHX_ struct env_builder *b, const struct sprig_header *h)
 {
     SV *key = newSV(h->name.len + 6);
+    SV *value;
 
     SvPOK_only(key);
-    SvCUR_set(key, fold_name(h->name, SvPVX(key)));
+    SvCUR_set(key, psgi_keys_fold(h->name, SvPVX(key)));
     *SvEND(key) = '\0';
-    put_header(aTHX_ b, key, 0, h);
+    value = HeVAL(hv_fetch_ent(b->env->hv, key, 1, 0));
+    if (SvOK(value))
+        append_header(aTHX_ value, h);
+    else
+        set_text(aTHX_ value, h->value);
     SvREFCNT_dec(key);
 }
 
@@ -283,14 +140,14 @@ static void put_headers(pTHX_ struct env_builder *b)
         const struct sprig_header *h = &b->req->headers[i];
         if (is_dropped(b->req, h->name))
             continue;
-        const struct key *key = known_key(b->keys, h->name);
-        if (key != NULL)
-            put_header(aTHX_ b, key->sv, key->hash, h);
+        int slot = psgi_keys_of_header(b->keys, h->name);
+        if (slot != NO_SLOT)
+            put_known_header(aTHX_ b, (unsigned)slot, h);
         else
             put_unknown_header(aTHX_ b, h);
     }
     if (b->req->authority.ptr != NULL)
-        put_span(aTHX_ b, KEY_HTTP_HOST, b->req->authority);
+        put_span(aTHX_ b, (unsigned)b->keys->host, b->req->authority);
 }
 
 /* ---- the parts of an env ---- */
@@ -319,6 +176,27 @@ static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex
         put_span(aTHX_ b, KEY_REMOTE_PORT, port);
 }
 
+static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
+{
+    struct psgi_env *env = b->env;
+    SV *sv = value_of(aTHX_ b, KEY_INPUT);
+    SV *ref;
+
+    if (SvROK(sv) && body->fd < 0) {
+        psgi_input_fill(aTHX_ env->bytes, body->mem);
+        return;
+    }
+    SvREFCNT_dec(env->bytes);
+    ref = psgi_input_new(aTHX_ body, &env->bytes);
+    if (SvROK(sv)) /* read by nobody, in memory; now it is a file */
+        sv_setsv(sv, &PL_sv_undef);
+    set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(ref)));
+    SvREFCNT_dec(ref);
+    env->input.gv = NULL;
+    if (env->bytes != NULL)
+        psgi_glob_note(aTHX_ & env->input, sv);
+}
+
 /* The length of the body as the app reads it, that is, after de-chunking. */
 static void put_body(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
 {
@@ -330,18 +208,56 @@ static void put_body(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
         int len = snprintf(text, sizeof text, "%llu", (unsigned long long)body.size);
         put_span(aTHX_ b, KEY_CONTENT_LENGTH, span_make(text, (size_t)len));
     }
-    put(aTHX_ b, KEY_INPUT, psgi_input_new(aTHX_ & body));
+    put_input(aTHX_ b, &body);
+}
+
+static void put_socket(pTHX_ struct env_builder *b, struct psgi_exchange *px)
+{
+    SV *sv = value_of(aTHX_ b, KEY_IO);
+
+    if (psgi_lazy_reuse(aTHX_ sv, px))
+        return;
+    HeVAL(b->env->entry[KEY_IO]) = psgi_socket_new(aTHX_ px);
+    SvREFCNT_dec(sv);
+}
+
+static void put_informer(pTHX_ struct env_builder *b, struct psgi_exchange *px)
+{
+    SV *sv = value_of(aTHX_ b, KEY_INFORMATIONAL);
+
+    if (SvROK(sv)) {
+        psgi_informer_reuse(px, (CV *)SvRV(sv));
+        return;
+    }
+    set_ref(aTHX_ sv, (SV *)psgi_informer_new(aTHX_ px));
+    b->env->informer_flags = SvFLAGS(SvRV(sv));
+    b->env->informer_cv_flags = CvFLAGS((CV *)SvRV(sv));
+}
+
+static void put_version(pTHX_ struct env_builder *b)
+{
+    SV *sv = value_of(aTHX_ b, KEY_VERSION);
+    AV *version;
+
+    if (SvROK(sv))
+        return;
+    version = newAV();
+    av_push(version, newSViv(1));
+    av_push(version, newSViv(1));
+    set_ref(aTHX_ sv, (SV *)version);
 }
 
 static void put_psgi(pTHX_ struct env_builder *b, const struct psgi_server *server)
 {
-    AV *version = newAV();
+    SV *errors = value_of(aTHX_ b, KEY_ERRORS);
+    SV *handlers = value_of(aTHX_ b, KEY_CLEANUP_HANDLERS);
 
-    av_push(version, newSViv(1));
-    av_push(version, newSViv(1));
-    put(aTHX_ b, KEY_VERSION, newRV_noinc((SV *)version));
+    put_version(aTHX_ b);
     put_span(aTHX_ b, KEY_URL_SCHEME, SPAN_LIT("http"));
-    put(aTHX_ b, KEY_ERRORS, newRV_inc((SV *)PL_stderrgv));
+    if (!SvROK(errors))
+        set_ref(aTHX_ errors, SvREFCNT_inc_simple_NN((SV *)PL_stderrgv));
+    if (!SvROK(handlers))
+        set_ref(aTHX_ handlers, (SV *)newAV());
     put_bool(aTHX_ b, KEY_NONBLOCKING, true);
     put_bool(aTHX_ b, KEY_STREAMING, true);
     put_bool(aTHX_ b, KEY_RUN_ONCE, false);
@@ -349,32 +265,42 @@ static void put_psgi(pTHX_ struct env_builder *b, const struct psgi_server *serv
     put_bool(aTHX_ b, KEY_MULTIPROCESS, server->multiprocess);
     put_bool(aTHX_ b, KEY_INPUT_BUFFERED, true);
     put_bool(aTHX_ b, KEY_CLEANUP, true);
-    put(aTHX_ b, KEY_CLEANUP_HANDLERS, newRV_noinc((SV *)newAV()));
     put_bool(aTHX_ b, KEY_HARAKIRI, server->harakiri);
     put_bool(aTHX_ b, KEY_SCALAR_REFS, true);
 }
 
+/* What the request before had and this one has not. The values are plain strings. */
+static void delete_stale(pTHX_ struct env_builder *b)
+{
+    struct psgi_env *env = b->env;
+
+    for (unsigned word = 0; word < ENV_WORDS; word++) {
+        for (uint64_t bits = env->present[word] & ~env->written[word]; bits != 0;
+             bits &= bits - 1) {
+            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
+            const struct psgi_key *key = &b->keys->key[slot];
+            (void)hv_delete_ent(env->hv, key->sv, G_DISCARD, key->hash);
+        }
+        env->present[word] = env->written[word];
+        env->written[word] = 0;
+    }
+}
+
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
 {
-    struct env_builder b = {px->server->psgi->keys, sprig_exchange_request(px->ex), newHV()};
+    struct env_builder b = {px->server->psgi->keys, sprig_exchange_request(px->ex),
+                            psgi_env_take(aTHX_ px->server)};
 
-    hv_ksplit(b.env, 48);
+    px->entries = b.env;
     put_request_line(aTHX_ & b);
     put_addresses(aTHX_ & b, px->ex);
     put_headers(aTHX_ & b);
     put_body(aTHX_ & b, px->ex);
     put_psgi(aTHX_ & b, px->server);
-    put(aTHX_ & b, KEY_IO, psgi_socket_new(aTHX_ px));
-    put(aTHX_ & b, KEY_INFORMATIONAL, psgi_informer_new(aTHX_ px));
-    return b.env;
-}
-
-void psgi_env_release(pTHX_ struct psgi_exchange *px)
-{
-    HV *env = px->env;
-
-    px->env = NULL;
-    SvREFCNT_dec((SV *)env);
+    put_socket(aTHX_ & b, px);
+    put_informer(aTHX_ & b, px);
+    delete_stale(aTHX_ & b);
+    return b.env->hv;
 }
 
 /* ---- reading the env back ---- */
@@ -398,7 +324,7 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
 {
     struct get_job job = {env, key, NULL};
 
-    if (SvRMAGICAL((SV *)env)) { /* the app tied it */
+    if (SvRMAGICAL((SV *)env) || SvREADONLY((SV *)env)) { /* the app tied or locked it */
         psgi_guard(aTHX_ run_get, &job, NULL);
         return job.value;
     }
@@ -407,4 +333,15 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
         return value != NULL ? newSVsv(*value) : NULL;
     psgi_guard(aTHX_ run_get, &job, NULL);
     return job.value;
+}
+
+bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px)
+{
+    HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_CLEANUP_HANDLERS);
+    SV *ref = he != NULL ? HeVAL(he) : NULL;
+
+    if (SvRMAGICAL((SV *)px->env) || ref == NULL || SvGMAGICAL(ref) || !SvROK(ref) ||
+        SvTYPE(SvRV(ref)) != SVt_PVAV)
+        return true;
+    return SvMAGICAL(SvRV(ref)) || AvFILLp((AV *)SvRV(ref)) >= 0;
 }

@@ -80,30 +80,28 @@ XS(psgi_informer_call)
     XSRETURN(1);
 }
 
-/* Most apps never look at it: a code ref that only its env knew is used again. */
-SV *psgi_informer_new(pTHX_ struct psgi_exchange *px)
+CV *psgi_informer_new(pTHX_ struct psgi_exchange *px)
 {
-    struct psgi *psgi = px->server->psgi;
-    CV *cv = psgi->n_spare_informers > 0 ? psgi->spare_informers[--psgi->n_spare_informers]
-                                         : newXS(NULL, psgi_informer_call, __FILE__);
+    CV *cv = newXS(NULL, psgi_informer_call, __FILE__);
 
+    psgi_informer_reuse(px, cv);
+    return cv;
+}
+
+void psgi_informer_reuse(struct psgi_exchange *px, CV *cv)
+{
     CvXSUBANY(cv).any_ptr = px;
-    px->informer = cv;
-    return newRV_inc((SV *)cv);
+    px->informer = (CV *)SvREFCNT_inc_simple_NN((SV *)cv);
 }
 
 void psgi_informer_sever(pTHX_ struct psgi_exchange *px)
 {
-    struct psgi *psgi = px->server->psgi;
     CV *cv = px->informer;
 
+    PERL_UNUSED_CONTEXT;
     px->informer = NULL;
     if (cv == NULL)
         return;
     CvXSUBANY(cv).any_ptr = NULL;
-    if (SvREFCNT(cv) == 1 && !SvOBJECT(cv) && !SvMAGICAL(cv) &&
-        psgi->n_spare_informers < PSGI_SPARE_INFORMERS)
-        psgi->spare_informers[psgi->n_spare_informers++] = cv;
-    else
-        SvREFCNT_dec((SV *)cv);
+    SvREFCNT_dec((SV *)cv);
 }

@@ -71,3 +71,34 @@ SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what)
     mg->mg_flags |= MGf_DUP | MGf_LOCAL;
     return sv;
 }
+
+/* The one magic of a lazy scalar without a value that has `arg`; NULL if it is anything else. */
+static MAGIC *lazy_magic(SV *sv, const void *arg)
+{
+    MAGIC *mg = SvTYPE(sv) == SVt_PVMG ? SvMAGIC(sv) : NULL;
+
+    if (mg == NULL || mg->mg_virtual != &lazy_vtbl || mg->mg_moremagic != NULL || SvOK(sv) ||
+        SvREADONLY(sv) || SvOBJECT(sv) || !SvGMAGICAL(sv) || !SvSMAGICAL(sv) || mg->mg_ptr != arg)
+        return NULL;
+    return mg;
+}
+
+bool psgi_lazy_park(pTHX_ SV *sv, struct psgi_exchange *px)
+{
+    MAGIC *mg = lazy_magic(sv, px);
+
+    if (mg == NULL)
+        return false;
+    psgi_exchange_release(aTHX_ lazy_take(mg));
+    return true;
+}
+
+bool psgi_lazy_reuse(pTHX_ SV *sv, struct psgi_exchange *px)
+{
+    MAGIC *mg = lazy_magic(sv, NULL);
+
+    PERL_UNUSED_CONTEXT;
+    if (mg != NULL)
+        mg->mg_ptr = (char *)psgi_exchange_hold(px);
+    return mg != NULL;
+}

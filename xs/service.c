@@ -50,6 +50,7 @@ void psgi_server_release(pTHX_ struct psgi_server *server)
 {
     if (--server->refs > 0)
         return;
+    psgi_env_pool_clear(aTHX_ server);
     Safefree(server->listeners);
     SvREFCNT_dec(server->app);
     SvREFCNT_dec(server->on_drained);
@@ -239,6 +240,8 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
     (void)hv_stores(out, "watchers", newSVuv(psgi->n_watchers));
     (void)hv_stores(out, "pumps", newSVuv(psgi->n_pumps));
     (void)hv_stores(out, "sockets", newSVuv(psgi->n_sockets));
+    (void)hv_stores(out, "env_built", newSVuv((UV)psgi->n_env_built));
+    (void)hv_stores(out, "env_recycled", newSVuv((UV)psgi->n_env_recycled));
     if (server != NULL && server->core != NULL) {
         struct sprig_counters counters;
         sprig_server_counters(server->core, &counters);

@@ -2,6 +2,7 @@
  *
  * Fetching or copying the handle changes nothing. Any operation that needs the descriptor gets a
  * duplicate of it, and from then on the server reads nothing from the connection any more. */
+#include "env.h"
 #include "lazyio.h"
 #include "stream.h"
 #include <fcntl.h>
@@ -88,9 +89,10 @@ SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
 static U32 socket_holders(pTHX_ struct psgi_exchange *px)
 {
     SV *gv = px->socket->body;
-    SV **own = px->env != NULL ? hv_fetchs(px->env, "psgix.io", 0) : NULL;
+    HE *own =
+        px->env != NULL ? psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_IO) : NULL;
 
-    return SvREFCNT(gv) - (own != NULL && SvROK(*own) && SvRV(*own) == gv ? 1 : 0);
+    return SvREFCNT(gv) - (own != NULL && SvROK(HeVAL(own)) && SvRV(HeVAL(own)) == gv ? 1 : 0);
 }
 
 bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px)

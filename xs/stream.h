@@ -10,6 +10,11 @@ enum psgi_lazy { PSGI_LAZY_SOCKET, PSGI_LAZY_WRITER_HANDLE };
 
 /* A scalar that gets its value when it is first read. Owned by the caller. */
 SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what);
+/* Takes one that nobody has looked at off its exchange, to give it to another. False: it is not as
+ * it was made. */
+bool psgi_lazy_park(pTHX_ SV *sv, struct psgi_exchange *px);
+/* Gives a parked one to an exchange. False: it is none. */
+bool psgi_lazy_reuse(pTHX_ SV *sv, struct psgi_exchange *px);
 
 /* How they are made (socket.c, writer.c): owned by the caller, NULL for undef. */
 SV *psgi_socket_make(pTHX_ struct psgi_exchange *px);

@@ -1,0 +1,157 @@
+/* keys.c - the keys of envs: shared-hash scalars made once, so that a request hashes none of them.
+ */
+#include "env.h"
+
+static const char *const env_key_text[] = {
+#define X(name, text) text,
+    ENV_KEYS(X)
+#undef X
+};
+
+/* Request headers that are worth a ready-made key; all others are folded one by one. */
+static const char *const known_names[] = {
+    "Accept",
+    "Accept-Charset",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Access-Control-Request-Headers",
+    "Access-Control-Request-Method",
+    "Authorization",
+    "Cache-Control",
+    "Connection",
+    "Content-Encoding",
+    "Content-Type",
+    "Cookie",
+    "DNT",
+    "Date",
+    "Expect",
+    "Forwarded",
+    "From",
+    "Host",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Keep-Alive",
+    "Origin",
+    "Pragma",
+    "Priority",
+    "Range",
+    "Referer",
+    "Save-Data",
+    "Sec-CH-UA",
+    "Sec-CH-UA-Mobile",
+    "Sec-CH-UA-Platform",
+    "Sec-Fetch-Dest",
+    "Sec-Fetch-Mode",
+    "Sec-Fetch-Site",
+    "Sec-Fetch-User",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Upgrade-Insecure-Requests",
+    "User-Agent",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "X-Request-ID",
+    "X-Requested-With",
+};
+
+enum { N_KNOWN = sizeof known_names / sizeof *known_names };
+
+_Static_assert(N_ENV_KEYS + N_KNOWN <= ENV_SLOTS, "one slot for each key");
+
+/* Header names differ well enough in length, first and last letter; case does not count. */
+static unsigned name_bucket(struct sprig_span name)
+{
+    unsigned first = (unsigned char)name.ptr[0] | 0x20u;
+    unsigned last = (unsigned char)name.ptr[name.len - 1] | 0x20u;
+
+    return ((unsigned)name.len * 11 + first * 5 + last * 3) % ENV_BUCKETS;
+}
+
+static unsigned hek_bucket(const HEK *hek)
+{
+    return (unsigned)(PTR2UV(hek) >> 4) % (2 * ENV_BUCKETS);
+}
+
+size_t psgi_keys_fold(struct sprig_span name, char *out)
+{
+    memcpy(out, "HTTP_", 5);
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        out[i + 5] = c == '-' ? '_' : toUPPER_A(c);
+    }
+    return name.len + 5;
+}
+
+static void add_key(pTHX_ struct psgi_keys *keys, unsigned slot, const char *text, size_t len)
+{
+    SV *sv = newSVpvn_share(text, (I32)len, 0);
+    HEK *hek = SvSHARED_HEK_FROM_PV(SvPVX_const(sv));
+    unsigned i = hek_bucket(hek);
+
+    while (keys->by_hek[i] != 0)
+        i = (i + 1) % (2 * ENV_BUCKETS);
+    keys->by_hek[i] = (uint8_t)(slot + 1);
+    keys->key[slot] = (struct psgi_key){sv, hek, SvSHARED_HASH(sv)};
+}
+
+/* "Content-Type" is the only header here that the CGI specification gives a name without HTTP_. */
+static void add_header(pTHX_ struct psgi_keys *keys, unsigned slot, const char *name)
+{
+    struct sprig_span span = span_str(name);
+    size_t skip = span_eq(span, SPAN_LIT("Content-Type")) ? 5 : 0;
+    uint8_t *bucket = &keys->bucket[name_bucket(span)];
+    char text[64];
+    size_t len = psgi_keys_fold(span, text);
+
+    add_key(aTHX_ keys, slot, text + skip, len - skip);
+    keys->name[slot] = span;
+    keys->next[slot] = *bucket;
+    *bucket = (uint8_t)slot;
+    if (span_eq(span, SPAN_LIT("Host")))
+        keys->host = (int)slot;
+}
+
+struct psgi_keys *psgi_keys_new(pTHX)
+{
+    struct psgi_keys *keys;
+
+    Newxz(keys, 1, struct psgi_keys);
+    for (unsigned i = 0; i < N_ENV_KEYS; i++)
+        add_key(aTHX_ keys, i, env_key_text[i], strlen(env_key_text[i]));
+    for (unsigned i = 0; i < N_KNOWN; i++)
+        add_header(aTHX_ keys, N_ENV_KEYS + i, known_names[i]);
+    keys->yes = newSVsv(&PL_sv_yes);
+    keys->no = newSVsv(&PL_sv_no);
+    return keys;
+}
+
+int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name)
+{
+    for (unsigned slot = keys->bucket[name_bucket(name)]; slot != 0; slot = keys->next[slot])
+        if (span_ieq(keys->name[slot], name))
+            return (int)slot;
+    return NO_SLOT;
+}
+
+/* Equal keys of hashes that share them are one and the same. */
+int psgi_keys_of_entry(const struct psgi_keys *keys, const HE *he)
+{
+    for (unsigned i = hek_bucket(HeKEY_hek(he)); keys->by_hek[i] != 0;
+         i = (i + 1) % (2 * ENV_BUCKETS))
+        if (keys->key[keys->by_hek[i] - 1].hek == HeKEY_hek(he))
+            return keys->by_hek[i] - 1;
+    return NO_SLOT;
+}

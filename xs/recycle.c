@@ -1,0 +1,384 @@
+/* recycle.c - an env that nobody else has serves again: what that takes, and the pool.
+ *
+ * At the end of an exchange each value is looked at: what is as the server makes it stays, to be
+ * overwritten by the next request; what the app put there, changed in kind or can still reach goes
+ * away at that moment, as it would with the hash. Nothing is freed before the env is in the pool or
+ * given up: destructors may run Perl. */
+#include "env.h"
+#include "stream.h"
+
+enum {
+    POOL_MAX = 32,         /* envs that wait */
+    TEXT_BYTES_MAX = 4096, /* longer buffers are given back */
+    BUCKETS_MAX = 256,     /* of a hash */
+    HANDLERS_MAX = 64,     /* room in the array of cleanup handlers */
+    MAGIC_FLAGS = SVs_GMG | SVs_SMG | SVs_RMG | SVs_OBJECT | SVf_READONLY | SVf_PROTECT
+};
+
+/* Flags of a string, or of one that was also used as a number. */
+#define TEXT_FLAGS                                                                                 \
+    (SVTYPEMASK | SVf_POK | SVp_POK | SVf_IOK | SVp_IOK | SVf_NOK | SVp_NOK | SVf_IVisUV |         \
+     SVf_UTF8 | SVf_IsCOW)
+
+/* ---- entries ---- */
+
+static uint64_t slot_bit(unsigned slot)
+{
+    return UINT64_C(1) << (slot & 63);
+}
+
+/* An entry is where it was put: the memory of one that was deleted may serve another key. */
+static bool is_linked(const HV *hv, const HE *entry, const struct psgi_key *key)
+{
+    const HE *he = HvARRAY(hv) != NULL ? HvARRAY(hv)[key->hash & HvMAX(hv)] : NULL;
+
+    while (he != NULL && he != entry)
+        he = HeNEXT(he);
+    return he != NULL && HeKEY_hek(he) == key->hek;
+}
+
+HE *psgi_env_entry(pTHX_ const struct psgi_env *env, const struct psgi_keys *keys, int slot)
+{
+    if (!(env->present[slot >> 6] & slot_bit((unsigned)slot)) ||
+        !is_linked(env->hv, env->entry[slot], &keys->key[slot]))
+        return NULL;
+    return HeVAL(env->entry[slot]) != &PL_sv_placeholder ? env->entry[slot] : NULL;
+}
+
+/* ---- handles ---- */
+
+void psgi_glob_note(pTHX_ struct psgi_glob *glob, SV *ref)
+{
+    GV *gv = (GV *)SvRV(ref);
+
+    PERL_UNUSED_CONTEXT;
+    glob->gv = gv;
+    glob->gp = GvGP(gv);
+    glob->io = GvIOp(gv);
+    glob->stash = SvSTASH((SV *)gv);
+    glob->file = IoIFP(glob->io);
+    glob->layer = *glob->file;
+    glob->gv_flags = SvFLAGS((SV *)gv);
+    glob->io_flags = SvFLAGS((SV *)glob->io);
+    glob->tab = glob->layer->tab;
+    glob->layer_flags = glob->layer->flags;
+    glob->type = IoTYPE(glob->io);
+    glob->magic = SvMAGIC((SV *)gv);
+}
+
+/* The hash, array and code of *FH{HASH} and so on are where modules keep things with a handle. */
+static bool is_bare_glob(const struct psgi_glob *glob, GV *gv)
+{
+    GP *gp = glob->gp;
+
+    return SvREFCNT((SV *)gv) == 1 && SvFLAGS((SV *)gv) == glob->gv_flags && GvGP(gv) == gp &&
+           SvSTASH((SV *)gv) == glob->stash && SvMAGIC((SV *)gv) == glob->magic &&
+           gp->gp_refcnt == 1 && gp->gp_io == glob->io && gp->gp_sv == NULL && gp->gp_av == NULL &&
+           gp->gp_hv == NULL && gp->gp_cv == NULL && gp->gp_form == NULL;
+}
+
+static bool is_bare_io(const struct psgi_glob *glob)
+{
+    IO *io = glob->io;
+
+    return SvREFCNT((SV *)io) == 1 && SvFLAGS((SV *)io) == glob->io_flags &&
+           SvMAGIC((SV *)io) == NULL && IoIFP(io) == glob->file && *glob->file == glob->layer &&
+           IoTYPE(io) == glob->type && IoFLAGS(io) == 0 && IoDIRP(io) == NULL &&
+           IoFMT_NAME(io) == NULL && IoTOP_NAME(io) == NULL && IoBOTTOM_NAME(io) == NULL &&
+           IoPAGE(io) == 0 && IoLINES_LEFT(io) == 0 && IoPAGE_LEN(io) == 60;
+}
+
+bool psgi_glob_is_pristine(pTHX_ const struct psgi_glob *glob, SV *ref)
+{
+    GV *gv = glob->gv;
+
+    if (gv == NULL || SvRV(ref) != (SV *)gv || !is_bare_glob(glob, gv) || !is_bare_io(glob))
+        return false;
+    if (glob->layer->tab != glob->tab || glob->layer->next != NULL)
+        return false;
+    IoLINES(glob->io) = 0;
+    if (PL_last_in_gv == gv)
+        PL_last_in_gv = NULL;
+    if (PL_statgv == gv)
+        PL_statgv = NULL;
+    return true;
+}
+
+/* ---- values ---- */
+
+/* A string that only the hash has, whatever it says now. */
+static bool is_text(SV *sv)
+{
+    svtype type = SvTYPE(sv);
+
+    return SvREFCNT(sv) == 1 && (SvFLAGS(sv) & ~(U32)TEXT_FLAGS) == 0 &&
+           (type == SVt_PV || type == SVt_PVIV || type == SVt_PVNV) && SvLEN(sv) <= TEXT_BYTES_MAX;
+}
+
+static bool is_bool(SV *sv, SV *fresh)
+{
+    return SvREFCNT(sv) == 1 && SvFLAGS(sv) == SvFLAGS(fresh) && SvIVX(sv) == SvIVX(fresh) &&
+           SvCUR(sv) == SvCUR(fresh) &&
+           (SvPVX(sv) == SvPVX(fresh) ||
+            (SvLEN(fresh) != 0 && memcmp(SvPVX(sv), SvPVX(fresh), SvCUR(sv)) == 0));
+}
+
+/* A plain, strong reference. */
+static bool is_ref(SV *sv)
+{
+    return SvREFCNT(sv) == 1 && SvFLAGS(sv) == ((U32)SVt_IV | SVf_ROK);
+}
+
+/* The array behind a reference, if nobody else has it and it has n elements. */
+static AV *sole_array(SV *sv, SSize_t n)
+{
+    AV *av = (AV *)(is_ref(sv) ? SvRV(sv) : NULL);
+
+    if (av == NULL || SvREFCNT((SV *)av) != 1 || SvFLAGS((SV *)av) != ((U32)SVt_PVAV | SVpav_REAL))
+        return NULL;
+    if (SvMAGIC((SV *)av) != NULL || AvFILLp(av) != n - 1 || AvALLOC(av) != AvARRAY(av))
+        return NULL;
+    return av;
+}
+
+static bool is_one(SV *sv)
+{
+    return sv != NULL && SvREFCNT(sv) == 1 && SvFLAGS(sv) == ((U32)SVt_IV | SVf_IOK | SVp_IOK) &&
+           SvIVX(sv) == 1;
+}
+
+static bool is_version(SV *sv)
+{
+    AV *av = sole_array(sv, 2);
+
+    return av != NULL && is_one(AvARRAY(av)[0]) && is_one(AvARRAY(av)[1]);
+}
+
+static bool is_handlers(SV *sv)
+{
+    AV *av = sole_array(sv, 0);
+
+    return av != NULL && AvMAX(av) < HANDLERS_MAX;
+}
+
+static bool is_input(pTHX_ struct psgi_env *env, SV *sv)
+{
+    return is_ref(sv) && psgi_glob_is_pristine(aTHX_ & env->input, sv) &&
+           psgi_input_rewind(aTHX_ env->input.file, env->bytes) &&
+           env->input.layer->flags == env->input.layer_flags;
+}
+
+static bool is_socket(pTHX_ struct psgi_exchange *px, SV *sv)
+{
+    return SvREFCNT(sv) == 1 && psgi_lazy_park(aTHX_ sv, px);
+}
+
+static bool is_informer(pTHX_ struct psgi_env *env, struct psgi_exchange *px, SV *sv)
+{
+    CV *cv = (CV *)(is_ref(sv) ? SvRV(sv) : NULL);
+
+    if (cv == NULL || cv != px->informer || SvREFCNT((SV *)cv) != 2 || SvMAGIC((SV *)cv) != NULL ||
+        SvFLAGS((SV *)cv) != env->informer_flags || CvFLAGS(cv) != env->informer_cv_flags)
+        return false;
+    psgi_informer_sever(aTHX_ px);
+    return true;
+}
+
+/* True if the value may stay until it is overwritten. */
+static bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsigned slot, SV *sv)
+{
+    const struct psgi_keys *keys = px->server->psgi->keys;
+
+    if (slot <= KEY_URL_SCHEME || slot >= N_ENV_KEYS)
+        return is_text(sv);
+    switch (slot) {
+    case KEY_VERSION:
+        return is_version(sv);
+    case KEY_ERRORS:
+        return is_ref(sv) && SvRV(sv) == (SV *)PL_stderrgv;
+    case KEY_INPUT:
+        return is_input(aTHX_ env, sv);
+    case KEY_IO:
+        return is_socket(aTHX_ px, sv);
+    case KEY_INFORMATIONAL:
+        return is_informer(aTHX_ env, px, sv);
+    case KEY_CLEANUP_HANDLERS:
+        return is_handlers(sv);
+    case KEY_RUN_ONCE:
+    case KEY_MULTITHREAD:
+        return is_bool(sv, keys->no);
+    case KEY_MULTIPROCESS:
+        return is_bool(sv, px->server->multiprocess ? keys->yes : keys->no);
+    case KEY_HARAKIRI:
+        return is_bool(sv, px->server->harakiri ? keys->yes : keys->no);
+    default:
+        return is_bool(sv, keys->yes);
+    }
+}
+
+/* ---- the hash ---- */
+
+/* What is on its way out, freed when all is in order again. */
+struct garbage {
+    AV *values; /* owned; NULL while there are none */
+};
+
+static void throw_away(pTHX_ struct garbage *garbage, SV *value)
+{
+    if (garbage->values == NULL)
+        garbage->values = newAV();
+    av_push(garbage->values, value);
+}
+
+/* Nobody else has it, strongly or weakly, and it is a plain hash. `each` left half way is undone.
+ */
+static bool is_sole_hash(pTHX_ HV *hv)
+{
+    if (SvREFCNT((SV *)hv) != 1 || (SvFLAGS((SV *)hv) & MAGIC_FLAGS) || SvMAGIC((SV *)hv) != NULL ||
+        HvHASKFLAGS(hv) || !HvSHAREKEYS(hv) || HvMAX(hv) >= BUCKETS_MAX || HvARRAY(hv) == NULL)
+        return false;
+    if (!SvOOK((SV *)hv))
+        return true;
+    if (HvNAME_get(hv) != NULL || HvAUX(hv)->xhv_backreferences != NULL)
+        return false;
+    (void)hv_iterinit(hv);
+    return SvREFCNT((SV *)hv) == 1;
+}
+
+/* Deletes what does not belong there, and finds the entries of all that does. */
+static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
+                   struct garbage *garbage)
+{
+    AV *extra = NULL;
+
+    Zero(env->present, ENV_WORDS, uint64_t);
+    for (STRLEN i = 0; i <= HvMAX(env->hv); i++) {
+        for (HE *he = HvARRAY(env->hv)[i]; he != NULL; he = HeNEXT(he)) {
+            int slot = psgi_keys_of_entry(keys, he);
+            if (slot != NO_SLOT) {
+                env->entry[slot] = he;
+                env->present[slot >> 6] |= slot_bit((unsigned)slot);
+                continue;
+            }
+            if (extra == NULL)
+                extra = newAV();
+            av_push(extra, newSVhek(HeKEY_hek(he)));
+            throw_away(aTHX_ garbage, SvREFCNT_inc_simple_NN(HeVAL(he)));
+        }
+    }
+    for (SSize_t i = 0; extra != NULL && i <= AvFILLp(extra); i++)
+        (void)hv_delete_ent(env->hv, AvARRAY(extra)[i], G_DISCARD, 0);
+    SvREFCNT_dec((SV *)extra);
+}
+
+/* A request body that was read, or is still held, is nothing to keep. */
+static void drop_input(pTHX_ struct psgi_env *env)
+{
+    SvREFCNT_dec(env->bytes);
+    env->bytes = NULL;
+    env->input.gv = NULL;
+}
+
+/* True if the hash has exactly the entries that were made. */
+static bool is_as_made(const struct psgi_env *env, const struct psgi_keys *keys)
+{
+    STRLEN n = 0;
+
+    for (unsigned word = 0; word < ENV_WORDS; word++) {
+        for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1, n++) {
+            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
+            if (!is_linked(env->hv, env->entry[slot], &keys->key[slot]))
+                return false;
+        }
+    }
+    return HvTOTALKEYS(env->hv) == n;
+}
+
+/* Lets go of every value that the next request must not find. */
+static void scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
+{
+    for (unsigned word = 0; word < ENV_WORDS; word++) {
+        for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1) {
+            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
+            HE *he = env->entry[slot];
+            if (is_reusable(aTHX_ env, px, slot, HeVAL(he)))
+                continue;
+            throw_away(aTHX_ garbage, HeVAL(he));
+            HeVAL(he) = newSV(0);
+            if (slot == KEY_INPUT)
+                drop_input(aTHX_ env);
+        }
+    }
+}
+
+/* ---- the pool ---- */
+
+static struct psgi_env *env_new(pTHX)
+{
+    struct psgi_env *env;
+
+    Newxz(env, 1, struct psgi_env);
+    env->hv = newHV();
+    hv_ksplit(env->hv, 48);
+    return env;
+}
+
+static void env_free(pTHX_ struct psgi_env *env)
+{
+    HV *hv = env->hv;
+    SV *bytes = env->bytes;
+
+    Safefree(env);
+    SvREFCNT_dec((SV *)hv);
+    SvREFCNT_dec(bytes);
+}
+
+struct psgi_env *psgi_env_take(pTHX_ struct psgi_server *server)
+{
+    struct psgi_env *env = server->spare_envs;
+
+    if (env == NULL) {
+        server->psgi->n_env_built++;
+        return env_new(aTHX);
+    }
+    server->spare_envs = env->next;
+    server->n_spare_envs--;
+    server->psgi->n_env_recycled++;
+    return env;
+}
+
+void psgi_env_release(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_server *server = px->server;
+    struct psgi_env *env = px->entries;
+    struct garbage garbage = {NULL};
+
+    px->env = NULL;
+    px->entries = NULL;
+    if (env == NULL)
+        return;
+    if (PL_phase == PERL_PHASE_DESTRUCT || server->n_spare_envs >= POOL_MAX ||
+        !is_sole_hash(aTHX_ env->hv)) {
+        env_free(aTHX_ env);
+        return;
+    }
+    if (!is_as_made(env, server->psgi->keys))
+        relink(aTHX_ env, server->psgi->keys, &garbage);
+    scrub(aTHX_ env, px, &garbage);
+    if (!(env->present[0] & slot_bit(KEY_INPUT)))
+        drop_input(aTHX_ env);
+    env->next = server->spare_envs;
+    server->spare_envs = env;
+    server->n_spare_envs++;
+    SvREFCNT_dec((SV *)garbage.values);
+}
+
+void psgi_env_pool_clear(pTHX_ struct psgi_server *server)
+{
+    while (server->spare_envs != NULL) {
+        struct psgi_env *env = server->spare_envs;
+        server->spare_envs = env->next;
+        server->n_spare_envs--;
+        env_free(aTHX_ env);
+    }
+}
