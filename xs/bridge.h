@@ -103,7 +103,7 @@ struct psgi_exchange {
     struct psgi_handle *responder; /* severable */
     struct psgi_handle *writer;    /* severable */
     struct psgi_handle *socket;    /* severable: psgix.io */
-    CV *informer;                  /* owned: psgix.informational *//
+    CV *informer;                  /* owned: psgix.informational */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *guard;                     /* owned: a guard that the delayed callback returned */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
