@@ -72,6 +72,8 @@ static void conn_expire_idle(struct sprig_conn *c)
 
 static void conn_on_timeout(struct sprig_conn *c)
 {
+    if (conn_awaits_writable(c) && !conn_write_is_stalled(c))
+        return;
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
         if (c->out.size > 0)

@@ -81,9 +81,11 @@ struct sprig_conn {
     uint32_t n_turn; /* requests in this turn */
     uint32_t generation;
     uint32_t n_lingered_bytes;
-    int fd; /* owned; -1 once closed or detached */
+    int n_unsent; /* bytes in the kernel at the last look; -1: not known */
+    int fd;       /* owned; -1 once closed or detached */
     uint16_t pins;
     uint8_t state;            /* enum conn_state */
+    uint8_t n_stalled;        /* looks in a row that saw no progress of a blocked write */
     bool is_reading : 1;      /* read_event is registered */
     bool is_writing : 1;      /* write_event is registered */
     bool is_broken : 1;       /* a write failed */
@@ -137,6 +139,15 @@ struct sprig_span conn_kept_input(const struct sprig_conn *c);
 void conn_flush(struct sprig_conn *c);
 /* Queues the flush for the end of the pass, or writes now if there is much. */
 void conn_output_added(struct sprig_conn *c);
+/* A write is blocked, and it is what the deadline is about: while a head or body is coming, that
+ * has one of its own. */
+static inline bool conn_awaits_writable(const struct sprig_conn *c)
+{
+    return c->is_writing && c->state != CONN_HEAD && c->state != CONN_BODY;
+}
+/* The deadline of a blocked write passed. False: the peer has taken bytes meanwhile, or has time
+ * left; the deadline is set anew. */
+bool conn_write_is_stalled(struct sprig_conn *c);
 /* If the response is complete and its bytes are out (enough): ends the exchange and goes to IDLE,
  * or closes. True: the connection is IDLE and may take the next request. */
 bool conn_settle(struct sprig_conn *c);

@@ -143,9 +143,25 @@ void conn_on_broken(struct sprig_conn *c)
 
 static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
 {
-    if (n_written > 0 || !c->is_writing)
-        deadline_set(&c->server->write_deadlines, &c->deadline);
+    bool is_first = !c->is_writing;
     conn_start_writing(c);
+    if ((n_written == 0 && !is_first) || !conn_awaits_writable(c))
+        return;
+    c->n_stalled = 0;
+    c->n_unsent = c->transport->n_unsent(c->fd);
+    deadline_set(&c->server->write_deadlines, &c->deadline);
+}
+
+bool conn_write_is_stalled(struct sprig_conn *c)
+{
+    int n_unsent = c->transport->n_unsent(c->fd);
+    bool moves = n_unsent >= 0 && n_unsent < c->n_unsent;
+    c->n_unsent = n_unsent;
+    c->n_stalled = moves ? 0 : c->n_stalled + 1;
+    if (c->n_stalled >= WRITE_TICKS)
+        return true;
+    deadline_set(&c->server->write_deadlines, &c->deadline);
+    return false;
 }
 
 static void conn_drained(struct sprig_conn *c)

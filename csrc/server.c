@@ -30,7 +30,8 @@ static void server_init_deadlines(struct sprig_server *server)
     const struct sprig_config *config = &server->config;
     deadline_list_init(&server->header_deadlines, loop, config->header_timeout, conn_expire);
     deadline_list_init(&server->body_deadlines, loop, config->body_timeout, conn_expire);
-    deadline_list_init(&server->write_deadlines, loop, config->write_timeout, conn_expire);
+    deadline_list_init(&server->write_deadlines, loop, config->write_timeout / WRITE_TICKS,
+                       conn_expire);
     deadline_list_init(&server->keepalive_deadlines, loop, config->keepalive_timeout, conn_expire);
     deadline_list_init(&server->linger_deadlines, loop, LINGER_SECONDS, conn_expire);
 }

@@ -26,6 +26,10 @@ struct sprig_server {
     bool is_draining;
 };
 
+/* A blocked write is looked at so many times within write_timeout: it counts from the last
+ * progress, and the peer may take bytes from the kernel's buffer without our noticing. */
+enum { WRITE_TICKS = 4 };
+
 /* How long a connection lingers, and how much it discards, before it is closed all the same. */
 enum { LINGER_SECONDS = 5, LINGER_MAX_BYTES = 64 * 1024 * 1024 };
 

@@ -17,6 +17,8 @@ struct transport {
     /* Sends from in_fd at *offset, advancing it; 0: the file ends there. May raise SIGPIPE, which
      * the loop has a handler for. */
     ssize_t (*sendfile)(int fd, int in_fd, uint64_t *offset, size_t n);
+    /* Bytes that were written and that the peer has not taken yet; -1: not known. */
+    int (*n_unsent)(int fd);
     int (*shutdown)(int fd, int how);
     int (*close)(int fd);
 };

@@ -1,6 +1,7 @@
 /* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
 #include "transport.h"
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,6 +85,17 @@ static ssize_t plain_sendfile(int fd, int in_fd, uint64_t *offset, size_t n)
 #endif
 }
 
+static int plain_n_unsent(int fd)
+{
+#ifdef TIOCOUTQ
+    int n;
+    return ioctl(fd, TIOCOUTQ, &n) == 0 ? n : -1;
+#else
+    (void)fd;
+    return -1;
+#endif
+}
+
 static int plain_shutdown(int fd, int how)
 {
     return shutdown(fd, how);
@@ -99,6 +111,7 @@ const struct transport transport_plain = {
     .recv = plain_recv,
     .writev = plain_writev,
     .sendfile = plain_sendfile,
+    .n_unsent = plain_n_unsent,
     .shutdown = plain_shutdown,
     .close = plain_close,
 };
