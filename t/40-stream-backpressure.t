@@ -145,8 +145,11 @@ subtest 'pulled by on_drain' => sub {
     is(length $server->ask(get('/pull'))->body, 2_000_000, 'every byte');
     $server->ask(get('/drain-once'));
     is_deeply([diary($server)], ['drain 1'], 'not called again while nothing is written');
-    is($server->ask(get('/close-in-drain'))->body, 'x',      'close within the callback');
-    is($server->ask(get('/recv-in-drain'))->body,  'waited', 'a blocking recv within the callback');
+    is($server->ask(get('/close-in-drain'))->body, 'x', 'close within the callback');
+SKIP: {
+        skip 'other loops refuse a nested recv', 1 if loop_of($server) ne 'AnyEvent::Impl::Sprig';
+        is($server->ask(get('/recv-in-drain'))->body, 'waited', 'a blocking recv in the callback');
+    }
 };
 
 subtest 'pulled by poll_cb' => sub {

@@ -14,7 +14,7 @@ use File::Spec;
 use Time::HiRes qw(time);
 
 our @EXPORT =
-    qw(routes note_down start_probe get counters diary eventually comes_to_rest await_diary);
+    qw(routes note_down start_probe get counters diary loop_of eventually comes_to_rest await_diary);
 
 my $lib = dirname(dirname(File::Spec->rel2abs(__FILE__)));
 my @diary;
@@ -32,7 +32,8 @@ sub routes {
     return sub {
         my ($env) = @_;
         my $path = $env->{PATH_INFO};
-        return _counters()                           if $path eq '/probe/counters';
+        return _counters() if $path eq '/probe/counters';
+        return [200, [], [$AnyEvent::MODEL]]         if $path eq '/probe/loop';
         return [200, [], [join "\n", splice @diary]] if $path eq '/probe/diary';
         my $app = $app_for{$path} or return [404, [], ["no such path: $path"]];
         return $app->($env);
@@ -70,6 +71,12 @@ sub counters {
     my %n        = map { split / / } split /\n/, $text;
     $n{exchanges}--;
     return \%n;
+}
+
+# The class of the loop that the server runs on.
+sub loop_of {
+    my ($server) = @_;
+    return $server->ask(get('/probe/loop', 'Connection: close'))->body;
 }
 
 # What was noted down since the last time.
