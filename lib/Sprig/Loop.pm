@@ -35,8 +35,12 @@ sub _other_loop {
     return;
 }
 
+our $n_waits = 0;        # blocking recvs on the stack
+my $attached_pid = 0;    # process that is attached to other loops
+my $turn;                # what waits in place of our own pass: see attach
+
 sub poll {
-    pass(1);
+    $turn ? $turn->() : pass(1);
     return;
 }
 
@@ -45,9 +49,13 @@ sub poll {
 sub wait_for {
     my ($cv) = @_;
     local $AnyEvent::CondVar::Base::WAITING = $NESTED eq 'croak';
-    pass(1) until exists $cv->{_ae_sent};
+    local $n_waits                          = $n_waits + 1;
+    attach() if $turn && $attached_pid != $$;
+    poll() until exists $cv->{_ae_sent};
     return;
 }
+
+sub may_wait { return $n_waits <= $NESTED_DEPTH }
 
 sub _died {
     my ($error) = @_;
@@ -128,8 +136,15 @@ my %wait = (
     IOAsync  => \&_wait_in_io_async,
 );
 
+# Where AnyEvent runs on ours, nobody may be there to run them: then they wait in our place, or what an
+# app does with them would never go on. One of them can: the first that is there.
+my %turn = (
+    EV      => sub { EV::run(EV::RUN_ONCE()) },
+    Mojo    => sub { Mojo::IOLoop->singleton->reactor->one_tick },
+    IOAsync => sub { IO::Async::Loop->new->loop_once },
+);
+
 my %hosts;    # name of the loop => what keeps us attached to it
-my $attached_pid = 0;
 
 # To every loop at hand, for nobody can know which one the program is going to run. A child of fork
 # has descriptors of its own and attaches them anew.
@@ -143,20 +158,25 @@ sub attach {
         my $fd = _poll_fd();
         $hosts{$_} = $fd < 0 ? 1 : $watch{$_}->($fd, 0) for @new;
         _attach_by_interest() if $fd < 0;
+        ($turn) = map { $turn{$_} } grep { $hosts{$_} } qw(EV Mojo IOAsync);
     }
     return sort keys %hosts;
 }
 
-# With Mojo::Reactor::EV it is EV that runs.
+# With Mojo::Reactor::EV it is EV that runs, with our own reactor it is this loop.
 sub _loops_at_hand {
     my ($model) = @_;
     my @loops;
     push @loops, 'AnyEvent' if $model ne 'AnyEvent::Impl::Sprig';
     push @loops, 'EV'       if $model ne 'AnyEvent::Impl::EV'      && $INC{'EV.pm'};
     push @loops, 'IOAsync'  if $model ne 'AnyEvent::Impl::IOAsync' && $INC{'IO/Async/Loop.pm'};
-    push @loops, 'Mojo'
-        if $INC{'Mojo/IOLoop.pm'} && !Mojo::IOLoop->singleton->reactor->isa('Mojo::Reactor::EV');
+    push @loops, 'Mojo'    if $INC{'Mojo/IOLoop.pm'} && _mojo_runs_itself();
     return @loops;
+}
+
+sub _mojo_runs_itself {
+    my $reactor = Mojo::IOLoop->singleton->reactor;
+    return !$reactor->isa('Mojo::Reactor::EV') && !$reactor->isa('Mojo::Reactor::Sprig');
 }
 
 # Where this descriptor is readable, a pass has something to do. -1: the platform has none, or the
@@ -280,6 +300,10 @@ The program L<sprig(1)> always runs on it; under C<plackup>, C<plackup -MSprig::
 Where another loop runs, it drives this one: C<AE::cv-E<gt>recv> with any backend of AnyEvent,
 C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve, with one wake-up for
 each time that something is ready, and none while nothing is. L<Sprig::Server> sees to it.
+
+Where Sprig's own loop runs, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loaded too, that one does the
+waiting, so that its timers and futures go on in the applications of L<sprig(1)>. This can be only one:
+the first of these three.
 
 =head2 Blocking in callbacks
 

@@ -57,6 +57,7 @@ sub _run {
     my ($self, $words) = @_;
     $ENV{PLACK_ENV} = $self->{env} if defined $self->{env};
     $ENV{PLACK_ENV} = 'deployment' if !$ENV{PLACK_ENV};
+    $ENV{MOJO_REACTOR} ||= 'Mojo::Reactor::Sprig';
     $self->_load_modules;
     my $app = $self->_wrap($self->_load_app($words));
 
