@@ -170,7 +170,7 @@ sub _loops_at_hand {
     push @loops, 'AnyEvent' if $model ne 'AnyEvent::Impl::Sprig';
     push @loops, 'EV'       if $model ne 'AnyEvent::Impl::EV'      && $INC{'EV.pm'};
     push @loops, 'IOAsync'  if $model ne 'AnyEvent::Impl::IOAsync' && $INC{'IO/Async/Loop.pm'};
-    push @loops, 'Mojo'    if $INC{'Mojo/IOLoop.pm'} && _mojo_runs_itself();
+    push @loops, 'Mojo'     if $INC{'Mojo/IOLoop.pm'}              && _mojo_runs_itself();
     return @loops;
 }
 
@@ -357,6 +357,12 @@ How many passes are on the stack: 0 outside of callbacks.
     Sprig::Loop::wait_for($cv);
 
 Runs until the condvar was sent: what C<recv> does.
+
+=head2 may_wait
+
+    my $bool = Sprig::Loop::may_wait();
+
+Whether C<nested_depth> allows one more blocking C<recv>.
 
 =head2 register
 

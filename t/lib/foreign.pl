@@ -36,7 +36,8 @@ sub later {
 
 sub host_later {
     my ($seconds, $code) = @_;
-    if (my $timer = $host_timer{ $host->{name} }) {
+    my ($base) = $host->{name} =~ /^(IO::Async|Mojo|EV)/;
+    if (my $timer = $host_timer{ $base || '' }) {
         $timer->($seconds, $code);
     } else {
         later($seconds, $code);

@@ -50,7 +50,7 @@ package AnyEvent::CondVar::Base;
 
 # In AnyEvent's package, so that croak names the line of the recv.
 sub _wait {
-    Sprig::Loop::depth() <= $Sprig::Loop::NESTED_DEPTH
+    Sprig::Loop::may_wait()
         or Carp::croak('AnyEvent::CondVar: recursive blocking wait attempted');
     return Sprig::Loop::wait_for($_[0]);
 }

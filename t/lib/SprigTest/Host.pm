@@ -33,9 +33,7 @@ my %hosts = (
     },
     'EV, loaded late' => {
         needs => 'EV',
-        load  =>
-            sub { require Sprig::Loop; Sprig::Loop->import; require AnyEvent; AE::cv(); require EV }
-        ,
+        load  => sub { _late_ev() },
         model => 'Sprig',
         run   => sub { EV::run() },
         stop  => sub { EV::break() },
@@ -85,6 +83,24 @@ my %hosts = (
         stop  => sub { Mojo::IOLoop->stop },
         runs  => sub { EV::depth() == 1 },
     },
+    'IO::Async, by recv' => {
+        needs => 'IO::Async::Loop',
+        load  => sub { require IO::Async::Loop },
+        model => 'Sprig',
+        runs  => sub { Sprig::Loop::depth() == 1 },
+    },
+    'Mojo, by recv' => {
+        needs => 'Mojo::IOLoop',
+        load  => sub { $ENV{MOJO_REACTOR} = 'Mojo::Reactor::Poll'; require Mojo::IOLoop },
+        model => 'Sprig',
+        runs  => sub { Mojo::IOLoop->is_running },
+    },
+    'EV loaded late, by recv' => {
+        needs => 'EV',
+        load  => sub { _late_ev() },
+        model => 'Sprig',
+        runs  => sub { EV::depth() == 1 },
+    },
     'Glib' => {
         needs => 'Glib',
         load  => sub { require Glib },
@@ -99,6 +115,16 @@ my %hosts = (
 $hosts{"$_, without a descriptor"} = { %{ $hosts{$_} }, interest => 1 }
     for 'EV', 'pure perl', 'Event',
     'Mojo', 'IO::Async';
+
+# AnyEvent has chosen before the program loads what it is going to run.
+sub _late_ev {
+    require Sprig::Loop;
+    Sprig::Loop->import;
+    require AnyEvent;
+    AE::cv();
+    require EV;
+    return;
+}
 
 sub names {
     my @there;
