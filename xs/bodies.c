@@ -242,6 +242,46 @@ int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error)
     return SvAMAGIC(sv) ? 0 : unusable(aTHX_ sv, error);
 }
 
+/* Regular files only; from their beginning. */
+static bool take_file(int fd, struct psgi_body *body)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    body->kind = PSGI_BODY_FILE;
+    body->fd = fd;
+    body->offset = 0;
+    body->length = (uint64_t)st.st_size;
+    return true;
+}
+
+int psgi_body_open_path(pTHX_ SV *sv)
+{
+    SV *path = NULL;
+    STRLEN len;
+    int fd = -1;
+
+    if (sv == NULL || SvGMAGICAL(sv) || !SvROK(sv) || !SvOBJECT(SvRV(sv)) ||
+        handle_io(sv) != NULL || !has_method(aTHX_ SvRV(sv), "path") ||
+        !has_method(aTHX_ SvRV(sv), "getline"))
+        return -1;
+    if (psgi_call_method(aTHX_ sv, "path", NULL, 0, &path, NULL) && path != NULL && SvPOK(path) &&
+        !SvGMAGICAL(path)) {
+        const char *name = SvPV_nomg(path, len);
+        if (len > 0 && strlen(name) == len)
+            fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    }
+    SvREFCNT_dec(path);
+    return fd;
+}
+
+void psgi_body_use_path(int fd, struct psgi_body *body)
+{
+    if (fd >= 0 && (body->kind != PSGI_BODY_HANDLE || !take_file(fd, body)))
+        close(fd);
+}
+
 void psgi_body_clear(struct psgi_body *body)
 {
     if (body->fd >= 0)

@@ -242,6 +242,11 @@ struct psgi_body {
 /* Finds out what kind of body it is. Enters no Perl. Returns 1: done; 0: it has magic, overloading
  * or wide strings: pass a plain copy; -1: unusable, *error (owned by the caller) says why. */
 int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error);
+/* An object that has getline and says by its method `path` which file it reads: that file, opened;
+ * -1: it is none, or cannot be opened. May enter Perl. Then, with the body inspected: _use_path
+ * takes the descriptor, and makes a FILE of a HANDLE if it is a regular file. */
+int psgi_body_open_path(pTHX_ SV *sv);
+void psgi_body_use_path(int fd, struct psgi_body *body);
 /* Sends an inspected body behind the queued head and ends the response, now or when all is read.
  * Calls close exactly once where the body has it. */
 void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body);

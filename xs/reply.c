@@ -18,6 +18,7 @@ struct reply {
     size_t n_headers;
     uint64_t announced; /* Content-Length of the app, or SPRIG_LENGTH_UNKNOWN */
     struct psgi_body body;
+    int path_fd; /* owned: the file that the body names by its method `path`, or -1 */
     struct sprig_header few[REPLY_STACK_HEADERS];
     char numbers[REPLY_STACK_HEADERS][NUMBER_TEXT_BYTES]; /* text of numeric header values */
 };
@@ -358,9 +359,18 @@ static int send_reply(pTHX_ struct reply *r)
     return 0;
 }
 
+/* Before anything is read, for `path` may run Perl. */
+static int open_path(pTHX_ SV *response)
+{
+    AV *parts = plain_array(response);
+
+    return parts != NULL ? psgi_body_open_path(aTHX_ element(parts, 2)) : -1;
+}
+
 int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming)
 {
     struct reply r;
+    enum look look;
     int rc = -1;
 
     r.px = psgi_exchange_hold(px);
@@ -371,7 +381,10 @@ int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming
     r.announced = SPRIG_LENGTH_UNKNOWN;
     r.body.kind = PSGI_BODY_NONE;
     r.body.fd = -1;
-    if (read_response(aTHX_ & r, response) == LOOK_OK)
+    r.path_fd = open_path(aTHX_ response);
+    look = read_response(aTHX_ & r, response);
+    psgi_body_use_path(r.path_fd, &r.body);
+    if (look == LOOK_OK)
         rc = send_reply(aTHX_ & r);
     if (rc < 0)
         psgi_exchange_fail(aTHX_ px, r.error != NULL ? r.error : &PL_sv_undef);
