@@ -95,6 +95,35 @@ The client gets a "500 Internal Server Error" and C<psgi.errors> the reason.
 
 =back
 
+=head1 TAKING THE SOCKET
+
+C<< $env->{'psgix.io'} >> is an L<IO::Socket::INET>, L<IO::Socket::IP> or L<IO::Socket::UNIX> object. Looking at
+it or copying it changes nothing. The first operation that needs a descriptor (C<sysread>, C<print>,
+C<fileno>, C<getpeername>, ...) gives it a duplicate of the connection's, which is the application's
+to keep and to close. From then on
+
+=over
+
+=item * the server reads nothing from the connection any more, and does not keep it alive for another
+request;
+
+=item * a response can still be given: "101 Switching Protocols", for example. It is sent before what is
+written to the handle afterwards;
+
+=item * dropping the responder without a response leaves the connection to the application. The server
+closes its own descriptor and sends nothing.
+
+=back
+
+Where a socket is used only by a child process, use it in the parent as well (C<fileno> is enough), so
+that the server knows.
+
+Bytes that the client sent right behind its request, before the application took the socket, may have
+been received already: C<read> and C<readline> give them first, but C<sysread>, and so L<AnyEvent::Handle>,
+does not see them. Protocols that wait for an answer before they go on, such as WebSocket, have none.
+
+After the end of the exchange a handle that was never used is closed.
+
 =head1 FUTURES
 
 A delayed callback may be an C<async sub> (L<Future::AsyncAwait>): the future that it returns is kept
