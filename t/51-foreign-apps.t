@@ -38,7 +38,8 @@ CODE
         use IO::Async::Loop;
         my $loop = IO::Async::Loop->new;
         sub {
-            return $loop->delay_future(after => 0.1)->then(sub { Future->done([200, [], ['later']]) });
+            my $later = $loop->delay_future(after => 0.1);
+            return $later->then(sub { Future->done([200, [], ['later']]) });
         };
 CODE
     ],

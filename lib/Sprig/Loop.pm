@@ -72,8 +72,8 @@ sub counters {
 
 # ---- child watchers ----
 
-# Each process is waited for by its own number, so that children of system() and the like are left to
-# those who wait for them; only a watcher for pid 0 takes them all.
+# Each process is waited for by its own number, so that children of system() and the like are left
+# to those who wait for them; only a watcher for pid 0 takes them all.
 my (%child, $n_child, $sigchld, $recheck);
 
 sub child ($$) {
@@ -119,8 +119,8 @@ sub _tell {
 
 # ---- driven by another loop ----
 
-# How to watch a descriptor in each loop: code that gets number and direction and returns what ends it
-# when it is dropped.
+# How to watch a descriptor in each loop: code that gets number and direction and returns what ends
+# it when it is dropped.
 my %watch = (
     AnyEvent => sub { return AE::io($_[0], $_[1], \&_serve) },
     EV       => sub { return EV::io($_[0], $_[1] ? EV::WRITE() : EV::READ(), \&_serve) },
@@ -136,8 +136,8 @@ my %wait = (
     IOAsync  => \&_wait_in_io_async,
 );
 
-# Where AnyEvent runs on ours, nobody may be there to run them: then they wait in our place, or what an
-# app does with them would never go on. One of them can: the first that is there.
+# Where AnyEvent runs on ours, nobody may be there to run them: then they wait in our place, or
+# what an app does with them would never go on. One of them can: the first that is there.
 my %turn = (
     EV      => sub { EV::run(EV::RUN_ONCE()) },
     Mojo    => sub { Mojo::IOLoop->singleton->reactor->one_tick },
@@ -292,26 +292,27 @@ Sprig::Loop - the event loop of Sprig
 Sprig serves on an event loop in C that is also a complete backend of L<AnyEvent>: see
 L<AnyEvent::Impl::Sprig>. Loading this module makes AnyEvent choose it, unless AnyEvent has chosen
 already, or C<EV>, C<Event>, C<Glib>, C<POE>, C<Tk> or C<UV> is loaded, since then the program is
-going to run that one. The environment variable C<PERL_ANYEVENT_MODEL=Sprig> chooses it in every case.
-The program L<sprig(1)> always runs on it; under C<plackup>, C<plackup -MSprig::Loop -s Sprig> does.
+going to run that one. The environment variable C<PERL_ANYEVENT_MODEL=Sprig> chooses it in every
+case. The program L<sprig(1)> always runs on it; under C<plackup>, C<plackup -MSprig::Loop -s
+Sprig> does.
 
 =head2 In the loop of another module
 
 Where another loop runs, it drives this one: C<AE::cv-E<gt>recv> with any backend of AnyEvent,
-C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve, with one wake-up for
-each time that something is ready, and none while nothing is. L<Sprig::Server> sees to it.
+C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve, with one wake-up
+for each time that something is ready, and none while nothing is. L<Sprig::Server> sees to it.
 
-Where Sprig's own loop runs, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loaded too, that one does the
-waiting, so that its timers and futures go on in the applications of L<sprig(1)>. This can be only one:
-the first of these three.
+Where Sprig's own loop runs, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loaded too, that one
+does the waiting, so that its timers and futures go on in the applications of L<sprig(1)>. This can
+be only one: the first of these three.
 
 =head2 Blocking in callbacks
 
-C<< $cv->recv >> may be called in callbacks, in PSGI applications too, and again in callbacks that run
-meanwhile, up to the depth of the option C<nested_depth> (32). Watchers and responses that are under
-way go on. What happens to new requests during a blocking application says the option C<nested>:
-C<hold> lets them wait, C<dispatch> starts them, and C<croak> forbids to block. An application that
-holds its worker and waits for a request to the same worker waits forever.
+C<< $cv->recv >> may be called in callbacks, in PSGI applications too, and again in callbacks that
+run meanwhile, up to the depth of the option C<nested_depth> (32). Watchers and responses that are
+under way go on. What happens to new requests during a blocking application says the option
+C<nested>: C<hold> lets them wait, C<dispatch> starts them, and C<croak> forbids to block. An
+application that holds its worker and waits for a request to the same worker waits forever.
 
 In the loop of another module its own rules hold.
 
@@ -322,8 +323,8 @@ by one leaves the C<recv> that waits, so C<alarm> with a handler that dies limit
 
 =head2 Processes
 
-A child of C<fork> that goes on using the loop has one of its own from the first call on, with copies
-of all watchers. Children that only C<exec> or C<exit> cost nothing.
+A child of C<fork> that goes on using the loop has one of its own from the first call on, with
+copies of all watchers. Children that only C<exec> or C<exit> cost nothing.
 
 =head1 FUNCTIONS
 
@@ -394,8 +395,8 @@ Hash reference with the number of live objects: C<watchers>, C<exchanges>, C<res
 
 =head2 $Sprig::Loop::DIED
 
-Code that is called with the exception of a callback that died. Without it, C<warn> is. The loop goes
-on in any case.
+Code that is called with the exception of a callback that died. Without it, C<warn> is. The loop
+goes on in any case.
 
 =head2 $Sprig::Loop::N_PASSES
 

@@ -82,13 +82,14 @@ L<AnyEvent> documents holds; where it leaves something open, this is how it is h
 
 =item *
 
-Timers are never early, by the monotonic clock, and count from the moment they are made rather than from
-C<AE::now>. Those of equal time run in the order of their making. Turns of interval timers that were
-missed are not made up for.
+Timers are never early, by the monotonic clock, and count from the moment they are made rather than
+from C<AE::now>. Those of equal time run in the order of their making. Turns of interval timers
+that were missed are not made up for.
 
 =item *
 
-A timer, an I/O watcher or a watcher of any other kind never runs its callback while it is being made.
+A timer, an I/O watcher or a watcher of any other kind never runs its callback while it is being
+made.
 
 =item *
 
@@ -105,14 +106,15 @@ callback; one that is due already does not run then.
 
 =item *
 
-A signal watcher takes the signal over from a handler in C<%SIG>, and gives it back when the last one
-is dropped. It survives C<local %SIG>. A signal sent to a child process is not seen by the parent.
+A signal watcher takes the signal over from a handler in C<%SIG>, and gives it back when the last
+one is dropped. It survives C<local %SIG>. A signal sent to a child process is not seen by the
+parent.
 
 =item *
 
-A child watcher waits for its own process only, so that C<system>, backticks and the like keep their
-children; only a watcher for process 0 takes all. Processes that ended before the watcher was made are
-noticed.
+A child watcher waits for its own process only, so that C<system>, backticks and the like keep
+their children; only a watcher for process 0 takes all. Processes that ended before the watcher was
+made are noticed.
 
 =item *
 

@@ -9,8 +9,9 @@ package SprigTest::Host;
 use strict;
 use warnings;
 
-# needs: module that has to be there; env: set before AnyEvent is loaded; load: what the program does
-# at first; model: what AnyEvent must have chosen then; runs: true while it is this loop that runs.
+# needs: module that has to be there; env: set before AnyEvent is loaded; load: what the program
+# does at first; model: what AnyEvent must have chosen then; runs: true while it is this loop that
+# runs.
 my %hosts = (
     'Sprig' => {
         load  => sub { require Sprig::Loop; Sprig::Loop->import },
