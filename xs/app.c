@@ -2,11 +2,20 @@
  */
 #include "bridge.h"
 
+enum { SPARE_EXCHANGES = 64 };
+
 static struct psgi_exchange *exchange_new(struct psgi_server *server, struct sprig_exchange *ex)
 {
-    struct psgi_exchange *px;
+    struct psgi *psgi = server->psgi;
+    struct psgi_exchange *px = psgi->spare_exchanges;
 
-    Newxz(px, 1, struct psgi_exchange);
+    if (px != NULL) {
+        psgi->spare_exchanges = px->next_spare;
+        psgi->n_spare_exchanges--;
+    } else {
+        Newx(px, 1, struct psgi_exchange);
+    }
+    Zero(px, 1, struct psgi_exchange);
     px->ex = ex;
     px->server = server;
     server->refs++;
@@ -25,6 +34,8 @@ struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px)
 
 void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
 {
+    struct psgi *psgi = px->server->psgi;
+
     if (--px->refs > 0)
         return;
     list_remove(&px->dropped);
@@ -32,7 +43,13 @@ void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
     SvREFCNT_dec(px->promise);
     SvREFCNT_dec(px->on_complete);
     psgi_server_release(aTHX_ px->server);
-    Safefree(px);
+    if (psgi->n_spare_exchanges >= SPARE_EXCHANGES) {
+        Safefree(px);
+        return;
+    }
+    px->next_spare = psgi->spare_exchanges;
+    psgi->spare_exchanges = px;
+    psgi->n_spare_exchanges++;
 }
 
 /* The answer of last resort. */
@@ -197,11 +214,11 @@ void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned)
 
 static void run_app(pTHX_ struct psgi_exchange *px)
 {
-    SV *env = newRV_inc((SV *)px->env);
+    SV *env = psgi_env_ref(aTHX_ px);
     SV *returned, *error;
     bool ok = psgi_call(aTHX_ px->server->app, &env, 1, &returned, &error);
 
-    SvREFCNT_dec(env);
+    psgi_env_ref_release(aTHX_ px, env);
     if (ok)
         psgi_exchange_accept(aTHX_ px, returned);
     else if (error != NULL)

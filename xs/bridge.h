@@ -38,9 +38,11 @@ struct psgi {
     CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
     struct psgi_guarded *guarded; /* what it is about to run */
     SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
-    struct psgi_watch *watch;     /* owned; NULL until first used */
-    struct lazyio *spare_io;      /* memory of closed lazy handles, for the next ones */
-    uint32_t call_depth;          /* psgi_call frames on the stack */
+    struct psgi_exchange *spare_exchanges; /* owned: memory for the next ones, by `next_spare` */
+    unsigned n_spare_exchanges;
+    struct psgi_watch *watch; /* owned; NULL until first used */
+    struct lazyio *spare_io;  /* memory of closed lazy handles, for the next ones */
+    uint32_t call_depth;      /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps,
         n_sockets; /* live objects */
     uint64_t n_env_built, n_env_recycled;
@@ -116,6 +118,7 @@ struct psgi_exchange {
     bool writer_dropped : 1;
     bool dropped_by_die : 1; /* the object went away because an exception passed by */
     bool socket_used : 1;    /* the app used psgix.io */
+    struct psgi_exchange *next_spare;
 };
 
 /* ---- call.c: the one way into Perl ---- */
@@ -212,6 +215,9 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
  * that the app put there; else, or if it is not what it was, it goes its own way. May run
  * destructors. */
 void psgi_env_release(pTHX_ struct psgi_exchange *px);
+/* A reference to the env for one call, and its end: spares making one. */
+SV *psgi_env_ref(pTHX_ struct psgi_exchange *px);
+void psgi_env_ref_release(pTHX_ struct psgi_exchange *px, SV *ref);
 /* Frees the envs that wait. */
 void psgi_env_pool_clear(pTHX_ struct psgi_server *server);
 /* False if psgix.cleanup.handlers is surely empty. */

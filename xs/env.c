@@ -10,31 +10,37 @@ struct env_builder {
     struct psgi_env *env;
 };
 
-static bool is_set(const uint64_t *bits, unsigned slot)
+static inline bool is_set(const uint64_t *bits, unsigned slot)
 {
     return bits[slot >> 6] >> (slot & 63) & 1;
 }
 
-static void set_bit(uint64_t *bits, unsigned slot)
+static inline void set_bit(uint64_t *bits, unsigned slot)
 {
     bits[slot >> 6] |= UINT64_C(1) << (slot & 63);
 }
 
+/* The env is new, or the app took the key away. */
+__attribute__((noinline)) static SV *value_new(pTHX_ struct env_builder *b, unsigned slot)
+{
+    const struct psgi_key *key = &b->keys->key[slot];
+    HE *he = hv_store_ent(b->env->hv, key->sv, newSV(0), key->hash);
+
+    b->env->entry[slot] = he;
+    set_bit(b->env->present, slot);
+    return HeVAL(he);
+}
+
 /* The value of a slot: that of the request before, or undef. */
-static SV *value_of(pTHX_ struct env_builder *b, unsigned slot)
+static inline SV *value_of(pTHX_ struct env_builder *b, unsigned slot)
 {
     struct psgi_env *env = b->env;
 
     set_bit(env->written, slot);
-    if (!is_set(env->present, slot)) {
-        const struct psgi_key *key = &b->keys->key[slot];
-        env->entry[slot] = hv_store_ent(env->hv, key->sv, newSV(0), key->hash);
-        set_bit(env->present, slot);
-    }
-    return HeVAL(env->entry[slot]);
+    return is_set(env->present, slot) ? HeVAL(env->entry[slot]) : value_new(aTHX_ b, slot);
 }
 
-static void set_text(pTHX_ SV *sv, struct sprig_span text)
+static inline void set_text(pTHX_ SV *sv, struct sprig_span text)
 {
     if (SvFLAGS(sv) != ((U32)SVt_PV | SVf_POK | SVp_POK) || SvLEN(sv) <= text.len) {
         sv_setpvn(sv, text.len ? text.ptr : "", text.len);
@@ -47,7 +53,7 @@ static void set_text(pTHX_ SV *sv, struct sprig_span text)
     *SvEND(sv) = '\0';
 }
 
-static void put_span(pTHX_ struct env_builder *b, unsigned slot, struct sprig_span text)
+static inline void put_span(pTHX_ struct env_builder *b, unsigned slot, struct sprig_span text)
 {
     set_text(aTHX_ value_of(aTHX_ b, slot), text);
 }
@@ -247,13 +253,13 @@ static void put_version(pTHX_ struct env_builder *b)
     set_ref(aTHX_ sv, (SV *)version);
 }
 
-static void put_psgi(pTHX_ struct env_builder *b, const struct psgi_server *server)
+/* The same for all requests of a server; left alone in an env where the last app did so. */
+static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server *server)
 {
     SV *errors = value_of(aTHX_ b, KEY_ERRORS);
     SV *handlers = value_of(aTHX_ b, KEY_CLEANUP_HANDLERS);
 
     put_version(aTHX_ b);
-    put_span(aTHX_ b, KEY_URL_SCHEME, SPAN_LIT("http"));
     if (!SvROK(errors))
         set_ref(aTHX_ errors, SvREFCNT_inc_simple_NN((SV *)PL_stderrgv));
     if (!SvROK(handlers))
@@ -296,7 +302,11 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     put_addresses(aTHX_ & b, px->ex);
     put_headers(aTHX_ & b);
     put_body(aTHX_ & b, px->ex);
-    put_psgi(aTHX_ & b, px->server);
+    put_span(aTHX_ & b, KEY_URL_SCHEME, SPAN_LIT("http"));
+    if (b.env->has_constants)
+        b.env->written[0] |= ENV_CONSTANTS;
+    else
+        put_constants(aTHX_ & b, px->server);
     put_socket(aTHX_ & b, px);
     put_informer(aTHX_ & b, px);
     delete_stale(aTHX_ & b);

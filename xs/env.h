@@ -43,6 +43,13 @@ enum env_key {
         N_ENV_KEYS
 };
 
+/* Keys whose values do not change: bits of the first word. */
+#define ENV_CONSTANTS                                                                              \
+    (KEY_BIT(VERSION) | KEY_BIT(ERRORS) | KEY_BIT(NONBLOCKING) | KEY_BIT(STREAMING) |              \
+     KEY_BIT(RUN_ONCE) | KEY_BIT(MULTITHREAD) | KEY_BIT(MULTIPROCESS) | KEY_BIT(INPUT_BUFFERED) |  \
+     KEY_BIT(CLEANUP) | KEY_BIT(CLEANUP_HANDLERS) | KEY_BIT(HARAKIRI) | KEY_BIT(SCALAR_REFS))
+#define KEY_BIT(name) (UINT64_C(1) << KEY_##name)
+
 enum { ENV_SLOTS = 96, ENV_WORDS = 2, ENV_BUCKETS = 128, NO_SLOT = -1 };
 
 /* ---- keys.c ---- */
@@ -103,7 +110,9 @@ struct psgi_env {
     struct psgi_glob input;
     U32 informer_flags, informer_cv_flags; /* of psgix.informational as it was made */
     SV *bytes;                             /* owned: what input reads; NULL if it is a file */
-    struct psgi_env *next;                 /* in the pool of the server */
+    bool has_constants;                    /* ENV_CONSTANTS are all there and as they should be */
+    SV *ref;               /* owned: what the app is called with, without its target meanwhile */
+    struct psgi_env *next; /* in the pool of the server */
 };
 
 /* ---- recycle.c ---- */

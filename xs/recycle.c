@@ -28,7 +28,7 @@ static uint64_t slot_bit(unsigned slot)
 }
 
 /* An entry is where it was put: the memory of one that was deleted may serve another key. */
-static bool is_linked(const HV *hv, const HE *entry, const struct psgi_key *key)
+static inline bool is_linked(const HV *hv, const HE *entry, const struct psgi_key *key)
 {
     const HE *he = HvARRAY(hv) != NULL ? HvARRAY(hv)[key->hash & HvMAX(hv)] : NULL;
 
@@ -107,11 +107,15 @@ bool psgi_glob_is_pristine(pTHX_ const struct psgi_glob *glob, SV *ref)
 /* ---- values ---- */
 
 /* A string that only the hash has, whatever it says now. */
-static bool is_text(SV *sv)
+static inline bool is_text(SV *sv)
 {
     svtype type = SvTYPE(sv);
 
-    return SvREFCNT(sv) == 1 && (SvFLAGS(sv) & ~(U32)TEXT_FLAGS) == 0 &&
+    if (SvREFCNT(sv) != 1)
+        return false;
+    if (SvFLAGS(sv) == ((U32)SVt_PV | SVf_POK | SVp_POK))
+        return SvLEN(sv) <= TEXT_BYTES_MAX;
+    return (SvFLAGS(sv) & ~(U32)TEXT_FLAGS) == 0 &&
            (type == SVt_PV || type == SVt_PVIV || type == SVt_PVNV) && SvLEN(sv) <= TEXT_BYTES_MAX;
 }
 
@@ -297,6 +301,7 @@ static bool is_as_made(const struct psgi_env *env, const struct psgi_keys *keys)
 /* Lets go of every value that the next request must not find. */
 static void scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
 {
+    env->has_constants = (env->present[0] & ENV_CONSTANTS) == ENV_CONSTANTS;
     for (unsigned word = 0; word < ENV_WORDS; word++) {
         for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1) {
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
@@ -305,6 +310,8 @@ static void scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
                 continue;
             throw_away(aTHX_ garbage, HeVAL(he));
             HeVAL(he) = newSV(0);
+            if (slot < N_ENV_KEYS && (ENV_CONSTANTS >> slot & 1))
+                env->has_constants = false;
             if (slot == KEY_INPUT)
                 drop_input(aTHX_ env);
         }
@@ -327,10 +334,12 @@ static void env_free(pTHX_ struct psgi_env *env)
 {
     HV *hv = env->hv;
     SV *bytes = env->bytes;
+    SV *ref = env->ref;
 
     Safefree(env);
     SvREFCNT_dec((SV *)hv);
     SvREFCNT_dec(bytes);
+    SvREFCNT_dec(ref);
 }
 
 struct psgi_env *psgi_env_take(pTHX_ struct psgi_server *server)
@@ -381,4 +390,34 @@ void psgi_env_pool_clear(pTHX_ struct psgi_server *server)
         server->n_spare_envs--;
         env_free(aTHX_ env);
     }
+}
+
+/* ---- the reference ---- */
+
+SV *psgi_env_ref(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_env *env = px->entries;
+    SV *ref = env->ref;
+
+    env->ref = NULL;
+    if (ref == NULL)
+        return newRV_inc((SV *)px->env);
+    SvREFCNT_inc_simple_void_NN((SV *)px->env);
+    SvRV_set(ref, (SV *)px->env);
+    SvROK_on(ref);
+    return ref;
+}
+
+void psgi_env_ref_release(pTHX_ struct psgi_exchange *px, SV *ref)
+{
+    struct psgi_env *env = px->entries;
+
+    if (env == NULL || env->ref != NULL || !is_ref(ref) || SvRV(ref) != (SV *)env->hv) {
+        SvREFCNT_dec(ref);
+        return;
+    }
+    SvROK_off(ref);
+    SvRV_set(ref, NULL);
+    env->ref = ref;
+    SvREFCNT_dec((SV *)env->hv);
 }

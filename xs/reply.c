@@ -87,9 +87,15 @@ static bool read_number(struct reply *r, size_t row, SV *sv, struct sprig_span *
 {
     if (row >= REPLY_STACK_HEADERS || !SvIOK(sv) || SvNOK(sv) || SvPOKp(sv) || SvGMAGICAL(sv))
         return false;
-    int len = SvIsUV(sv) ? snprintf(r->numbers[row], NUMBER_TEXT_BYTES, "%" UVuf, SvUVX(sv))
-                         : snprintf(r->numbers[row], NUMBER_TEXT_BYTES, "%" IVdf, SvIVX(sv));
-    *out = span_make(r->numbers[row], (size_t)len);
+    bool is_negative = !SvIsUV(sv) && SvIVX(sv) < 0;
+    UV n = is_negative ? (UV)0 - (UV)SvIVX(sv) : SvUVX(sv);
+    char *end = r->numbers[row] + NUMBER_TEXT_BYTES, *at = end;
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    if (is_negative)
+        *--at = '-';
+    *out = span_make(at, (size_t)(end - at));
     return true;
 }
 
