@@ -1,4 +1,7 @@
 # Stream.xs - the methods of responders and writers.
+#
+# No CLONE_SKIP: perl panics when a thread is made while there is a weak reference to an object of
+# such a class, and these are references that apps weaken. Their magic makes the copies harmless.
 
 MODULE = Sprig    PACKAGE = Sprig::Responder
 
@@ -74,14 +77,3 @@ poll_cb(self, cb)
     SV *cb
   CODE:
     psgi_writer_poll_cb(aTHX_ self, cb);
-
-int
-CLONE_SKIP(...)
-  ALIAS:
-    Sprig::Responder::CLONE_SKIP = 1
-  CODE:
-    PERL_UNUSED_VAR(items);
-    PERL_UNUSED_VAR(ix);
-    RETVAL = 1;
-  OUTPUT:
-    RETVAL
