@@ -78,6 +78,14 @@ pass(block = true)
   OUTPUT:
     RETVAL
 
+void
+_pass_until(hash, key, other)
+    SV *hash
+    SV *key
+    SV *other
+  CODE:
+    psgi_loop_pass_until(aTHX_ hash, key, other);
+
 UV
 depth()
   CODE:

@@ -316,6 +316,8 @@ void psgi_writer_drained(pTHX_ struct psgi_exchange *px); /* from on_drain */
 /* One pass. Whatever leaves it early (exit, a dying %SIG handler) finds the loop as it was before.
  */
 int psgi_loop_pass(pTHX_ bool block);
+/* Passes until the hash behind a reference has the key, or the variable `other` has a value. */
+void psgi_loop_pass_until(pTHX_ SV *ref, SV *key, SV *other);
 /* Calls a callback that belongs to nobody who could hear of its death: reports it to
  * $Sprig::Loop::DIED or by warn. */
 void psgi_callback(pTHX_ SV *code, SV **args, int n_args);

@@ -119,7 +119,7 @@ static inline bool is_text(SV *sv)
            (type == SVt_PV || type == SVt_PVIV || type == SVt_PVNV) && SvLEN(sv) <= TEXT_BYTES_MAX;
 }
 
-static bool is_bool(SV *sv, SV *fresh)
+static inline bool is_bool(SV *sv, SV *fresh)
 {
     return SvREFCNT(sv) == 1 && SvFLAGS(sv) == SvFLAGS(fresh) && SvIVX(sv) == SvIVX(fresh) &&
            SvCUR(sv) == SvCUR(fresh) &&
@@ -189,7 +189,8 @@ static bool is_informer(pTHX_ struct psgi_env *env, struct psgi_exchange *px, SV
 }
 
 /* True if the value may stay until it is overwritten. */
-static bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsigned slot, SV *sv)
+static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsigned slot,
+                               SV *sv)
 {
     const struct psgi_keys *keys = px->server->psgi->keys;
 
@@ -283,39 +284,36 @@ static void drop_input(pTHX_ struct psgi_env *env)
     env->input.gv = NULL;
 }
 
-/* True if the hash has exactly the entries that were made. */
-static bool is_as_made(const struct psgi_env *env, const struct psgi_keys *keys)
+/* Puts an undefined value in the place of one that the next request must not find. */
+static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *garbage)
 {
+    HE *he = env->entry[slot];
+
+    throw_away(aTHX_ garbage, HeVAL(he));
+    HeVAL(he) = newSV(0);
+    if (slot < N_ENV_KEYS && (ENV_CONSTANTS >> slot & 1))
+        env->has_constants = false;
+    if (slot == KEY_INPUT)
+        drop_input(aTHX_ env);
+}
+
+/* Looks at every entry that was made. False: the hash has others. */
+static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
+{
+    const struct psgi_keys *keys = px->server->psgi->keys;
     STRLEN n = 0;
 
+    env->has_constants = (env->present[0] & ENV_CONSTANTS) == ENV_CONSTANTS;
     for (unsigned word = 0; word < ENV_WORDS; word++) {
         for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1, n++) {
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
             if (!is_linked(env->hv, env->entry[slot], &keys->key[slot]))
                 return false;
+            if (!is_reusable(aTHX_ env, px, slot, HeVAL(env->entry[slot])))
+                replace(aTHX_ env, slot, garbage);
         }
     }
     return HvTOTALKEYS(env->hv) == n;
-}
-
-/* Lets go of every value that the next request must not find. */
-static void scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
-{
-    env->has_constants = (env->present[0] & ENV_CONSTANTS) == ENV_CONSTANTS;
-    for (unsigned word = 0; word < ENV_WORDS; word++) {
-        for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1) {
-            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
-            HE *he = env->entry[slot];
-            if (is_reusable(aTHX_ env, px, slot, HeVAL(he)))
-                continue;
-            throw_away(aTHX_ garbage, HeVAL(he));
-            HeVAL(he) = newSV(0);
-            if (slot < N_ENV_KEYS && (ENV_CONSTANTS >> slot & 1))
-                env->has_constants = false;
-            if (slot == KEY_INPUT)
-                drop_input(aTHX_ env);
-        }
-    }
 }
 
 /* ---- the pool ---- */
@@ -371,9 +369,10 @@ void psgi_env_release(pTHX_ struct psgi_exchange *px)
         env_free(aTHX_ env);
         return;
     }
-    if (!is_as_made(env, server->psgi->keys))
+    if (!scrub(aTHX_ env, px, &garbage)) {
         relink(aTHX_ env, server->psgi->keys, &garbage);
-    scrub(aTHX_ env, px, &garbage);
+        scrub(aTHX_ env, px, &garbage);
+    }
     if (!(env->present[0] & slot_bit(KEY_INPUT)))
         drop_input(aTHX_ env);
     env->next = server->spare_envs;

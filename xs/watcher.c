@@ -304,6 +304,19 @@ int psgi_loop_pass(pTHX_ bool block)
     return n;
 }
 
+void psgi_loop_pass_until(pTHX_ SV *ref, SV *key, SV *other)
+{
+    if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVHV)
+        croak("Sprig: not a condvar");
+    while (!SvOK(other) && !hv_exists_ent((HV *)SvRV(ref), key, 0)) {
+        ENTER;
+        SAVETMPS;
+        psgi_loop_pass(aTHX_ true);
+        FREETMPS;
+        LEAVE;
+    }
+}
+
 /* ------------------------------------------------ hosts without a poll fd ---- */
 
 static void host_tell(struct psgi *psgi, SV *code, SV **args, int n_args)

@@ -51,7 +51,7 @@ sub wait_for {
     local $AnyEvent::CondVar::Base::WAITING = $NESTED eq 'croak';
     local $n_waits                          = $n_waits + 1;
     attach() if $turn && $attached_pid != $$;
-    poll() until exists $cv->{_ae_sent};
+    $turn ? $turn->() : _pass_until($cv, '_ae_sent', $turn) until exists $cv->{_ae_sent};
     return;
 }
 
