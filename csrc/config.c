@@ -75,6 +75,15 @@ static const struct sprig_option options[] = {
     SECONDS(keepalive_timeout, G, "65", "Longest wait for the next request of a connection."),
     SECONDS(graceful_timeout, G, "30", "For the requests in work when the server is told to end."),
 #undef G
+#define G "Overload"
+    FIELD(COUNT, max_connections, G, "N", "0", 0, 10000000,
+          "Open connections; beyond: 503; 0 is what the limit of descriptors leaves room for."),
+    FIELD(COUNT, max_connections_per_ip, G, "N", "0", 0, 10000000,
+          "Open connections of one address; beyond: 503; 0 is no limit."),
+    FIELD(COUNT, max_requests_in_flight, G, "N", "0", 0, 10000000,
+          "Requests in work at one time; the others wait; 0 is no limit."),
+    SECONDS(queue_timeout, G, "30", "For a request that waits for its turn; beyond: 503."),
+#undef G
 #define G "Connections and output"
     FIELD(BOOL, keepalive, G, NULL, "1", 0, 1, "Several requests on one connection."),
     FIELD(COUNT, max_keepalive_requests, G, "N", "0", 0, UINT_32,

@@ -37,6 +37,11 @@ struct sprig_config {
     bool keepalive;
     uint32_t max_keepalive_requests;
     uint32_t max_requests_per_turn;
+    /* overload */
+    uint32_t max_connections; /* 0: from the limit of descriptors */
+    uint32_t max_connections_per_ip;
+    uint32_t max_requests_in_flight;
+    double queue_timeout; /* seconds */
     /* output */
     uint64_t high_water_bytes;
     uint64_t low_water_bytes;

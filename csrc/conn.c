@@ -70,6 +70,11 @@ static void conn_expire_idle(struct sprig_conn *c)
     conn_close(c, SPRIG_END_GONE);
 }
 
+static bool conn_waits_for_app(const struct sprig_conn *c)
+{
+    return c->state == CONN_APP && c->ex != NULL && !c->ex->is_started;
+}
+
 static void conn_on_timeout(struct sprig_conn *c)
 {
     if (conn_awaits_writable(c) && !conn_write_is_stalled(c))
@@ -89,6 +94,10 @@ static void conn_on_timeout(struct sprig_conn *c)
         return;
     case CONN_APP:
     case CONN_REPLY:
+        if (conn_waits_for_app(c)) {
+            conn_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
+            return;
+        }
         sprig_log(SPRIG_LOG_WARN, "write_timeout: %s took no bytes, connection reset",
                   c->remote_host);
         c->is_broken = true;
@@ -109,6 +118,8 @@ static bool conn_is_late(const struct sprig_conn *c, enum conn_state state, uint
 {
     if (c->state != state || c->n_requests != n_requests || list_linked(&c->deadline.link))
         return false;
+    if (conn_waits_for_app(c))
+        return true;
     bool is_answering = state == CONN_APP || state == CONN_REPLY;
     return !is_answering || c->is_writing;
 }
@@ -224,6 +235,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     watcher_forget_fd(server->loop, fd);
     conn_set_reading(c, true);
     deadline_set(&server->header_deadlines, &c->deadline);
+    admission_enter(c, addr);
     sprig_log(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host, c->remote_port);
     return c;
 }
@@ -240,6 +252,8 @@ static void conn_retire(struct sprig_conn *c, enum conn_state state)
     list_remove(&c->flush.link);
     ready_cancel(&c->ready);
     outq_clear(&c->out);
+    if (c->fd != -1)
+        admission_leave(c);
     if (state == CONN_CLOSED && c->fd != -1)
         c->transport->close(c->fd);
     c->fd = -1;

@@ -52,6 +52,8 @@ struct sprig_exchange {
     struct chunk chunk;
     uint64_t body_left;       /* of Content-Length, still to come */
     uint64_t body_started_ns; /* for min_body_rate */
+    uint64_t complete_ns;     /* when the request was complete, for queue_timeout */
+    struct list_link wait;    /* in admission.waiting */
     void *app;                /* severable: the bridge's pointer */
     bool is_started : 1;      /* on_request was called, so on_end will be */
     bool want_drain : 1;
@@ -59,6 +61,7 @@ struct sprig_exchange {
     bool gone_told : 1;
     bool notify : 1;
     bool end_after_flush : 1;
+    bool has_slot : 1;                /* one of max_requests_in_flight */
     struct sprig_exchange *next_free; /* in the pool */
 };
 
@@ -77,6 +80,7 @@ struct sprig_conn {
     struct event *write_event;             /* owned; made when a write first blocks */
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed */
     const struct transport *transport;
+    struct peer *peer; /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t n_turn; /* requests in this turn */
     uint32_t generation;
@@ -93,6 +97,7 @@ struct sprig_conn {
     bool must_close : 1;      /* no further request after this one */
     bool must_linger : 1;     /* unread input may be on its way: do not just close */
     bool reading_is_over : 1; /* the app reads from the socket itself */
+    bool is_turned_away : 1;  /* was answered 503 as soon as it was accepted */
     bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
     char remote_host[46];     /* numeric, or "unix/" */
     char remote_port[6];
@@ -155,6 +160,10 @@ bool conn_settle(struct sprig_conn *c);
 void conn_settle_later(struct sprig_conn *c);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void conn_refuse(struct sprig_conn *c, int status, const char *reason);
+/* The same with 503 for a connection just accepted, without a line in the log. */
+void conn_turn_away(struct sprig_conn *c);
+/* Restores the deadline of what is still being written, if anything is; else there is none. */
+void conn_rest_deadline(struct sprig_conn *c);
 /* Nothing more can be written. Told to the bridge in a turn of its own, since whoever found out may
  * be in the middle of a call from Perl; then the connection is reset. */
 void conn_break(struct sprig_conn *c);

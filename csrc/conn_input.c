@@ -260,8 +260,8 @@ static enum step conn_step_body(struct sprig_conn *c, struct sprig_span *input)
 
 /* ----------------------------------------------------------------- the app ---- */
 
-/* A request that arrives while an app call is on the stack waits for the end of that call. */
-static void conn_hold(struct sprig_conn *c)
+/* A request that has to wait: it must survive the shared buffer. False: refused or closed. */
+static bool conn_park(struct sprig_conn *c)
 {
     struct sprig_exchange *ex = c->ex;
     struct sprig_span mem = ex->body_mem;
@@ -270,11 +270,10 @@ static void conn_hold(struct sprig_conn *c)
     if (ok && mem.len > 0)
         ok = conn_store_body(c, mem) == STEP_GO_ON;
     if (c->state != CONN_APP)
-        return; /* refused */
-    if (ok)
-        ready_hold(c->server->loop, &c->ready, CONN_EV_RESUME);
-    else
+        return false; /* refused */
+    if (!ok)
         conn_close(c, SPRIG_END_GONE);
+    return ok;
 }
 
 static bool conn_must_hold(const struct sprig_conn *c)
@@ -287,6 +286,7 @@ static bool conn_must_hold(const struct sprig_conn *c)
 static enum step conn_call_app(struct sprig_conn *c)
 {
     struct sprig_exchange *ex = c->ex;
+    conn_rest_deadline(c);
     ex->is_started = true;
     c->server->handler.on_request(ex, c->server->arg);
     if (c->state == CONN_CLOSED || c->state == CONN_DETACHED)
@@ -298,19 +298,36 @@ static enum step conn_call_app(struct sprig_conn *c)
     return conn_settle(c) ? STEP_GO_ON : STEP_STOP;
 }
 
+/* A complete request: its app is called now, or it waits - until no app call is on the stack, or
+ * for one of max_requests_in_flight - or it has waited for too long. */
+static enum step conn_try_app(struct sprig_conn *c)
+{
+    bool must_hold = conn_must_hold(c);
+    if (!must_hold && admission_is_stale(c->ex)) {
+        conn_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
+        return STEP_STOP;
+    }
+    if (!must_hold && admission_take_slot(c->ex))
+        return conn_call_app(c);
+    if (!conn_park(c))
+        return STEP_STOP;
+    if (must_hold)
+        ready_hold(c->server->loop, &c->ready, CONN_EV_RESUME);
+    else
+        deadline_set(&c->server->queue_deadlines, &c->deadline);
+    return STEP_STOP;
+}
+
 static enum step conn_step_app(struct sprig_conn *c, struct sprig_span *input)
 {
     if (!conn_keep(c, input)) {
         conn_close(c, SPRIG_END_GONE);
         return STEP_STOP;
     }
-    deadline_clear(&c->deadline);
+    conn_rest_deadline(c);
     conn_set_state(c, CONN_APP);
-    if (conn_must_hold(c)) {
-        conn_hold(c);
-        return STEP_STOP;
-    }
-    return conn_call_app(c);
+    c->ex->complete_ns = sprig_loop_now(c->server->loop);
+    return conn_try_app(c);
 }
 
 /* A request that was held, or the rest of a pipeline: what is the next step? */
@@ -320,10 +337,7 @@ static enum step conn_step(struct sprig_conn *c, struct sprig_span *input)
     if (c->state == CONN_APP) {
         if (c->ex == NULL || c->ex->is_started)
             return STEP_STOP;
-        if (!conn_must_hold(c))
-            return conn_call_app(c);
-        ready_hold(c->server->loop, &c->ready, CONN_EV_RESUME);
-        return STEP_STOP;
+        return conn_try_app(c);
     }
     if (c->state == CONN_REPLY)
         return STEP_STOP;

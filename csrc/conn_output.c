@@ -260,6 +260,7 @@ void conn_output_added(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------ refusing ---- */
 
+/* Too much to do is the one error of ours that is over soon. */
 static int conn_queue_error(struct sprig_conn *c, int status)
 {
     char why[128];
@@ -267,8 +268,9 @@ static int conn_queue_error(struct sprig_conn *c, int status)
     struct sprig_header headers[] = {
         {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")},
         {SPAN_LIT("Connection"), SPAN_LIT("close")},
+        {SPAN_LIT("Retry-After"), SPAN_LIT(ADMISSION_RETRY_AFTER)},
     };
-    struct sprig_head head = {status, headers, 2, strlen(reason)};
+    struct sprig_head head = {status, headers, status == 503 ? 3 : 2, strlen(reason)};
     struct response response;
     response_init(&response, NULL, false);
     int rc =
@@ -278,10 +280,16 @@ static int conn_queue_error(struct sprig_conn *c, int status)
     return rc;
 }
 
-void conn_refuse(struct sprig_conn *c, int status, const char *reason)
+void conn_rest_deadline(struct sprig_conn *c)
 {
-    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, c->remote_host, reason);
-    c->server->counters.n_refused++;
+    if (c->is_writing)
+        deadline_set(&c->server->write_deadlines, &c->deadline);
+    else
+        deadline_clear(&c->deadline);
+}
+
+static void conn_answer_error(struct sprig_conn *c, int status)
+{
     c->must_close = c->must_linger = true;
     c->in_at = c->in_len;
     exchange_end(c, SPRIG_END_GONE); /* the app never heard of it */
@@ -291,6 +299,22 @@ void conn_refuse(struct sprig_conn *c, int status, const char *reason)
     }
     conn_set_state(c, CONN_REPLY);
     conn_set_reading(c, false);
-    deadline_clear(&c->deadline);
+    conn_rest_deadline(c);
     conn_output_added(c);
+}
+
+void conn_refuse(struct sprig_conn *c, int status, const char *reason)
+{
+    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, c->remote_host, reason);
+    c->server->counters.n_refused++;
+    conn_answer_error(c, status);
+}
+
+void conn_turn_away(struct sprig_conn *c)
+{
+    conn_pin(c);
+    conn_answer_error(c, 503);
+    conn_flush(c);
+    conn_settle(c);
+    conn_unpin(c);
 }

@@ -25,6 +25,7 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c)
     }
     memset(ex, 0, sizeof *ex);
     body_init(&ex->body);
+    list_init(&ex->wait);
     ex->conn = c;
     c->ex = ex;
     server->counters.n_exchanges++;
@@ -42,6 +43,7 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
         ex->is_started = false;
         server->handler.on_end(ex, why, server->arg);
     }
+    admission_leave_slot(ex);
     request_clear(&ex->request);
     body_clear(&ex->body);
     ex->conn = NULL;

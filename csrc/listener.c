@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -158,14 +159,22 @@ static void listener_resume(struct ready *r, uint32_t what)
 
 /* Out of descriptors or memory: without a pause the listener would be ready again at once, for
  * ever. */
-static void listener_pause(struct sprig_listener *l)
+static void listener_pause(struct sprig_listener *l, int error)
 {
     struct sprig_loop *loop = l->server->loop;
-    sprig_log(SPRIG_LOG_WARN, "accept on %s:%s: %s; pausing %d ms", l->address.host,
-              l->address.port, strerror(errno), LISTENER_PAUSE_MS);
+    if (error != EMFILE) /* which is told of by admission.c */
+        sprig_log(SPRIG_LOG_WARN, "accept on %s:%s: %s; pausing %d ms", l->address.host,
+                  l->address.port, strerror(error), LISTENER_PAUSE_MS);
     l->is_paused = true;
     loop_event_del(loop, &l->event);
     timer_start(loop, &l->pause, sprig_loop_now(loop) + (uint64_t)LISTENER_PAUSE_MS * 1000 * 1000);
+}
+
+/* Without descriptors, accept fails before it looks whether anybody waits. */
+static bool listener_has_waiting(const struct sprig_listener *l)
+{
+    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
 }
 
 static bool listener_accept_one(struct sprig_listener *l)
@@ -176,8 +185,13 @@ static bool listener_accept_one(struct sprig_listener *l)
     if (fd == -1) {
         if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO)
             return true;
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
-            listener_pause(l);
+        bool is_full = errno == EMFILE || errno == ENFILE;
+        if (is_full && !listener_has_waiting(l))
+            return false;
+        if (is_full && admission_find_descriptor(l->server, l->fd, LISTENER_MAX_ACCEPTS))
+            return true;
+        if (is_full || (errno != EAGAIN && errno != EWOULDBLOCK))
+            listener_pause(l, is_full ? EMFILE : errno);
         return false;
     }
     if (len == 0)

@@ -22,6 +22,7 @@ static void server_on_fork(struct fork_hook *h)
         conn_abandon(list_entry(it, struct sprig_conn, link));
         server->counters.n_connections--;
     }
+    admission_forget(server);
 }
 
 static void server_init_deadlines(struct sprig_server *server)
@@ -34,6 +35,7 @@ static void server_init_deadlines(struct sprig_server *server)
                        conn_expire);
     deadline_list_init(&server->keepalive_deadlines, loop, config->keepalive_timeout, conn_expire);
     deadline_list_init(&server->linger_deadlines, loop, LINGER_SECONDS, conn_expire);
+    deadline_list_init(&server->queue_deadlines, loop, config->queue_timeout, conn_expire);
 }
 
 struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
@@ -57,6 +59,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     list_init(&server->conns);
     ready_init(&server->drained, server_run_drained);
     server_init_deadlines(server);
+    admission_init(server);
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
     return server;
@@ -98,6 +101,8 @@ void sprig_server_free(struct sprig_server *server)
     deadline_list_clear(&server->write_deadlines);
     deadline_list_clear(&server->keepalive_deadlines);
     deadline_list_clear(&server->linger_deadlines);
+    deadline_list_clear(&server->queue_deadlines);
+    admission_clear(server);
     exchange_pool_clear(server->free_exchanges);
     sprig_config_clear(&server->config);
     free(server);

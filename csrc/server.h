@@ -2,6 +2,7 @@
 #ifndef SPRIG_SERVER_H
 #define SPRIG_SERVER_H
 
+#include "admission.h"
 #include "loop.h"
 #include "loop_internal.h"
 
@@ -17,7 +18,8 @@ struct sprig_server {
     struct list_link closed_listeners; /* kept while connections may name their address */
     struct list_link conns;            /* struct sprig_conn.link */
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
-        linger_deadlines;
+        linger_deadlines, queue_deadlines;
+    struct admission admission;
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
     struct sprig_counters counters;

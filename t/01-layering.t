@@ -11,7 +11,7 @@ my @LAYERS = (
     [qw(config request target fields parser chunk body transport outq)],
     [qw(sprig)],
     [qw(loop interest timer signals watcher response)],
-    [qw(conn listener server exchange accesslog)],
+    [qw(conn listener server admission exchange accesslog)],
     [qw(master)],
 );
 

@@ -19,7 +19,7 @@ use POSIX ();
 use SprigTest::Client;
 use SprigTest::Server;
 
-our @EXPORT = qw(start_server dump_app slurp spew test_by tool_path output_of curl);
+our @EXPORT = qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl);
 
 my $lib    = dirname(File::Spec->rel2abs(__FILE__));
 my $root   = dirname(dirname($lib));
@@ -86,6 +86,12 @@ sub curl {
     return output_of('curl', '-sS', '--max-time', 20, @arguments);
 }
 
+# For `under`: no more descriptors than this.
+sub ulimited {
+    my ($n) = @_;
+    return ['/bin/sh', '-c', "ulimit -n $n && exec \"\$@\"", 'sh'];
+}
+
 # Starts a server and returns it (a SprigTest::Server) as soon as it accepts connections.
 #   app    path of an app file, or
 #   code   text of one
@@ -93,6 +99,7 @@ sub curl {
 #   args   hash of options by name: { max_headers => 5 }
 #   flags  list of further command-line flags (not for 'module')
 #   env    hash of environment variables to set
+#   under  list: a command that runs the server, such as ulimited(64)
 #   perl   list of switches for the perl that runs it (not for 'program')
 sub start_server {
     my (%option) = @_;

@@ -30,7 +30,7 @@ sub start {
     }, $class;
     my $make = $command_for{ $option{by} } or die "no way to start a server '$option{by}'";
     pipe my $ready, my $tell or die "pipe: $!";
-    my @command = $make->($self, \%option, fileno $tell);
+    my @command = (@{ $option{under} || [] }, $make->($self, \%option, fileno $tell));
     $self->_spawn(\@command, $option{env} || {}, $tell);
     close $tell;
     $self->_wait_until_ready($ready);
