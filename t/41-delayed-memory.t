@@ -27,7 +27,14 @@ my @apps = (
     sub { sub { $_[0]->raise('on purpose') } },
     sub { sub { } },
     sub { my ($env) = @_; my $io = $env->{'psgix.io'}; [200, [], [Dumper($env)]] },
-    sub { sub { my $w = $_[0]->([200, []]); $w->{handle}->push_write('handle'); $w->{handle}->on_error(sub { $w }); $w->close; } },
+    sub {
+        sub {
+            my $w = $_[0]->([200, []]);
+            $w->{handle}->push_write('handle');
+            $w->{handle}->on_error(sub { $w });
+            $w->close;
+        }
+    },
     sub { my ($env) = @_; sub { my ($r, $io) = @_; $r->([200, [], ["$env$io"]]) } },
 );
 my $n = 0;

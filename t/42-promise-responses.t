@@ -252,7 +252,6 @@ subtest 'async subs' => sub {
 
 subtest 'Mojo::Promise' => sub {
     plan skip_all => 'is not installed' if !has_module('Mojo::Promise');
-    plan skip_all => 'nobody runs the loop of Mojo' if $server->by eq 'program';
     answers('/mojo-resolve', 'mojo');
     answers('/mojo-later',   'mojo later');
     fails('/mojo-reject', qr/^mojo says no$/m);

@@ -46,11 +46,14 @@ routes(
     '/delete' => with_io { delete $_[1]{'psgix.io'}; 'deleted' },
     '/different' => with_io { my $io = shift; my $new = !$seen || refaddr($io) != refaddr($seen); $seen = $io; $new },
     '/fileno' => with_io { fileno($_[0]) > 2 ? 'descriptor' : 'no' },
-    '/peer'   => with_io { my $io = shift; ($io->peerhost, $io->peerport == $_[0]{REMOTE_PORT} ? 'port' : $io->peerport, $io->sockhost) },
+    '/peer'   => with_io { ($_[0]->peerhost, $_[0]->peerport == $_[1]{REMOTE_PORT} ? 'port' : '?') },
     '/getpeername' => with_io { join '.', unpack 'C4', (sockaddr_in(getpeername $_[0]))[1] },
     '/option' => with_io { my $io = shift; unpack('i', getsockopt($io, SOL_SOCKET, SO_TYPE)) == SOCK_STREAM ? 'stream' : 'no' },
     '/stat'   => with_io { -S $_[0] ? 'socket' : 'no' },
-    '/dup'    => with_io { open my $copy, '<&', $_[0] or return "$!"; (-S $copy ? 'socket' : 'no', fileno($copy) != fileno($_[0]) ? 'other' : 'same') },
+    '/dup'    => with_io {
+        open my $copy, '<&', $_[0] or return "$!";
+        (-S $copy ? 'socket' : 'no', fileno($copy) != fileno($_[0]) ? 'other' : 'same');
+    },
 );
 APP
 
@@ -100,7 +103,7 @@ subtest 'kept beyond the response without having been used' => sub {
 subtest 'using it takes the connection out of keep-alive' => sub {
     my %expected = (
         '/fileno'      => 'descriptor',
-        '/peer'        => qr/^127\.0\.0\.1 (?:port|[0-9]+) 127\.0\.0\.1$/,
+        '/peer'        => '127.0.0.1 port',
         '/getpeername' => '127.0.0.1',
         '/option'      => 'stream',
         '/stat'        => 'socket',

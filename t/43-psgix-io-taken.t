@@ -80,7 +80,12 @@ routes(
         $respond->([101, ['Upgrade' => 'lines', 'Connection' => 'Upgrade'], []]);
         converse($io);
     },
-    '/responder-kept' => raw { my ($io, $respond) = @_; $kept{respond} = $respond; syswrite $io, "raw\n"; later(0.05, sub { %kept = () }) },
+    '/responder-kept' => raw {
+        my ($io, $respond) = @_;
+        $kept{respond} = $respond;
+        syswrite $io, "raw\n";
+        later(0.05, sub { %kept = () });
+    },
     '/both' => raw {
         my ($io, $respond) = @_;
         note_down(fileno $io);

@@ -195,6 +195,13 @@ C<fh> do what such code expects, and options such as C<low_water_mark> and C<tim
 effect. C<on_error> and C<on_eof> take the place of C<on_disconnect>. It is made when it is first looked
 at. After the end of the response it does nothing.
 
+=head1 FUNCTIONS
+
+=head2 Sprig::Writer::set_class($class)
+
+Writers that are made from now on are objects of this class, which has to inherit from Sprig::Writer.
+L<Sprig::Compat::Twiggy> uses it.
+
 =head1 CALLBACKS
 
 If a callback of C<on_drain> or C<poll_cb> dies, the response is cut off and the message goes to
