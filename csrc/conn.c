@@ -294,6 +294,8 @@ void conn_abandon(struct sprig_conn *c)
         return;
     conn_retire(c, CONN_CLOSED);
     conn_set_state(c, CONN_CLOSED);
+    c->server->counters.n_connections--;
+    c->server->has_strays = true;
     conn_pin(c); /* for ever: frames of the app that forked may still point here */
     list_remove(&c->link);
 }

@@ -158,6 +158,9 @@ bool conn_write_is_stalled(struct sprig_conn *c);
 bool conn_settle(struct sprig_conn *c);
 /* The same outside of conn_resume: requests that were pipelined behind it come in the next turn. */
 void conn_settle_later(struct sprig_conn *c);
+/* Takes no further request and closes when what is queued is out: at once, if nothing is. No
+ * request may be started. */
+void conn_close_after_output(struct sprig_conn *c);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void conn_refuse(struct sprig_conn *c, int status, const char *reason);
 /* The same with 503 for a connection just accepted, without a line in the log. */

@@ -171,11 +171,11 @@ static enum step conn_store_body(struct sprig_conn *c, struct sprig_span piece)
                          config->temp_dir);
     if (rc == 0)
         return STEP_GO_ON;
-    bool is_full = rc == SPRIG_E_SYS && (errno == ENOSPC || errno == EDQUOT);
-    sprig_log(SPRIG_LOG_ERROR, "cannot store a request body in temp_dir %s: %s",
-              tempfile_dir(config->temp_dir),
-              rc == SPRIG_E_SYS ? strerror(errno) : sprig_err_text(rc));
+    int error = rc == SPRIG_E_SYS ? errno : 0;
+    bool is_full = error == ENOSPC || error == EDQUOT;
     conn_refuse(c, is_full ? 507 : 500, "the body cannot be stored");
+    sprig_log(SPRIG_LOG_ERROR, "cannot store a request body in temp_dir %s: %s",
+              tempfile_dir(config->temp_dir), error != 0 ? strerror(error) : sprig_err_text(rc));
     return STEP_STOP;
 }
 
@@ -395,16 +395,11 @@ static void conn_discard(struct sprig_conn *c)
  * client's error; the app never hears of it. */
 static void conn_end_of_input(struct sprig_conn *c)
 {
-    if (c->state == CONN_BODY)
-        sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);
+    bool in_body = c->state == CONN_BODY;
     c->peer_shut = true;
-    if (c->out.size == 0 || c->state != CONN_IDLE) {
-        conn_close(c, SPRIG_END_GONE);
-        return;
-    }
-    conn_set_reading(c, false); /* answers are still being written to it */
-    c->must_close = true;
-    conn_set_state(c, CONN_REPLY);
+    conn_close_after_output(c); /* answers may still be on their way to it */
+    if (in_body)
+        sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);
 }
 
 static void conn_receive(struct sprig_conn *c)

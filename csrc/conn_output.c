@@ -31,7 +31,7 @@ static void conn_start_writing(struct sprig_conn *c)
         c->write_event =
             event_new(loop_base(c->server->loop), c->fd, EV_WRITE | EV_PERSIST, conn_on_event, c);
     if (c->write_event == NULL || loop_event_add(c->server->loop, c->write_event) != 0) {
-        conn_on_broken(c);
+        conn_break(c);
         return;
     }
     c->is_writing = true;
@@ -67,10 +67,35 @@ static void conn_finish(struct sprig_conn *c)
         conn_close(c, SPRIG_END_DONE);
 }
 
+void conn_close_after_output(struct sprig_conn *c)
+{
+    if (c->out.size == 0) {
+        conn_close(c, SPRIG_END_GONE);
+        return;
+    }
+    exchange_end(c, SPRIG_END_GONE); /* a part of a request; the app never heard of it */
+    c->in_at = c->in_len;
+    c->must_close = true;
+    c->must_linger = !c->peer_shut;
+    conn_set_reading(c, false);
+    conn_set_state(c, CONN_REPLY);
+    conn_rest_deadline(c);
+}
+
 static bool conn_may_persist(const struct sprig_conn *c, const struct sprig_exchange *ex)
 {
     return ex->response.keep_alive && !c->must_close && !c->reading_is_over &&
            !c->server->is_draining;
+}
+
+/* on_end may run a nested pass: that one must not settle the connection and begin with the next
+ * request, for we go on with this one. */
+static void conn_end_exchange(struct sprig_conn *c)
+{
+    bool was_running = c->is_running;
+    c->is_running = true;
+    exchange_end(c, SPRIG_END_DONE);
+    c->is_running = was_running;
 }
 
 bool conn_settle(struct sprig_conn *c)
@@ -84,7 +109,7 @@ bool conn_settle(struct sprig_conn *c)
             return false;
         if (!conn_may_persist(c, ex))
             c->must_close = true;
-        exchange_end(c, SPRIG_END_DONE);
+        conn_end_exchange(c);
         if (c->state != CONN_REPLY)
             return false; /* ended from within on_end */
         if (c->server->is_draining)
@@ -195,8 +220,8 @@ void conn_flush(struct sprig_conn *c)
         conn_break(c);
         return;
     case OUTQ_SHORT:
-        sprig_log(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
         conn_break(c);
+        sprig_log(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
         return;
     }
     conn_check_low_water(c);
@@ -218,10 +243,11 @@ static void conn_spill(struct sprig_conn *c)
     const struct sprig_config *config = &c->server->config;
     if (outq_spill(&c->out, config->output_buffer_bytes, config->temp_dir) == 0)
         return;
+    int error = errno;
+    conn_break(c);
     sprig_log(SPRIG_LOG_ERROR,
               "response aborted: cannot store output beyond output_buffer_bytes in temp_dir %s: %s",
-              tempfile_dir(config->temp_dir), strerror(errno));
-    conn_break(c);
+              tempfile_dir(config->temp_dir), strerror(error));
 }
 
 /* An app that writes without looking, to a client that does not read: what the socket does not take
@@ -234,9 +260,9 @@ static void conn_bound_memory(struct sprig_conn *c)
         conn_flush(c);
     uint64_t waiting = c->out.held + c->out.spilled;
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
+        conn_break(c);
         sprig_log(SPRIG_LOG_ERROR, "response aborted: %s has more than max_output_bytes to read",
                   c->remote_host);
-        conn_break(c);
     } else if (c->out.held > limit) {
         conn_spill(c);
     }
@@ -295,19 +321,19 @@ static void conn_answer_error(struct sprig_conn *c, int status)
     exchange_end(c, SPRIG_END_GONE); /* the app never heard of it */
     if (conn_queue_error(c, status) != 0) {
         conn_close(c, SPRIG_END_GONE);
-        return;
+    } else {
+        conn_set_state(c, CONN_REPLY);
+        conn_set_reading(c, false);
+        conn_rest_deadline(c);
+        conn_output_added(c);
     }
-    conn_set_state(c, CONN_REPLY);
-    conn_set_reading(c, false);
-    conn_rest_deadline(c);
-    conn_output_added(c);
 }
 
 void conn_refuse(struct sprig_conn *c, int status, const char *reason)
 {
-    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, c->remote_host, reason);
     c->server->counters.n_refused++;
     conn_answer_error(c, status);
+    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, c->remote_host, reason); /* may enter Perl */
 }
 
 void conn_turn_away(struct sprig_conn *c)

@@ -139,7 +139,8 @@ void sprig_exchange_end_after_flush(struct sprig_exchange *ex)
 void sprig_exchange_notify(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (loop_guard(c->server->loop) != c->generation || c->state == CONN_CLOSED)
+    if (loop_guard(c->server->loop) != c->generation || c->state == CONN_CLOSED ||
+        c->state == CONN_DETACHED)
         return;
     ex->notify = true;
     ready_add(c->server->loop, &c->ready, CONN_EV_NOTIFY);
@@ -215,24 +216,25 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
     return rc;
 }
 
-/* Common end of all writes: the high-water mark, and the log if bytes were cut. */
+/* Common end of all writes: the high-water mark, and the log if bytes were cut. The log may enter
+ * Perl: it comes last, here and elsewhere. */
 static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
 {
     struct sprig_conn *c = ex->conn;
     if (rc == SPRIG_E_INVALID || rc == SPRIG_E_NOMEM) {
+        conn_break(c);
         sprig_log(SPRIG_LOG_ERROR, "response aborted: %s",
                   rc == SPRIG_E_INVALID ? "the app's own chunks are malformed"
                                         : sprig_err_text(rc));
-        conn_break(c);
     }
     if (rc < 0)
         return rc == SPRIG_E_INVALID ? SPRIG_E_CLOSED : rc;
-    if (ex->response.cut && !was_cut)
-        sprig_log(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
+    bool is_cut = ex->response.cut && !was_cut;
     conn_output_added(c);
-    if (c->is_broken)
-        return SPRIG_E_CLOSED;
-    return c->out.size > c->server->config.high_water_bytes;
+    rc = c->is_broken ? SPRIG_E_CLOSED : c->out.size > c->server->config.high_water_bytes;
+    if (is_cut)
+        sprig_log(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
+    return rc;
 }
 
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
@@ -302,7 +304,6 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
     struct sprig_conn *c = ex->conn;
     if (exchange_is_over(ex))
         return;
-    sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
     uint64_t n_written;
     outq_flush(&c->out, c->transport, c->fd, EXCHANGE_LAST_BYTES, &n_written);
     const struct response *r = &ex->response;
@@ -312,6 +313,7 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
         conn_reset(c, SPRIG_END_ABORTED);
     else
         conn_close(c, SPRIG_END_ABORTED);
+    sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
 }
 
 bool sprig_response_has_head(const struct sprig_exchange *ex)

@@ -162,12 +162,12 @@ static void listener_resume(struct ready *r, uint32_t what)
 static void listener_pause(struct sprig_listener *l, int error)
 {
     struct sprig_loop *loop = l->server->loop;
-    if (error != EMFILE) /* which is told of by admission.c */
-        sprig_log(SPRIG_LOG_WARN, "accept on %s:%s: %s; pausing %d ms", l->address.host,
-                  l->address.port, strerror(error), LISTENER_PAUSE_MS);
     l->is_paused = true;
     loop_event_del(loop, &l->event);
     timer_start(loop, &l->pause, sprig_loop_now(loop) + (uint64_t)LISTENER_PAUSE_MS * 1000 * 1000);
+    if (error != EMFILE) /* which is told of by admission.c */
+        sprig_log(SPRIG_LOG_WARN, "accept on %s:%s: %s; pausing %d ms", l->address.host,
+                  l->address.port, strerror(error), LISTENER_PAUSE_MS);
 }
 
 /* Without descriptors, accept fails before it looks whether anybody waits. */

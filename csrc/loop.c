@@ -450,6 +450,7 @@ static void loop_after_fork(struct sprig_loop *loop)
     event_reinit(loop->base);
     loop_close_descriptors(loop);
     loop_open_descriptors(loop);
+    loop->is_rung = false; /* that was the parent's descriptor */
     list_foreach_safe (it, next, &loop->fork_hooks) {
         struct fork_hook *h = list_entry(it, struct fork_hook, link);
         h->on_fork(h);

@@ -18,10 +18,8 @@ static void server_run_drained(struct ready *r, uint32_t what)
 static void server_on_fork(struct fork_hook *h)
 {
     struct sprig_server *server = list_entry(h, struct sprig_server, fork_hook);
-    list_foreach_safe (it, next, &server->conns) {
+    list_foreach_safe (it, next, &server->conns)
         conn_abandon(list_entry(it, struct sprig_conn, link));
-        server->counters.n_connections--;
-    }
     admission_forget(server);
 }
 
@@ -65,10 +63,14 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     return server;
 }
 
-static void server_free_listeners(struct sprig_server *server)
+static void server_close_listeners(struct sprig_server *server)
 {
     while (!list_empty(&server->listeners))
         sprig_listener_close(list_entry(server->listeners.next, struct sprig_listener, link));
+}
+
+static void server_free_listeners(struct sprig_server *server)
+{
     while (!list_empty(&server->closed_listeners)) {
         struct list_link *l = server->closed_listeners.next;
         list_remove(l);
@@ -76,24 +78,22 @@ static void server_free_listeners(struct sprig_server *server)
     }
 }
 
-/* A connection whose frame is still on the stack cannot go; its server then stays with it. */
-static bool server_close_conns(struct sprig_server *server)
+/* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
+ * turn and put behind the others, none is remembered across the call. */
+static void server_close_conns(struct sprig_server *server)
 {
-    list_foreach_safe (it, next, &server->conns) {
-        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
-        conn_close(c, SPRIG_END_ABORTED);
-        list_remove(&c->reap.link);
-        c->reap.reap(&c->reap);
+    for (uint32_t n = server->counters.n_connections; n > 0; n--) {
+        struct list_link *first = list_first(&server->conns);
+        if (first == NULL)
+            return;
+        list_remove(first);
+        list_append(&server->conns, first);
+        conn_close(list_entry(first, struct sprig_conn, link), SPRIG_END_ABORTED);
     }
-    return list_empty(&server->conns);
 }
 
-void sprig_server_free(struct sprig_server *server)
+static void server_release(struct sprig_server *server)
 {
-    loop_guard(server->loop);
-    list_remove(&server->fork_hook.link);
-    if (!server_close_conns(server))
-        return;
     server_free_listeners(server);
     ready_cancel(&server->drained);
     deadline_list_clear(&server->header_deadlines);
@@ -104,13 +104,32 @@ void sprig_server_free(struct sprig_server *server)
     deadline_list_clear(&server->queue_deadlines);
     admission_clear(server);
     exchange_pool_clear(server->free_exchanges);
+    server->free_exchanges = NULL;
+    if (server->has_strays)
+        return; /* connections of the parent, which frames of the app may know, name it */
     sprig_config_clear(&server->config);
     free(server);
 }
 
+/* Connections name their server until they are reaped, those of frames on the stack as well; the
+ * last one takes it along. */
+void sprig_server_free(struct sprig_server *server)
+{
+    loop_guard(server->loop);
+    list_remove(&server->fork_hook.link);
+    server_close_listeners(server);
+    server_close_conns(server);
+    server->is_freed = true;
+    server_conn_gone(server);
+}
+
 void server_conn_gone(struct sprig_server *server)
 {
-    if (server->is_draining && list_empty(&server->conns))
+    if (!list_empty(&server->conns))
+        return;
+    if (server->is_freed)
+        server_release(server);
+    else if (server->is_draining)
         ready_add(server->loop, &server->drained, 1);
 }
 
@@ -118,12 +137,11 @@ void sprig_server_drain(struct sprig_server *server)
 {
     loop_guard(server->loop);
     server->is_draining = true;
-    while (!list_empty(&server->listeners))
-        sprig_listener_close(list_entry(server->listeners.next, struct sprig_listener, link));
+    server_close_listeners(server);
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
-        if (c->state == CONN_IDLE && c->out.size == 0)
-            conn_close(c, SPRIG_END_DONE);
+        if (c->state == CONN_IDLE)
+            conn_close_after_output(c);
     }
     server_conn_gone(server);
 }

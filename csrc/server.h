@@ -26,6 +26,8 @@ struct sprig_server {
     struct fork_hook fork_hook;
     struct ready drained; /* tells on_drained */
     bool is_draining;
+    bool is_freed;   /* its memory goes with the last connection */
+    bool has_strays; /* a forked child: connections of the parent were abandoned */
 };
 
 /* A blocked write is looked at so many times within write_timeout: it counts from the last
