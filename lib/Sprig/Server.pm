@@ -17,8 +17,6 @@ our $VERSION = '0.001';
 # Servers that listen or still have connections: they go on when their variable goes away.
 my %serving;
 
-sub CLONE_SKIP { return 1 }
-
 sub new {
     my ($class, %args) = @_;
     my $self = bless {%args}, $class;
