@@ -52,6 +52,11 @@ void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
     psgi->n_spare_exchanges++;
 }
 
+const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px)
+{
+    return sprig_server_config(sprig_exchange_server(px->ex));
+}
+
 /* The answer of last resort. */
 static void send_500(pTHX_ struct psgi_exchange *px)
 {

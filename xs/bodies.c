@@ -401,30 +401,37 @@ static void localise_rs(pTHX)
 
 enum pumped { PUMPED_WAIT, PUMPED_END, PUMPED_FAILED };
 
-struct write_job {
-    struct sprig_exchange *ex;
-    SV *chunk;
-    int rc;
+struct text_job {
+    SV *chunk; /* what getline returned */
+    SV *text;  /* out, owned: its bytes; NULL: wide characters */
 };
 
-static void run_write(pTHX_ void *arg)
+static void run_text(pTHX_ void *arg)
 {
-    struct write_job *job = arg;
+    struct text_job *job = arg;
+    SV *sv = psgi_referent(job->chunk), *hold;
+    struct sprig_span bytes;
 
-    job->rc = psgi_write_sv(aTHX_ job->ex, job->chunk);
+    if (psgi_bytes(aTHX_ sv, &bytes, &hold))
+        job->text = hold != NULL ? hold : newSVpvn(bytes.ptr, bytes.len);
 }
 
-/* Writes what getline returned, an object that overloads "" included. */
+/* Writes what getline returned, an object that overloads "" included: that may be the end of the
+ * exchange, so it becomes text before anything is written. */
 static enum pumped pump_write(pTHX_ struct psgi_exchange *px, SV *chunk, int *rc, SV **error)
 {
-    struct write_job job = {px->ex, chunk, 0};
+    struct text_job job = {chunk, NULL};
 
-    if (!SvROK(chunk))
-        job.rc = psgi_write_sv(aTHX_ px->ex, chunk);
-    else if (!psgi_guard(aTHX_ run_write, &job, error))
+    if (SvROK(chunk) && !psgi_guard(aTHX_ run_text, &job, error))
         return PUMPED_FAILED;
-    *rc = job.rc;
-    if (job.rc != SPRIG_E_INVALID)
+    if (SvROK(chunk) && job.text == NULL)
+        *rc = SPRIG_E_INVALID;
+    else if (px->ex != NULL)
+        *rc = psgi_write_sv(aTHX_ px->ex, job.text != NULL ? job.text : chunk);
+    else
+        *rc = SPRIG_E_CLOSED;
+    SvREFCNT_dec(job.text);
+    if (*rc != SPRIG_E_INVALID)
         return PUMPED_WAIT;
     *error = newSVpvs("PSGI response has a wide character in its body");
     return PUMPED_FAILED;

@@ -32,8 +32,8 @@ struct psgi {
     PerlInterpreter *perl;
     struct sprig_loop *loop; /* made on first use, lives until the process ends */
     struct psgi_keys *keys;
-    struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify;
-                                 also marks of the calls on the stack: only call.c walks it */
+    struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
+    uint64_t n_dropped;       /* so far; their numbers are in the order of being dropped */
     HV *writer_class;         /* owned: the stash that writers are blessed into */
     CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
     struct psgi_guarded *guarded; /* what it is about to run */
@@ -113,6 +113,7 @@ struct psgi_exchange {
     uint8_t promise_depth;       /* promises that yielded promises, to end a circle */
     SV *on_complete;             /* owned code ref: fourth element of a response, or NULL */
     struct list_link dropped;    /* in psgi.dropped */
+    uint64_t drop_number;        /* while it is there */
     bool is_answered : 1;        /* an answer was accepted: a second one is refused */
     bool responder_dropped : 1;
     bool writer_dropped : 1;
@@ -189,6 +190,8 @@ HV *psgi_counters(pTHX_ struct psgi_server *server);
 
 struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px);
 void psgi_exchange_release(pTHX_ struct psgi_exchange *px);
+/* The options of its server, also while that is being stopped. The exchange must not be over. */
+const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px);
 
 /* Answers 500 and reports `message` (borrowed) if no head is out, aborts the response otherwise. */
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);

@@ -12,8 +12,7 @@ struct psgi_guarded {
 struct call_frame {
     struct psgi *psgi;
     uint32_t loop_depth;
-    struct list_link
-        mark; /* in psgi->dropped: what stands behind it was dropped during this call */
+    uint64_t n_dropped; /* as it was: what has a higher number was dropped during this call */
 };
 
 static void frame_leave(pTHX_ void *arg)
@@ -24,7 +23,6 @@ static void frame_leave(pTHX_ void *arg)
     frame->psgi->call_depth--;
     if (frame->psgi->loop != NULL)
         sprig_loop_set_depth(frame->psgi->loop, frame->loop_depth);
-    list_remove(&frame->mark);
 }
 
 /* To be called behind ENTER: frame_leave runs at the matching LEAVE or when Perl unwinds. */
@@ -34,19 +32,19 @@ static void frame_enter(pTHX_ struct call_frame *frame)
 
     frame->psgi = psgi;
     frame->loop_depth = psgi->loop != NULL ? sprig_loop_depth(psgi->loop) : 0;
-    list_init(&frame->mark);
-    list_append(&psgi->dropped, &frame->mark);
+    frame->n_dropped = psgi->n_dropped;
     SAVEDESTRUCTOR_X(frame_leave, frame);
     psgi->call_depth++;
 }
 
 /* The call died: responders and writers that went away meanwhile were not dropped on purpose. */
-static void frame_mark_died(struct call_frame *frame)
+static void frame_mark_died(const struct call_frame *frame)
 {
-    struct list_link *head = &frame->psgi->dropped;
-
-    for (struct list_link *it = frame->mark.next; it != head; it = it->next)
-        list_entry(it, struct psgi_exchange, dropped)->dropped_by_die = true;
+    list_foreach (it, &frame->psgi->dropped) {
+        struct psgi_exchange *px = list_entry(it, struct psgi_exchange, dropped);
+        if (px->drop_number > frame->n_dropped)
+            px->dropped_by_die = true;
+    }
 }
 
 /* A copy that runs no magic: what call_sv left on the stack may be anything if an XSUB put it
@@ -276,11 +274,13 @@ void psgi_report(pTHX_ HV *env, SV *message)
 {
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return;
+    SvREFCNT_inc((SV *)env); /* the text of the message may end the exchange */
     struct print_job job = {env, message_text(aTHX_ message), false};
     if (env == NULL || !psgi_guard(aTHX_ run_print, &job, NULL) || !job.done)
         psgi_warn(aTHX_ job.text);
     flush_stderr(aTHX);
     SvREFCNT_dec(job.text);
+    SvREFCNT_dec((SV *)env);
 }
 
 void psgi_reportf(pTHX_ HV *env, const char *fmt, ...)

@@ -20,6 +20,7 @@ void psgi_stream_dropped(pTHX_ struct psgi_exchange *px)
         return;
     if (!list_linked(&px->dropped))
         list_append(&px->server->psgi->dropped, &px->dropped);
+    px->drop_number = ++px->server->psgi->n_dropped;
     sprig_exchange_notify(px->ex);
 }
 
@@ -99,7 +100,7 @@ SV *psgi_responder_new(pTHX_ struct psgi_exchange *px)
 
     px->responder =
         psgi_handle_attach(aTHX_(SV *) cv, px, &px->server->psgi->n_responders, responder_dropped);
-    px->responder->is_fatal = sprig_server_config(px->server->core)->die_on_disconnect;
+    px->responder->is_fatal = psgi_exchange_config(px)->die_on_disconnect;
     return sv_bless(ref, gv_stashpvs("Sprig::Responder", GV_ADD));
 }
 

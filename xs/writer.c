@@ -55,7 +55,7 @@ SV *psgi_writer_new(pTHX_ struct psgi_exchange *px)
 
     (void)hv_stores(hv, "handle", psgi_lazy_new(aTHX_ px, PSGI_LAZY_WRITER_HANDLE));
     px->writer = writer_attach(aTHX_(SV *) hv, px);
-    px->writer->is_fatal = sprig_server_config(px->server->core)->die_on_disconnect;
+    px->writer->is_fatal = psgi_exchange_config(px)->die_on_disconnect;
     return writer_bless(aTHX_ hv);
 }
 
@@ -184,9 +184,9 @@ static SV **plain_values(pTHX_ SV **values, I32 n)
 }
 
 /* Writing to nobody: a client that left, or an exchange that was ended by a failure. */
-static bool refuse_write(pTHX_ struct psgi_handle *handle)
+static bool refuse_write(pTHX_ bool is_fatal)
 {
-    if (handle->is_fatal)
+    if (is_fatal)
         croak("Broken pipe");
     return false;
 }
@@ -223,9 +223,10 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     struct psgi_handle *handle = writer_handle(aTHX_ self, "write");
     SV **plain;
     struct psgi_exchange *px;
-    bool has_room, is_lost = false;
+    bool is_fatal = handle->is_fatal, has_room, is_lost = false;
 
     ENTER;
+    SAVEFREESV(SvREFCNT_inc_simple_NN(SvRV(self))); /* the values may drop it */
     plain = plain_values(aTHX_ values, n);
     if (handle->is_used) {
         warn("Sprig::Writer::write: the writer is closed");
@@ -235,7 +236,7 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     px = writer_exchange(handle);
     if (px == NULL) {
         LEAVE;
-        return refuse_write(aTHX_ handle);
+        return refuse_write(aTHX_ is_fatal);
     }
     psgi_exchange_hold(px);
     has_room = queue_values(aTHX_ px, plain, n, &is_lost);
@@ -245,7 +246,7 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
         want_drain(handle, px);
     psgi_exchange_release(aTHX_ px);
     LEAVE;
-    return is_lost ? refuse_write(aTHX_ handle) : has_room;
+    return is_lost ? refuse_write(aTHX_ is_fatal) : has_room;
 }
 
 /* ---- the other methods ---- */
@@ -254,6 +255,7 @@ void psgi_writer_close(pTHX_ SV *self)
 {
     struct psgi_handle *handle = writer_handle(aTHX_ self, "close");
     struct psgi_exchange *px = writer_exchange(handle);
+    SV *body = SvREFCNT_inc_simple_NN(SvRV(self)); /* cleanup handlers may drop it */
 
     handle->is_used = true;
     if (px != NULL) {
@@ -262,6 +264,7 @@ void psgi_writer_close(pTHX_ SV *self)
         psgi_exchange_release(aTHX_ px);
     }
     stop_producing(aTHX_ handle);
+    SvREFCNT_dec(body);
 }
 
 void psgi_writer_flush(pTHX_ SV *self)
@@ -423,8 +426,10 @@ static void tell_gone(pTHX_ struct psgi_handle *handle)
     handle->wants_gone = false;
     if (cb == NULL)
         return;
+    SvREFCNT_inc((SV *)env); /* the exchange may end meanwhile */
     if (!run_callback(aTHX_ handle, cb, &error))
         psgi_report(aTHX_ env, error);
+    SvREFCNT_dec((SV *)env);
     SvREFCNT_dec(error);
     SvREFCNT_dec(cb);
 }
