@@ -170,3 +170,8 @@ int chunk_decode(struct chunk *c, struct sprig_span *in, struct sprig_span *data
         return CHUNK_MORE;
     return c->state == DONE ? CHUNK_END : c->state == BAD ? -400 : -431;
 }
+
+uint64_t chunk_announced(const struct chunk *c)
+{
+    return c->state == DATA ? c->left : 0;
+}

@@ -32,4 +32,7 @@ void chunk_init(struct chunk *c, uint32_t max_trailer_bytes);
  * stays in *in. */
 int chunk_decode(struct chunk *c, struct sprig_span *in, struct sprig_span *data);
 
+/* Bytes that the current chunk still owes, by its complete size line; else 0. */
+uint64_t chunk_announced(const struct chunk *c);
+
 #endif

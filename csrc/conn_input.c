@@ -228,6 +228,14 @@ static enum step conn_step_length(struct sprig_conn *c, struct sprig_span *input
     return ex->body_left == 0 ? STEP_GO_ON : conn_await_body(c, piece);
 }
 
+/* The size line of a chunk is complete and promises more than the body may have. */
+static bool conn_announces_too_much(const struct sprig_conn *c)
+{
+    uint64_t max = c->server->config.max_body_bytes;
+    uint64_t left = chunk_announced(&c->ex->chunk);
+    return max != 0 && (left > max || c->ex->body.size > max - left);
+}
+
 static enum step conn_step_chunked(struct sprig_conn *c, struct sprig_span *input)
 {
     struct sprig_span all = *input, piece;
@@ -235,6 +243,10 @@ static enum step conn_step_chunked(struct sprig_conn *c, struct sprig_span *inpu
         int rc = chunk_decode(&c->ex->chunk, input, &piece);
         if (rc == CHUNK_END)
             return STEP_GO_ON;
+        if (rc == CHUNK_MORE && conn_announces_too_much(c)) {
+            conn_refuse(c, 413, "max_body_bytes: the announced chunk is too large");
+            return STEP_STOP;
+        }
         if (rc == CHUNK_MORE)
             return conn_await_body(c, all);
         if (rc < 0) {
