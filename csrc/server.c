@@ -33,6 +33,7 @@ static void server_init_deadlines(struct sprig_server *server)
                        conn_expire);
     deadline_list_init(&server->keepalive_deadlines, loop, config->keepalive_timeout, conn_expire);
     deadline_list_init(&server->linger_deadlines, loop, LINGER_SECONDS, conn_expire);
+    deadline_list_init(&server->leave_deadlines, loop, LEAVE_SECONDS, conn_expire);
     deadline_list_init(&server->queue_deadlines, loop, config->queue_timeout, conn_expire);
 }
 
@@ -101,6 +102,7 @@ static void server_release(struct sprig_server *server)
     deadline_list_clear(&server->write_deadlines);
     deadline_list_clear(&server->keepalive_deadlines);
     deadline_list_clear(&server->linger_deadlines);
+    deadline_list_clear(&server->leave_deadlines);
     deadline_list_clear(&server->queue_deadlines);
     admission_clear(server);
     exchange_pool_clear(server->free_exchanges);
@@ -140,8 +142,12 @@ void sprig_server_drain(struct sprig_server *server)
     server_close_listeners(server);
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
-        if (c->state == CONN_IDLE)
+        if (c->state != CONN_IDLE)
+            continue;
+        if (c->out.size > 0)
             conn_close_after_output(c);
+        else
+            deadline_set(&server->leave_deadlines, &c->deadline);
     }
     server_conn_gone(server);
 }

@@ -18,7 +18,7 @@ struct sprig_server {
     struct list_link closed_listeners; /* kept while connections may name their address */
     struct list_link conns;            /* struct sprig_conn.link */
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
-        linger_deadlines, queue_deadlines;
+        linger_deadlines, leave_deadlines, queue_deadlines;
     struct admission admission;
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
@@ -33,6 +33,10 @@ struct sprig_server {
 /* A blocked write is looked at so many times within write_timeout: it counts from the last
  * progress, and the peer may take bytes from the kernel's buffer without our noticing. */
 enum { WRITE_TICKS = 4 };
+
+/* An idle connection is not closed at the very moment when a server begins to drain: its next
+ * request may be on its way, and would be lost. */
+#define LEAVE_SECONDS 0.2
 
 /* How long a connection lingers, and how much it discards, before it is closed all the same. */
 enum { LINGER_SECONDS = 5, LINGER_MAX_BYTES = 64 * 1024 * 1024 };

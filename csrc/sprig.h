@@ -186,8 +186,9 @@ int sprig_listener_fd(const struct sprig_listener *listener);
  * made it. Frees the listener. Its connections are served on. */
 void sprig_listener_close(struct sprig_listener *listener);
 
-/* Graceful end: closes all listeners and all idle connections, lets exchanges finish, each last
- * response with "Connection: close"; then handler.on_drained. */
+/* Graceful end: closes all listeners, and idle connections as soon as they have been idle for a
+ * short while more; lets exchanges finish, each last response with "Connection: close"; then
+ * handler.on_drained. */
 void sprig_server_drain(struct sprig_server *server);
 
 /* Counters, for tests and metrics; all gauges but n_requests and n_accepted. */
