@@ -1,0 +1,140 @@
+package SprigBench::Load;
+
+# One measurement of one server: requests a second, microseconds of processor time for each, latency.
+
+use strict;
+use warnings;
+use IO::Socket::INET;
+use Time::HiRes qw(time);
+
+sub _run {
+    my (@command) = @_;
+    my $pid       = open my $out, '-|';
+    defined $pid or die "fork: $!";
+    if (!$pid) {
+        open STDERR, '>&', \*STDOUT;
+        exec @command or die "$command[0]: $!";
+    }
+    local $/;
+    my $text = readline $out;
+    close $out;
+    return defined $text ? $text : '';
+}
+
+my %MS = (us => 0.001, ms => 1, s => 1000, m => 60_000);
+
+sub _ms {
+    my ($text) = @_;
+    return defined $text && $text =~ /\A([\d.]+)(us|ms|s|m)\z/ ? $1 * $MS{$2} : undef;
+}
+
+# Runs `load` and adds what it cost the server.
+sub _costed {
+    my ($server, $load) = @_;
+    my @before = $server->cpu;
+    my $result = $load->();
+    my @after  = $server->cpu;
+    my $n      = $result->{requests} || 0;
+    return { error => $result->{error} || 'no request was answered' } if !$n;
+    @{$result}{qw(user system)} = map { ($after[$_] - $before[$_]) / $n * 1e6 } 0, 1;
+    $result->{cpu} = $result->{user} + $result->{system};
+    $result->{rss} = $server->rss;
+    return $result;
+}
+
+sub _wrk {
+    my ($server, $scenario, %at) = @_;
+    my @command =
+        ('wrk', '-t1', '-c', $scenario->{clients} || 50, '-d', "$at{seconds}s", '--latency');
+    if ($scenario->{lua}) {
+        my $path = "$at{folder}/$scenario->{name}.lua";
+        open my $out, '>', $path or die "$path: $!";
+        print {$out} $scenario->{lua};
+        close $out or die "$path: $!";
+        push @command, '-s', $path;
+    }
+    push @command, map { ('-H', $_) } @{ $scenario->{headers} || [] };
+    push @command, '-H', 'Connection: close' if $scenario->{close};
+    my $text =
+        _run(@{ $at{pin} }, @command, 'http://127.0.0.1:' . $server->port . $scenario->{path});
+    my ($requests) = $text =~ /(\d+) requests in/;
+    my ($failed)   = $text =~ /Non-2xx or 3xx responses: (\d+)/;
+    my ($rate)     = $text =~ m{Requests/sec:\s+([\d.]+)};
+    my ($error)    = $text =~ /(Socket errors: .*)/;
+    return { error => "$failed answers were errors" } if $failed;
+    return {
+        requests => $requests,
+        rate     => $rate,
+        p50      => _ms(($text =~ /50%\s+(\S+)/)[0]),
+        p99      => _ms(($text =~ /99%\s+(\S+)/)[0]),
+        error    => $error,
+    };
+}
+
+sub _unix {
+    my ($server, $scenario, %at) = @_;
+    return { error => 'has no unix socket' } if !-S $server->unix;
+    my $text = _run(
+        @{ $at{pin} },
+        'h2load', '--h1', '-c', 50, '-D', $at{seconds}, '-B', 'unix:' . $server->unix,
+        'http://localhost/'
+    );
+    my ($requests) = $text =~ /(\d+) succeeded/;
+    my ($rate)     = $text =~ m{([\d.]+) req/s};
+    return $requests ? { requests => $requests, rate => $rate } : { error => 'h2load failed' };
+}
+
+# Connections that have had an answer and stay open.
+sub _open_clients {
+    my ($server, $n, $path) = @_;
+    my @clients;
+    for (1 .. $n) {
+        my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->port)
+            or last;
+        syswrite $client, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        sysread $client, my $answer, 65_536;
+        push @clients, $client;
+    }
+    return @clients;
+}
+
+sub _idle {
+    my ($server, $scenario) = @_;
+    my @warm    = _open_clients($server, 100, '/');
+    my $before  = $server->rss;
+    my @clients = _open_clients($server, $scenario->{clients}, '/');
+    return { error => 'only ' . @clients . ' connections: raise the limit of descriptors' }
+        if @clients < $scenario->{clients};
+    return { requests => scalar @clients, rate => 0, idle => ($server->rss - $before) / @clients };
+}
+
+sub _push {
+    my ($server, $scenario) = @_;
+    my @clients = _open_clients($server, $scenario->{clients}, '/stream');
+    my $rounds  = 50;
+    my $pusher  = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->port)
+        or return { error => "$!" };
+    my @before = $server->cpu;
+    my $start  = time;
+    for (1 .. $rounds) {
+        syswrite $pusher, "GET /push HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        sysread $pusher, my $answer, 65_536;
+    }
+    my $seconds = time - $start;
+    my @after   = $server->cpu;
+    my $n       = $rounds * @clients;
+    return {
+        requests => $n,
+        rate     => $n / $seconds,
+        push     => ($after[0] + $after[1] - $before[0] - $before[1]) / $n * 1e6
+    };
+}
+
+my %LOAD = (wrk => \&_wrk, unix => \&_unix, idle => \&_idle, push => \&_push);
+
+sub measure {
+    my ($class, $server, $scenario, %at) = @_;
+    return _costed($server, sub { $LOAD{ $scenario->{load} || 'wrk' }->($server, $scenario, %at) });
+}
+
+1;

@@ -1,0 +1,136 @@
+# The benchmark; started by dev/bench.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Temp   qw(tempdir);
+use Getopt::Long qw(GetOptions);
+use SprigBench::Callgrind;
+use SprigBench::Load;
+use SprigBench::Report;
+use SprigBench::Scenarios;
+use SprigBench::Servers;
+
+my %option = (seconds => 3, rounds => 3, log => 0, out => "$FindBin::Bin/reports");
+GetOptions(
+    \%option, 'servers=s', 'scenarios=s', 'seconds=i', 'rounds=i', 'out=s',
+    'log!',   'callgrind', 'list',        'help'
+) or usage(2);
+usage(0) if $option{help};
+
+sub usage {
+    my ($status) = @_;
+    print { $status ? \*STDERR : \*STDOUT } <<'END';
+Usage: dev/bench [options]
+  --servers A,B     of sprig plackup nginx twiggy feersum starman uwsgi; all that are installed
+  --scenarios A,B   see --list; all
+  --seconds N       for each measurement [3]
+  --rounds N        measurements of each, the servers alternating; the median counts [3]
+  --log             the program sprig writes an access log
+  --out DIR         where the report goes [bench/reports]
+  --callgrind       counts instructions instead
+  --list            names servers and scenarios
+END
+    exit $status;
+}
+
+sub chosen {
+    my ($given, @all) = @_;
+    return @all if !defined $given;
+    my %known = map { $_ => 1 } @all;
+    my @names = split /,/, $given;
+    $known{$_} or die "there is no '$_', only: @all\n" for @names;
+    return @names;
+}
+
+my %scenario = map { $_->{name} => $_ } SprigBench::Scenarios->all;
+my @names    = chosen($option{scenarios}, map { $_->{name} } SprigBench::Scenarios->all);
+my %version  = map  { $_ => scalar SprigBench::Servers->version($_) } SprigBench::Servers->names;
+my @servers  = grep { $version{$_} } chosen($option{servers}, SprigBench::Servers->names);
+if ($option{list}) {
+    print "servers: @servers\nscenarios: @names\n";
+    exit 0;
+}
+@servers or die "none of the servers is installed\n";
+
+# Files to serve, and all that servers leave behind.
+my $folder = tempdir('sprig-bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+chmod 0755, $folder;
+my %size = ('64k' => 65_536, '32m' => 32 * 1024 * 1024);
+for my $name (keys %size) {
+    open my $out, '>', "$folder/$name" or die "$folder/$name: $!";
+    print {$out} 'x' x $size{$name};
+    close $out or die "$folder/$name: $!";
+}
+
+my $n_cpus  = () = glob '/sys/devices/system/cpu/cpu[0-9]*';
+my $can_pin = $n_cpus > 1 && !system 'taskset -c 0 true 2>/dev/null';
+my %at      = (
+    app     => "$FindBin::Bin/app.psgi",
+    files   => $folder,
+    folder  => $folder,
+    log     => $option{log},
+    pin     => $can_pin,
+    cpu     => 0,
+    seconds => $option{seconds},
+);
+
+sub can_do {
+    my ($server, $scenario) = @_;
+    return $scenario->{nginx} if $server eq 'nginx';
+    return !$scenario->{only} || grep { $_ eq $server } @{ $scenario->{only} };
+}
+
+sub callgrind {
+    for my $name (grep { /\A(?:hello|browser|ten|post)\z/ } @names) {
+        my $n = SprigBench::Callgrind->measure('sprig', $scenario{$name}, %at);
+        printf "%-8s %8.0f instructions for a request\n", $name, $n;
+    }
+    return;
+}
+
+sub measure {
+    my ($server, $scenario) = @_;
+    my $process = eval { SprigBench::Servers->start($server, %at) }
+        or return { error => $@ =~ s/\n//r };
+    my @pin    = $can_pin ? ('taskset', '-c', '1-' . ($n_cpus - 1)) : ();
+    my $result = eval {
+        my %short = (%at, pin => \@pin);
+        SprigBench::Load->measure($process, $scenario, %short, seconds => 1)
+            if !$scenario->{load};    # warm
+        SprigBench::Load->measure($process, $scenario, %short);
+    } || { error => $@ =~ s/\n//r };
+    $process->stop;
+    return $result;
+}
+
+if ($option{callgrind}) {
+    callgrind();
+    exit 0;
+}
+
+my %results;
+my $report = SprigBench::Report->new(
+    results    => \%results,
+    servers    => \@servers,
+    versions   => \%version,
+    scenarios  => [map { $scenario{$_} } @names],
+    conditions => sprintf(
+        '%d rounds of %d s, medians; servers %s; %s.',
+        $option{rounds},
+        $option{seconds},
+        $can_pin     ? 'on processor 0, the load on the others' : 'not pinned',
+        $option{log} ? 'sprig writes an access log'             : 'no access log'
+    ),
+);
+for my $name (@names) {
+    my @able    = grep { can_do($_, $scenario{$name}) } @servers;
+    my $is_once = ($scenario{$name}{load} || '') =~ /\A(?:idle|push)\z/;
+    for my $round (1 .. ($is_once ? 1 : $option{rounds})) {
+        push @{ $results{$name}{$_} }, measure($_, $scenario{$name}) for @able;
+    }
+    print $report->table($scenario{$name}), "\n";
+}
+mkdir $option{out};
+print 'report: ', $report->write_files($option{out}), "\n";
