@@ -66,7 +66,8 @@ static void conn_tell_notified(struct sprig_conn *c)
 /* keepalive_timeout, or no byte ever came. */
 static void conn_expire_idle(struct sprig_conn *c)
 {
-    sprig_log(SPRIG_LOG_DEBUG, "timeout: %s:%s sent no request", c->remote_host, c->remote_port);
+    sprig_log(SPRIG_LOG_DEBUG, "timeout: %s:%s sent no request", c->remote_host,
+              c->remote_host + c->remote_port_at);
     conn_close(c, SPRIG_END_GONE);
 }
 
@@ -170,18 +171,24 @@ void conn_expire(struct deadline *d)
 
 /* ------------------------------------------------------------ birth and end ---- */
 
-static void conn_name_peer(struct sprig_conn *c, const struct sockaddr *addr)
+struct peer_name {
+    char host[INET6_ADDRSTRLEN];
+    char port[6];
+};
+
+static void conn_name_peer(struct peer_name *name, const struct sockaddr *addr)
 {
+    name->port[0] = '\0';
     if (addr->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-        inet_ntop(AF_INET, &in->sin_addr, c->remote_host, sizeof c->remote_host);
-        snprintf(c->remote_port, sizeof c->remote_port, "%u", ntohs(in->sin_port));
+        inet_ntop(AF_INET, &in->sin_addr, name->host, sizeof name->host);
+        snprintf(name->port, sizeof name->port, "%u", ntohs(in->sin_port));
     } else if (addr->sa_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
-        inet_ntop(AF_INET6, &in6->sin6_addr, c->remote_host, sizeof c->remote_host);
-        snprintf(c->remote_port, sizeof c->remote_port, "%u", ntohs(in6->sin6_port));
+        inet_ntop(AF_INET6, &in6->sin6_addr, name->host, sizeof name->host);
+        snprintf(name->port, sizeof name->port, "%u", ntohs(in6->sin6_port));
     } else {
-        snprintf(c->remote_host, sizeof c->remote_host, "unix/");
+        snprintf(name->host, sizeof name->host, "unix/");
     }
 }
 
@@ -221,14 +228,19 @@ static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
 struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,
                             const struct sockaddr *addr)
 {
-    struct sprig_conn *c = calloc(1, sizeof *c);
+    struct peer_name peer;
+    conn_name_peer(&peer, addr);
+    size_t n_host = strlen(peer.host) + 1, n_port = strlen(peer.port) + 1;
+    struct sprig_conn *c = calloc(1, offsetof(struct sprig_conn, remote_host) + n_host + n_port);
     if (c == NULL) {
         close(fd);
         return NULL;
     }
     conn_init(c, server, fd);
     c->listener = listener;
-    conn_name_peer(c, addr);
+    memcpy(c->remote_host, peer.host, n_host);
+    memcpy(c->remote_host + n_host, peer.port, n_port);
+    c->remote_port_at = (uint8_t)n_host;
     list_append(&server->conns, &c->link);
     server->counters.n_connections++;
     server->counters.n_accepted++;
@@ -236,7 +248,8 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     conn_set_reading(c, true);
     deadline_set(&server->header_deadlines, &c->deadline);
     admission_enter(c, addr);
-    sprig_log(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host, c->remote_port);
+    sprig_log(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host,
+              c->remote_host + c->remote_port_at);
     return c;
 }
 

@@ -99,9 +99,9 @@ struct sprig_conn {
     bool reading_is_over : 1; /* the app reads from the socket itself */
     bool is_turned_away : 1;  /* was answered 503 as soon as it was accepted */
     bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
-    char remote_host[46];     /* numeric, or "unix/" */
-    char remote_port[6];
+    uint8_t remote_port_at;   /* offset of the port in remote_host */
     struct event read_event;
+    char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
 
 /* Takes an accepted, non-blocking socket. NULL: no memory; fd is closed. */

@@ -115,8 +115,9 @@ void sprig_exchange_take_body(struct sprig_exchange *ex, struct sprig_body *body
 void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
                            struct sprig_span *port)
 {
-    *host = span_str(ex->conn->remote_host);
-    *port = span_str(ex->conn->remote_port);
+    const struct sprig_conn *c = ex->conn;
+    *host = span_make(c->remote_host, c->remote_port_at - 1u);
+    *port = span_str(c->remote_host + c->remote_port_at);
 }
 
 const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex)
