@@ -38,7 +38,7 @@ sub {
 }
 APP
 
-my ($pid, $port) = start();
+my ($pid, $port, $banner) = start();
 my (@seconds, %client, $n_bad);
 
 my $n_left = $n_clients;
@@ -63,8 +63,7 @@ sub start {
         exec $program, '-o', '127.0.0.1', '-p', 0, $file or die "cannot run $program: $!";
     }
     my ($found) = (<$banner> // '') =~ /:(\d+)\// or die "$program did not start";
-    $main::banner = $banner;
-    return ($child, $found);
+    return ($child, $found, $banner);
 }
 
 # User and system time of the server, in seconds.
