@@ -28,9 +28,10 @@ static uint64_t slot_bit(unsigned slot)
 }
 
 /* An entry is where it was put: the memory of one that was deleted may serve another key. */
-static inline bool is_linked(const HV *hv, const HE *entry, const struct psgi_key *key)
+static inline bool is_linked(HE *const *array, STRLEN max, const HE *entry,
+                             const struct psgi_key *key)
 {
-    const HE *he = HvARRAY(hv) != NULL ? HvARRAY(hv)[key->hash & HvMAX(hv)] : NULL;
+    const HE *he = array != NULL ? array[key->hash & max] : NULL;
 
     while (he != NULL && he != entry)
         he = HeNEXT(he);
@@ -40,7 +41,7 @@ static inline bool is_linked(const HV *hv, const HE *entry, const struct psgi_ke
 HE *psgi_env_entry(pTHX_ const struct psgi_env *env, const struct psgi_keys *keys, int slot)
 {
     if (!(env->present[slot >> 6] & slot_bit((unsigned)slot)) ||
-        !is_linked(env->hv, env->entry[slot], &keys->key[slot]))
+        !is_linked(HvARRAY(env->hv), HvMAX(env->hv), env->entry[slot], &keys->key[slot]))
         return NULL;
     return HeVAL(env->entry[slot]) != &PL_sv_placeholder ? env->entry[slot] : NULL;
 }
@@ -301,13 +302,15 @@ static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *g
 static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
 {
     const struct psgi_keys *keys = px->server->psgi->keys;
+    HE *const *array = HvARRAY(env->hv);
+    STRLEN max = HvMAX(env->hv);
     STRLEN n = 0;
 
     env->has_constants = (env->present[0] & ENV_CONSTANTS) == ENV_CONSTANTS;
     for (unsigned word = 0; word < ENV_WORDS; word++) {
         for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1, n++) {
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
-            if (!is_linked(env->hv, env->entry[slot], &keys->key[slot]))
+            if (!is_linked(array, max, env->entry[slot], &keys->key[slot]))
                 return false;
             if (!is_reusable(aTHX_ env, px, slot, HeVAL(env->entry[slot])))
                 replace(aTHX_ env, slot, garbage);
