@@ -63,6 +63,8 @@ static const struct sprig_option options[] = {
           "Longest request body; beyond: 413; 0 is no limit."),
     FIELD(BYTES, body_buffer_bytes, G, "BYTES", "64K", 0, GIB,
           "Longer bodies go to a temporary file."),
+    FIELD(STRING, streaming_input, G, "PATH", "", 0, 1000,
+          "Below this path applications get request bodies while they come."),
     FIELD(STRING, temp_dir, G, "DIR", "", 0, 1000,
           "Folder of temporary files; $TMPDIR or /tmp if not given."),
 #undef G

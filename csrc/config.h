@@ -25,7 +25,8 @@ struct sprig_config {
     uint32_t max_headers;
     uint64_t max_body_bytes;
     uint64_t body_buffer_bytes;
-    char *temp_dir; /* NULL: $TMPDIR, else /tmp */
+    char *streaming_input; /* path; NULL: nowhere */
+    char *temp_dir;        /* NULL: $TMPDIR, else /tmp */
     /* deadlines, in seconds; 0 = none */
     double header_timeout;
     double body_timeout;
@@ -47,7 +48,7 @@ struct sprig_config {
     uint64_t low_water_bytes;
     uint64_t output_buffer_bytes;
     uint64_t max_output_bytes; /* 0 = no limit */
-    char *server_header; /* NULL: no Server header */
+    char *server_header;       /* NULL: no Server header */
     /* the app */
     enum sprig_nested nested;
     uint32_t nested_depth;

@@ -99,6 +99,10 @@ static void conn_on_timeout(struct sprig_conn *c)
             conn_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
             return;
         }
+        if (!c->is_writing && conn_is_streaming(c)) {
+            conn_stream_fail(c, 408, "body_timeout: the body made no progress");
+            return;
+        }
         sprig_log(SPRIG_LOG_WARN, "write_timeout: %s took no bytes, connection reset",
                   c->remote_host);
         c->is_broken = true;
@@ -122,7 +126,7 @@ static bool conn_is_late(const struct sprig_conn *c, enum conn_state state, uint
     if (conn_waits_for_app(c))
         return true;
     bool is_answering = state == CONN_APP || state == CONN_REPLY;
-    return !is_answering || c->is_writing;
+    return !is_answering || c->is_writing || conn_is_streaming(c);
 }
 
 static void conn_handle(struct sprig_conn *c, uint32_t what)

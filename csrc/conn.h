@@ -62,6 +62,9 @@ struct sprig_exchange {
     bool notify : 1;
     bool end_after_flush : 1;
     bool has_slot : 1;                /* one of max_requests_in_flight */
+    bool streams : 1;                 /* the body comes by on_body */
+    bool body_open : 1;               /* streams: it is not complete */
+    bool body_wanted : 1;             /* streams: the bridge wants it now */
     struct sprig_exchange *next_free; /* in the pool */
 };
 
@@ -136,6 +139,22 @@ void conn_set_reading(struct sprig_conn *c, bool on);
 void conn_on_event(evutil_socket_t fd, short what, void *arg); /* phase 1 */
 void conn_read(struct sprig_conn *c);                          /* on readable */
 void conn_resume(struct sprig_conn *c); /* goes on with kept input or a held request */
+/* conn_stream.c */
+/* True if the body of this request is to stream. */
+bool conn_must_stream(const struct sprig_conn *c);
+/* The body is open: receives some of it; goes on with what is kept; its deadline, unless a write
+ * has one. */
+void conn_stream_receive(struct sprig_conn *c);
+void conn_stream_resume(struct sprig_conn *c);
+void conn_stream_set_deadline(struct sprig_conn *c);
+void conn_stream_fail(struct sprig_conn *c, int status, const char *reason);
+/* Makes input survive the shared buffer; *rest lies in the connection then. False: no memory. */
+bool conn_keep(struct sprig_conn *c, struct sprig_span *rest);
+static inline bool conn_is_streaming(const struct sprig_conn *c)
+{
+    return c->ex != NULL && c->ex->body_open;
+}
+
 /* The input kept in the connection. */
 struct sprig_span conn_kept_input(const struct sprig_conn *c);
 

@@ -75,8 +75,7 @@ static bool conn_append_input(struct sprig_conn *c, struct sprig_span bytes)
     return true;
 }
 
-/* Makes the rest of the input survive the shared buffer. On return *rest lies in the connection. */
-static bool conn_keep(struct sprig_conn *c, struct sprig_span *rest)
+bool conn_keep(struct sprig_conn *c, struct sprig_span *rest)
 {
     if (conn_input_is_kept(c, *rest)) {
         c->in_at = (uint32_t)(rest->ptr - c->in);
@@ -133,6 +132,7 @@ static enum step conn_take_head(struct sprig_conn *c, struct sprig_span *input, 
     ex->body_left = ex->request.content_length;
     if (ex->request.chunked)
         chunk_init(&ex->chunk, config->max_header_bytes);
+    ex->streams = ex->body_open = conn_must_stream(c);
     return STEP_GO_ON;
 }
 
@@ -261,6 +261,8 @@ static enum step conn_step_chunked(struct sprig_conn *c, struct sprig_span *inpu
 static enum step conn_step_body(struct sprig_conn *c, struct sprig_span *input)
 {
     enum step step = STEP_GO_ON;
+    if (c->ex->streams)
+        return step;
     if (c->ex->request.chunked)
         step = conn_step_chunked(c, input);
     else if (c->ex->request.content_length > 0)
@@ -374,6 +376,10 @@ static void conn_advance(struct sprig_conn *c, struct sprig_span input)
 
 void conn_resume(struct sprig_conn *c)
 {
+    if (conn_is_streaming(c) && c->ex->is_started) {
+        conn_stream_resume(c);
+        return;
+    }
     if (c->state < CONN_REPLY)
         conn_advance(c, conn_kept_input(c));
 }
@@ -463,7 +469,10 @@ void conn_read(struct sprig_conn *c)
         return;
     case CONN_APP:
     case CONN_REPLY:
-        conn_receive_busy(c);
+        if (conn_is_streaming(c))
+            conn_stream_receive(c);
+        else
+            conn_receive_busy(c);
         return;
     case CONN_LINGER:
         conn_discard(c);

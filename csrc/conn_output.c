@@ -84,7 +84,7 @@ void conn_close_after_output(struct sprig_conn *c)
 
 static bool conn_may_persist(const struct sprig_conn *c, const struct sprig_exchange *ex)
 {
-    return ex->response.keep_alive && !c->must_close && !c->reading_is_over &&
+    return ex->response.keep_alive && !ex->body_open && !c->must_close && !c->reading_is_over &&
            !c->server->is_draining;
 }
 
@@ -109,6 +109,8 @@ bool conn_settle(struct sprig_conn *c)
             return false;
         if (!conn_may_persist(c, ex))
             c->must_close = true;
+        if (ex->body_open)
+            c->must_linger = true; /* the client is still sending it */
         conn_end_exchange(c);
         if (c->state != CONN_REPLY)
             return false; /* ended from within on_end */
@@ -195,7 +197,7 @@ static void conn_drained(struct sprig_conn *c)
     if (c->state == CONN_IDLE)
         deadline_set(&c->server->keepalive_deadlines, &c->deadline);
     else if (c->state == CONN_APP || c->state == CONN_REPLY)
-        deadline_clear(&c->deadline);
+        conn_stream_set_deadline(c);
 }
 
 void conn_flush(struct sprig_conn *c)

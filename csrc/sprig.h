@@ -138,8 +138,8 @@ enum sprig_end {
 
 /* The callbacks to the bridge. All run in phase 2, with the exchange pinned. */
 struct sprig_handler {
-    /* A request is complete, body included: run the app. The request's spans are borrowed until the
-     * handler first enters Perl. */
+    /* A request is complete, body included unless it streams: run the app. The request's spans are
+     * borrowed until the handler first enters Perl. */
     void (*on_request)(struct sprig_exchange *ex, void *arg);
     /* The output queue fell to low_water_bytes or below, after it had been above high_water_bytes
      * or after sprig_response_want_drain. */
@@ -147,6 +147,10 @@ struct sprig_handler {
     /* The client closed its sending side or vanished, while the response was not complete. Told
      * once. Writing is still possible if it only half-closed. */
     void (*on_gone)(struct sprig_exchange *ex, void *arg);
+    /* Part of a body that streams (sprig_exchange_is_streaming), decoded and not empty unless it is
+     * the last. The bytes are borrowed until Perl is entered. A body that breaks off ends the
+     * exchange instead. */
+    void (*on_body)(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last, void *arg);
     /* What sprig_exchange_notify asked for. */
     void (*on_notify)(struct sprig_exchange *ex, void *arg);
     /* The last call for this exchange: all pointers to it are severed on return. */
@@ -221,6 +225,12 @@ struct sprig_body {
     uint64_t size;
 };
 void sprig_exchange_take_body(struct sprig_exchange *ex, struct sprig_body *body);
+
+/* The body was not read before on_request (option streaming_input): it comes by on_body, while
+ * sprig_exchange_read_body is on. At first it is off, and the client has to wait. Where the
+ * response is complete before the body, the connection is closed after it. */
+bool sprig_exchange_is_streaming(const struct sprig_exchange *ex);
+void sprig_exchange_read_body(struct sprig_exchange *ex, bool on);
 
 /* Text of both ends, borrowed until the connection ends. For a unix socket the remote host is
  * "unix/" and the remote port empty. */

@@ -38,12 +38,14 @@ sub stream {
     my $go; $go = sub {
         while (my $next = shift @pieces) {
             my $has_room = $w->write($next->[0]);
+            return if !$go;
             return later($next->[1], $go) if $next->[1];
-            return $w->on_drain(sub { $_[0]->on_drain(undef); $go->() }) if $polite && !$has_room;
+            return $w->on_drain(sub { $_[0]->on_drain(undef); $go && $go->() }) if $polite && !$has_room;
         }
         undef $go;
         $w->close;
     };
+    $w->on_disconnect(sub { undef $go });
     $go->();
 }
 sub file { my $bytes = shift; open my $fh, '+>', undef or die $!; print {$fh} 'skipped', $bytes; seek $fh, 7, 0; $fh }

@@ -1,4 +1,4 @@
-# Stream.xs - the methods of responders and writers.
+# Stream.xs - the methods of responders, writers and readers.
 #
 # No CLONE_SKIP: perl panics when a thread is made while there is a weak reference to an object of
 # such a class, and these are references that apps weaken. Their magic makes the copies harmless.
@@ -77,3 +77,34 @@ poll_cb(self, cb)
     SV *cb
   CODE:
     psgi_writer_poll_cb(aTHX_ self, cb);
+
+MODULE = Sprig    PACKAGE = Sprig::Reader
+
+void
+on_data(self, cb)
+    SV *self
+    SV *cb
+  CODE:
+    psgi_reader_on_data(aTHX_ self, cb);
+
+void
+on_end(self, cb)
+    SV *self
+    SV *cb
+  CODE:
+    psgi_reader_on_end(aTHX_ self, cb);
+
+void
+on_error(self, cb)
+    SV *self
+    SV *cb
+  CODE:
+    psgi_reader_on_error(aTHX_ self, cb);
+
+void
+pause(self)
+    SV *self
+  ALIAS:
+    resume = 1
+  CODE:
+    psgi_reader_pause(aTHX_ self, ix == 0);

@@ -1,6 +1,6 @@
 /* app.c - one request: calls the app, takes its answer, and what follows the end of the exchange.
  */
-#include "bridge.h"
+#include "stream.h"
 
 enum { SPARE_EXCHANGES = 64 };
 
@@ -288,6 +288,19 @@ static void on_gone(struct sprig_exchange *ex, void *arg)
     psgi_exchange_release(aTHX_ px);
 }
 
+static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last, void *arg)
+{
+    struct psgi_server *server = arg;
+    struct psgi_exchange *px = sprig_exchange_app(ex);
+    dTHXa(server->psgi->perl);
+
+    if (px == NULL)
+        return;
+    psgi_exchange_hold(px);
+    psgi_reader_body(aTHX_ px, bytes, is_last);
+    psgi_exchange_release(aTHX_ px);
+}
+
 static void on_notify(struct sprig_exchange *ex, void *arg)
 {
     struct psgi_server *server = arg;
@@ -347,5 +360,5 @@ static void on_drained(struct sprig_server *core, void *arg)
     SvREFCNT_dec(done);
 }
 
-const struct sprig_handler psgi_handler = {on_request, on_drain, on_gone,
+const struct sprig_handler psgi_handler = {on_request, on_drain, on_gone,   on_body,
                                            on_notify,  on_end,   on_drained};

@@ -43,7 +43,7 @@ struct psgi {
     struct psgi_watch *watch; /* owned; NULL until first used */
     struct lazyio *spare_io;  /* memory of closed lazy handles, for the next ones */
     uint32_t call_depth;      /* psgi_call frames on the stack */
-    uint32_t n_exchanges, n_responders, n_writers, n_watchers, n_pumps,
+    uint32_t n_exchanges, n_responders, n_writers, n_readers, n_watchers, n_pumps,
         n_sockets; /* live objects */
     uint64_t n_env_built, n_env_recycled;
 };
@@ -85,8 +85,11 @@ struct psgi_handle {
                                  NULL. Must not enter Perl: sprig_exchange_notify() */
     SV *body; /* the object itself, not counted; set by the files that need it, else NULL */
     SV *on_drain, *on_disconnect, *poll_cb; /* writer: owned code refs or NULL */
+    SV *on_data, *on_end, *on_error;        /* reader: owned code refs or NULL */
     struct sprig_timer *retry; /* writer: owned, waits for poll_cb to have data again */
-    bool is_used : 1;          /* responder: called; writer: closed; socket: materialised */
+    bool is_used : 1;          /* responder: called; writer: closed; socket: materialised;
+                                  reader: the body is complete */
+    bool is_paused : 1;        /* reader: nothing is wanted for now */
     bool is_gone : 1;          /* the client left while the response was not complete */
     bool wants_gone : 1;       /* writer: on_disconnect is still to be told */
     bool is_fatal : 1;         /* responder, writer: writing to a client that left dies */
@@ -105,6 +108,7 @@ struct psgi_exchange {
     struct psgi_handle *responder; /* severable */
     struct psgi_handle *writer;    /* severable */
     struct psgi_handle *socket;    /* severable: psgix.io */
+    struct psgi_handle *reader;    /* severable: psgix.input.reader */
     CV *informer;                  /* owned: psgix.informational */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *guard;                     /* owned: a guard that the delayed callback returned */

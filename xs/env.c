@@ -210,7 +210,9 @@ static void put_body(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
     char text[24];
 
     sprig_exchange_take_body(ex, &body);
-    if (b->req->has_content_length || b->req->chunked) {
+    if (sprig_exchange_is_streaming(ex))
+        body.size = b->req->content_length;
+    if (b->req->has_content_length || (b->req->chunked && !sprig_exchange_is_streaming(ex))) {
         int len = snprintf(text, sizeof text, "%llu", (unsigned long long)body.size);
         put_span(aTHX_ b, KEY_CONTENT_LENGTH, span_make(text, (size_t)len));
     }
@@ -292,6 +294,14 @@ static void delete_stale(pTHX_ struct env_builder *b)
     }
 }
 
+/* Like changes of the app: recycling takes them back. */
+static void put_reader(pTHX_ HV *env, struct psgi_exchange *px)
+{
+    (void)hv_stores(env, "psgix.input.streaming", newSVsv(&PL_sv_yes));
+    (void)hv_stores(env, "psgix.input.buffered", newSVsv(&PL_sv_no));
+    (void)hv_stores(env, "psgix.input.reader", psgi_reader_new(aTHX_ px));
+}
+
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
 {
     struct env_builder b = {px->server->psgi->keys, sprig_exchange_request(px->ex),
@@ -310,6 +320,8 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     put_socket(aTHX_ & b, px);
     put_informer(aTHX_ & b, px);
     delete_stale(aTHX_ & b);
+    if (sprig_exchange_is_streaming(px->ex))
+        put_reader(aTHX_ b.env->hv, px);
     return b.env->hv;
 }
 

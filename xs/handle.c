@@ -42,6 +42,8 @@ static void forget(struct psgi_exchange *px, struct psgi_handle *handle)
         px->writer = NULL;
     if (px->socket == handle)
         px->socket = NULL;
+    if (px->reader == handle)
+        px->reader = NULL;
 }
 
 /* The Perl object goes away. PL_op still is the die that unwinds, where it is one that an eval of
@@ -66,6 +68,9 @@ static int handle_free(pTHX_ SV *sv, MAGIC *mg)
     SvREFCNT_dec(handle->on_drain);
     SvREFCNT_dec(handle->on_disconnect);
     SvREFCNT_dec(handle->poll_cb);
+    SvREFCNT_dec(handle->on_data);
+    SvREFCNT_dec(handle->on_end);
+    SvREFCNT_dec(handle->on_error);
     Safefree(handle);
     return 0;
 }

@@ -194,6 +194,8 @@ void psgi_stream_notified(pTHX_ struct psgi_exchange *px)
         settle_responder(aTHX_ px);
     if (px->ex != NULL)
         psgi_writer_notified(aTHX_ px);
+    if (px->ex != NULL)
+        psgi_reader_notified(aTHX_ px);
     psgi_exchange_release(aTHX_ px);
 }
 
@@ -218,6 +220,7 @@ void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
         px->responder = NULL;
     }
     psgi_writer_ended(aTHX_ px, why == SPRIG_END_GONE);
+    psgi_reader_ended(aTHX_ px, why);
     psgi_promise_forget(aTHX_ px);
     psgi_socket_sever(aTHX_ px);
     psgi_exchange_release(aTHX_ px);

@@ -237,6 +237,7 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
     (void)hv_stores(out, "exchanges", newSVuv(psgi->n_exchanges));
     (void)hv_stores(out, "responders", newSVuv(psgi->n_responders));
     (void)hv_stores(out, "writers", newSVuv(psgi->n_writers));
+    (void)hv_stores(out, "readers", newSVuv(psgi->n_readers));
     (void)hv_stores(out, "watchers", newSVuv(psgi->n_watchers));
     (void)hv_stores(out, "pumps", newSVuv(psgi->n_pumps));
     (void)hv_stores(out, "sockets", newSVuv(psgi->n_sockets));

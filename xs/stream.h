@@ -63,6 +63,22 @@ void psgi_writer_on_drain(pTHX_ SV *self, SV *cb);
 void psgi_writer_on_disconnect(pTHX_ SV *self, SV *cb);
 void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb);
 
+/* ---- reader.c ---- */
+
+/* psgix.input.reader, owned by the caller. */
+SV *psgi_reader_new(pTHX_ struct psgi_exchange *px);
+/* From on_body; the bytes are copied first. */
+void psgi_reader_body(pTHX_ struct psgi_exchange *px, struct sprig_span bytes, bool is_last);
+/* Part of psgi_stream_notified and psgi_stream_ended. */
+void psgi_reader_notified(pTHX_ struct psgi_exchange *px);
+void psgi_reader_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why);
+
+/* The methods, as those of writers. */
+void psgi_reader_on_data(pTHX_ SV *self, SV *cb);
+void psgi_reader_on_end(pTHX_ SV *self, SV *cb);
+void psgi_reader_on_error(pTHX_ SV *self, SV *cb);
+void psgi_reader_pause(pTHX_ SV *self, bool is_paused);
+
 /* ---- promise.c ---- */
 
 /* What a delayed callback returned: if it is a future (such as that of an async sub), it is kept
