@@ -101,6 +101,7 @@ sub ulimited {
 #   env    hash of environment variables to set
 #   under  list: a command that runs the server, such as ulimited(64)
 #   perl   list of switches for the perl that runs it (not for 'program')
+#   script the program that serves it, in t/lib (only for 'module')
 sub start_server {
     my (%option) = @_;
     my $app = $option{app};
