@@ -1,0 +1,73 @@
+# seeds.pl FOLDER - writes the inputs that the tests know, and those that fuzzing found, as hex in
+# corpus/TARGET.hex: FOLDER/head/*, FOLDER/chunk/* and so on.
+use strict;
+use warnings;
+no warnings 'qw';    # commas and all
+use FindBin;
+use lib "$FindBin::Bin/../../t/lib";
+use SprigTest::Smuggling;
+
+my ($folder) = @ARGV or die "usage: seeds.pl FOLDER\n";
+my %n;
+
+sub seed {
+    my ($target, $bytes) = @_;
+    mkdir "$folder/$target";
+    my $path = sprintf '%s/%s/test-%03d', $folder, $target, ++$n{$target};
+    open my $out, '>:raw', $path or die "$path: $!";
+    print {$out} $bytes;
+    close $out or die "$path: $!";
+    return;
+}
+
+for my $case (smuggling_corpus()) {
+    my (undef, $bytes) = @$case;
+    seed('head', "$_$bytes") for "\1\3", "\7\x83";
+    seed('chunk', "\2\5$1")
+        if $bytes =~ /Transfer-Encoding: chunked\r\n\r\n(.*)/s;
+}
+
+my @headers = (
+    '',                          'Content-Type:text/plain',
+    'Content-Length:5',          "Content-Length:5\1Content-Length:6",
+    'Transfer-Encoding:chunked', "Set-Cookie:a=b\1Set-Cookie:c=d",
+    "X:a\r\nY: b",               "X:a\nb",
+    "X\0:a",                     'Connection:close',
+    'Connection:keep-alive',     'Date:now',
+    'Server:x',                  ':no name',
+    "X: \xff ",                  "Upgrade:x\1Connection:upgrade",
+);
+for my $status (100, 101, 103, 200, 204, 304, 404, 426, 503, 999) {
+    seed('response', pack('CCC', $status >> 2, $status & 3, $_ * 7 & 31) . $headers[$_])
+        for 0 .. $#headers;
+}
+
+seed('option', $_)
+    for qw(max_headers=100 max-headers=0 max_body_bytes=10K header_timeout=1.5 keepalive=on
+    nested=dispatch temp_dir=/tmp server_header=x max_body_bytes=99999999999999999999G app=x
+    header_timeout=.25 backlog=-1 unknown=1 umask=027 trusted_proxies=10.0.0.0/8,::1);
+
+seed('proxy', "\1\2$_")
+    for (
+    "PROXY TCP4 192.0.2.1 198.51.100.1 1234 80\r\nGET / HTTP/1.1\r\n",
+    "PROXY TCP6 2001:db8::1 2001:db8::2 65535 443\r\n",
+    "PROXY UNKNOWN\r\n",
+    "PROXY UNKNOWN ffff::1 ::1 1 2\r\n",
+    "PROXY TCP4 1.2.3.4 5.6.7.8 0 99999\r\n",
+    "PROXY TCP4 1.2.3.4\r\n",
+    "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\1\x04\xd2\0\x50rest",
+    "\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24" . "\x20\1" x 16 . "\x04\xd2\x01\xbb",
+    "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    "\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8" . "a" x 216,
+    "\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c" . "a" x 12,
+    "\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+    );
+
+for my $file (glob "$FindBin::Bin/corpus/*.hex") {
+    my ($target) = $file =~ m{([a-z]+)\.hex\z};
+    open my $in, '<', $file or die "$file: $!";
+    while (my $line = <$in>) {
+        chomp $line;
+        seed($target, pack 'H*', $line);
+    }
+}
