@@ -9,7 +9,7 @@ sub {
         my $w       = $respond->([200, ['Content-Type' => 'application/octet-stream']]);
         my $n       = 0;
         my $h       = $w->{handle};
-        $h->low_water_mark(0);
+        $h->{low_water_mark} = 0;
         $h->on_error(sub { undef $w });
         $h->on_drain(
             sub {
