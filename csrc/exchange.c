@@ -348,4 +348,6 @@ void sprig_response_flush(struct sprig_exchange *ex)
     if (exchange_is_over(ex) || c->is_writing || c->out.size == 0)
         return;
     conn_flush(c);
+    if (ex->response.ended && !c->is_broken)
+        loop_flush_later(c->server->loop, &c->flush); /* to settle */
 }

@@ -206,6 +206,26 @@ static void the_next_request_may_begin_within_the_end_of_one(void)
     sprig_server_free(server);
 }
 
+static void a_flush_by_hand_forgets_no_end(void)
+{
+    open_server(no_options);
+    int fd = dial();
+    say(fd, GET("/later"));
+    PASS_UNTIL(2, app.later);
+    struct sprig_exchange *ex = app.later;
+    answer(ex, SPAN_LIT("at last"));
+    sprig_response_flush(ex);
+    hear(fd, "at last");
+    PASS_UNTIL(1, app.n_ends);
+    is_int(app.n_ends, 1, "a complete response that was flushed by hand ends its exchange");
+    say(fd, GET("/"));
+    hear(fd, "hello");
+    ok(strstr(got, "hello") != NULL, "and the next request is served");
+    close(fd);
+    PASS_UNTIL(2, n_connections() == 0);
+    sprig_server_free(server);
+}
+
 /* More is queued than the kernel takes, and yet the next request is served. */
 static const char *const deep_queue[] = {
     "high_water_bytes", "100000000", "write_timeout", "0.3", "header_timeout", "0.3", NULL};
@@ -307,6 +327,7 @@ int main(void)
     loop = sprig_loop_new();
     sprig_log_set_sink(no_log, SPRIG_LOG_ERROR, NULL);
     the_next_request_may_begin_within_the_end_of_one();
+    a_flush_by_hand_forgets_no_end();
     output_that_nobody_reads_times_out();
     a_drained_server_waits_for_output_only();
     a_response_survives_what_follows_it();
