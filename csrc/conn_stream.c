@@ -37,10 +37,10 @@ void conn_stream_fail(struct sprig_conn *c, int status, const char *reason)
 /* The client broke its own request off. */
 static void conn_stream_broken(struct sprig_conn *c)
 {
-    sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);
     c->peer_shut = true;
     exchange_peer_gone(c->ex);
     conn_close(c, SPRIG_END_GONE);
+    sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);
 }
 
 void conn_stream_set_deadline(struct sprig_conn *c)
