@@ -35,7 +35,10 @@ routes(
         [200, [], [grep { /^VmHWM/ } <$in>]];
     },
     '/reset' => sub { open my $out, '>', '/proc/self/clear_refs' or die; print $out "5\n"; close $out; [200, [], []] },
-    '/writer' => sub { writes { my $w = shift; for my $kept (@kept) { my $copy = $kept; substr $copy, 0, 0, ''; $w->write($copy) } } },
+    '/writer' => sub { writes {
+        my $w = shift;
+        $w->write(do { my $own = $_; vec($own, 0, 8) = vec($own, 0, 8); $own }) for @kept;
+    } },
     '/small'  => sub { writes { my $w = shift; for my $kept (@kept) { $w->write($_) for unpack '(a4000)*', $kept } } },
     '/array'  => sub { [200, ['X-Digest' => $digest], \@kept] },
     '/own'    => sub { [200, ['X-Digest' => $digest], [map { $_ . '' } @kept]] },

@@ -29,7 +29,12 @@ my $unit = join '', map { pack 'N', $_ * 2_654_435_761 & 0xffffffff } 1 .. 5003;
   sub getline { $_[0][0]->() } sub close { $_[0][1]++ and warn "closed twice\n" } }
 my $n_files = 0;
 my %later;
-sub later { my ($ms, $code) = @_; my $id = \my $timer; $later{$id} = AE::timer $ms / 1000, 0, sub { delete $later{$id}; $code->() }; return }
+sub later {
+    my ($ms, $code) = @_;
+    my $id = \my $timer;
+    $later{$id} = AE::timer $ms / 1000, 0, sub { delete $later{$id}; $code->() };
+    return;
+}
 sub bytes { my ($from, $n) = @_; $from %= length $unit; substr($unit x (1 + int(($from + $n) / length $unit)), $from, $n) }
 # [bytes, pause behind it in ms]...
 sub pieces { my $at = 0; map { my ($n, $ms) = split /\./; my $b = bytes($at, $n); $at += $n; [$b, $ms || 0] } split /-/, shift }

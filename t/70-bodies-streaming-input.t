@@ -31,9 +31,11 @@ routes(
     '/up/env' => sub {
         my $env = shift;
         [200, [], [join ' ', (map { shout($env, $_) } 'CONTENT_LENGTH', 'HTTP_TRANSFER_ENCODING', 'psgix.input.streaming'),
-            $env->{'psgix.input.buffered'} ? 'buffered' : 'unbuffered', ref $env->{'psgix.input.reader'}, read($env->{'psgi.input'}, my $b, 9)]];
+            $env->{'psgix.input.buffered'} ? 'buffered' : 'unbuffered', ref $env->{'psgix.input.reader'},
+            read($env->{'psgi.input'}, my $b, 9)]];
     },
-    '/upper' => sub { [200, [], [join ' ', map { shout($_[0], $_) } 'CONTENT_LENGTH', 'psgix.input.streaming', 'psgix.input.buffered']] },
+    '/upper' => sub { [200, [], [join ' ', map { shout($_[0], $_) }
+        'CONTENT_LENGTH', 'psgix.input.streaming', 'psgix.input.buffered']] },
     '/up/first' => streaming {
         my ($env, $reader, $respond) = @_;
         my $writer = $respond->([200, []]);
@@ -60,8 +62,15 @@ routes(
     },
     '/forget' => sub { undef $timer; [200, [], []] },
     '/up/refuse' => sub { [413, [], ['too much']] },
-    '/up/never'  => streaming { my ($env, $reader, $respond) = @_; $timer = AE::timer 0.1, 0, sub { $respond->([200, [], ['unread']]) } },
-    '/up/dies'   => streaming { my ($env, $reader, $respond) = @_; $env->{'psgi.errors'} = Quiet->new; $reader->on_data(sub { my $keep = $respond; die "in on_data\n" }) },
+    '/up/never'  => streaming {
+        my ($env, $reader, $respond) = @_;
+        $timer = AE::timer 0.1, 0, sub { $respond->([200, [], ['unread']]) };
+    },
+    '/up/dies'   => streaming {
+        my ($env, $reader, $respond) = @_;
+        $env->{'psgi.errors'} = Quiet->new;
+        $reader->on_data(sub { my $keep = $respond; die "in on_data\n" });
+    },
     '/up/broken' => streaming {
         my ($env, $reader, $respond) = @_;
         $reader->on_data(sub { note_down('data') if $_[1] });

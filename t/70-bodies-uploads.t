@@ -17,7 +17,9 @@ my $n_large = $full ? 1024 : 96;    # MiB of the one large body
 my $n_many  = $full ? 50   : 20;    # bodies at once
 my $n_each  = $full ? 10   : 2;     # MiB of each of them
 my $mib     = join '', map {
-    pack 'N256', map { $_ * 2_654_435_761 & 0xffffffff } 1 .. 256
+    pack 'N256',
+        map { $_ * 2_654_435_761 & 0xffffffff }
+        1 .. 256
 } 1 .. 1024;
 my $code = <<'APP';
 use Digest::MD5 ();
