@@ -117,7 +117,8 @@ static bool peer_enter(struct sprig_conn *c, const struct sockaddr *sa)
 {
     struct admission *a = &c->server->admission;
     uint64_t net[2];
-    if (a->peers == NULL || !peer_key(sa, net))
+    if (a->peers == NULL || !peer_key(sa, net) ||
+        cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
         return false;
     struct peer **slot = peer_slot(a, net);
     if (*slot == NULL && (*slot = calloc(1, sizeof **slot)) != NULL)

@@ -1,5 +1,6 @@
 /* config.c - the table of all options, and reading and printing their values by it. */
 #include "config.h"
+#include "cidr.h"
 #include "err.h"
 #include "log.h"
 
@@ -85,6 +86,13 @@ static const struct sprig_option options[] = {
     FIELD(COUNT, max_requests_in_flight, G, "N", "0", 0, 10000000,
           "Requests in work at one time; the others wait; 0 is no limit."),
     SECONDS(queue_timeout, G, "30", "For a request that waits for its turn; beyond: 503."),
+#undef G
+#define G "Proxies"
+    FIELD(STRING, trusted_proxies, G, "NETWORKS", "", 0, 4000,
+          "Addresses of proxies that are believed, such as 127.0.0.1,10.0.0.0/8,unix."),
+    {"proxy_headers", 0, SPRIG_OPTION_CHOICE, G, "KIND", "x-forwarded", 0, 0,
+          "x-forwarded|forwarded|none", offsetof(struct sprig_config, proxy_headers),
+     "Where they name the client: in X-Forwarded-For and its like, or in Forwarded."},
 #undef G
 #define G "Connections and output"
     FIELD(BOOL, keepalive, G, NULL, "1", 0, 1, "Several requests on one connection."),
@@ -473,6 +481,13 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
                  (unsigned long long)c->high_water_bytes, (unsigned long long)c->low_water_bytes);
         return SPRIG_E_INVALID;
     }
+    char bad[64];
+    struct cidr_list networks;
+    if (cidr_list_read(&networks, c->trusted_proxies, bad, sizeof bad) == SPRIG_E_INVALID) {
+        snprintf(why, n, "trusted_proxies must be a list of addresses and networks, got '%s'", bad);
+        return SPRIG_E_INVALID;
+    }
+    cidr_list_clear(&networks);
     if (c->temp_dir && access(c->temp_dir, W_OK | X_OK) == -1) {
         snprintf(why, n, "temp_dir must be a folder that can be written to, got '%s'", c->temp_dir);
         return SPRIG_E_INVALID;

@@ -14,6 +14,9 @@
 /* How nested event loops (a blocking recv inside an app) treat new requests. */
 enum sprig_nested { SPRIG_NESTED_HOLD, SPRIG_NESTED_DISPATCH, SPRIG_NESTED_CROAK };
 
+/* Which header fields of trusted proxies are believed. */
+enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG_PROXY_NONE };
+
 /* Values of the options that the core and the bridge read. Strings are owned by the struct. */
 struct sprig_config {
     /* listening */
@@ -43,6 +46,9 @@ struct sprig_config {
     uint32_t max_connections_per_ip;
     uint32_t max_requests_in_flight;
     double queue_timeout; /* seconds */
+    /* proxies */
+    char *trusted_proxies; /* networks, see cidr.h; NULL: none */
+    enum sprig_proxy_headers proxy_headers;
     /* output */
     uint64_t high_water_bytes;
     uint64_t low_water_bytes;

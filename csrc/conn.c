@@ -1,5 +1,6 @@
 /* conn.c - one connection: birth, turns, deadlines, end; see conn.h */
 #include "conn.h"
+#include "listener.h"
 #include "watcher.h"
 
 #include <arpa/inet.h>
@@ -207,6 +208,7 @@ static bool conn_reap(struct reapable *r)
     if (c->write_event != NULL)
         event_free(c->write_event);
     free(c->in);
+    free(c->proxied);
     free(c);
     server->counters.n_connections--;
     server_conn_gone(server);
@@ -242,6 +244,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     }
     conn_init(c, server, fd);
     c->listener = listener;
+    c->awaits_proxy = listener->proxy_protocol;
     memcpy(c->remote_host, peer.host, n_host);
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;

@@ -13,6 +13,7 @@
 #include "loop.h"
 #include "outq.h"
 #include "parser.h"
+#include "proxy.h"
 #include "response.h"
 #include "server.h"
 #include "transport.h"
@@ -83,7 +84,8 @@ struct sprig_conn {
     struct event *write_event;             /* owned; made when a write first blocks */
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed */
     const struct transport *transport;
-    struct peer *peer; /* shared count of its address; NULL: not counted */
+    struct proxy_header *proxied; /* owned: what the PROXY header told; NULL mostly */
+    struct peer *peer;            /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t n_turn; /* requests in this turn */
     uint32_t generation;
@@ -100,12 +102,19 @@ struct sprig_conn {
     bool must_close : 1;      /* no further request after this one */
     bool must_linger : 1;     /* unread input may be on its way: do not just close */
     bool reading_is_over : 1; /* the app reads from the socket itself */
+    bool awaits_proxy : 1;    /* the PROXY header has not come yet */
     bool is_turned_away : 1;  /* was answered 503 as soon as it was accepted */
     bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
     uint8_t remote_port_at;   /* offset of the port in remote_host */
     struct event read_event;
     char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
+
+/* The client's numeric address, or "unix/": the peer's, unless a PROXY header told another. */
+static inline const char *conn_client(const struct sprig_conn *c)
+{
+    return c->proxied != NULL ? c->proxied->remote_host : c->remote_host;
+}
 
 /* Takes an accepted, non-blocking socket. NULL: no memory; fd is closed. */
 struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,

@@ -136,6 +136,34 @@ static enum step conn_take_head(struct sprig_conn *c, struct sprig_span *input, 
     return STEP_GO_ON;
 }
 
+/* The addresses of the connection are those that the proxy tells from now on. */
+static void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header)
+{
+    c->awaits_proxy = false;
+    if (header->is_told && (c->proxied = malloc(sizeof *header)) != NULL)
+        *c->proxied = *header;
+}
+
+/* What stands before the first request where the listener speaks the PROXY protocol. */
+static enum step conn_step_proxy(struct sprig_conn *c, struct sprig_span *input)
+{
+    struct proxy_header header;
+    if (!cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host))) {
+        conn_refuse(c, 400, "PROXY protocol: the peer is not one of trusted_proxies");
+        return STEP_STOP;
+    }
+    long n = proxy_header_parse(*input, &header);
+    if (n < 0) {
+        conn_refuse(c, 400, "PROXY protocol: no such header, or a malformed one");
+        return STEP_STOP;
+    }
+    if (n == 0)
+        return conn_await_head(c, input);
+    conn_take_proxy_header(c, &header);
+    *input = span_make(input->ptr + n, input->len - (size_t)n);
+    return STEP_GO_ON;
+}
+
 static enum step conn_step_head(struct sprig_conn *c, struct sprig_span *input)
 {
     struct parser_refusal why = {0, NULL};
@@ -355,7 +383,9 @@ static enum step conn_step(struct sprig_conn *c, struct sprig_span *input)
     }
     if (c->state == CONN_REPLY)
         return STEP_STOP;
-    if (c->state != CONN_BODY)
+    if (c->awaits_proxy)
+        step = conn_step_proxy(c, input);
+    if (step == STEP_GO_ON && c->state != CONN_BODY)
         step = conn_step_head(c, input);
     if (step == STEP_GO_ON)
         step = conn_step_body(c, input);

@@ -335,7 +335,7 @@ void conn_refuse(struct sprig_conn *c, int status, const char *reason)
 {
     c->server->counters.n_refused++;
     conn_answer_error(c, status);
-    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, c->remote_host, reason); /* may enter Perl */
+    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, conn_client(c), reason); /* may enter Perl */
 }
 
 void conn_turn_away(struct sprig_conn *c)

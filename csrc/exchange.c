@@ -116,13 +116,26 @@ void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
                            struct sprig_span *port)
 {
     const struct sprig_conn *c = ex->conn;
-    *host = span_make(c->remote_host, c->remote_port_at - 1u);
-    *port = span_str(c->remote_host + c->remote_port_at);
+    *host = span_str(conn_client(c));
+    *port =
+        span_str(c->proxied != NULL ? c->proxied->remote_port : c->remote_host + c->remote_port_at);
 }
 
 const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex)
 {
     return &ex->conn->listener->address;
+}
+
+void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded *out)
+{
+    struct sprig_conn *c = ex->conn;
+    const struct sprig_config *config = &c->server->config;
+    proxy_forwarded(&ex->request, &c->server->trusted_proxies, config->proxy_headers,
+                    span_str(conn_client(c)), out);
+    if (out->remote_host.ptr == NULL)
+        sprig_exchange_remote(ex, &out->remote_host, &out->remote_port);
+    if (out->port.ptr == NULL && c->proxied != NULL)
+        out->port = span_str(c->proxied->local_port);
 }
 
 int sprig_exchange_fd(const struct sprig_exchange *ex)

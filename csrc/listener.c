@@ -265,9 +265,21 @@ static struct sprig_listener *listener_start(struct sprig_server *server, int fd
     return l;
 }
 
-struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *spec, char *why,
+/* Cuts ",proxy_protocol" off the end of the address. */
+static bool listener_cut_suffix(const char *spec, char *address, size_t n)
+{
+    static const char suffix[] = ",proxy_protocol";
+    size_t len = strlen(spec);
+    bool is_there = len >= sizeof suffix && strcmp(spec + len - (sizeof suffix - 1), suffix) == 0;
+    snprintf(address, n, "%.*s", (int)(is_there ? len - (sizeof suffix - 1) : len), spec);
+    return is_there;
+}
+
+struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *full, char *why,
                                            size_t n)
 {
+    char spec[512];
+    bool proxy_protocol = listener_cut_suffix(full, spec, sizeof spec);
     char host[256];
     const char *port, *problem = NULL;
     int backlog = server->config.backlog ? (int)server->config.backlog : SOMAXCONN;
@@ -279,6 +291,8 @@ struct sprig_listener *sprig_server_listen(struct sprig_server *server, const ch
         snprintf(why, n, "cannot listen on %s: %s", spec, problem ? problem : strerror(errno));
     else
         listener_remember_path(l);
+    if (l != NULL)
+        l->proxy_protocol = proxy_protocol;
     return l;
 }
 

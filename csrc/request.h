@@ -34,6 +34,15 @@ struct sprig_request {
     char *own;                /* owned: the copy made by request_own(), else NULL */
 };
 
+/* What trusted proxies tell about the client; ptr NULL: nothing is told. */
+struct sprig_forwarded {
+    struct sprig_span remote_host; /* numeric */
+    struct sprig_span remote_port; /* empty if only the address is known */
+    struct sprig_span scheme;      /* "http" or "https" */
+    struct sprig_span host;        /* host[:port], as the client asked for it */
+    struct sprig_span port;        /* that the client connected to */
+};
+
 /* Copies head bytes and header array into one owned block and rebases every span on it, so that
  * the request outlives the receive buffer. Harmless if done already. SPRIG_E_NOMEM leaves it as it
  * was. */

@@ -59,6 +59,8 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     ready_init(&server->drained, server_run_drained);
     server_init_deadlines(server);
     admission_init(server);
+    char bad[64]; /* the configuration was checked */
+    cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
     return server;
@@ -105,6 +107,7 @@ static void server_release(struct sprig_server *server)
     deadline_list_clear(&server->leave_deadlines);
     deadline_list_clear(&server->queue_deadlines);
     admission_clear(server);
+    cidr_list_clear(&server->trusted_proxies);
     exchange_pool_clear(server->free_exchanges);
     server->free_exchanges = NULL;
     if (server->has_strays)

@@ -3,6 +3,7 @@
 #define SPRIG_SERVER_H
 
 #include "admission.h"
+#include "cidr.h"
 #include "loop.h"
 #include "loop_internal.h"
 
@@ -20,6 +21,7 @@ struct sprig_server {
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines;
     struct admission admission;
+    struct cidr_list trusted_proxies;
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
     struct sprig_counters counters;

@@ -174,7 +174,8 @@ struct sprig_address {
 };
 
 /* Binds and listens: "host:port", ":port", "*:port", "[v6]:port", a name, port 0 = any free one;
- * all else is the path of a unix socket (a stale socket there is replaced). A name with several
+ * all else is the path of a unix socket (a stale socket there is replaced). ",proxy_protocol" behind
+ * it: each connection has to begin with a PROXY header, and to come from one of trusted_proxies. A name with several
  * addresses listens on the first that can be bound. On failure NULL, and `why` (n bytes) names the
  * address and the reason: "cannot listen on 127.0.0.1:80: Permission denied". */
 struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *spec, char *why,
@@ -237,6 +238,11 @@ void sprig_exchange_read_body(struct sprig_exchange *ex, bool on);
 void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
                            struct sprig_span *port);
 const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex);
+
+/* What trusted proxies tell about this request, in its header fields or by the PROXY protocol
+ * (remote_host is always told: it is the socket's peer if nobody knows better). Borrowed until Perl
+ * is entered. */
+void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded *out);
 
 /* on_end(DONE) comes only when the kernel has every byte, not as soon as all is queued. */
 void sprig_exchange_end_after_flush(struct sprig_exchange *ex);

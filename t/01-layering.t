@@ -7,8 +7,8 @@ use Test::More;
 # Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
 # conn_input.c.
 my @LAYERS = (
-    [qw(span list err log date status chars tempfile)],
-    [qw(config request target fields parser chunk body transport outq)],
+    [qw(span list err log date status chars tempfile cidr)],
+    [qw(config request target proxy fields parser chunk body transport outq)],
     [qw(sprig)],
     [qw(loop interest timer signals watcher response)],
     [qw(conn listener server admission exchange accesslog)],

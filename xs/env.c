@@ -8,6 +8,7 @@ struct env_builder {
     const struct psgi_keys *keys;
     const struct sprig_request *req;
     struct psgi_env *env;
+    struct sprig_span host; /* that the Host header gives way to, or ptr NULL */
 };
 
 static inline bool is_set(const uint64_t *bits, unsigned slot)
@@ -101,13 +102,15 @@ static void append_header(pTHX_ SV *value, const struct sprig_header *h)
 
 /* Headers that must not reach the env, or reach it in another way. A name with '_' could pass for
  * one with '-' (Content_Length), and Proxy for the environment variable of that name. */
-static bool is_dropped(const struct sprig_request *req, struct sprig_span name)
+static bool is_dropped(const struct env_builder *b, struct sprig_span name)
 {
+    const struct sprig_request *req = b->req;
+
     if (name.len == 14 && span_ieq(name, SPAN_LIT("Content-Length")))
         return true;
     if (req->chunked && name.len == 17 && span_ieq(name, SPAN_LIT("Transfer-Encoding")))
         return true;
-    if (req->authority.ptr != NULL && name.len == 4 && span_ieq(name, SPAN_LIT("Host")))
+    if (b->host.ptr != NULL && name.len == 4 && span_ieq(name, SPAN_LIT("Host")))
         return true;
     if (name.len == 5 && span_ieq(name, SPAN_LIT("Proxy")))
         return true;
@@ -144,7 +147,7 @@ static void put_headers(pTHX_ struct env_builder *b)
 {
     for (uint32_t i = 0; i < b->req->n_headers; i++) {
         const struct sprig_header *h = &b->req->headers[i];
-        if (is_dropped(b->req, h->name))
+        if (is_dropped(b, h->name))
             continue;
         int slot = psgi_keys_of_header(b->keys, h->name);
         if (slot != NO_SLOT)
@@ -152,8 +155,8 @@ static void put_headers(pTHX_ struct env_builder *b)
         else
             put_unknown_header(aTHX_ b, h);
     }
-    if (b->req->authority.ptr != NULL)
-        put_span(aTHX_ b, (unsigned)b->keys->host, b->req->authority);
+    if (b->host.ptr != NULL)
+        put_span(aTHX_ b, (unsigned)b->keys->host, b->host);
 }
 
 /* ---- the parts of an env ---- */
@@ -172,14 +175,16 @@ static void put_request_line(pTHX_ struct env_builder *b)
 static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
 {
     const struct sprig_address *local = sprig_exchange_local(ex);
-    struct sprig_span host, port;
+    struct sprig_forwarded f;
 
-    sprig_exchange_remote(ex, &host, &port);
+    sprig_exchange_forwarded(ex, &f);
     put_span(aTHX_ b, KEY_SERVER_NAME, span_str(local->host));
-    put_span(aTHX_ b, KEY_SERVER_PORT, span_str(local->port));
-    put_span(aTHX_ b, KEY_REMOTE_ADDR, host);
-    if (port.len)
-        put_span(aTHX_ b, KEY_REMOTE_PORT, port);
+    put_span(aTHX_ b, KEY_SERVER_PORT, f.port.ptr ? f.port : span_str(local->port));
+    put_span(aTHX_ b, KEY_URL_SCHEME, f.scheme.ptr ? f.scheme : SPAN_LIT("http"));
+    put_span(aTHX_ b, KEY_REMOTE_ADDR, f.remote_host);
+    if (f.remote_port.len)
+        put_span(aTHX_ b, KEY_REMOTE_PORT, f.remote_port);
+    b->host = f.host.ptr ? f.host : b->req->authority;
 }
 
 static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
@@ -304,15 +309,16 @@ static void put_reader(pTHX_ HV *env, struct psgi_exchange *px)
 
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
 {
-    struct env_builder b = {px->server->psgi->keys, sprig_exchange_request(px->ex),
-                            psgi_env_take(aTHX_ px->server)};
+    struct env_builder b = {px->server->psgi->keys,
+                            sprig_exchange_request(px->ex),
+                            psgi_env_take(aTHX_ px->server),
+                            {NULL, 0}};
 
     px->entries = b.env;
     put_request_line(aTHX_ & b);
     put_addresses(aTHX_ & b, px->ex);
     put_headers(aTHX_ & b);
     put_body(aTHX_ & b, px->ex);
-    put_span(aTHX_ & b, KEY_URL_SCHEME, SPAN_LIT("http"));
     if (b.env->has_constants)
         b.env->written[0] |= ENV_CONSTANTS;
     else

@@ -6,7 +6,7 @@
 
 static void check_taken(struct sprig_config *config, const char *name)
 {
-    char first[1100], second[1100], buf[64], why[300];
+    char first[4100], second[4100], buf[64], why[300];
     snprintf(first, sizeof first, "%s", sprig_config_get(config, name, buf, sizeof buf));
     FUZZ_CHECK(sprig_config_set(config, name, first, why, sizeof why) == 0);
     snprintf(second, sizeof second, "%s", sprig_config_get(config, name, buf, sizeof buf));
