@@ -159,6 +159,7 @@ void conn_stream_set_deadline(struct sprig_conn *c);
 void conn_stream_fail(struct sprig_conn *c, int status, const char *reason);
 /* Makes input survive the shared buffer; *rest lies in the connection then. False: no memory. */
 bool conn_keep(struct sprig_conn *c, struct sprig_span *rest);
+void conn_drop_input(struct sprig_conn *c); /* forgets it, and its memory */
 static inline bool conn_is_streaming(const struct sprig_conn *c)
 {
     return c->ex != NULL && c->ex->body_open;

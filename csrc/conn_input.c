@@ -47,7 +47,7 @@ static bool conn_input_is_kept(const struct sprig_conn *c, struct sprig_span inp
     return c->in != NULL && input.ptr >= c->in && input.ptr <= c->in + c->in_len;
 }
 
-static void conn_drop_input(struct sprig_conn *c)
+void conn_drop_input(struct sprig_conn *c)
 {
     free(c->in);
     c->in = NULL;

@@ -105,6 +105,8 @@ static void conn_stream_pass(struct sprig_conn *c, struct sprig_span input)
         conn_stream_set_deadline(c);
         if (data.len > 0 || !ex->body_open)
             c->server->handler.on_body(ex, data, !ex->body_open, c->server->arg);
+        if (c->in_at == c->in_len)
+            conn_drop_input(c);
     }
 }
 

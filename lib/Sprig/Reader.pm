@@ -49,6 +49,8 @@ then. Somebody who only waits is not missed when he leaves; that is noticed when
 by writing. A client that asked whether it shall go on (C<Expect: 100-continue>) is answered when
 C<on_data> is called, so an application can refuse a body before it is sent.
 
+C<body_timeout> counts while the server waits for bytes; C<min_body_rate> does not apply.
+
 The application may answer at any time. If the answer is complete before the body is, the connection
 is closed after it.
 

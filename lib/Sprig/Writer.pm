@@ -134,7 +134,8 @@ Returns true, or false (but defined) if
 =over
 
 =item * more than C<high_water_bytes> are waiting to be sent: what was given is queued all the same, but
-now is the time to pause until C<on_drain>;
+now is the time to pause until C<on_drain>; beyond C<output_buffer_bytes> it waits in a temporary file,
+and beyond C<max_output_bytes>, if that is set, the response is aborted;
 
 =item * the client has left, or the response was ended by an error: what was given is lost;
 
