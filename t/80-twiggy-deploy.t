@@ -202,9 +202,19 @@ for my $signal ('QUIT', 'TERM') {
         my $server = start_probe(<<'APP', by => 'program', args => { graceful_timeout => 2 });
 my (%kept);
 routes(
-    '/poll'   => sub { my $env = shift; sub { my $r = shift; $kept{poll} = AE::timer 0.5, 0, sub { delete $kept{poll}; $r->([200, [], ['polled']]) } } },
-    '/stream' => sub { sub { my $w = $_[0]->([200, []]); $kept{stream} = AE::timer 0, 0.05, sub { $w->write('more ') } } },
-    '/hijack' => sub { my $env = shift; sub { my $io = $kept{io} = $_[1]; syswrite $io, "raw\n"; } },
+    '/poll' => sub {
+        sub {
+            my $respond = shift;
+            $kept{poll} = AE::timer 0.5, 0, sub { $respond->([200, [], ['polled']]) };
+        }
+    },
+    '/stream' => sub {
+        sub {
+            my $w = $_[0]->([200, []]);
+            $kept{stream} = AE::timer 0, 0.05, sub { $w->write('more ') };
+        }
+    },
+    '/hijack' => sub { sub { my $io = $kept{io} = $_[1]; syswrite $io, "raw\n" } },
 );
 APP
         my %client = map { $_ => $server->connect } qw(poll stream hijack half idle);

@@ -131,8 +131,8 @@ subtest '1.2 run' => sub {
 
 subtest '1.2 {listen_guards}' => sub {
     my ($server, $ready) = serve(%local);
-    is ref $server->{listen_guards}, 'ARRAY', 'an array';
-    is @{ $server->{listen_guards} },  1, 'of a guard for each listener';
+    is ref $server->{listen_guards},  'ARRAY', 'an array';
+    is @{ $server->{listen_guards} }, 1,       'of a guard for each listener';
     delete $server->{listen_guards};
     ok !defined talk($ready, $get), 'deleting it stops listening';
     $server->{exit_guard}->recv;

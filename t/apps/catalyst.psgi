@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 {
+
     package My::Stream::Controller::Root;
     BEGIN { $INC{'My/Stream/Controller/Root.pm'} = __FILE__ }
     use AnyEvent;

@@ -10,7 +10,8 @@ sub {
     return [200, [], [$n_clients]] if $env->{PATH_INFO} eq '/clients';
     return sub {
         my $respond = shift;
-        my $w = $respond->([200, ['Content-Type' => 'text/event-stream', 'Cache-Control' => 'no-cache']]);
+        my $w       = $respond->(
+            [200, ['Content-Type' => 'text/event-stream', 'Cache-Control' => 'no-cache']]);
         my $n = $env->{HTTP_LAST_EVENT_ID} || 0;
         $n_clients++;
         my $t;

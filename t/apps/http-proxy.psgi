@@ -9,16 +9,15 @@ sub {
     return sub {
         my $respond = shift;
         my $w;
-        http_get $url,
-            on_header => sub {
-                my $h = $_[0];
-                $w = $respond->([$h->{Status}, ['Content-Type' => $h->{'content-type'}]]);
-                return 1;
+        http_get $url, on_header => sub {
+            my $h = $_[0];
+            $w = $respond->([$h->{Status}, ['Content-Type' => $h->{'content-type'}]]);
+            return 1;
             },
             on_body => sub { $w->write($_[0]); return 1 },
             sub {
-                my (undef, $h) = @_;
-                $w ? $w->close : $respond->([502, [], [$h->{Reason}]]);
+            my (undef, $h) = @_;
+            $w ? $w->close : $respond->([502, [], [$h->{Reason}]]);
             };
     };
 };

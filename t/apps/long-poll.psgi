@@ -10,7 +10,8 @@ sub answer {
     my ($respond, $after) = @_;
     my $last = $#messages;
     $respond->([
-        200, ['Content-Type' => 'text/plain'],
+        200,
+        ['Content-Type' => 'text/plain'],
         [map { "$_: $messages[$_]\n" } $after + 1 .. $last]
     ]);
     return;

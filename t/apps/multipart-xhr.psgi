@@ -8,7 +8,7 @@ sub {
     return sub {
         my $respond  = shift;
         my $boundary = 'part-of-it';
-        my $w        = $respond->([200, ['Content-Type' => qq{multipart/mixed; boundary="$boundary"}]]);
+        my $w = $respond->([200, ['Content-Type' => qq{multipart/mixed; boundary="$boundary"}]]);
         $w->{handle}{rbuf_max} = 1024;
         $w->write("--$boundary\n");
         my ($n, $t) = (0);

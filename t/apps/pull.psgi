@@ -11,12 +11,10 @@ sub {
         my $h       = $w->{handle};
         $h->{low_water_mark} = 0;
         $h->on_error(sub { undef $w });
-        $h->on_drain(
-            sub {
-                return if !$w;
-                if (++$n > 50) { $w->close; undef $w; return }
-                $w->write(chr(64 + $n % 26) x 100_000);
-            }
-        );
+        $h->on_drain(sub {
+            return if !$w;
+            if (++$n > 50) { $w->close; undef $w; return }
+            $w->write(chr(64 + $n % 26) x 100_000);
+        });
     };
 };

@@ -23,14 +23,12 @@ sub {
         $h->on_error($leave);
         $h->on_eof($leave);
         $h->push_write($hs->to_string);
-        $h->on_read(
-            sub {
-                $frame->append($_[0]->rbuf);
-                while (my $message = $frame->next) {
-                    my $bytes = Protocol::WebSocket::Frame->new($message)->to_bytes;
-                    $_->push_write($bytes) for values %member;
-                }
+        $h->on_read(sub {
+            $frame->append($_[0]->rbuf);
+            while (my $message = $frame->next) {
+                my $bytes = Protocol::WebSocket::Frame->new($message)->to_bytes;
+                $_->push_write($bytes) for values %member;
             }
-        );
+        });
     };
 };
