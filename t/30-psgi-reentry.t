@@ -20,6 +20,14 @@ my $code = <<'APP';
     sub DESTROY { $_[0]{code}->() }
 }
 {
+    # A body that names a file, which is not there.
+    package Path;
+    sub new { my ($class, $code) = @_; return bless { code => $code }, $class }
+    sub path { $_[0]{code}->(); return '/nonexistent' }
+    sub getline { return $_[0]{n}++ ? undef : 'line' }
+    sub close { return }
+}
+{
     package Lines;
     sub new { my ($class, @lines) = @_; return bless [@lines], $class }
     sub getline { return shift @{ $_[0] } }
@@ -62,6 +70,16 @@ routes(
             $writer->write('short');
             $writer->close;
             note_down('closed');
+        };
+    },
+
+    # The response goes while it is read.
+    '/path-drops-response' => sub {
+        sub {
+            my ($respond) = @_;
+            my $response;
+            $response = [200, ['X-A' => 'kept'], Path->new(sub { undef $response })];
+            $respond->($response);
         };
     },
 
@@ -141,6 +159,12 @@ subtest 'a writer goes while it is at work' => sub {
     ok !$server->ask(get('/close-drops-writer'))->is_complete, 'a short body is no whole one';
     is_deeply([await_diary($server, 2)], ['written', 'closed'], 'both calls return');
     ok comes_to_rest($server), 'nothing is left';
+};
+
+subtest 'a response goes while it is read' => sub {
+    my $response = $server->ask(get('/path-drops-response'));
+    is $response->body,          'line', 'its body is sent';
+    is $response->header('X-A'), 'kept', 'and its headers were';
 };
 
 subtest 'on_disconnect ends its exchange and dies' => sub {

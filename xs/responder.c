@@ -56,7 +56,7 @@ static SV *refuse_answer(pTHX_ struct psgi_handle *handle, SV *response)
 static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
 {
     struct psgi_exchange *px = handle->px;
-    SV *writer = NULL;
+    SV *writer = NULL, *held = NULL;
 
     if (handle->is_used || (px != NULL && px->is_answered))
         return refuse_answer(aTHX_ handle, response);
@@ -65,10 +65,13 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
         return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;
     px->is_answered = true;
     psgi_exchange_hold(px);
+    if (SvROK(response)) /* that of the caller is his variable, which code of his may change */
+        response = held = newRV_inc(SvRV(response));
     if (psgi_reply_send(aTHX_ px, response, true) == 1)
         writer = px->ex != NULL ? psgi_writer_new(aTHX_ px) : psgi_writer_new_severed(aTHX_ handle);
     if (px->ex != NULL && px->socket_used)
         sprig_response_flush(px->ex); /* what the app writes to the socket comes behind it */
+    SvREFCNT_dec(held);
     psgi_exchange_release(aTHX_ px);
     return writer;
 }
