@@ -15,12 +15,24 @@ my $code = <<'CODE';
     use Coro::AnyEvent;
     use AnyEvent;
 
+    {
+        package Lines;
+        sub new { my ($class, @lines) = @_; return bless [@lines], $class }
+        sub getline { my $line = shift @{ $_[0] }; return ref $line ? $line->() : $line }
+        sub close { return }
+    }
+
     # Blocks the thread only.
     sub wait_for { my $cv = AE::cv; my $t = AE::timer $_[0], 0, $cv; $cv->recv }
     my %paths = (
         '/waits'  => sub { wait_for(0.1); $_[0]->([200, [], ["waited in $AnyEvent::MODEL"]]) },
         '/sleeps' => sub { Coro::AnyEvent::sleep 0.1; $_[0]->([200, [], ['slept']]) },
         '/dies'   => sub { my ($respond) = @_; wait_for(0.01); die "in a thread\n" },
+        '/body'      => sub { $_[0]->([200, [], Lines->new('one ', sub { wait_for(0.2); 'two' })]) },
+        '/body-dies' => sub {
+            my $own = $_[0];
+            $own->([200, [], Lines->new('one', sub { wait_for(0.1); die "in a body\n" })]);
+        },
         '/stream' => sub {
             my $writer = $_[0]->([200, []]);
             for my $n (1 .. 5) { $writer->write("$n "); wait_for(0.02) }
@@ -56,6 +68,9 @@ for my $by ('module', 'program') {
         is $server->ask(get('/stream'))->body,  '1 2 3 4 5 ', 'a stream from a thread';
         is $server->ask(get('/dies'))->status,  500,          'a thread that dies';
         is $server->ask(get('/waits'))->status, 200,          'harms no other';
+        my @bodies = map { my $c = $server->connect; $c->send(get($_)); $c } '/body-dies', '/body';
+        ok !$bodies[0]->response->is_complete, 'a body that dies in its thread';
+        is $bodies[1]->response->body, 'one two', 'while another one waits';
         $server->stop_ok;
     };
 }
