@@ -172,7 +172,8 @@ routes(
         my $w = $_[0]->([200, []]);
         $w->{handle}{rbuf_max} = 5;
         $w->{handle}->low_water_mark(0);
-        $w->{handle}->on_error(sub { note_down("on_error $_[1] " . ($_[2] ? 'with text' : '')) });
+        $w->{handle}->on_error(sub { note_down('on_error'); $w->close });
+        $w->{handle}->on_eof(sub { $w->close });
         $w->{handle}->push_write('by handle');
         note_down(fileno($w->{handle}->fh) > 2 ? 'fh' : 'no fh');
         $w->{handle}->push_shutdown
