@@ -3,6 +3,7 @@
 #include "cidr.h"
 #include "err.h"
 #include "log.h"
+#include "privileges.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -52,6 +53,13 @@ static const struct sprig_option options[] = {
     PLACK(socket, 'S', G, "PATH", NULL, "Listens on a unix socket."),
     FIELD(COUNT, backlog, G, "N", "0", 0, 65535,
           "Connections that may wait to be accepted; 0 is as many as the system allows."),
+    FIELD(STRING, socket_mode, G, "MODE", "", 0, 4,
+          "Mode of unix sockets, in octal; if not given, the umask decides."),
+    FIELD(STRING, user, G, "USER", "", 0, 100,
+          "Becomes this user, by name or number, when all addresses are bound."),
+    FIELD(STRING, group, G, "GROUP", "", 0, 100,
+          "Becomes this group; the user's own if only that is given."),
+    FIELD(STRING, umask, G, "MASK", "", 0, 4, "Sets the umask, in octal."),
     FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
 #undef G
 #define G "Limits of requests"
@@ -479,6 +487,12 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
     if (c->low_water_bytes > c->high_water_bytes) {
         snprintf(why, n, "low_water_bytes must not exceed high_water_bytes (%llu), got '%llu'",
                  (unsigned long long)c->high_water_bytes, (unsigned long long)c->low_water_bytes);
+        return SPRIG_E_INVALID;
+    }
+    unsigned mode;
+    if ((c->umask && !privileges_read_mode(c->umask, &mode)) ||
+        (c->socket_mode && !privileges_read_mode(c->socket_mode, &mode))) {
+        snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
         return SPRIG_E_INVALID;
     }
     char bad[64];

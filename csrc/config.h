@@ -22,6 +22,10 @@ struct sprig_config {
     /* listening */
     uint32_t backlog;
     bool no_delay;
+    char *socket_mode; /* octal; NULL: by the umask */
+    /* privileges, see privileges.h; NULL: as they are */
+    char *user, *group;
+    char *umask; /* octal */
     /* what a request may be */
     uint32_t max_request_line;
     uint32_t max_header_bytes;

@@ -1,6 +1,7 @@
 /* listener.c - listening sockets: addresses, binding, accepting; see sprig.h and listener.h */
 #include "listener.h"
 #include "conn.h"
+#include "privileges.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -131,7 +132,8 @@ static bool listener_remove_stale(const struct sockaddr_un *un)
     return unlink(un->sun_path) == 0;
 }
 
-static int listener_open_unix(const char *path, int backlog, const char **problem)
+static int listener_open_unix(const struct sprig_config *config, const char *path, int backlog,
+                              const char **problem)
 {
     struct sockaddr_un un;
     memset(&un, 0, sizeof un);
@@ -143,7 +145,13 @@ static int listener_open_unix(const char *path, int backlog, const char **proble
     memcpy(un.sun_path, path, strlen(path));
     if (!listener_remove_stale(&un))
         return -1;
-    return listener_open((const struct sockaddr *)&un, sizeof un, backlog);
+    int mask = privileges_socket_umask(config), saved = 0;
+    if (mask != -1)
+        saved = (int)umask((mode_t)mask);
+    int fd = listener_open((const struct sockaddr *)&un, sizeof un, backlog);
+    if (mask != -1)
+        umask((mode_t)saved);
+    return fd;
 }
 
 /* ----------------------------------------------------------------- accepting ---- */
@@ -237,6 +245,9 @@ static void listener_remember_path(struct sprig_listener *l)
     l->made_path = true;
     l->path_dev = st.st_dev;
     l->path_ino = st.st_ino;
+    if (privileges_give_socket(&l->server->config, l->address.port, st.st_dev, st.st_ino) != 0)
+        sprig_log(SPRIG_LOG_WARN, "cannot give the socket %s to its user: %s", l->address.port,
+                  strerror(errno));
 }
 
 static struct sprig_listener *listener_start(struct sprig_server *server, int fd)
@@ -285,7 +296,7 @@ struct sprig_listener *sprig_server_listen(struct sprig_server *server, const ch
     int backlog = server->config.backlog ? (int)server->config.backlog : SOMAXCONN;
     int fd = listener_split_spec(spec, host, sizeof host, &port)
                  ? listener_open_tcp(host, port, backlog, &problem)
-                 : listener_open_unix(spec, backlog, &problem);
+                 : listener_open_unix(&server->config, spec, backlog, &problem);
     struct sprig_listener *l = fd == -1 ? NULL : listener_start(server, fd);
     if (l == NULL)
         snprintf(why, n, "cannot listen on %s: %s", spec, problem ? problem : strerror(errno));

@@ -256,8 +256,11 @@ static void complete_port(struct sprig_forwarded *out, struct sprig_span told)
     }
     struct sprig_span host = out->host;
     const char *colon = host.ptr != NULL ? memrchr(host.ptr, ':', host.len) : NULL;
+    struct sprig_span port = span_make(NULL, 0);
     if (colon != NULL && memchr(colon, ']', host.len - (size_t)(colon - host.ptr)) == NULL)
-        out->port = span_make(colon + 1, host.len - (size_t)(colon - host.ptr) - 1);
+        port = span_make(colon + 1, host.len - (size_t)(colon - host.ptr) - 1);
+    if (port.ptr != NULL && is_port(port))
+        out->port = port;
     else if (out->scheme.ptr != NULL)
         out->port = out->scheme.len == 5 ? SPAN_LIT("443") : SPAN_LIT("80");
 }

@@ -3,6 +3,7 @@
 
 #include "conn.h"
 #include "listener.h"
+#include "privileges.h"
 #include <stdlib.h>
 
 static void server_run_drained(struct ready *r, uint32_t what)
@@ -59,6 +60,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     ready_init(&server->drained, server_run_drained);
     server_init_deadlines(server);
     admission_init(server);
+    privileges_set_umask(&server->config);
     char bad[64]; /* the configuration was checked */
     cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
     server->fork_hook.on_fork = server_on_fork;
@@ -158,6 +160,11 @@ void sprig_server_drain(struct sprig_server *server)
 void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out)
 {
     *out = server->counters;
+}
+
+int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t n)
+{
+    return privileges_drop(&server->config, why, n);
 }
 
 const struct sprig_config *sprig_server_config(const struct sprig_server *server)

@@ -187,6 +187,10 @@ struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int f
 const struct sprig_address *sprig_listener_address(const struct sprig_listener *listener);
 int sprig_listener_fd(const struct sprig_listener *listener);
 
+/* When all listeners are open: becomes user and group of the configuration, for good. On failure < 0
+ * and `why` (n bytes); the process has to end then. */
+int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t n);
+
 /* Stops accepting, closes, removes its unix path if that is still the one it made and this process
  * made it. Frees the listener. Its connections are served on. */
 void sprig_listener_close(struct sprig_listener *listener);

@@ -58,6 +58,12 @@ listen(self, spec, fd = -1)
     RETVAL
 
 void
+drop_privileges(self)
+    SV *self
+  CODE:
+    psgi_server_drop_privileges(aTHX_ psgi_server_get(aTHX_ self));
+
+void
 close(self, id)
     SV *self
     UV id

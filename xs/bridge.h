@@ -179,6 +179,8 @@ struct psgi_server *psgi_server_get(pTHX_ SV *ref);
 /* Listens on an address, or on a descriptor (taken) if fd >= 0. Returns { id, host, port, unix, fd
  * }. Croaks. */
 SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd);
+/* Becomes the user and group of the options. Croaks. */
+void psgi_server_drop_privileges(pTHX_ struct psgi_server *server);
 /* `ref` is the server's object: from now on it lives without a variable, until it is drained. */
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
 /* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */

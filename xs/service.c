@@ -148,6 +148,14 @@ SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int f
     return listener_info(aTHX_ listener, server->n_listeners++);
 }
 
+void psgi_server_drop_privileges(pTHX_ struct psgi_server *server)
+{
+    char why[512];
+
+    if (server->core != NULL && sprig_server_drop_privileges(server->core, why, sizeof why) != 0)
+        croak("%s", why);
+}
+
 /* From the first listener on the server lives without its variable. */
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref)
 {

@@ -4,6 +4,7 @@ use warnings;
 
 # Before anything that could choose an event loop: the program runs on Sprig's own.
 use Sprig::Loop;
+use Fcntl qw(O_APPEND O_CREAT O_NOFOLLOW O_WRONLY);
 use File::Spec;
 use IO::Handle;
 use overload ();
@@ -177,7 +178,11 @@ sub _default_middleware {
 
 sub _wrap_access_log {
     my ($self, $app) = @_;
-    open my $log, '>>', $self->{access_log} or die "cannot write to $self->{access_log}: $!\n";
+
+    # As root, a link that somebody else has placed there is not followed.
+    my $flags = O_WRONLY | O_APPEND | O_CREAT | ($> == 0 ? O_NOFOLLOW : 0);
+    sysopen my $log, $self->{access_log}, $flags
+        or die "cannot write to $self->{access_log}: $!\n";
     $log->autoflush(1);
     require Plack::Middleware::AccessLog;
     return Plack::Middleware::AccessLog->wrap($app, logger => sub { print {$log} @_ });

@@ -65,6 +65,7 @@ sub start_listen {
     my $service = $self->_service($app);
     my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;
+    eval { $service->drop_privileges; 1 } or croak $@ =~ s/ at \S+ line \d+\.?\n\z//r;
     $Sprig::Loop::NESTED       = $service->option('nested');
     $Sprig::Loop::NESTED_DEPTH = $service->option('nested_depth');
     Sprig::Loop::attach();

@@ -1,0 +1,80 @@
+# Who the server is: user, group, umask, mode and owner of unix sockets. As root only, but for the
+# messages.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Temp qw(tempdir);
+use IO::Socket::UNIX;
+use SprigTest;
+use SprigTest::Client;
+use Test::More;
+
+my $program = SprigTest::root() . '/blib/script/sprig';
+my $get     = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+my $code =
+    'sub { [200, [], [join "|", $<, $>, $(, $), sprintf("%03o", umask), eval { $> = 0; $> }]] }';
+
+sub refused_ok {
+    my ($args, $message) = @_;
+    my $out = SprigTest::output_of($program, '-l', '127.0.0.1:0', '-e', $code, @$args);
+    is($out, "sprig: $message\n", "@$args");
+    return;
+}
+
+refused_ok(['--user',  'no such user'],  "user: there is no 'no such user'");
+refused_ok(['--group', 'no such group'], "group: there is no 'no such group'");
+refused_ok(["--$_"], 'umask and socket_mode must be octal, from 0 to 777')
+    for 'umask=9', 'umask=1000', 'socket-mode=rw';
+
+SKIP: {
+    skip 'not run by root', 1 if $>;
+    my @user = getpwnam 'nobody' or skip 'no user nobody', 1;
+    my ($uid, $gid) = @user[2, 3];
+
+    subtest 'user, umask and the socket' => sub {
+        my $dir = tempdir(CLEANUP => 1);
+        chmod 0755, $dir or die "$dir: $!";
+        my $server = start_server(
+            by    => 'program',
+            code  => $code,
+            flags =>
+                [qw(--user nobody --umask 027 --socket-mode 660 -l 127.0.0.1:0 -l), "$dir/socket"]
+        );
+        is(
+            $server->ask($get)->body,
+            "$uid|$uid|$gid $gid|$gid $gid|027|$uid",
+            'ids, groups and umask, and no way back'
+        );
+        my @stat = stat "$dir/socket";
+        is(sprintf('%o', $stat[2] & 0777), '660',       'mode of the socket');
+        is("$stat[4] $stat[5]",            "$uid $gid", 'its owner');
+        my $client = SprigTest::Client->adopt(IO::Socket::UNIX->new(Peer => "$dir/socket"));
+        $client->send($get);
+        is($client->response->status, 200, 'it works');
+        $server->stop_ok;
+    };
+
+    subtest 'group and numbers' => sub {
+        my $server = start_server(
+            by    => 'program',
+            code  => $code,
+            flags => [qw(--user 12345 --group 54321 -l 127.0.0.1:0)]
+        );
+        like($server->ask($get)->body, qr/\A12345\|12345\|54321 54321\|54321 54321\|/, 'are taken');
+        $server->stop_ok;
+    };
+
+    subtest 'the log of root follows no link' => sub {
+        my $dir    = tempdir(CLEANUP => 1);
+        my $target = SprigTest::spew("$dir/target", 'before');
+        symlink $target, "$dir/log" or die "symlink: $!";
+        my $out = SprigTest::output_of($program, '-l', '127.0.0.1:0', '-e', $code, '--access-log',
+            "$dir/log");
+        like($out, qr/\Asprig: cannot write to \Q$dir\E\/log: /, 'refused');
+        is(SprigTest::slurp($target), 'before', 'nothing is written');
+    };
+}
+
+done_testing;
