@@ -295,29 +295,12 @@ int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset
     return exchange_wrote(ex, rc, was_cut);
 }
 
-int sprig_response_end(struct sprig_exchange *ex)
-{
-    struct sprig_conn *c = ex->conn;
-    if (exchange_is_over(ex))
-        return SPRIG_E_CLOSED;
-    int rc = response_end(&ex->response, &c->out);
-    if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
-        sprig_response_abort(ex, "the body is shorter than its Content-Length");
-        return rc;
-    }
-    if (rc == 0)
-        conn_output_added(c); /* also without new bytes: the flush settles the exchange */
-    return rc;
-}
-
 /* What the client got so far must not look whole. A missing last chunk or a short body shows that
  * by itself, and a plain close lets those bytes arrive; a body that ends by closing needs a reset.
  */
-void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
+static void exchange_abort(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (exchange_is_over(ex))
-        return;
     uint64_t n_written;
     outq_flush(&c->out, c->transport, c->fd, EXCHANGE_LAST_BYTES, &n_written);
     const struct response *r = &ex->response;
@@ -327,6 +310,31 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
         conn_reset(c, SPRIG_END_ABORTED);
     else
         conn_close(c, SPRIG_END_ABORTED);
+}
+
+int sprig_response_end(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    int rc = response_end(&ex->response, &c->out);
+    if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
+        if (sprig_exchange_is_gone(ex)) /* an app that heard of it need not go on */
+            exchange_abort(ex);
+        else
+            sprig_response_abort(ex, "the body is shorter than its Content-Length");
+        return rc;
+    }
+    if (rc == 0)
+        conn_output_added(c); /* also without new bytes: the flush settles the exchange */
+    return rc;
+}
+
+void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
+{
+    if (exchange_is_over(ex))
+        return;
+    exchange_abort(ex);
     sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
 }
 
