@@ -182,15 +182,19 @@ APP
 my @paths = $app =~ m{^\s+'(/[\w-]+)'\s*=>}mg;
 
 my %args = (
-    keepalive_timeout     => 0.5,
-    header_timeout        => 1,
-    body_timeout          => 1,
-    write_timeout         => 1,
-    nested                => pick(qw(hold dispatch)),
-    high_water_bytes      => pick(4096, 65536, 1_000_000),
-    low_water_bytes       => pick(0,    2000),
-    body_buffer_bytes     => pick(10,   100_000),
-    max_requests_per_turn => pick(1,    3, 50),
+    keepalive_timeout      => 0.5,
+    header_timeout         => 1,
+    body_timeout           => 1,
+    write_timeout          => 1,
+    nested                 => pick(qw(hold dispatch)),
+    high_water_bytes       => pick(4096, 65536, 1_000_000),
+    low_water_bytes        => pick(0, 2000),
+    body_buffer_bytes      => pick(10,   100_000),
+    output_buffer_bytes    => pick(4096, 1_000_000),
+    max_requests_per_turn  => pick(1, 3, 50),
+    max_keepalive_requests => pick(0, 2),
+    max_requests_in_flight => pick(0, 3),
+    streaming_input        => pick('/post', '/nowhere'),
 );
 diag "seed $seed: " . join ', ', map { "$_ $args{$_}" } sort keys %args;
 
