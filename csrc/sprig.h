@@ -174,10 +174,11 @@ struct sprig_address {
 };
 
 /* Binds and listens: "host:port", ":port", "*:port", "[v6]:port", a name, port 0 = any free one;
- * all else is the path of a unix socket (a stale socket there is replaced). ",proxy_protocol" behind
- * it: each connection has to begin with a PROXY header, and to come from one of trusted_proxies. A name with several
- * addresses listens on the first that can be bound. On failure NULL, and `why` (n bytes) names the
- * address and the reason: "cannot listen on 127.0.0.1:80: Permission denied". */
+ * all else is the path of a unix socket (a stale socket there is replaced). ",proxy_protocol"
+ * behind it: each connection has to begin with a PROXY header, and to come from one of
+ * trusted_proxies. A name with several addresses listens on the first that can be bound. On failure
+ * NULL, and `why` (n bytes) names the address and the reason: "cannot listen on 127.0.0.1:80:
+ * Permission denied". */
 struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *spec, char *why,
                                            size_t n);
 
@@ -187,8 +188,8 @@ struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int f
 const struct sprig_address *sprig_listener_address(const struct sprig_listener *listener);
 int sprig_listener_fd(const struct sprig_listener *listener);
 
-/* When all listeners are open: becomes user and group of the configuration, for good. On failure < 0
- * and `why` (n bytes); the process has to end then. */
+/* When all listeners are open: becomes user and group of the configuration, for good. On failure <
+ * 0 and `why` (n bytes); the process has to end then. */
 int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t n);
 
 /* Stops accepting, closes, removes its unix path if that is still the one it made and this process

@@ -37,8 +37,8 @@ my @targets = map { basename($_, '.c') } grep { !/replay\.c/ } sort glob 'xt/fuz
 cmp_ok(scalar @targets, '>', 3, "targets: @targets");
 my $cc = "$make{CC} $flags $make{SPRIG_CFLAGS} -iquote xt/fuzz";
 mkdir "$dir/objects";
-my $log =
-    `cd $dir/objects && for file in $core; do $make{CC} $flags $make{SPRIG_CFLAGS} -iquote $top/csrc -c $top/\$file || exit 1; done 2>&1`;
+my $compile = "$make{CC} $flags $make{SPRIG_CFLAGS} -iquote $top/csrc";
+my $log = `cd $dir/objects && for file in $core; do $compile -c $top/\$file || exit 1; done 2>&1`;
 is($?, 0, 'the core compiles') or diag $log;
 for my $target (@targets) {
     my $said =

@@ -91,7 +91,10 @@ http {
         access_log DIR/nginx.log seen;
         underscores_in_headers on;
         ignore_invalid_headers off;
-        location / { proxy_ignore_client_abort on; proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; }
+        location / {
+            proxy_ignore_client_abort on; proxy_pass http://app;
+            proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off;
+        }
     }
 }
 END
