@@ -95,8 +95,8 @@ static void read_v2(const unsigned char *p, int family, size_t n_address, struct
     const unsigned char *ports = p + 2 * n_address;
     inet_ntop(family, p, out->remote_host, sizeof out->remote_host);
     inet_ntop(family, p + n_address, out->local_host, sizeof out->local_host);
-    snprintf(out->remote_port, sizeof out->remote_port, "%u", ports[0] << 8 | ports[1]);
-    snprintf(out->local_port, sizeof out->local_port, "%u", ports[2] << 8 | ports[3]);
+    snprintf(out->remote_port, sizeof out->remote_port, "%d", ports[0] << 8 | ports[1]);
+    snprintf(out->local_port, sizeof out->local_port, "%d", ports[2] << 8 | ports[3]);
     out->is_told = true;
 }
 
