@@ -329,8 +329,11 @@ static enum step conn_call_app(struct sprig_conn *c)
 {
     struct sprig_exchange *ex = c->ex;
     conn_rest_deadline(c);
+    size_t n_head = ex->request.head.len;
     ex->is_started = true;
     c->server->handler.on_request(ex, c->server->arg);
+    /* not before: a message may enter Perl, and the request lies in the shared buffer */
+    sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", c->remote_host, n_head);
     if (c->state == CONN_CLOSED || c->state == CONN_DETACHED)
         return STEP_STOP;
     if (c->ex == ex)

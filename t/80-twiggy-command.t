@@ -72,6 +72,8 @@ subtest '1.4 TWIGGY_DEBUG, SPRIG_DEBUG' => sub {
     $server->ask($get);
     ok $server->stderr_like(qr/sprig: listening on 127\.0\.0\.1:\d+$/m),             'listeners';
     ok $server->stderr_like(qr/sprig: accepted connection from 127\.0\.0\.1:\d+$/m), 'connections';
+    ok $server->stderr_like(qr/sprig: parsed request from 127\.0\.0\.1: head of \d+ bytes$/m),
+        'requests';
     $server->stop_ok;
     $server = start_server(
         code => $tell,

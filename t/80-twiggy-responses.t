@@ -105,6 +105,7 @@ subtest '1.7 responses' => sub {
     is http10('/lines')->body,       'ab',     'getline, and an empty string from it is no end';
     is diary_of(),                   'closed', 'close is called once';
     is http10('/io-string')->body,   'text',   'string_ref object from where it stands';
+    is http10('/string-ref')->body,  'text',   'the same without getline';
     $r = http10('/file');
     is length $r->body, $r->header('X-Size'), 'a file';
     $r = http10('/seeked');

@@ -209,6 +209,12 @@ static bool has_method(pTHX_ SV *object, const char *name)
     return gv_fetchmethod_autoload(SvSTASH(object), name, TRUE) != NULL;
 }
 
+bool psgi_body_has_string_ref(pTHX_ SV *sv)
+{
+    return SvROK(sv) && SvOBJECT(SvRV(sv)) && !has_method(aTHX_ SvRV(sv), "getline") &&
+           has_method(aTHX_ SvRV(sv), "string_ref");
+}
+
 static int inspect_handle(pTHX_ SV *sv, IO *io, struct psgi_body *body)
 {
     body->kind = inspect_file(aTHX_ sv, io, body) ? PSGI_BODY_FILE : PSGI_BODY_HANDLE;
@@ -234,6 +240,8 @@ int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error)
         return inspect_handle(aTHX_ sv, io, body);
     if (!SvROK(sv) || (SvOBJECT(SvRV(sv)) && has_method(aTHX_ SvRV(sv), "getline")))
         return 1;
+    if (psgi_body_has_string_ref(aTHX_ sv))
+        return 0;
     if (SvTYPE(SvRV(sv)) == SVt_PVAV) {
         body->kind = PSGI_BODY_ARRAY;
         body->sv = SvRV(sv);

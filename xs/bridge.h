@@ -254,6 +254,8 @@ struct psgi_body {
     uint64_t offset; /* FILE: where its next read would start */
 };
 
+/* An object without getline whose string_ref method returns a reference to all of its text. */
+bool psgi_body_has_string_ref(pTHX_ SV *sv);
 /* Finds out what kind of body it is. Enters no Perl. Returns 1: done; 0: it has magic, overloading
  * or wide strings: pass a plain copy; -1: unusable, *error (owned by the caller) says why. */
 int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error);

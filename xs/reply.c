@@ -266,10 +266,42 @@ static bool is_text_object(pTHX_ SV *sv)
     return look == 0;
 }
 
+static void copy_text(pTHX_ struct reply *r, SV *sv)
+{
+    SV *copy = copy_bytes(aTHX_ sv);
+
+    if (copy == NULL)
+        croak("PSGI response has a wide character in its body");
+    av_push(r->copy, copy);
+}
+
+/* The text of an object that has it behind string_ref; from where it stands, if it has tell. */
+static void copy_string_ref(pTHX_ struct reply *r, SV *sv)
+{
+    SV *ref = NULL, *error = NULL, *tell = NULL;
+
+    if (!psgi_call_method(aTHX_ sv, "string_ref", NULL, 0, &ref, &error))
+        croak_sv(sv_2mortal(error != NULL ? error : newSVpvs("string_ref of a body failed")));
+    sv_2mortal(ref);
+    if (ref == NULL || !SvROK(ref) || SvTYPE(SvRV(ref)) > SVt_PVMG)
+        croak("string_ref of a PSGI body returned no reference to a string");
+    copy_text(aTHX_ r, SvRV(ref));
+    if (psgi_call_method(aTHX_ sv, "tell", NULL, 0, &tell, NULL) && tell != NULL) {
+        SV *copy = *av_fetch(r->copy, 2, 0);
+        STRLEN at = (STRLEN)SvUV(sv_2mortal(tell));
+        if (at > 0)
+            sv_chop(copy, SvPVX(copy) + (at < SvCUR(copy) ? at : SvCUR(copy)));
+    }
+}
+
 /* A body that is no array is taken as it is, if it is a handle; else as text. */
 static void copy_body(pTHX_ struct reply *r, SV *sv)
 {
     SvGETMAGIC(sv);
+    if (psgi_body_has_string_ref(aTHX_ sv)) {
+        copy_string_ref(aTHX_ r, sv);
+        return;
+    }
     if (SvROK(sv) && (!SvOBJECT(SvRV(sv)) || SvAMAGIC(sv))) {
         AV *from = any_array(aTHX_ sv);
         if (from != NULL) {
@@ -280,10 +312,7 @@ static void copy_body(pTHX_ struct reply *r, SV *sv)
         }
     }
     if (is_text_object(aTHX_ sv) || (!SvROK(sv) && SvOK(sv) && !isGV_with_GP(sv))) {
-        SV *copy = copy_bytes(aTHX_ sv);
-        if (copy == NULL)
-            croak("PSGI response has a wide character in its body");
-        av_push(r->copy, copy);
+        copy_text(aTHX_ r, sv);
         return;
     }
     av_push(r->copy, newSVsv(sv));

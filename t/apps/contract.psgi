@@ -21,6 +21,11 @@ my (%kept, $completed);
     sub string_ref { \$_[0]{text} }
     sub tell       { $_[0]{at} }
     sub getline    { my $s = shift; return if $s->{done}++; substr $s->{text}, $s->{at} }
+
+    package OnlyStringRef;
+    sub string_ref { \$_[0]{text} }
+    sub tell       { $_[0]{at} }
+    sub close      { main::note_down('closed') }
 }
 *main::note_down = \&note_down;
 
@@ -98,6 +103,7 @@ routes(
     '/string'    => sub { [200, [], 'plain string'] },
     '/lines'     => sub { [200, [], bless { lines => ['a', '', 'b'] }, 'Lines'] },
     '/io-string' => sub { [200, [], bless { text => 'skipped text', at => 8 }, 'StringRef'] },
+    '/string-ref' => sub { [200, [], bless { text => 'skipped text', at => 8 }, 'OnlyStringRef'] },
     '/file'      => sub { open my $fh, '<', $0; [200, ['X-Size' => -s $fh], $fh] },
     '/seeked'    => sub { open my $fh, '<', $0; seek $fh, 10, 0; [200, ['X-Size' => -s $fh], $fh] },
     '/none-204'  => sub { [204, [], []] },
