@@ -15,7 +15,7 @@ struct sprig_listener {
     uint32_t generation; /* a child must not unlink its parent's path */
     bool is_paused;
     bool proxy_protocol; /* connections begin with a PROXY header */
-    bool made_path; /* the unix path is ours to remove */
+    bool made_path;      /* the unix path is ours to remove */
     dev_t path_dev;
     ino_t path_ino;
 };

@@ -83,7 +83,8 @@ my $descriptors = $server->n_descriptors;
 is(ten_thousand(), 10_000, "ten thousand more, turn $_") for 2 .. 10;
 my $end = $server->rss_kib;
 note("resident after 10,000: $rss KiB; after 100,000: $end KiB");
-cmp_ok($end,                   '<=', $rss * 1.03,  'memory is where it was');
-cmp_ok($server->n_descriptors_down_to($descriptors), '<=', $descriptors, 'and so are the descriptors');
+cmp_ok($end, '<=', $rss * 1.03, 'memory is where it was');
+cmp_ok($server->n_descriptors_down_to($descriptors),
+    '<=', $descriptors, 'and so are the descriptors');
 $server->stop_ok;
 done_testing;

@@ -187,13 +187,13 @@ my %args = (
     body_timeout           => 1,
     write_timeout          => 1,
     nested                 => pick(qw(hold dispatch)),
-    high_water_bytes       => pick(4096, 65536, 1_000_000),
-    low_water_bytes        => pick(0, 2000),
-    body_buffer_bytes      => pick(10,   100_000),
-    output_buffer_bytes    => pick(4096, 1_000_000),
-    max_requests_per_turn  => pick(1, 3, 50),
-    max_keepalive_requests => pick(0, 2),
-    max_requests_in_flight => pick(0, 3),
+    high_water_bytes       => pick(4096,    65536, 1_000_000),
+    low_water_bytes        => pick(0,       2000),
+    body_buffer_bytes      => pick(10,      100_000),
+    output_buffer_bytes    => pick(4096,    1_000_000),
+    max_requests_per_turn  => pick(1,       3, 50),
+    max_keepalive_requests => pick(0,       2),
+    max_requests_in_flight => pick(0,       3),
     streaming_input        => pick('/post', '/nowhere'),
 );
 diag "seed $seed: " . join ', ', map { "$_ $args{$_}" } sort keys %args;
@@ -265,7 +265,8 @@ sub add_request {
         $body   = 'p' x pick(0, 5, 1000, 150_000);
         if (rand() < 0.5 && $version eq '1.1') {
             push @lines, 'Transfer-Encoding: chunked';
-            $body = length $body
+            $body =
+                length $body
                 ? sprintf "%x\r\n%s\r\n0\r\n\r\n", length $body, $body
                 : "0\r\n\r\n";
         } else {

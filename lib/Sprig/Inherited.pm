@@ -30,7 +30,8 @@ sub _of_server_starter {
     my ($list) = @_;
     my @descriptors;
     for my $entry (split /;/, $list) {
-        $entry =~ /=([0-9]+)\z/ or die "SERVER_STARTER_PORT has a part without descriptor: '$entry'\n";
+        $entry =~ /=([0-9]+)\z/
+            or die "SERVER_STARTER_PORT has a part without descriptor: '$entry'\n";
         push @descriptors, $1;
     }
     return @descriptors;

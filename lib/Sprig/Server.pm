@@ -69,6 +69,7 @@ sub start_listen {
     $Sprig::Loop::NESTED       = $service->option('nested');
     $Sprig::Loop::NESTED_DEPTH = $service->option('nested_depth');
     Sprig::Loop::attach();
+
     for my $info (@infos) {
         $self->{server_ready}->($self->_ready_info($info)) if $self->{server_ready};
     }
@@ -141,13 +142,11 @@ sub _exit_guard {
     my $guard = AE::cv();
     weaken(my $weak_self  = $self);
     weaken(my $weak_guard = $guard);
-    $guard->begin(
-        sub {
-            return $weak_guard->send if !$weak_self;
-            $weak_self->{has_ended_guard} = 1;
-            $weak_self->shutdown(sub { $weak_guard->send if $weak_guard });
-        }
-    );
+    $guard->begin(sub {
+        return $weak_guard->send if !$weak_self;
+        $weak_self->{has_ended_guard} = 1;
+        $weak_self->shutdown(sub { $weak_guard->send if $weak_guard });
+    });
     return $guard;
 }
 

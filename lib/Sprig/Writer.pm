@@ -77,7 +77,7 @@ sub _watch {
 }
 
 sub _gone {
-    my ($self, $watching) = @_;
+    my ($self,   $watching) = @_;
     my ($on_eof, $on_error) = delete @$watching{qw(on_eof on_error)};
     return $on_eof->($self) if $on_eof;
     local $! = Errno::EPIPE();

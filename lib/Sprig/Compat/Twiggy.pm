@@ -3,8 +3,8 @@ package Sprig::Compat::Twiggy;
 use strict;
 use warnings;
 
-use AnyEvent::Handle ();    # Twiggy loads it, so its users may have forgotten to
-use Carp qw(croak);
+use AnyEvent::Handle ();          # Twiggy loads it, so its users may have forgotten to
+use Carp             qw(croak);
 
 # Before Sprig reads it.
 BEGIN { $ENV{SPRIG_DEBUG} = $ENV{TWIGGY_DEBUG} if !defined $ENV{SPRIG_DEBUG} && $ENV{TWIGGY_DEBUG} }
@@ -37,7 +37,7 @@ sub _take_over {
     my $file = ($class =~ s{::}{/}gr) . '.pm';
     croak "$class is loaded already: load " . __PACKAGE__ . ' first' if $INC{$file};
     no strict 'refs';
-    @{"${class}::ISA"} = grep { defined } $parent_of{$class};
+    @{"${class}::ISA"}     = grep { defined } $parent_of{$class};
     ${"${class}::VERSION"} = $TWIGGY_VERSION;
     $INC{$file} = __FILE__;
     return;

@@ -136,7 +136,8 @@ sub DESTROY {
 sub _module_command {
     my ($self, $option, $fd) = @_;
     my $args = $option->{args} || {};
-    return ($^X, _perl_switches($option), SprigTest::lib() . '/' . ($option->{script} || 'serve.pl'),
+    return ($^X, _perl_switches($option),
+        SprigTest::lib() . '/' . ($option->{script} || 'serve.pl'),
         $fd, $option->{app}, map { ($_, $args->{$_}) } sort keys %$args);
 }
 
