@@ -60,6 +60,7 @@ sub start {
     my $child = open(my $banner, '-|') // die "cannot fork: $!";
     if (!$child) {
         open STDERR, '>&', \*STDOUT or die;
+        $ENV{PERL5LIB} = join ':', grep { !ref } @INC;
         exec $program, '-o', '127.0.0.1', '-p', 0, $file or die "cannot run $program: $!";
     }
     my ($found) = (<$banner> // '') =~ /:(\d+)\// or die "$program did not start";
