@@ -16,13 +16,15 @@ my $tell = 'sub { [200, ["Content-Type" => "text/plain"], ["$ENV{PLACK_ENV} $0 @
 sub by_program { return start_server(code => $_[0], by => 'program', @_[1 .. $#_]) }
 sub by_plackup { return start_server(code => $_[0], by => 'plackup', @_[1 .. $#_]) }
 
-subtest '1.4 the defaults are those of twiggy' => sub {
+subtest '1.4 server and env of the script: deployment' => sub {
     my $server = by_program($tell);
     like $server->ask($get)->body, qr/\Adeployment /, '-E deployment';
     $server->stop_ok;
 };
 
-subtest '1.4 switches' => sub {
+subtest
+    '1.4 every plackup switch: -a -o -p -s -S -l -D -E -e -I -M -r -R -L --access-log --path -h -v'
+    => sub {
     my $dir = SprigTest::temp_path('lib');
     mkdir $dir or die "mkdir: $!";
     spew("$dir/My.pm", 'package My; our $loaded = "loaded"; 1');
@@ -53,7 +55,7 @@ subtest '1.4 switches' => sub {
         isnt $run->{status}, 0, "$switch is refused";
         like $run->{err}, qr/plackup|foreground/, 'and says what to do';
     }
-};
+    };
 
 subtest '1.4 --foo-bar=x, --disable-x, --enable-x' => sub {
     for my $start (\&by_program, \&by_plackup) {
@@ -64,6 +66,38 @@ subtest '1.4 --foo-bar=x, --disable-x, --enable-x' => sub {
         is $response->header('Server'),     'Here',  '--server-header by ' . $server->by;
         is $response->header('Connection'), 'close', '--disable-keepalive by ' . $server->by;
         $server->stop_ok;
+    }
+};
+
+subtest '1.4 handler receives host, port, listen, socket, daemonize' => sub {
+    require Plack::Handler::Sprig;
+    my %given = (host => '127.0.0.1', port => 5000, listen => [':5000'], socket => undef);
+    is_deeply { %{ Plack::Handler::Sprig->new(%given, daemonize => 1) } },
+        { %given, daemonize => 1 }, 'a hash of them, nothing is opened';
+};
+
+for my $variable ('PLACK_NO_SENDFILE', 'PLACK_HTTP_PARSER_PP') {
+    subtest "1.4 $variable" => sub {
+        my $server =
+            by_program('sub { open my $fh, "<", $0; [200, [], $fh] }', env => { $variable => 1 });
+        is $server->ask($get)->status, 200, 'does no harm';
+        $server->stop_ok;
+    };
+}
+
+subtest '1.4 PERL_ANYEVENT_MODEL' => sub {
+    my $code   = 'use AnyEvent; AnyEvent::detect(); sub { [200, [], [$AnyEvent::MODEL]] }';
+    my $server = by_plackup($code, env => { PERL_ANYEVENT_MODEL => 'Perl' });
+    is $server->ask($get)->body, 'AnyEvent::Impl::Perl', 'the loop that it names';
+    $server->stop_ok;
+};
+
+subtest '1.3 a unix path when the program ends' => sub {
+    for my $signal ('QUIT', 'TERM', 'INT') {
+        my $path   = SprigTest::temp_path('ends.sock');
+        my $server = start_program('-l', $path, '-l', '127.0.0.1:0', '-e', $tell);
+        $server->stop($signal);
+        ok !-e $path, "$signal removes it";
     }
 };
 

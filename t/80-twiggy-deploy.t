@@ -80,7 +80,7 @@ sub free_port {
 }
 
 for my $name (sort keys %command_for) {
-    subtest "LISTEN_FDS: $name" => sub {
+    subtest "1.9 LISTEN_FDS: $name" => sub {
         my $tcp  = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
         my $path = SprigTest::temp_path('listen.sock');
         my $unix = IO::Socket::UNIX->new(Listen => 5, Local => $path) or die "listen: $!";
@@ -100,7 +100,7 @@ for my $name (sort keys %command_for) {
     };
 }
 
-subtest 'LISTEN_FDS for another process' => sub {
+subtest '1.9 LISTEN_FDS for another process' => sub {
     my $port = free_port();
     my ($pid) = spawn(
         [$program, '-o', '127.0.0.1', '-p', $port, $app],
@@ -110,7 +110,7 @@ subtest 'LISTEN_FDS for another process' => sub {
     end_ok($pid, 'TERM', 'ends');
 };
 
-subtest 'an inherited descriptor that is no socket' => sub {
+subtest '1.9 an inherited descriptor that is no socket' => sub {
     my ($pid, $log) = spawn([$program, $app],
         sub { $ENV{SERVER_STARTER_PORT} = '127.0.0.1:80=0'; open STDIN, '<', '/dev/null' });
     ok eventually { waitpid($pid, POSIX::WNOHANG()) == $pid }, 'ends the program';
@@ -139,7 +139,7 @@ sub hammer {
 }
 
 for my $name (sort keys %command_for) {
-    subtest "start_server: $name" => sub {
+    subtest "1.9 Server::Starter: $name" => sub {
         plan skip_all => 'Server::Starter is not installed' if !$starter;
         my $port = free_port();
         my $path = SprigTest::temp_path('starter.sock');
@@ -172,7 +172,7 @@ for my $name (sort keys %command_for) {
 }
 
 for my $tool (['ab', '-q', '-n', 20_000, '-c', 8], ['wrk', '-c', 8, '-t', 1, '-d', 4]) {
-    subtest "start_server while $tool->[0] runs" => sub {
+    subtest "1.9 Server::Starter while $tool->[0] runs" => sub {
         plan skip_all => 'Server::Starter is not installed' if !$starter;
         my $path = tool_path($tool->[0]) or plan skip_all => "$tool->[0] is not installed";
         my $port = free_port();
@@ -198,7 +198,7 @@ for my $tool (['ab', '-q', '-n', 20_000, '-c', 8], ['wrk', '-c', 8, '-t', 1, '-d
 }
 
 for my $signal ('QUIT', 'TERM') {
-    subtest "$signal with work in progress" => sub {
+    subtest "1.9 $signal = graceful: work in progress" => sub {
         my $server = start_probe(<<'APP', by => 'program', args => { graceful_timeout => 2 });
 my (%kept);
 routes(
@@ -235,5 +235,25 @@ APP
         $server->stop_ok('with status 0');
     };
 }
+
+subtest '1.9 SIGPIPE' => sub {
+    my $server = start_probe(<<'APP');
+routes(
+    '/big' => sub { [200, [], ['x' x 5_000_000]] },
+    '/child' => sub { [200, [], [system($^X, '-e', 'kill PIPE => $$; exit 9') & 127]] },
+);
+APP
+    for (1 .. 3) {
+        my $client = $server->connect;
+        $client->send(get('/big'));
+        $client->wait_for_bytes(1);
+        $client->reset;
+    }
+    ok eventually { counters($server)->{exchanges} == 0 },
+        'clients that leave do not end the server';
+    is $server->ask(get('/child'))->body, POSIX::SIGPIPE(),
+        'programs that it starts have the default';
+    $server->stop_ok;
+};
 
 done_testing;

@@ -72,20 +72,43 @@ subtest '1.1 listen' => sub {
         for @ready;
 };
 
-subtest '1.1 no_delay, timeout, read_chunk_size, backlog, unknown keys' => sub {
-    my ($server, $ready) = serve(
-        %local,
-        no_delay        => 1,
-        read_chunk_size => 100,
-        backlog         => 5,
-        anything        => 'goes'
-    );
-    is $server->{anything}, 'goes', 'kept in the object';
-    like talk($ready, $get), qr/\AHTTP\/1\.[01] 200 /, 'serves';
+# Serves this option and gives the server and its listener.
+sub serves_with {
+    my (@option) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($server, $ready) = serve(%local, @option);
+    like talk($ready, $get), qr/\AHTTP\/1\.[01] 200 /, "serves with $option[0] $option[1]";
+    return ($server, $ready);
+}
+
+subtest '1.1 no_delay' => sub {
+    serves_with(no_delay => $_) for 0, 1;
+};
+
+subtest '1.1 timeout' => sub {
     my ($impatient, $where) = serve(%local, timeout => 0.1);
     like talk($where, 'GET '), qr/\A(?:HTTP\/1\.1 408 .*)?\z/s, 'timeout ends an incomplete head';
-    my ($patient, $there) = serve(%local, timeout => 0);
-    is $patient->{timeout}, 0, 'timeout 0 is none';
+    my ($patient) = serves_with(timeout => 0);
+    is $patient->{timeout}, 0, '0 is none';
+};
+
+subtest '1.1 read_chunk_size' => sub { serves_with(read_chunk_size => 100) };
+
+subtest '1.1 backlog' => sub {
+    serves_with(backlog => $_) for 0, 5;
+};
+
+subtest '1.1 socket, daemonize, unknown keys' => sub {
+    my ($server) = serves_with(anything => 'goes', daemonize => 1, socket => undef);
+    is $server->{anything}, 'goes', 'kept in the object';
+};
+
+subtest '1.1 listen_sock' => sub {
+    require IO::Socket::INET;
+    my $socket = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
+    my ($server, $ready) = serve(listen_sock => $socket);
+    is $ready->{port}, $socket->sockport, 'a socket that listens already';
+    like talk($ready, $get), qr/200 OK/, 'is served';
 };
 
 subtest '1.1 server_ready' => sub {
@@ -223,8 +246,6 @@ subtest '1.3 forms of addresses' => sub {
         like $ready->{host}, qr/\A$is_bound_to{$spec}\z/, $spec;
     }
     my $path = SprigTest::temp_path('form.sock');
-    spew($path, 'stale');
-    unlink $path;
     my ($server, $ready) = serve(listen => [$path]);
     is $ready->{host}, 'unix/', 'everything else is a path';
     is $ready->{port}, $path,   'told as the port';
@@ -251,6 +272,21 @@ subtest '1.3 SO_REUSEADDR' => sub {
     $done->recv;
     ok eval { serve(%local, port => $ready->{port}); 1 }, 'the port is free again at once'
         or diag $@;
+};
+
+subtest '1.3 names and [v6]:port' => sub {
+    my ($server, $ready) = serve(listen => ['localhost:0']);
+    like $ready->{host}, qr/\A(?:127\.0\.0\.1|::1)\z/, 'a name';
+    return if !eval { ($server, $ready) = serve(listen => ['[::1]:0']) };
+    is $ready->{host}, '::1', '[::1]:0';
+    like talk($ready, $get), qr/200 OK/, 'serves';
+};
+
+subtest '1.3 several listeners' => sub {
+    my $path = SprigTest::temp_path('several.sock');
+    my ($server, @ready) = serve(listen => ['127.0.0.1:0', $path]);
+    like talk($_, $get), qr/\Q$_->{host} $_->{port}\E\z/, "SERVER_NAME, SERVER_PORT: $_->{host}"
+        for @ready;
 };
 
 subtest '1.9 shutdown, stop_listening' => sub {

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use AnyEvent;
+use Tie::Array;
 use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/../lib';
 use SprigTest::Probe;
@@ -32,6 +33,20 @@ use SprigTest::Probe;
     sub TIEHANDLE { return bless [] }
     sub PRINT     { my $self = shift; SprigTest::Probe::note_down("tied: @_"); return 1 }
 
+    package Lying;
+    sub TIEARRAY  { return bless { asked => 0 } }
+    sub FETCHSIZE { return 1 + $_[0]{asked}++ % 3 }
+    sub FETCH     { return $_[1] ? undef : 'a' }
+
+    package Text;
+    use overload '""' => sub { $_[0][0] }, fallback => 1;
+
+    package Does;
+    use overload '""' => sub { $_[0]{code}->(); 'text ' }, fallback => 1;
+
+    package Log;
+    sub print { my $self = shift; SprigTest::Probe::note_down("logged: @_"); return 1 }
+
     package AtEnd;
     sub DESTROY { $_[0]{code}->() }
 }
@@ -58,7 +73,10 @@ sub delayed (&) {
 }
 
 sub tied_scalar { tie my $x, 'TiedScalar', $_[0]; return \$x }
-sub dying_array { tie my @x, 'DyingArray'; return \@x }
+sub dying_array { tie my @x, 'DyingArray';    return \@x }
+sub lying_array { tie my @x, 'Lying';         return \@x }
+sub tied_array  { tie my @x, 'Tie::StdArray'; @x = @_; return \@x }
+sub at_end (&)  { return bless { code => $_[0] }, 'AtEnd' }
 
 routes(
     '/tied-value'  => sub { [200, ['X-A' => ${ tied_scalar('a') }], [${ tied_scalar('body') }]] },
@@ -210,5 +228,97 @@ routes(
             close $io;
         };
     },
-    '/topic' => sub { $_ = 'mine'; local $@ = 'kept'; [200, [], [$_]] },
+    '/topic'         => sub { $_ = 'mine'; local $@ = 'kept'; [200, [], [$_]] },
+    '/tied-all'      => sub { tied_array(200, tied_array('X-A' => 'a'), tied_array('b', 'c')) },
+    '/lies'          => sub { [200, [],            lying_array()] },
+    '/lies-headers'  => sub { [200, lying_array(), ['a']] },
+    '/dies-response' => sub { dying_array() },
+    '/dies-headers'  => sub { [200, dying_array(), ['a']] },
+    '/objects'       => sub {
+        [(bless ['201'], 'Text'), ['X-A', bless ['a'], 'Text'], [bless ['b'], 'Text']]
+    },
+    '/status-dies'    => sub { [bless({}, 'DyingText'), [], ['body']] },
+    '/element-dies'   => sub { [200,                    [], ['body', bless {}, 'DyingText']] },
+    '/wide'           => sub { [200,                    [], ['a', "\x{263a}"]] },
+    '/wide-header'    => sub { [200,                    ['X-A' => "\x{263a}"],          ['a']] },
+    '/undef-header'   => sub { [200,                    ['X-A' => undef, 'X-B' => 'b'], ['ok']] },
+    '/odd'            => sub { [200,                    ['X-A'],                        ['ok']] },
+    '/fine'           => sub { ['200 Fine',             [],                             ['ok']] },
+    '/in-memory'      => sub { open my $fh, '<',      \'in memory'; [200, [], $fh] },
+    '/layered'        => sub { open my $fh, '<:crlf', $kept{crlf};  [200, [], $fh] },
+    '/layered-file'   => sub { $kept{crlf} = $_[0]{QUERY_STRING}; [200, [], []] },
+    '/announced'      => sub { open my $fh, '<', __FILE__; [200, ['Content-Length' => 5], $fh] },
+    '/respond-within' => delayed {
+        my ($r) = @_;
+        my $w = $r->([200, []]);
+        $w->write(bless { code => sub { $w->write('within '); $r->([500, [], ['again']]) } },
+            'Does');
+        $w->close;
+    },
+    '/at-destruction' => delayed { our $at_destruction = $_[0] },
+    '/env-delete'     => sub {
+        my ($env) = @_;
+        delete @$env{qw(REMOTE_ADDR HTTP_CONNECTION REQUEST_METHOD SERVER_PROTOCOL psgi.errors)};
+        $env->{$_} = undef for 'psgi.input', 'psgix.io';
+        [200, [], ['deleted']];
+    },
+    '/env-delete-dies' => sub { delete $_[0]{'psgi.errors'}; die "without psgi.errors\n" },
+    '/errors-replaced' => sub { $_[0]{'psgi.errors'} = bless [], 'Log'; die "to a log\n" },
+    '/destroy-dies'    => sub {
+        my $x = at_end { die "in DESTROY\n" };
+        local $@ = 'mine';
+        undef $x;
+        [200, [], [$@]];
+    },
+    '/late-destroy-dies' => sub {
+        $_[0]{'my.guard'} = at_end {
+            eval { 1 };
+            die "in a late DESTROY\n"
+        };
+        [200, [], ['ok']];
+    },
+    '/next'    => sub { no warnings; next; },
+    '/goto'    => sub { no warnings; goto NOWHERE; },
+    '/handler' => sub {
+        $SIG{USR1} = sub { note_down('USR1') };
+        [200, [], ['set']];
+    },
+    '/pending' => delayed {
+        my ($r) = @_;
+        $kept{pending} = AE::timer 0.05, 0,
+            sub { delete $kept{pending}; $r->([200, [], ['first']]) };
+    },
+    '/watch' => delayed {
+        my ($w) = $_[0]->([200, ['Content-Length' => 5]]);
+        $w->on_disconnect(sub { note_down('left') });
+        $kept{watch} = AE::timer 0.05, 0, sub { $w->write('watch'); $w->close; undef $w };
+    },
+    '/read-to-end' => sub {
+        sub {
+            my ($r, $io) = @_;
+            my $got = '';
+            syswrite $io, 'go ';
+            $kept{io} = AE::io $io, 0, sub {
+                my $n = sysread $io, $got, 100, length $got;
+                return if $n || !defined $n;
+                delete $kept{io};
+                syswrite $io, "[$got]";
+                close $io;
+            };
+        };
+    },
+    '/order-of-end' => sub {
+        my ($env) = @_;
+        $env->{'my.guard'} = at_end { note_down('env') };
+        my $b = body('body', 'a');
+        $b->{guard} = at_end { note_down('body') };
+        [200, [], $b];
+    },
+    '/local-topic' => sub {
+        local $_ = 'mine';
+        my $cv = AE::cv;
+        my $t  = AE::timer 0.05, 0, sub { $cv->send };
+        $cv->recv;
+        [200, [], [$_]];
+    },
 );
