@@ -134,13 +134,18 @@ subtest '1.7 Twiggy::Writer: write, close, DESTROY' => sub {
 };
 
 subtest '1.7 write after client disconnect' => sub {
-    my $client = $server->connect;
-    $client->send(get('/left'));
-    $client->wait_for_bytes(50);
-    $client->reset;
-    my @lines = await_diary($server, 1);
-    like "@lines", qr/\A1 \S.* errno\z/, '{handle}->on_error when the client leaves, once';
-    is body_of('/write-left'), 'false', 'write does not die, and returns false';
+    for my $how ('close', 'reset') {
+        my $client = $server->connect;
+        $client->send(get('/left'));
+        $client->wait_for_bytes(50);
+        $client->$how;
+        my @lines = await_diary($server, 1);
+        like "@lines", qr/\A1 \S.* errno\z/,
+            "{handle}->on_error when the client leaves by $how, once";
+        my $result = body_of('/write-left');
+        isnt $result, 'died',  'write does not die';
+        is $result,   'false', 'and returns false' if $how eq 'reset';
+    }
     $errors_at = length $server->stderr;
 };
 
