@@ -178,6 +178,17 @@ sub app {
 APP
     like output_of($^X, '-T', "-I$blib/lib", "-I$blib/arch", $file), qr{200 OK.*\r\n\r\n1 abc\z}s,
         'perl -T: a server, and an app that looks at its values before it returns them';
+    spew($file, <<'APP' . $both_ends);
+sub app {
+    return sub {
+        my ($env) = @_;
+        $env->{"psgi.input"}->read(my $body, 10);
+        return [200, ["X-Path" => substr $ENV{PATH}, 0, 1], [$body, $ENV{PATH}]];
+    };
+}
+APP
+    like output_of($^X, '-T', "-I$blib/lib", "-I$blib/arch", $file),
+        qr{200 OK.*X-Path: .\r\n.*\r\n\r\nabc\Q$ENV{PATH}\E\z}s, 'and one that does not';
 };
 
 subtest '4.1 ithreads' => sub {

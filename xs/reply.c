@@ -191,7 +191,11 @@ static SV *copy_bytes(pTHX_ SV *sv)
         return newSV(0);
     if (!psgi_bytes(aTHX_ sv, &bytes, &hold))
         return NULL;
-    return hold != NULL ? hold : newSVpvn(bytes.ptr, bytes.len);
+    if (hold == NULL)
+        hold = newSVpvn(bytes.ptr, bytes.len);
+    if (SvTYPE(hold) >= SVt_PVMG)
+        sv_unmagic(hold, PERL_MAGIC_taint); /* what goes to the client may be tainted */
+    return hold;
 }
 
 /* The array behind a reference: plain, tied, or an object that overloads @{}; else NULL. */
