@@ -171,13 +171,3 @@ const struct sprig_config *sprig_server_config(const struct sprig_server *server
 {
     return &server->config;
 }
-
-struct sprig_loop *sprig_server_loop(const struct sprig_server *server)
-{
-    return server->loop;
-}
-
-void *sprig_server_arg(const struct sprig_server *server)
-{
-    return server->arg;
-}

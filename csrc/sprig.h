@@ -208,8 +208,6 @@ struct sprig_counters {
 };
 void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out);
 const struct sprig_config *sprig_server_config(const struct sprig_server *server);
-struct sprig_loop *sprig_server_loop(const struct sprig_server *server);
-void *sprig_server_arg(const struct sprig_server *server);
 
 /* ------------------------------------------------------------ one exchange ---- */
 
