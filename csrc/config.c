@@ -45,6 +45,20 @@ static const struct sprig_option options[] = {
           "Whether the application may end the server behind a response (psgix.harakiri)."),
     PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
 #undef G
+#define G "Processes"
+    FIELD(COUNT, workers, G, "N", "1", 1, 1000,
+          "Processes that serve; from 2 on a master starts and watches them."),
+    FIELD(BOOL, preload_app, G, NULL, "0", 0, 1,
+          "Loads the application once, in the master, in place of once in each worker."),
+    FIELD(COUNT, max_requests, G, "N", "0", 0, UINT_32,
+          "Requests after which a worker is replaced, give or take a tenth; 0 is no limit."),
+    SECONDS(start_timeout, G, "60", "For a worker to load the application; 0 is none."),
+    FIELD(STRING, probe, G, "PATH", "", 0, 1000,
+          "A new worker has to answer a GET of this path before it serves."),
+    FIELD(STRING, pid, G, "FILE", "", 0, 1000, "Writes the number of the process to this file."),
+    {"daemonize", 'D', SPRIG_OPTION_BOOL, G, NULL, "0", 0, 1, NULL,
+          offsetof(struct sprig_config, daemonize), "Runs in the background, without a terminal."},
+#undef G
 #define G "Listening"
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),
     PLACK(port, 'p', G, "PORT", "5000", "The port to listen on; 0 is any free one."),
@@ -60,6 +74,8 @@ static const struct sprig_option options[] = {
     FIELD(STRING, group, G, "GROUP", "", 0, 100,
           "Becomes this group; the user's own if only that is given."),
     FIELD(STRING, umask, G, "MASK", "", 0, 4, "Sets the umask, in octal."),
+    FIELD(BOOL, reuseport, G, NULL, "0", 0, 1,
+          "One listening socket for each worker (SO_REUSEPORT), among which the kernel chooses."),
     FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
 #undef G
 #define G "Limits of requests"
@@ -131,8 +147,6 @@ static const struct sprig_option options[] = {
     PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
     PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
 #undef G
-    PLACK(daemonize, 'D', NULL, NULL, NULL,
-          "this program stays in the foreground: use your service manager, or nohup and &"),
     PLACK(reload, 'r', NULL, NULL, NULL, "restarting on changes is plackup's: plackup -r -s Sprig"),
     PLACK(reload_dirs, 'R', NULL, "DIRS", NULL,
           "restarting on changes is plackup's: plackup -R DIRS -s Sprig"),

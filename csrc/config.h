@@ -19,7 +19,16 @@ enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG
 
 /* Values of the options that the core and the bridge read. Strings are owned by the struct. */
 struct sprig_config {
+    /* processes */
+    uint32_t workers;
+    bool preload_app;
+    uint32_t max_requests; /* of one worker; 0 = no limit */
+    double start_timeout;  /* seconds */
+    char *probe;           /* path; NULL: none */
+    char *pid;             /* path; NULL: none */
+    bool daemonize;
     /* listening */
+    bool reuseport;
     uint32_t backlog;
     bool no_delay;
     char *socket_mode; /* octal; NULL: by the umask */

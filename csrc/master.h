@@ -1,0 +1,74 @@
+/* master.h - worker processes: started, watched, replaced, reloaded, ended. Public, like sprig.h.
+ *
+ * A master opens the listening sockets, forks and from then on only waits: it has no event loop, no
+ * interpreter (unless the caller has one) and handles no request. Slots 1..workers hold one serving
+ * worker each and, while that one is being replaced, one that is starting. A worker leaves only
+ * when the next one of its slot serves.
+ *
+ * The line to a worker is a socket pair; either side writes words that end with a newline:
+ *   worker: "loaded"        the app is there, the event loop runs
+ *   master: "probe"         show it
+ *   worker: "ready"         it listens; before that, the option probe was tried
+ *   worker: "retire WHY"    wants to be replaced (max_requests), and serves on until told to leave
+ *   worker: "leaving WHY"   ends by itself as soon as it can (psgix.harakiri): a new one is needed
+ *   worker: "error TEXT"    cannot start: it ends
+ * The end of file tells a worker that the master is gone: it ends gracefully.
+ *
+ * Signals to the master: TERM, QUIT end gracefully, a second one or INT at once; HUP starts a new
+ * generation of workers, each of which replaces one of the old; TTIN, TTOU one worker more or less;
+ * USR2 starts the program anew with these sockets, and when that serves, ends this one. To a worker
+ * the master sends QUIT (leave), INT (leave at once) and in the end KILL. */
+#ifndef SPRIG_MASTER_H
+#define SPRIG_MASTER_H
+
+#include "sockets.h"
+#include "sprig.h"
+#include <stdint.h>
+
+struct sprig_master;
+
+/* What a process that was forked as a worker is. */
+struct sprig_worker {
+    uint32_t number;              /* of its slot, from 1 on */
+    uint32_t generation;          /* from 1 on */
+    int control_fd;               /* owned; non-blocking, close-on-exec */
+    bool is_daemon;               /* sprig_daemon_detach when ready */
+    struct sprig_socket *sockets; /* owned array of its own; the descriptors are the worker's, the
+                                     paths are the master's to remove */
+    size_t n_sockets;
+};
+
+/* `argv` (ends with NULL; borrowed, as is config) is how USR2 executes the program. status_fd: -1,
+ * or of sprig_daemonize. If the process was executed by the USR2 of another master, its sockets are
+ * here already. NULL: out of memory, or `why` (n bytes) says what cannot be. */
+struct sprig_master *sprig_master_new(const struct sprig_config *config, char *const *argv,
+                                      int status_fd, char *why, size_t n);
+void sprig_master_free(struct sprig_master *m);
+
+/* The process was started by a master that it is to replace: it must not listen or become a daemon
+ * by itself. Can be asked without a master, before the process has done anything. */
+bool sprig_master_is_successor(void);
+
+/* Opens one more address (see sprig_server_listen), or takes a socket that listens already (taken
+ * only on success). With the option reuseport there is one socket for each worker. 0 or < 0 and
+ * `why`. */
+int sprig_master_listen(struct sprig_master *m, const char *spec, char *why, size_t n);
+int sprig_master_adopt(struct sprig_master *m, int fd, char *why, size_t n);
+
+/* The addresses listened on, i from 0; NULL behind the last. Borrowed until the master is freed. */
+const struct sprig_address *sprig_master_address(const struct sprig_master *m, size_t i);
+
+/* Called once, in the master, when the first worker serves. */
+void sprig_master_on_ready(struct sprig_master *m, void (*cb)(void *arg), void *arg);
+
+/* Forks the workers and stays until all is over. Like fork it returns in two kinds of process: > 0
+ * in each worker, with *worker filled in (signal handlers and mask as they were before the call,
+ * but HUP, USR1, USR2, TTIN and TTOU do nothing); 0 in the master, after a regular end; < 0 there
+ * if it could not go on, with `why`. The pid file (option pid) is written and removed here. In a
+ * worker the master is to be freed as well. */
+int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n);
+
+/* Closes and frees what sprig_master_run has filled in. */
+void sprig_worker_clear(struct sprig_worker *worker);
+
+#endif
