@@ -38,8 +38,8 @@ void socket_close(struct sprig_socket *s);
 void socket_unlink(const struct sprig_socket *s);
 
 /* One socket as text without blanks or ';', for the environment of another program that inherits
- * the descriptor; and back. socket_read: 0 or SPRIG_E_INVALID. socket_print returns buf (n >= 96).
- */
+ * the descriptor; and back. socket_read asks nothing of the descriptor and leaves its flags: 0 or
+ * SPRIG_E_INVALID. socket_print returns buf (n >= 96). */
 char *socket_print(const struct sprig_socket *s, char *buf, size_t n);
 int socket_read(const char *text, struct sprig_socket *out);
 

@@ -183,8 +183,8 @@ struct sprig_listener *sprig_server_listen(struct sprig_server *server, const ch
                                            size_t n);
 
 /* Serves an already listening socket (inherited descriptor); taken. */
-struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int fd, char *why,
-                                              size_t n);
+struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int fd,
+                                              bool proxy_protocol, char *why, size_t n);
 const struct sprig_address *sprig_listener_address(const struct sprig_listener *listener);
 int sprig_listener_fd(const struct sprig_listener *listener);
 

@@ -8,9 +8,10 @@ use Test::More;
 # conn_input.c.
 my @LAYERS = (
     [qw(span list err log date status chars tempfile cidr)],
-    [qw(config privileges request target proxy fields parser chunk body transport outq)],
+    [qw(config privileges request target proxy fields parser chunk body transport outq
+        inherited pidfile daemon)],
     [qw(sprig)],
-    [qw(loop interest timer signals watcher response)],
+    [qw(loop interest timer signals watcher response sockets)],
     [qw(conn listener server admission exchange accesslog)],
     [qw(master)],
 );
@@ -24,8 +25,8 @@ my %KNOWS_NO = (
 );
 
 # Headers of the core that the bridge and the program may include.
-my %PUBLIC = map { $_ => 1 } qw(sprig.h list.h);
-my %ALSO   = ('bin/sprig.c' => 'parser.h');        # the name of the library, for --version
+my %PUBLIC = map { $_ => 1 } qw(sprig.h list.h master.h inherited.h pidfile.h daemon.h);
+my %ALSO   = ('bin/sprig.c' => 'parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY =
     ('csrc/parser_http_parser.c' => 'http_parser.h', 'csrc/parser_llhttp.c' => 'llhttp.h');

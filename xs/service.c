@@ -134,11 +134,13 @@ SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name)
 SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd)
 {
     char why[512];
+    const char *comma = strrchr(spec, ',');
+    bool is_proxied = comma != NULL && strEQ(comma, ",proxy_protocol");
     struct sprig_listener *listener;
 
     if (server->core == NULL)
         croak("Sprig: this server was stopped");
-    listener = fd >= 0 ? sprig_server_listen_fd(server->core, fd, why, sizeof why)
+    listener = fd >= 0 ? sprig_server_listen_fd(server->core, fd, is_proxied, why, sizeof why)
                        : sprig_server_listen(server->core, spec, why, sizeof why);
     if (listener == NULL)
         croak("%s", why);
