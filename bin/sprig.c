@@ -314,6 +314,49 @@ static void refuse_flag(int val, const char *word)
     refuse("unknown option %.*s, see sprig --help", flag_len, word);
 }
 
+/* -------------------------------------------------------------- loaders ---- */
+
+/* The value of a word "name=value", or NULL if it is another setting. */
+static const char *value_of(const char *word, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(word, name, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
+}
+
+/* The flag that asks for a process of the loader's own, in which the application is compiled anew.
+ * The last one counts, as it does in plackup. NULL: there is none, or only another loader. */
+static const char *renewing_flag(const struct command *cmd)
+{
+    const char *flag = NULL, *value;
+    for (size_t i = 0; i < cmd->settings.n; i++) {
+        const char *word = cmd->settings.items[i];
+        if ((value = value_of(word, "reload")))
+            flag = *value == '1' ? "--reload" : NULL;
+        else if (value_of(word, "Reload"))
+            flag = "--Reload";
+        else if ((value = value_of(word, "loader")))
+            flag = strcmp(value, "Restarter") == 0 ? "--loader=Restarter"
+                   : strcmp(value, "Shotgun") == 0 ? "--loader=Shotgun"
+                                                   : NULL;
+    }
+    return flag;
+}
+
+/* Such a process must not leave for the background, nor be taken for the one to be told to end. */
+static void check_loader(const struct command *cmd)
+{
+    const char *flag = renewing_flag(cmd);
+    if (flag && cmd->config.workers > 1)
+        refuse("option %s does not go with --workers %u: there HUP brings new code", flag,
+               cmd->config.workers);
+    if (!flag || strcmp(flag, "--loader=Shotgun") == 0)
+        return;
+    if (cmd->config.daemonize)
+        refuse("option %s does not go with --daemonize: it restarts in the foreground", flag);
+    if (cmd->config.pid)
+        refuse("option %s does not go with --pid: each restart is another process", flag);
+}
+
 /* Reads all options; those that are none follow from argv[optind] on. */
 static void read_options(struct command *cmd, int argc, char **argv)
 {
@@ -332,6 +375,7 @@ static void read_options(struct command *cmd, int argc, char **argv)
     char why[1200];
     if (sprig_config_check(&cmd->config, why, sizeof(why)))
         refuse("%s", why);
+    check_loader(cmd);
 }
 
 /* sprig <perl's switches> -e <bootstrap> -- <settings> -- <arguments that are no options> */

@@ -44,6 +44,11 @@ static const struct sprig_option options[] = {
     PLACK(harakiri, 0, G, NULL, "0",
           "Whether the application may end the server behind a response (psgix.harakiri)."),
     PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
+    PLACK(reload, 'r', G, NULL, "0", "Starts anew when the application's file or lib changes."),
+    PLACK(Reload, 'R', G, "DIRS", NULL,
+          "Starts anew when something changes there, too; separated by commas; may be repeated."),
+    PLACK(loader, 'L', G, "LOADER", NULL,
+          "Loads the application by Plack::Loader::LOADER: Delayed, Shotgun, Restarter or other."),
 #undef G
 #define G "Processes"
     FIELD(COUNT, workers, G, "N", "1", 1, 1000,
@@ -147,10 +152,6 @@ static const struct sprig_option options[] = {
     PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
     PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
 #undef G
-    PLACK(reload, 'r', NULL, NULL, NULL, "restarting on changes is plackup's: plackup -r -s Sprig"),
-    PLACK(reload_dirs, 'R', NULL, "DIRS", NULL,
-          "restarting on changes is plackup's: plackup -R DIRS -s Sprig"),
-    PLACK(loader, 'L', NULL, "LOADER", NULL, "loaders are plackup's: plackup -L LOADER -s Sprig"),
     PLACK(server, 's', NULL, "SERVER", NULL,
           "this program is the server; to choose one use plackup -s"),
 };

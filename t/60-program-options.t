@@ -67,17 +67,30 @@ subtest 'bad values' => sub {
         "temp_dir must be a folder that can be written to, got '/nonexistent'");
 };
 
-subtest 'options of plackup that are not here' => sub {
-    my $restart = "restarting on changes is plackup's: plackup";
-    refuses(['-r'], "option --reload: $restart -r -s Sprig");
-    refuses(['-R', 'lib'], "option --reload-dirs: $restart -R DIRS -s Sprig");
-    refuses(['-L', 'Shotgun'],
-        "option --loader: loaders are plackup's: plackup -L LOADER -s Sprig");
+subtest 'options of plackup' => sub {
     refuses(['-s', 'Starman'],
         'option --server: this program is the server; to choose one use plackup -s');
-    my $run = run_program('-D');
-    is $run->{status}, 2, 'no daemon';
-    like $run->{err}, qr/\Asprig: option --daemonize: .*foreground.*\n\z/, 'says so';
+    refuses(['-R'],           'option -R needs a value');
+    refuses(['-L'],           'option -L needs a value');
+    refuses(['--reload=lib'], "reload must be 0 or 1, got 'lib'");
+};
+
+subtest 'loaders and options that do not go together' => sub {
+    my $workers = 'does not go with --workers 2: there HUP brings new code';
+    refuses(['--workers', 2, '-r'],             "option --reload $workers");
+    refuses(['-R', 'lib', '--workers', 2],      "option --Reload $workers");
+    refuses(['--workers=2', '-L', 'Shotgun'],   "option --loader=Shotgun $workers");
+    refuses(['--workers=2', '-L', 'Restarter'], "option --loader=Restarter $workers");
+    refuses(['-r', '-D'],
+        'option --reload does not go with --daemonize: it restarts in the foreground');
+    refuses(['-r', '--pid', 'x'],
+        'option --reload does not go with --pid: each restart is another process');
+    my $pid = SprigTest::temp_path('pid');
+
+    for my $flags (['-r', '-L', 'Delayed'], ['-r', '--no-reload']) {
+        my $run = run_program(@$flags, '--pid', $pid, '/nonexistent.psgi');
+        like $run->{err}, qr/cannot read/, "@$flags: the last one counts";
+    }
 };
 
 subtest '--help' => sub {

@@ -50,10 +50,10 @@ subtest
     $server->stop_ok;
     like run_program('-v')->{out}, qr/\Asprig \d/, '-v';
     like run_program('-h')->{out}, qr/\AUsage: /,  '-h';
-    for my $switch ('-D', '-r', '-R', '-L', '-s') {
-        my $run = run_program($switch, 'x', $file);
-        isnt $run->{status}, 0, "$switch is refused";
-        like $run->{err}, qr/plackup|foreground/, 'and says what to do';
+    for my $switches (['-r'], ['-R', $dir], ['-L', 'Delayed'], ['-L', 'Shotgun'], ['-s', 'Sprig']) {
+        $server = start_program('-l', '127.0.0.1:0', @$switches, '-e', $tell);
+        like $server->ask($get)->body, qr/\Adeployment/, "@$switches";
+        $server->stop_ok;
     }
     };
 

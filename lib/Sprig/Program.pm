@@ -4,7 +4,8 @@ use warnings;
 
 # Before anything that could choose an event loop: the program runs on Sprig's own.
 use Sprig::Loop;
-use Fcntl qw(O_APPEND O_CREAT O_NOFOLLOW O_WRONLY);
+use Fcntl          qw(O_APPEND O_CREAT O_NOFOLLOW O_WRONLY);
+use File::Basename qw(dirname);
 use File::Spec;
 use IO::Handle;
 use overload ();
@@ -14,10 +15,13 @@ use Scalar::Util ();
 our $VERSION = '0.001';
 
 # Settings that come several times.
-my %is_list = map { $_ => 1 } qw(listen module);
+my %is_list = map { $_ => 1 } qw(listen module Reload);
 
 # Settings for this module; all others are options of the server.
-my @own = qw(app eval module env default_middleware path access_log host port listen socket);
+my @own = qw(
+    app eval module env default_middleware path access_log host port listen socket
+    reload Reload loader
+);
 
 # Runs the program; @ARGV is "name=value" ... "--" [app] arguments of the app. Returns the exit status.
 sub main {
@@ -36,6 +40,8 @@ sub _settings {
         last if $word eq '--';
         my ($name, $value) = split /=/, $word, 2;
         $is_list{$name} ? push @{ $settings{$name} }, $value : ($settings{$name} = $value);
+        $settings{loader} = 'Restarter' if $name eq 'reload' || $name eq 'Reload';
+        delete $settings{loader}        if $name eq 'reload' && !$value;
     }
     return %settings;
 }
@@ -60,7 +66,11 @@ sub _run {
     $ENV{PLACK_ENV} = 'deployment' if !$ENV{PLACK_ENV};
     $ENV{MOJO_REACTOR} ||= 'Mojo::Reactor::Sprig';
     $self->_load_modules;
-    my $app = $self->_wrap($self->_load_app($words));
+    $self->_choose_app($words);
+    $self->_open_access_log;
+    my $builder = sub { $self->_wrap($self->_load_app) };
+    my $loader  = $self->_loader($builder);
+    my $app     = $loader ? undef : $builder->();
 
     require Plack::Handler::Sprig;
     my $handler = Plack::Handler::Sprig->new(
@@ -72,7 +82,7 @@ sub _run {
     # These end the server gracefully. Just before and after it they simply end the program.
     $SIG{$_} ||= sub { exit 0 }
         for qw(TERM INT QUIT);
-    $handler->run($app);
+    $loader ? $loader->run($handler) : $handler->run($app);
     return;
 }
 
@@ -88,12 +98,17 @@ sub _load_modules {
     }
 }
 
-# The application from -e, -a or the first word; the words left over stay in @ARGV.
-sub _load_app {
+# The application is that of -e, -a or the first word; the words left over stay in @ARGV.
+sub _choose_app {
     my ($self, $words) = @_;
-    my ($code, $file)  = @$self{qw(eval app)};
-    $file = shift @$words if !defined $file && @$words;
-    $file = 'app.psgi'    if !defined $file && !defined $code;
+    $self->{app} = shift @$words if !defined $self->{app} && @$words;
+    $self->{app} = 'app.psgi'    if !defined $self->{app} && !defined $self->{eval};
+    return;
+}
+
+sub _load_app {
+    my ($self) = @_;
+    my ($code, $file) = @$self{qw(eval app)};
     my $app = defined $code ? _load_code($code, $file) : _load_file($file);
     return $app if _is_app($app);
     my $source = defined $code ? 'the code of -e' : $file;
@@ -166,7 +181,10 @@ sub _wrap {
     for my $class ($self->_default_middleware) {
         $app = Plack::Util::load_class($class, 'Plack::Middleware')->wrap($app);
     }
-    return defined $self->{access_log} ? $self->_wrap_access_log($app) : $app;
+    return $app if !$self->{log};
+    my $log = $self->{log};
+    require Plack::Middleware::AccessLog;
+    return Plack::Middleware::AccessLog->wrap($app, logger => sub { print {$log} @_ });
 }
 
 sub _default_middleware {
@@ -176,17 +194,55 @@ sub _default_middleware {
     return ('Lint', 'StackTrace', defined $self->{access_log} ? () : 'AccessLog');
 }
 
-sub _wrap_access_log {
-    my ($self, $app) = @_;
+sub _open_access_log {
+    my ($self) = @_;
+    return if !defined $self->{access_log};
 
     # As root, a link that somebody else has placed there is not followed.
     my $flags = O_WRONLY | O_APPEND | O_CREAT | ($> == 0 ? O_NOFOLLOW : 0);
-    sysopen my $log, $self->{access_log}, $flags
+    sysopen $self->{log}, $self->{access_log}, $flags
         or die "cannot write to $self->{access_log}: $!\n";
-    $log->autoflush(1);
-    require Plack::Middleware::AccessLog;
-    return Plack::Middleware::AccessLog->wrap($app, logger => sub { print {$log} @_ });
+    $self->{log}->autoflush(1);
+    return;
 }
+
+# ---- loaders: -r, -R, -L ----
+
+# The loader of Plack that was asked for, if any; it calls the builder when it wants the application.
+sub _loader {
+    my ($self, $builder) = @_;
+    my $name   = $self->{loader} or return;
+    my $loader = eval { Plack::Util::load_class($name, 'Plack::Loader')->new };
+    die "cannot load the loader $name: ", _as_line($@) if !$loader;
+    $loader->watch($self->_watched);
+    $self->_prepare_restarts if $loader->isa('Plack::Loader::Restarter');
+    $loader->preload_app($builder);
+    return $loader;
+}
+
+# What plackup watches: the file, and the folder lib beside it.
+sub _watched {
+    my ($self)  = @_;
+    my @watched = map { split /,/ } @{ $self->{Reload} || [] };
+    my $file    = defined $self->{app}                    ? _find_file($self->{app}) : undef;
+    my $lib     = defined $file && !defined $self->{eval} ? dirname($file) . '/lib'  : 'lib';
+    return (-e $lib ? $lib : (), defined $file ? $file : (), @watched);
+}
+
+# The process that watches ends its child at TERM only. And it waits until that child has left: nobody
+# wants to wait for a stream that a browser keeps open.
+sub _prepare_restarts {
+    my ($self) = @_;
+    my $watcher = $$;
+    for my $signal (qw(INT QUIT)) {
+        $SIG{$signal} = sub { $$ == $watcher ? kill TERM => $watcher : exit 0 };
+    }
+    my $options = $self->{options};
+    $options->{graceful_timeout} = 1 if !defined $options->{graceful_timeout};
+    return;
+}
+
+# ---- where it listens ----
 
 # What to listen on: -l, else -S, else -o and -p.
 sub _addresses {
