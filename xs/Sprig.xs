@@ -1,5 +1,6 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in bridge.h. */
 #include "bridge.h"
+#include "inherited.h"
 #include "stream.h"
 
 MODULE = Sprig    PACKAGE = Sprig
@@ -22,6 +23,19 @@ core_version()
     RETVAL = SPRIG_VERSION;
   OUTPUT:
     RETVAL
+
+MODULE = Sprig    PACKAGE = Sprig::Inherited
+
+void
+descriptors()
+  PPCODE:
+    int fds[256];
+    char why[256];
+    int n = sprig_inherited_sockets(fds, 256, why, sizeof why);
+    if (n < 0)
+        croak("%s\n", why);
+    for (int i = 0; i < n; i++)
+        mXPUSHi(fds[i]);
 
 MODULE = Sprig    PACKAGE = Sprig::Service
 

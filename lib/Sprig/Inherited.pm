@@ -6,42 +6,20 @@ use warnings;
 use Fcntl            qw(FD_CLOEXEC F_GETFD F_SETFD);
 use IO::Socket::INET ();
 use IO::Socket::UNIX ();
+use Sprig            ();
 
 our $VERSION = '0.001';
 
-# systemd hands over descriptors from this one on.
-my $LISTEN_FDS_START = 3;
-
 sub sockets {
-    return map { _socket($_) } _descriptors();
-}
-
-sub _descriptors {
-    return _of_server_starter($ENV{SERVER_STARTER_PORT})
-        if defined $ENV{SERVER_STARTER_PORT} && length $ENV{SERVER_STARTER_PORT};
-    return if !$ENV{LISTEN_FDS} || ($ENV{LISTEN_PID} || 0) != $$;
-    my $n = $ENV{LISTEN_FDS};
-    $n =~ /\A[0-9]{1,4}\z/ or die "LISTEN_FDS must be a number, got '$n'\n";
-    return $LISTEN_FDS_START .. $LISTEN_FDS_START + $n - 1;
-}
-
-# "127.0.0.1:80=5;/run/app.sock=6"
-sub _of_server_starter {
-    my ($list) = @_;
-    my @descriptors;
-    for my $entry (split /;/, $list) {
-        $entry =~ /=([0-9]+)\z/
-            or die "SERVER_STARTER_PORT has a part without descriptor: '$entry'\n";
-        push @descriptors, $1;
-    }
-    return @descriptors;
+    my @descriptors = descriptors();
+    delete @ENV{qw(LISTEN_FDS LISTEN_PID LISTEN_FDNAMES)};    # gone from the process's already
+    return map { _socket($_) } @descriptors;
 }
 
 # Programs that the application starts do not inherit it.
 sub _socket {
     my ($fd) = @_;
     open my $fh, '+<&=', $fd or die "cannot use the inherited descriptor $fd: $!\n";
-    my $name = getsockname $fh or die "the inherited descriptor $fd is no socket: $!\n";
     fcntl $fh, F_SETFD, fcntl($fh, F_GETFD, 0) | FD_CLOEXEC;
     return $fh;
 }
@@ -84,6 +62,11 @@ one.
 
     my @sockets = Sprig::Inherited::sockets();
 
-Handles of all inherited listening sockets. Dies if one of them is none.
+Handles of all inherited listening sockets. Dies if one of them is none. The variables of systemd are
+taken out of the environment, so that this can be asked once in a process.
+
+=head2 descriptors
+
+The same as numbers.
 
 =cut
