@@ -1,0 +1,266 @@
+/* Listening sockets: addresses, shared ports, unix paths, and their form as text. */
+#include "scratch.h"
+#include "sockets.h"
+#include "sprig.h"
+#include "tap.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/un.h>
+
+static struct sprig_config config;
+static char why[512];
+
+static int open_spec(const char *spec, bool reuseport, struct sprig_socket *s)
+{
+    why[0] = '\0';
+    return socket_open(&config, spec, reuseport, s, why, sizeof why);
+}
+
+static bool has_flags(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_NONBLOCK) && (fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, level, name, &value, &len) == 0 ? value : -1;
+}
+
+static bool can_connect(const char *path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(un.sun_path, sizeof un.sun_path, "%s", path);
+    bool connected = connect(fd, (struct sockaddr *)&un, sizeof un) == 0;
+    close(fd);
+    return connected;
+}
+
+static void test_tcp(void)
+{
+    struct sprig_socket s, other;
+    struct sprig_address a;
+    char spec[128], expected[200];
+    if (!is_int(open_spec("127.0.0.1:0", false, &s), 0, "a port of the kernel's choice"))
+        return;
+    ok(socket_address(s.fd, &a) == 0 && atoi(a.port) > 0, "has a number");
+    is_str(a.host, "127.0.0.1", "on the host");
+    ok(!a.is_unix && !s.made_path && !s.proxy_protocol, "it is a plain TCP socket");
+    ok(has_flags(s.fd), "non-blocking, close-on-exec");
+    ok(option_of(s.fd, IPPROTO_TCP, TCP_NODELAY) == 1, "no_delay is set");
+    ok(option_of(s.fd, SOL_SOCKET, SO_REUSEPORT) == 0, "the port is not shared");
+    snprintf(spec, sizeof spec, "127.0.0.1:%s", a.port);
+    is_int(open_spec(spec, false, &other), SPRIG_E_SYS, "the same port again is refused");
+    snprintf(expected, sizeof expected, "cannot listen on %s: Address already in use", spec);
+    is_str(why, expected, "with address and reason");
+    socket_close(&s);
+    is_int(s.fd, -1, "a closed socket has no descriptor");
+    socket_close(&s);
+    ok(true, "and may be closed again");
+}
+
+static void test_forms(void)
+{
+    static const struct {
+        const char *spec, *host;
+    } forms[] = {{":0", "0.0.0.0"}, {"*:0", "0.0.0.0"}, {"[::1]:0", "::1"}, {"localhost:0", NULL}};
+    struct sprig_socket s;
+    struct sprig_address a;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (open_spec(forms[i].spec, false, &s) != 0 && strchr(forms[i].spec, '[')) {
+            diag("no IPv6 here: %s", why);
+            continue;
+        }
+        ok(socket_address(s.fd, &a) == 0, "%s can be listened on", forms[i].spec);
+        if (forms[i].host != NULL)
+            is_str(a.host, forms[i].host, "%s is that address", forms[i].spec);
+        socket_close(&s);
+    }
+    is_int(open_spec("127.0.0.1:65536", false, &s), SPRIG_E_SYS, "a port beyond 65535 is refused");
+    is_str(why, "cannot listen on 127.0.0.1:65536: the port must be 0..65535", "with its range");
+    is_int(open_spec("", false, &s), SPRIG_E_SYS, "an empty address is refused");
+    is_str(why, "cannot listen on : the address is empty", "and called so");
+}
+
+static void test_reuseport(void)
+{
+    struct sprig_socket first, second, third;
+    struct sprig_address a;
+    char spec[128];
+    is_int(open_spec("127.0.0.1:0", true, &first), 0, "reuseport: the first socket");
+    socket_address(first.fd, &a);
+    snprintf(spec, sizeof spec, "127.0.0.1:%s", a.port);
+    bool shared = is_int(open_spec(spec, true, &second), 0, "a second one on the same port");
+    is_int(open_spec(spec, false, &third), SPRIG_E_SYS, "but none that does not share");
+    socket_close(&first);
+    if (shared)
+        socket_close(&second);
+}
+
+static void test_suffix(void)
+{
+    struct sprig_socket s;
+    char spec[320];
+    is_int(open_spec("127.0.0.1:0,proxy_protocol", false, &s), 0, "an address with the suffix");
+    ok(s.proxy_protocol, "wants PROXY headers");
+    socket_close(&s);
+    snprintf(spec, sizeof spec, "%s,proxy_protocol", scratch_path("proxied"));
+    ok(open_spec(spec, false, &s) == 0 && s.proxy_protocol, "so does a path with it");
+    ok(exists(scratch_path("proxied")), "which is not part of the path");
+    socket_unlink(&s);
+    socket_close(&s);
+}
+
+static void test_unix(void)
+{
+    const char *path = scratch_path("unix");
+    struct sprig_socket s, other;
+    struct sprig_address a;
+    if (!is_int(open_spec(path, true, &s), 0, "a unix socket, reuseport or not"))
+        return;
+    ok(socket_address(s.fd, &a) == 0 && a.is_unix, "is one");
+    is_str(a.host, "unix/", "its host");
+    is_str(a.port, path, "its path");
+    ok(s.made_path && has_flags(s.fd), "the path is ours, the flags are set");
+    is_int(open_spec(path, false, &other), SPRIG_E_SYS, "a living one is not replaced");
+    ok(strstr(why, path) && strstr(why, "in use"), "the message names path and reason");
+    ok(can_connect(path), "it goes on");
+    socket_close(&s);
+    ok(exists(path), "a close leaves the path");
+    ok(!can_connect(path), "stale");
+    is_int(open_spec(path, false, &s), 0, "a stale one is replaced");
+    socket_unlink(&s);
+    ok(!exists(path), "socket_unlink removes it");
+    socket_close(&s);
+}
+
+static void test_foreign_paths(void)
+{
+    const char *path = scratch_path("foreign");
+    struct sprig_socket s, other;
+    scratch_write(path, "mine\n");
+    is_int(open_spec(path, false, &s), SPRIG_E_SYS, "a plain file is no place for a socket");
+    is_str(scratch_read(path), "mine\n", "and stays");
+    unlink(path);
+    if (open_spec(path, false, &s) != 0)
+        return;
+    unlink(path);
+    is_int(open_spec(path, false, &other), 0, "somebody else takes the path");
+    socket_unlink(&s);
+    ok(exists(path) && can_connect(path), "whose socket is not removed by the one before");
+    other.made_path = false;
+    socket_unlink(&other);
+    ok(exists(path), "nor one by a process that has not made it");
+    other.made_path = true;
+    socket_unlink(&other);
+    ok(!exists(path), "only by its owner");
+    socket_close(&s);
+    socket_close(&other);
+}
+
+static void test_mode(void)
+{
+    const char *path = scratch_path("mode");
+    struct sprig_socket s;
+    struct stat st = {.st_mode = 0};
+    char text[8];
+    sprig_config_set(&config, "socket_mode", "0600", why, sizeof why);
+    is_int(open_spec(path, false, &s), 0, "socket_mode");
+    lstat(path, &st);
+    snprintf(text, sizeof text, "%03o", (unsigned)st.st_mode & 0777);
+    is_str(text, "600", "is the mode from the start");
+    sprig_config_set(&config, "socket_mode", "", why, sizeof why);
+    socket_unlink(&s);
+    socket_close(&s);
+}
+
+/* A socket as another program would hand it over. */
+static int plain_socket(bool listens)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd == -1 || bind(fd, (struct sockaddr *)&in, sizeof in) != 0 ||
+        (listens && listen(fd, 5) != 0))
+        abort();
+    return fd;
+}
+
+static void test_adopt(void)
+{
+    struct sprig_socket s;
+    int fd = plain_socket(true), silent = plain_socket(false), pair[2];
+    is_int(socket_adopt(&config, fd, &s, why, sizeof why), 0, "a listening socket is adopted");
+    ok(s.fd == fd && !s.made_path && !s.proxy_protocol, "as it is");
+    ok(has_flags(fd) && option_of(fd, IPPROTO_TCP, TCP_NODELAY) == 1, "and gets our flags");
+    is_int(socket_adopt(&config, silent, &s, why, sizeof why), SPRIG_E_SYS,
+           "one that does not listen is refused");
+    ok(strstr(why, "does not listen") && fcntl(silent, F_GETFD) != -1, "and stays open");
+    if (pipe(pair) != 0)
+        abort();
+    is_int(socket_adopt(&config, pair[0], &s, why, sizeof why), SPRIG_E_SYS, "a pipe is refused");
+    close(silent);
+    is_int(socket_adopt(&config, silent, &s, why, sizeof why), SPRIG_E_SYS,
+           "so is what is not open");
+    close(fd);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void test_text(void)
+{
+    static const char *const wrong[] = {"",
+                                        "5",
+                                        "5:0:0:1",
+                                        "5:0:0:1:2:3",
+                                        "5:2:0:1:2",
+                                        "-1:0:0:1:2",
+                                        "5:0:0:1:2 ",
+                                        " 5:0:0:1:2",
+                                        "5:0:0:1:x",
+                                        "5:0:0::2",
+                                        "5:0:0:1:",
+                                        "5:+1:0:1:2",
+                                        "5;0;0;1;2",
+                                        "99999999999:0:0:1:2",
+                                        "5:0:0:1:99999999999999999999999"};
+    struct sprig_socket s = {.fd = 2147483647,
+                             .proxy_protocol = true,
+                             .made_path = true,
+                             .path_dev = (dev_t)-1,
+                             .path_ino = (ino_t)-1},
+                        back;
+    char buf[96], again[96];
+    socket_print(&s, buf, sizeof buf);
+    ok(strpbrk(buf, " ;\t\n") == NULL && strlen(buf) < 95, "the text has no blanks: %s", buf);
+    is_int(socket_read(buf, &back), 0, "and can be read");
+    ok(back.fd == s.fd && back.proxy_protocol && back.made_path && back.path_dev == s.path_dev &&
+           back.path_ino == s.path_ino,
+       "as the same");
+    s = (struct sprig_socket){.fd = 7};
+    is_int(socket_read(socket_print(&s, buf, sizeof buf), &back), 0, "a plain one, too");
+    is_str(socket_print(&back, again, sizeof again), buf, "there and back");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        is_int(socket_read(wrong[i], &back), SPRIG_E_INVALID, "'%s' is refused", wrong[i]);
+}
+
+int main(void)
+{
+    sprig_config_init(&config);
+    test_tcp();
+    test_forms();
+    test_reuseport();
+    test_suffix();
+    test_unix();
+    test_foreign_paths();
+    test_mode();
+    test_adopt();
+    test_text();
+    sprig_config_clear(&config);
+    scratch_remove();
+    return done_testing();
+}
