@@ -74,6 +74,10 @@ static const struct sprig_option options[] = {
           "Connections that may wait to be accepted; 0 is as many as the system allows."),
     FIELD(STRING, socket_mode, G, "MODE", "", 0, 4,
           "Mode of unix sockets, in octal; if not given, the umask decides."),
+    FIELD(STRING, socket_user, G, "USER", "", 0, 100,
+          "Owner of unix sockets; if not given, the user that the server becomes."),
+    FIELD(STRING, socket_group, G, "GROUP", "", 0, 100,
+          "Group of unix sockets; if not given, that of their owner."),
     FIELD(STRING, user, G, "USER", "", 0, 100,
           "Becomes this user, by name or number, when all addresses are bound."),
     FIELD(STRING, group, G, "GROUP", "", 0, 100,
@@ -88,7 +92,8 @@ static const struct sprig_option options[] = {
           "Longest request line; beyond: 414."),
     FIELD(BYTES32, max_header_bytes, G, "BYTES", "64K", 16, 16 * MIB,
           "All header lines together; beyond: 431."),
-    FIELD(COUNT, max_headers, G, "N", "100", 1, 100000, "Number of header lines; beyond: 431."),
+    FIELD(COUNT, max_headers, G, "N", "100", 0, 100000,
+          "Number of header lines; beyond: 431; 0 is no limit."),
     FIELD(BYTES, max_body_bytes, G, "BYTES", "128M", 0, MIB * GIB,
           "Longest request body; beyond: 413; 0 is no limit."),
     FIELD(BYTES, body_buffer_bytes, G, "BYTES", "64K", 0, GIB,
@@ -510,6 +515,8 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
         return SPRIG_E_INVALID;
     }
+    if (privileges_check_owner(c, why, n) != 0)
+        return SPRIG_E_INVALID;
     char bad[64];
     struct cidr_list networks;
     if (cidr_list_read(&networks, c->trusted_proxies, bad, sizeof bad) == SPRIG_E_INVALID) {

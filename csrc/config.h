@@ -31,7 +31,9 @@ struct sprig_config {
     bool reuseport;
     uint32_t backlog;
     bool no_delay;
-    char *socket_mode; /* octal; NULL: by the umask */
+    char *socket_mode;  /* octal; NULL: by the umask */
+    char *socket_user;  /* NULL: the user below */
+    char *socket_group; /* NULL: that of socket_user, else the group below */
     /* privileges, see privileges.h; NULL: as they are */
     char *user, *group;
     char *umask; /* octal */

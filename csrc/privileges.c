@@ -86,18 +86,46 @@ static bool find_group(const char *group, struct identity *id)
     return true;
 }
 
-static int find_identity(const struct sprig_config *config, struct identity *id, char *why,
-                         size_t n)
+/* `prefix`: of the options' names, for the message. */
+static int find_names(const char *user, const char *group, const char *prefix, struct identity *id,
+                      char *why, size_t n)
 {
     memset(id, 0, sizeof *id);
     id->gid = getegid();
-    if (config->user != NULL && !find_user(config->user, id))
-        snprintf(why, n, "user: there is no '%s'", config->user);
-    else if (config->group != NULL && !find_group(config->group, id))
-        snprintf(why, n, "group: there is no '%s'", config->group);
+    if (user != NULL && !find_user(user, id))
+        snprintf(why, n, "%suser: there is no '%s'", prefix, user);
+    else if (group != NULL && !find_group(group, id))
+        snprintf(why, n, "%sgroup: there is no '%s'", prefix, group);
     else
         return 0;
     return SPRIG_E_INVALID;
+}
+
+static int find_identity(const struct sprig_config *config, struct identity *id, char *why,
+                         size_t n)
+{
+    return find_names(config->user, config->group, "", id, why, n);
+}
+
+int privileges_check_owner(const struct sprig_config *config, char *why, size_t n)
+{
+    struct identity id;
+    return find_names(config->socket_user, config->socket_group, "socket_", &id, why, n);
+}
+
+/* Whose unix sockets are. False: nobody is named. */
+static bool find_owner(const struct sprig_config *config, struct identity *id)
+{
+    bool is_named = config->socket_user != NULL || config->socket_group != NULL;
+    const char *user = config->socket_user, *group = config->socket_group;
+    char why[300];
+    if (user == NULL)
+        user = config->user;
+    if (group == NULL && config->socket_user == NULL)
+        group = config->group;
+    if (!is_named && geteuid() != 0)
+        return false;
+    return find_names(user, group, "", id, why, sizeof why) == 0 && (id->has_user || id->has_group);
 }
 
 /* --------------------------------------------------------------------- changing ---- */
@@ -107,10 +135,7 @@ int privileges_give_socket(const struct sprig_config *config, const char *path, 
 {
     struct identity id;
     struct stat st;
-    char why[300];
-    if (geteuid() != 0 || find_identity(config, &id, why, sizeof why) != 0)
-        return 0;
-    if (!id.has_user && !id.has_group)
+    if (!find_owner(config, &id))
         return 0;
     int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd == -1)

@@ -14,8 +14,12 @@ void privileges_set_umask(const struct sprig_config *config);
 /* The umask under which bind gives a unix socket the mode of socket_mode, or -1 without it. */
 int privileges_socket_umask(const struct sprig_config *config);
 
-/* As root, hands the unix socket at `path`, if it is still that of device and inode, to user and
- * group. Follows no link. 0 or SPRIG_E_SYS. */
+/* Whether there are the socket_user and socket_group of the options, if any. 0, or SPRIG_E_INVALID
+ * and `why` (n bytes). */
+int privileges_check_owner(const struct sprig_config *config, char *why, size_t n);
+
+/* Hands the unix socket at `path`, if it is still that of device and inode, to socket_user and
+ * socket_group; without them, as root, to user and group. Follows no link. 0 or SPRIG_E_SYS. */
 int privileges_give_socket(const struct sprig_config *config, const char *path, dev_t dev,
                            ino_t ino);
 

@@ -190,18 +190,20 @@ static void set_no_delay(const struct sprig_config *config, int fd)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static void remember_path(const struct sprig_config *config, const char *path,
-                          struct sprig_socket *s)
+/* What is to be done to a new unix path. On failure nothing is left there. */
+static int finish_path(const struct sprig_config *config, const char *path, struct sprig_socket *s)
 {
     struct stat st;
     if (lstat(path, &st) == -1)
-        return;
+        return SPRIG_E_SYS;
     s->made_path = true;
     s->path_dev = st.st_dev;
     s->path_ino = st.st_ino;
-    if (privileges_give_socket(config, path, st.st_dev, st.st_ino) != 0)
-        sprig_log(SPRIG_LOG_WARN, "cannot give the socket %s to its user: %s", path,
-                  strerror(errno));
+    int rc = privileges_give_socket(config, path, st.st_dev, st.st_ino), saved = errno;
+    if (rc != 0)
+        socket_unlink(s);
+    errno = saved;
+    return rc;
 }
 
 int socket_open(const struct sprig_config *config, const char *full, bool reuseport,
@@ -221,9 +223,11 @@ int socket_open(const struct sprig_config *config, const char *full, bool reusep
     }
     *out = (struct sprig_socket){.fd = fd, .proxy_protocol = proxy_protocol};
     set_no_delay(config, fd);
-    if (!is_tcp)
-        remember_path(config, spec, out);
-    return 0;
+    if (is_tcp || finish_path(config, spec, out) == 0)
+        return 0;
+    snprintf(why, n, "cannot give the socket %s to its owner: %s", spec, strerror(errno));
+    socket_close(out);
+    return SPRIG_E_SYS;
 }
 
 /* NULL, or what is wrong with the descriptor. */

@@ -112,6 +112,14 @@ subtest 'limits of one\'s own' => sub {
     $server->stop_ok;
 };
 
+subtest 'max_headers 0 is no limit' => sub {
+    my $server = start_server(app => dump_app(), args => { max_headers => 0 });
+    status_ok($server, with_headers(101),        200, 'more than the default');
+    status_ok($server, with_headers(5000),       200, 'many more');
+    status_ok($server, with_header_bytes(65537), 431, 'that of bytes stays');
+    $server->stop_ok;
+};
+
 subtest 'a request line that never ends is refused while it comes' => sub {
     my $server = start_server(app => dump_app());
     my $client = $server->connect;

@@ -37,7 +37,7 @@ subtest 'options' => sub {
 
 subtest 'a wrong option' => sub {
     my $server = eval { start('sub { }', args => { max_headers => 'many' }) };
-    like $@, qr/max_headers must be a whole number from 1 to 100000, got 'many'/,
+    like $@, qr/max_headers must be a whole number from 0 to 100000, got 'many'/,
         'ends it with a message';
 };
 

@@ -27,6 +27,8 @@ refused_ok(['--user',  'no such user'],  "user: there is no 'no such user'");
 refused_ok(['--group', 'no such group'], "group: there is no 'no such group'");
 refused_ok(["--$_"], 'umask and socket_mode must be octal, from 0 to 777')
     for 'umask=9', 'umask=1000', 'socket-mode=rw';
+refused_ok(['--socket-user',  'no such user'],  "socket_user: there is no 'no such user'");
+refused_ok(['--socket-group', 'no such group'], "socket_group: there is no 'no such group'");
 
 SKIP: {
     skip 'not run by root', 1 if $>;
@@ -56,6 +58,29 @@ SKIP: {
         is($client->response->status, 200, 'it works');
         $server->stop_ok;
     };
+
+    # Options, user and group of the socket.
+    for (
+        [[qw(--user nobody --socket-user 4711 --socket-group 4712)], 4711, 4712],
+        [[qw(--user nobody --socket-group 4712)],                    $uid, 4712],
+        [[qw(--user 12345 --group 54321 --socket-user nobody)],      $uid, $gid],
+        [[qw(--group 54321)],                                        0,    54321],
+        [[qw(--socket-user 4711 --socket-mode 600)],                 4711, 4711],
+        )
+    {
+        my ($flags, @owner) = @$_;
+        subtest "socket of @$flags" => sub {
+            my $dir = tempdir(CLEANUP => 1);
+            chmod 0755, $dir or die "$dir: $!";
+            my $server = start_server(
+                by    => 'program',
+                code  => $code,
+                flags => [@$flags, '-l', '127.0.0.1:0', '-l', "$dir/socket"]
+            );
+            is(join(' ', (stat "$dir/socket")[4, 5]), "@owner", 'its owner');
+            $server->stop_ok;
+        };
+    }
 
     subtest 'group and numbers' => sub {
         my $server = start_server(

@@ -84,26 +84,16 @@ static void names(void)
 
 static void counts(void)
 {
-    static const char *const bad[] = {"0",
-                                      "100001",
-                                      "",
-                                      "-1",
-                                      "+1",
-                                      " 1",
-                                      "1 ",
-                                      "many",
-                                      "0x10",
-                                      "1e3",
-                                      "1K",
-                                      "4.0",
-                                      "99999999999999999999999"};
-    takes("max_headers", "1", "1");
+    static const char *const bad[] = {"100001", "",   "-1",   "+1",
+                                      " 1",     "1 ", "many", "0x10",
+                                      "1e3",    "1K", "4.0",  "99999999999999999999999"};
+    takes("max_headers", "0", "0");
     takes("max_headers", "100000", "100000");
     takes("max_headers", "007", "7");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char message[128];
         snprintf(message, sizeof(message),
-                 "max_headers must be a whole number from 1 to 100000, got '%s'", bad[i]);
+                 "max_headers must be a whole number from 0 to 100000, got '%s'", bad[i]);
         refuses("max_headers", bad[i], message);
     }
     takes("max_keepalive_requests", "4294967295", "4294967295");

@@ -179,6 +179,40 @@ static void test_mode(void)
     socket_close(&s);
 }
 
+/* Without the rights of root, from which the options may ask more. */
+static int open_as_nobody(void *path)
+{
+    struct sprig_socket s;
+    if (setgid(65534) != 0 || setuid(65534) != 0)
+        return 100;
+    return -open_spec(path, false, &s) + (strstr(why, "its owner") == NULL ? 50 : 0);
+}
+
+static void test_owner(void)
+{
+    const char *path = scratch_path("owner");
+    struct sprig_socket s;
+    struct stat st = {.st_uid = 0};
+    if (geteuid() != 0) {
+        diag("not root: sockets cannot be given away");
+        return;
+    }
+    if (chmod(scratch_dir, 0777) != 0)
+        abort();
+    sprig_config_set(&config, "socket_user", "4711", why, sizeof why);
+    sprig_config_set(&config, "socket_group", "4712", why, sizeof why);
+    is_int(open_spec(path, false, &s), 0, "socket_user and socket_group");
+    lstat(path, &st);
+    ok(st.st_uid == 4711 && st.st_gid == 4712, "are those of the socket");
+    socket_unlink(&s);
+    socket_close(&s);
+    is_int(in_child(open_as_nobody, (void *)path), -SPRIG_E_SYS,
+           "who may not give it away does not listen");
+    ok(!exists(path), "and leaves no socket");
+    sprig_config_set(&config, "socket_user", "", why, sizeof why);
+    sprig_config_set(&config, "socket_group", "", why, sizeof why);
+}
+
 /* A socket as another program would hand it over. */
 static int plain_socket(bool listens)
 {
@@ -258,6 +292,7 @@ int main(void)
     test_unix();
     test_foreign_paths();
     test_mode();
+    test_owner();
     test_adopt();
     test_text();
     sprig_config_clear(&config);
