@@ -515,6 +515,10 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
         return SPRIG_E_INVALID;
     }
+    if (c->max_requests && c->workers < 2) {
+        snprintf(why, n, "max_requests needs workers of 2 or more, got '%u'", c->workers);
+        return SPRIG_E_INVALID;
+    }
     if (privileges_check_owner(c, why, n) != 0)
         return SPRIG_E_INVALID;
     char bad[64];

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -53,16 +54,29 @@ static void enter_session(int fd)
     _exit(pid == -1);
 }
 
+/* What systemd has meant for the old process is meant for the new one, see inherited.h. */
+static void keep_listen_pid(pid_t old)
+{
+    char text[24];
+    const char *listen_pid = getenv("LISTEN_PID");
+    snprintf(text, sizeof text, "%ld", (long)old);
+    if (listen_pid == NULL || strcmp(listen_pid, text) != 0)
+        return;
+    snprintf(text, sizeof text, "%ld", (long)getpid());
+    setenv("LISTEN_PID", text, 1);
+}
+
 int sprig_daemonize(int *status_fd, char *why, size_t n)
 {
     int pair[2];
-    pid_t pid = -1;
+    pid_t pid = -1, old = getpid();
     bool has_pair = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
     if (has_pair)
         pid = fork();
     if (pid == 0) {
         close(pair[0]);
         enter_session(pair[1]);
+        keep_listen_pid(old);
         *status_fd = pair[1];
         return 0;
     }

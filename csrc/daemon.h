@@ -9,7 +9,8 @@
  * called, 1 if the new process ended before. Until then standard output and error are the caller's,
  * so that it sees why. Returns, in the new process only, 0 and *status_fd (close-on-exec), or on
  * failure SPRIG_E_SYS, in the old process. Call it before there are threads, an event loop or an
- * interpreter, and flush stdio first. */
+ * interpreter, and flush stdio first. Inherited sockets
+ * (inherited.h) may be asked for before and after. */
 int sprig_daemonize(int *status_fd, char *why, size_t n);
 
 /* Tells the waiting process that all is well, and closes status_fd. -1: nothing to do. */

@@ -202,6 +202,12 @@ static void relations(void)
     ok(sprig_config_check(&config, why, sizeof(why)) == SPRIG_E_INVALID, "no such temp_dir");
     is_str(why, "temp_dir must be a folder that can be written to, got '/nonexistent/folder'",
            "says why");
+    takes("temp_dir", "", "");
+    takes("max_requests", "10", "10");
+    ok(sprig_config_check(&config, why, sizeof(why)) == SPRIG_E_INVALID, "nobody replaces it");
+    is_str(why, "max_requests needs workers of 2 or more, got '1'", "says why");
+    takes("workers", "2", "2");
+    ok(sprig_config_check(&config, why, sizeof(why)) == 0, "a master does");
 }
 
 int main(void)

@@ -12,9 +12,8 @@ enum { WAIT_MS = 10000 };
 
 /* What the new process tells the test, by a pipe that the caller does not wait for. */
 struct report {
-    pid_t pid, parent, session, group;
-    bool same_folder, output_stays, is_closed_on_exec;
-    int rest; /* of the steps behind sprig_daemon_ready */
+    pid_t pid, session;
+    bool same_folder, output_stays, is_closed_on_exec, has_sockets;
 };
 
 struct setting {
@@ -33,11 +32,13 @@ static bool is_same(const struct stat *a, const struct stat *b)
 /* The daemon itself. */
 static void look_around(const struct setting *s, int status_fd)
 {
-    struct report r = {.pid = getpid(), .session = getsid(0), .group = getpgrp()};
+    struct report r = {.pid = getpid(), .session = getsid(0)};
     char folder[600];
     struct stat st;
     r.same_folder = getcwd(folder, sizeof folder) != NULL && strcmp(folder, s->folder) == 0;
     r.output_stays = fstat(STDOUT_FILENO, &st) == 0 && is_same(&st, &s->output);
+    const char *listen_pid = getenv("LISTEN_PID");
+    r.has_sockets = listen_pid != NULL && atol(listen_pid) == (long)getpid();
     r.is_closed_on_exec = fcntl(status_fd, F_GETFD) & FD_CLOEXEC;
     if (write(s->to_test, &r, sizeof r) != sizeof r)
         _exit(1);
@@ -47,6 +48,9 @@ static int start_daemon(void *arg)
 {
     const struct setting *s = arg;
     int status_fd;
+    char pid[24];
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    setenv("LISTEN_PID", pid, 1);
     if (sprig_daemonize(&status_fd, (char[200]){0}, 200) != 0)
         return 99;
     look_around(s, status_fd);
@@ -79,6 +83,7 @@ static void run_daemon(bool is_ready, int expected)
     ok(r.session != r.pid, "which it does not lead: no terminal can become its own");
     ok(r.same_folder, "in the same folder");
     ok(r.output_stays, "with the output of the caller");
+    ok(r.has_sockets, "the sockets that systemd gave the caller are meant for it");
     ok(r.is_closed_on_exec, "its line to the caller is close-on-exec");
     close(pair[0]);
 }

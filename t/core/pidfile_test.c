@@ -184,6 +184,43 @@ static void test_take_over(void)
     unlink(link);
 }
 
+/* Contends for the file, and for each time it has it holds up a flag that only one can hold. */
+static int contend(void *path)
+{
+    const char *flag = scratch_path("flag");
+    struct sprig_pidfile p;
+    for (int n = 0; n < 50;) {
+        int rc = sprig_pidfile_open(&p, path, why, sizeof why);
+        if (rc == SPRIG_E_STATE)
+            continue;
+        int fd = rc == 0 ? open(flag, O_CREAT | O_EXCL | O_WRONLY, 0600) : -1;
+        if (fd == -1 || close(fd) != 0 || unlink(flag) != 0)
+            return 1;
+        sprig_pidfile_close(&p);
+        n++;
+    }
+    return 0;
+}
+
+static int contend_together(void *path)
+{
+    int failed = 0, status;
+    for (int i = 0; i < 4; i++)
+        if (fork() == 0)
+            _exit(contend(path));
+    for (int i = 0; i < 4; i++)
+        failed |= wait(&status) == -1 || status != 0;
+    return failed;
+}
+
+static void test_contention(void)
+{
+    const char *path = scratch_path("contended.pid");
+    is_int(in_child(contend_together, (void *)path), 0,
+           "of processes that come and go only one has the file at a time");
+    ok(!exists(path), "the last one removes it");
+}
+
 /* Gives up root while it holds the file, and closes it where it may not remove it. */
 static int close_as_nobody(void *path)
 {
@@ -239,6 +276,7 @@ int main(void)
     test_fork();
     test_replaced();
     test_take_over();
+    test_contention();
     test_root_given_up();
     scratch_remove();
     return done_testing();
