@@ -252,6 +252,8 @@ bool admission_enter(struct sprig_conn *c, const struct sockaddr *peer)
 
 void admission_leave(struct sprig_conn *c)
 {
+    if (c->listener == NULL)
+        return; /* never entered */
     peer_leave(c);
     if (c->is_turned_away)
         c->server->admission.n_turned_away--;
@@ -304,7 +306,7 @@ bool admission_take_slot(struct sprig_exchange *ex)
     struct sprig_server *server = ex->conn->server;
     struct admission *a = &server->admission;
     uint32_t max = server->config.max_requests_in_flight;
-    if (ex->has_slot)
+    if (ex->has_slot || ex->conn->listener == NULL)
         return true;
     if (max != 0 && a->n_in_flight >= max) {
         if (!list_linked(&ex->wait))

@@ -244,17 +244,19 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     }
     conn_init(c, server, fd);
     c->listener = listener;
-    c->awaits_proxy = listener->socket.proxy_protocol;
+    c->awaits_proxy = listener != NULL && listener->socket.proxy_protocol;
     memcpy(c->remote_host, peer.host, n_host);
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;
     list_append(&server->conns, &c->link);
     server->counters.n_connections++;
-    server->counters.n_accepted++;
     watcher_forget_fd(server->loop, fd);
     conn_set_reading(c, true);
     deadline_set(&server->header_deadlines, &c->deadline);
-    admission_enter(c, addr);
+    if (listener != NULL) {
+        server->counters.n_accepted++;
+        admission_enter(c, addr);
+    }
     sprig_log(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host,
               c->remote_host + c->remote_port_at);
     return c;

@@ -82,7 +82,8 @@ struct sprig_conn {
     struct parser parser;
     struct outq out;
     struct event *write_event;             /* owned; made when a write first blocks */
-    const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed */
+    const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
+                                              NULL: sprig_server_adopt */
     const struct transport *transport;
     struct proxy_header *proxied; /* owned: what the PROXY header told; NULL mostly */
     struct peer *peer;            /* shared count of its address; NULL: not counted */
@@ -116,7 +117,8 @@ static inline const char *conn_client(const struct sprig_conn *c)
     return c->proxied != NULL ? c->proxied->remote_host : c->remote_host;
 }
 
-/* Takes an accepted, non-blocking socket. NULL: no memory; fd is closed. */
+/* Takes an accepted, non-blocking socket. Without a listener it is a connection of this process
+ * with itself (sprig_server_adopt). NULL: no memory; fd is closed. */
 struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,
                             const struct sockaddr *addr);
 

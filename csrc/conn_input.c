@@ -120,7 +120,8 @@ static enum step conn_take_head(struct sprig_conn *c, struct sprig_span *input, 
     parser_init(&c->parser);
     c->n_requests++;
     c->n_turn++;
-    c->server->counters.n_requests++;
+    if (c->listener != NULL)
+        server_count_request(c->server);
     bool is_last =
         config->max_keepalive_requests != 0 && c->n_requests >= config->max_keepalive_requests;
     bool may_persist = config->keepalive && !is_last && !c->server->is_draining;

@@ -123,7 +123,9 @@ void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
 
 const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex)
 {
-    return &ex->conn->listener->address;
+    static const struct sprig_address inside = {"unix/", "0", true};
+    const struct sprig_listener *listener = ex->conn->listener;
+    return listener != NULL ? &listener->address : &inside;
 }
 
 void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded *out)

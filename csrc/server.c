@@ -4,7 +4,10 @@
 #include "conn.h"
 #include "listener.h"
 #include "privileges.h"
+#include "timer.h"
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 static void server_run_drained(struct ready *r, uint32_t what)
 {
@@ -12,6 +15,26 @@ static void server_run_drained(struct ready *r, uint32_t what)
     struct sprig_server *server = list_entry(r, struct sprig_server, drained);
     if (server->handler.on_drained != NULL && list_empty(&server->conns))
         server->handler.on_drained(server, server->arg);
+}
+
+static void server_run_retire(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct sprig_server *server = list_entry(r, struct sprig_server, retire);
+    if (server->handler.on_retire != NULL)
+        server->handler.on_retire(server, server->arg);
+}
+
+/* max_requests is the least, and up to a tenth is added: workers that were started together are not
+ * to retire together. */
+static void server_init_retire(struct sprig_server *server)
+{
+    uint64_t max = server->config.max_requests, random;
+    if (max == 0)
+        return;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        random = timer_clock();
+    server->retire_at = max + random % (max / 10 + 1);
 }
 
 /* What the parent's connections meant to the child: nothing. Listeners go on in the child, as
@@ -58,6 +81,8 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     list_init(&server->closed_listeners);
     list_init(&server->conns);
     ready_init(&server->drained, server_run_drained);
+    ready_init(&server->retire, server_run_retire);
+    server_init_retire(server);
     server_init_deadlines(server);
     admission_init(server);
     privileges_set_umask(&server->config);
@@ -101,6 +126,7 @@ static void server_release(struct sprig_server *server)
 {
     server_free_listeners(server);
     ready_cancel(&server->drained);
+    ready_cancel(&server->retire);
     deadline_list_clear(&server->header_deadlines);
     deadline_list_clear(&server->body_deadlines);
     deadline_list_clear(&server->write_deadlines);
@@ -155,6 +181,15 @@ void sprig_server_drain(struct sprig_server *server)
             deadline_set(&server->leave_deadlines, &c->deadline);
     }
     server_conn_gone(server);
+}
+
+int sprig_server_adopt(struct sprig_server *server, int fd)
+{
+    static const struct sockaddr peer = {.sa_family = AF_UNIX};
+    loop_guard(server->loop);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return conn_new(server, NULL, fd, &peer) != NULL ? 0 : SPRIG_E_NOMEM;
 }
 
 void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out)

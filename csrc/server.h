@@ -25,8 +25,10 @@ struct sprig_server {
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
     struct sprig_counters counters;
+    uint64_t retire_at; /* counters.n_requests at which on_retire is told; 0 = never */
     struct fork_hook fork_hook;
     struct ready drained; /* tells on_drained */
+    struct ready retire;  /* tells on_retire */
     bool is_draining;
     bool is_freed;   /* its memory goes with the last connection */
     bool has_strays; /* a forked child: connections of the parent were abandoned */
@@ -42,6 +44,12 @@ enum { WRITE_TICKS = 4 };
 
 /* How long a connection lingers, and how much it discards, before it is closed all the same. */
 enum { LINGER_SECONDS = 5, LINGER_MAX_BYTES = 64 * 1024 * 1024 };
+
+static inline void server_count_request(struct sprig_server *server)
+{
+    if (++server->counters.n_requests == server->retire_at)
+        ready_add(server->loop, &server->retire, 1);
+}
 
 /* A connection was freed: the last one of a draining server ends it. */
 void server_conn_gone(struct sprig_server *server);

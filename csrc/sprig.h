@@ -157,6 +157,8 @@ struct sprig_handler {
     void (*on_end)(struct sprig_exchange *ex, enum sprig_end why, void *arg);
     /* The server is draining and its last connection is gone. */
     void (*on_drained)(struct sprig_server *server, void *arg);
+    /* It has had max_requests, give or take: told once, and it goes on. */
+    void (*on_retire)(struct sprig_server *server, void *arg);
 };
 
 /* Copies config and handler. NULL + errno. */
@@ -187,6 +189,11 @@ struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int f
                                               bool proxy_protocol, char *why, size_t n);
 const struct sprig_address *sprig_listener_address(const struct sprig_listener *listener);
 int sprig_listener_fd(const struct sprig_listener *listener);
+
+/* Serves a connected stream socket (taken) whose other end this process has itself: the probe of a
+ * worker. Its local address is "unix/"; it and its requests count towards no limit and no counter
+ * but n_connections. 0, SPRIG_E_NOMEM. */
+int sprig_server_adopt(struct sprig_server *server, int fd);
 
 /* When all listeners are open: becomes user and group of the configuration, for good. On failure <
  * 0 and `why` (n bytes); the process has to end then. */

@@ -25,8 +25,9 @@ my %KNOWS_NO = (
 );
 
 # Headers of the core that the bridge and the program may include.
-my %PUBLIC = map { $_ => 1 } qw(sprig.h list.h master.h inherited.h pidfile.h daemon.h);
-my %ALSO   = ('bin/sprig.c' => 'parser.h');    # the name of the library, for --version
+my %PUBLIC =
+    map { $_ => 1 } qw(sprig.h list.h master.h inherited.h pidfile.h daemon.h privileges.h);
+my %ALSO = ('bin/sprig.c' => 'parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY =
     ('csrc/parser_http_parser.c' => 'http_parser.h', 'csrc/parser_llhttp.c' => 'llhttp.h');

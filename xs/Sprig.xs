@@ -2,6 +2,8 @@
 #include "bridge.h"
 #include "inherited.h"
 #include "stream.h"
+#include "daemon.h"
+#include "master.h"
 
 MODULE = Sprig    PACKAGE = Sprig
 
@@ -45,6 +47,15 @@ check_options(options)
   CODE:
     SV *wrong = psgi_options_check(aTHX_ options);
     RETVAL = wrong != NULL ? wrong : newSV(0);
+  OUTPUT:
+    RETVAL
+
+SV *
+read_option(options, name)
+    HV *options
+    const char *name
+  CODE:
+    RETVAL = psgi_options_get(aTHX_ options, name);
   OUTPUT:
     RETVAL
 
@@ -94,6 +105,34 @@ option(self, name)
     RETVAL
 
 void
+on_event(self, code)
+    SV *self
+    SV *code
+  CODE:
+    psgi_server_on_event(aTHX_ psgi_server_get(aTHX_ self), code);
+
+void
+exit_guard(self, guard)
+    SV *self
+    SV *guard
+  CODE:
+    psgi_server_set_exit_guard(aTHX_ psgi_server_get(aTHX_ self), guard);
+
+void
+adopt(self, fd)
+    SV *self
+    int fd
+  CODE:
+    psgi_server_adopt(aTHX_ psgi_server_get(aTHX_ self), fd);
+    psgi_server_keep(aTHX_ psgi_server_get(aTHX_ self), self);
+
+void
+keep(self)
+    SV *self
+  CODE:
+    psgi_server_keep(aTHX_ psgi_server_get(aTHX_ self), self);
+
+void
 drain(self)
     SV *self
   CODE:
@@ -108,3 +147,5 @@ stop(self)
 INCLUDE: Stream.xs
 
 INCLUDE: Watcher.xs
+
+INCLUDE: Worker.xs

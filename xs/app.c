@@ -165,8 +165,12 @@ static void check_harakiri(pTHX_ struct psgi_exchange *px)
     if (!px->server->harakiri || px->env == NULL)
         return;
     commit = psgi_env_get(aTHX_ px->env, "psgix.harakiri.commit");
-    if (commit != NULL && !SvROK(commit) && SvTRUE_nomg(commit))
-        psgi_server_drain(aTHX_ px->server);
+    if (commit != NULL && !SvROK(commit) && SvTRUE_nomg(commit)) {
+        if (px->server->on_event != NULL)
+            psgi_server_tell(aTHX_ px->server, "harakiri");
+        else
+            psgi_server_drain(aTHX_ px->server);
+    }
     SvREFCNT_dec(commit);
 }
 
@@ -360,5 +364,14 @@ static void on_drained(struct sprig_server *core, void *arg)
     SvREFCNT_dec(done);
 }
 
-const struct sprig_handler psgi_handler = {on_request, on_drain, on_gone,   on_body,
-                                           on_notify,  on_end,   on_drained};
+static void on_retire(struct sprig_server *core, void *arg)
+{
+    struct psgi_server *server = arg;
+    dTHXa(server->psgi->perl);
+
+    PERL_UNUSED_VAR(core);
+    psgi_server_tell(aTHX_ server, "max_requests");
+}
+
+const struct sprig_handler psgi_handler = {on_request, on_drain, on_gone,    on_body,
+                                           on_notify,  on_end,   on_drained, on_retire};

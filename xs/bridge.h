@@ -70,6 +70,8 @@ struct psgi_server {
     SV *self;                  /* owned while it serves: the object goes on without its variable */
     struct sprig_listener **listeners; /* owned array; NULL where closed */
     uint32_t n_listeners, n_open;
+    SV *on_event;   /* owned code ref or NULL: called with what happened, see service.c */
+    SV *exit_guard; /* owned: psgix.exit_guard, or NULL for none */
     bool multiprocess, harakiri;
     struct psgi_env *spare_envs; /* owned: what the next requests take */
     uint32_t n_spare_envs;
@@ -168,6 +170,12 @@ struct psgi_handle *psgi_handle_get(pTHX_ SV *ref);
 
 /* NULL, or what is wrong with the options (owned by the caller). Unknown keys are not looked at. */
 SV *psgi_options_check(pTHX_ HV *options);
+/* The same, into a configuration of the caller's that sprig_config_init has made. */
+SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options);
+/* What an option is, also if the hash does not name it; owned by the caller. Croaks. */
+SV *psgi_options_get(pTHX_ HV *options, const char *name);
+/* { host, port, unix } */
+HV *psgi_address_info(pTHX_ const struct sprig_address *address);
 /* A server that does not listen yet, as a blessed reference owned by the caller. `drained` is
  * called when its last connection is gone after a graceful end. Croaks. */
 SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained);
@@ -181,6 +189,14 @@ struct psgi_server *psgi_server_get(pTHX_ SV *ref);
 SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd);
 /* Becomes the user and group of the options. Croaks. */
 void psgi_server_drop_privileges(pTHX_ struct psgi_server *server);
+/* Serves a connected stream socket (taken) of this process itself. Croaks. */
+void psgi_server_adopt(pTHX_ struct psgi_server *server, int fd);
+/* `code` is called with "max_requests" once when the server has had so many, and with "harakiri"
+ * when an app asks for the end; without it, harakiri drains the server. */
+void psgi_server_on_event(pTHX_ struct psgi_server *server, SV *code);
+void psgi_server_tell(pTHX_ struct psgi_server *server, const char *what);
+/* The condvar that apps get as psgix.exit_guard. Before the first request. */
+void psgi_server_set_exit_guard(pTHX_ struct psgi_server *server, SV *guard);
 /* `ref` is the server's object: from now on it lives without a variable, until it is drained. */
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
 /* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */
@@ -321,6 +337,40 @@ bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px);
 /* The exchange is over: hands the descriptor over or makes the glob a closed handle. */
 void psgi_socket_sever(pTHX_ struct psgi_exchange *px);
 void psgi_writer_drained(pTHX_ struct psgi_exchange *px); /* from on_drain */
+
+/* ---- worker.c: this process as a worker, or as the only one ---- */
+
+/* What this process is as a worker: number, generation, control_fd, is_daemon; NULL if it is none.
+ * Owned by the caller. */
+HV *psgi_worker_info(pTHX);
+/* Its listening sockets, as { fd, proxy_protocol }: the descriptors are the caller's from now on.
+ */
+AV *psgi_worker_take_sockets(pTHX);
+/* For tests that play the master: makes this process a worker. The descriptors are taken. */
+void psgi_worker_play(pTHX_ UV number, int control_fd, AV *fds);
+/* Goes on in the background, see daemon.h, unless that has happened; then the process that waits
+ * is told that all is well. The file of the option pid. They croak. */
+void psgi_daemonize(pTHX);
+void psgi_daemon_ready(pTHX);
+void psgi_pidfile_open(pTHX_ const char *path);
+void psgi_pidfile_close(pTHX);
+/* status_fd of sprig_daemonize, for the caller to tell and close; -1: nobody waits. */
+int psgi_daemon_take_status(void);
+
+/* ---- master.c: the master of worker processes, in a living interpreter ---- */
+
+/* The master of this process: made, given sockets (see master.h), run. They croak, and then there
+ * is no master any more. `argv`: the words by which the program was started. _run returns true in
+ * each worker and false in the master when all is over; `on_ready` (code ref or undef) is called
+ * when the first worker serves. */
+void psgi_master_open(pTHX_ HV *options, AV *argv);
+void psgi_master_listen(pTHX_ const char *spec);
+void psgi_master_adopt(pTHX_ int fd);
+AV *psgi_master_addresses(pTHX);
+/* Becomes the user and group of the options: before an app is loaded in the master. */
+void psgi_master_drop_privileges(pTHX_ HV *options);
+bool psgi_master_run(pTHX_ SV *on_ready);
+void psgi_master_close(pTHX);
 
 /* ---- watcher.c: AnyEvent watchers on the loop ---- */
 

@@ -12,6 +12,15 @@ void psgi_embed_end(void);
  * The module Sprig inside is the one linked into the program. */
 int psgi_embed_run(int argc, char **argv);
 
+struct sprig_worker;
+
+/* This process is a worker: to be told before psgi_embed_run. What *worker holds is taken. */
+void psgi_worker_set(struct sprig_worker *worker);
+
+/* This process has become a daemon by sprig_daemonize, which gave status_fd (taken): who waits
+ * there is told when the server serves. For a process that is neither master nor worker. */
+void psgi_daemon_set(int status_fd);
+
 /* "5.36.0" */
 const char *psgi_embed_version(void);
 

@@ -260,6 +260,14 @@ static void put_version(pTHX_ struct env_builder *b)
     set_ref(aTHX_ sv, (SV *)version);
 }
 
+static void put_exit_guard(pTHX_ struct env_builder *b, SV *guard)
+{
+    SV *sv = value_of(aTHX_ b, KEY_EXIT_GUARD);
+
+    if (!SvROK(sv))
+        set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(guard)));
+}
+
 /* The same for all requests of a server; left alone in an env where the last app did so. */
 static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server *server)
 {
@@ -280,6 +288,8 @@ static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server 
     put_bool(aTHX_ b, KEY_CLEANUP, true);
     put_bool(aTHX_ b, KEY_HARAKIRI, server->harakiri);
     put_bool(aTHX_ b, KEY_SCALAR_REFS, true);
+    if (server->exit_guard != NULL)
+        put_exit_guard(aTHX_ b, server->exit_guard);
 }
 
 /* What the request before had and this one has not. The values are plain strings. */
@@ -320,7 +330,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     put_headers(aTHX_ & b);
     put_body(aTHX_ & b, px->ex);
     if (b.env->has_constants)
-        b.env->written[0] |= ENV_CONSTANTS;
+        b.env->written[0] |= env_constants(px->server);
     else
         put_constants(aTHX_ & b, px->server);
     put_socket(aTHX_ & b, px);

@@ -33,7 +33,8 @@
     X(CLEANUP_HANDLERS, "psgix.cleanup.handlers")                                                  \
     X(HARAKIRI, "psgix.harakiri")                                                                  \
     X(INFORMATIONAL, "psgix.informational")                                                        \
-    X(SCALAR_REFS, "psgix.body.scalar_refs")
+    X(SCALAR_REFS, "psgix.body.scalar_refs")                                                       \
+    X(EXIT_GUARD, "psgix.exit_guard")
 
 /* A slot is the number of a key; those of the known request headers follow these. */
 enum env_key {
@@ -49,6 +50,12 @@ enum env_key {
      KEY_BIT(RUN_ONCE) | KEY_BIT(MULTITHREAD) | KEY_BIT(MULTIPROCESS) | KEY_BIT(INPUT_BUFFERED) |  \
      KEY_BIT(CLEANUP) | KEY_BIT(CLEANUP_HANDLERS) | KEY_BIT(HARAKIRI) | KEY_BIT(SCALAR_REFS))
 #define KEY_BIT(name) (UINT64_C(1) << KEY_##name)
+
+/* The ones that a server has: psgix.exit_guard is there in workers only. */
+static inline uint64_t env_constants(const struct psgi_server *server)
+{
+    return ENV_CONSTANTS | (server->exit_guard != NULL ? KEY_BIT(EXIT_GUARD) : 0);
+}
 
 enum { ENV_SLOTS = 96, ENV_WORDS = 2, ENV_BUCKETS = 128, NO_SLOT = -1 };
 
@@ -110,7 +117,7 @@ struct psgi_env {
     struct psgi_glob input;
     U32 informer_flags, informer_cv_flags; /* of psgix.informational as it was made */
     SV *bytes;                             /* owned: what input reads; NULL if it is a file */
-    bool has_constants;                    /* ENV_CONSTANTS are all there and as they should be */
+    bool has_constants;                    /* env_constants() are all there and as they should be */
     SV *ref;               /* owned: what the app is called with, without its target meanwhile */
     struct psgi_env *next; /* in the pool of the server */
 };

@@ -210,6 +210,9 @@ static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange 
         return is_informer(aTHX_ env, px, sv);
     case KEY_CLEANUP_HANDLERS:
         return is_handlers(sv);
+    case KEY_EXIT_GUARD:
+        return is_ref(sv) && px->server->exit_guard != NULL &&
+               SvRV(sv) == SvRV(px->server->exit_guard);
     case KEY_RUN_ONCE:
     case KEY_MULTITHREAD:
         return is_bool(sv, keys->no);
@@ -292,7 +295,7 @@ static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *g
 
     throw_away(aTHX_ garbage, HeVAL(he));
     HeVAL(he) = newSV(0);
-    if (slot < N_ENV_KEYS && (ENV_CONSTANTS >> slot & 1))
+    if (slot < N_ENV_KEYS && ((ENV_CONSTANTS | KEY_BIT(EXIT_GUARD)) >> slot & 1))
         env->has_constants = false;
     if (slot == KEY_INPUT)
         drop_input(aTHX_ env);
@@ -306,7 +309,8 @@ static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
     STRLEN max = HvMAX(env->hv);
     STRLEN n = 0;
 
-    env->has_constants = (env->present[0] & ENV_CONSTANTS) == ENV_CONSTANTS;
+    uint64_t constants = env_constants(px->server);
+    env->has_constants = (env->present[0] & constants) == constants;
     for (unsigned word = 0; word < ENV_WORDS; word++) {
         for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1, n++) {
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);

@@ -6,8 +6,7 @@ static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params);
 
 static const MGVTBL server_vtbl = {NULL, NULL, NULL, NULL, server_free, NULL, server_dup, NULL};
 
-/* Sets every option that the hash names. NULL, or what is wrong, owned by the caller. */
-static SV *read_options(pTHX_ struct sprig_config *config, HV *options)
+SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
 {
     size_t n;
     const struct sprig_option *rows = sprig_options(&n);
@@ -34,9 +33,24 @@ SV *psgi_options_check(pTHX_ HV *options)
     SV *wrong;
 
     sprig_config_init(&config);
-    wrong = read_options(aTHX_ & config, options);
+    wrong = psgi_options_read(aTHX_ & config, options);
     sprig_config_clear(&config);
     return wrong;
+}
+
+SV *psgi_options_get(pTHX_ HV *options, const char *name)
+{
+    struct sprig_config config;
+    char buf[128];
+    SV *wrong, *value;
+
+    sprig_config_init(&config);
+    wrong = psgi_options_read(aTHX_ & config, options);
+    value = wrong == NULL ? newSVpv(sprig_config_get(&config, name, buf, sizeof buf), 0) : NULL;
+    sprig_config_clear(&config);
+    if (wrong != NULL)
+        croak_sv(sv_2mortal(wrong));
+    return value;
 }
 
 static bool flag(pTHX_ HV *options, const char *name)
@@ -54,6 +68,8 @@ void psgi_server_release(pTHX_ struct psgi_server *server)
     Safefree(server->listeners);
     SvREFCNT_dec(server->app);
     SvREFCNT_dec(server->on_drained);
+    SvREFCNT_dec(server->on_event);
+    SvREFCNT_dec(server->exit_guard);
     Safefree(server);
 }
 
@@ -76,7 +92,7 @@ SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
     SV *wrong;
 
     sprig_config_init(&config);
-    wrong = read_options(aTHX_ & config, options);
+    wrong = psgi_options_read(aTHX_ & config, options);
     if (wrong != NULL) {
         sprig_config_clear(&config);
         croak_sv(sv_2mortal(wrong));
@@ -108,15 +124,22 @@ struct psgi_server *psgi_server_get(pTHX_ SV *ref)
     return (struct psgi_server *)mg->mg_ptr;
 }
 
-static SV *listener_info(pTHX_ const struct sprig_listener *listener, UV id)
+HV *psgi_address_info(pTHX_ const struct sprig_address *address)
 {
-    const struct sprig_address *address = sprig_listener_address(listener);
     HV *info = newHV();
 
-    (void)hv_stores(info, "id", newSVuv(id));
     (void)hv_stores(info, "host", newSVpv(address->host, 0));
     (void)hv_stores(info, "port", newSVpv(address->port, 0));
     (void)hv_stores(info, "unix", newSVsv(boolSV(address->is_unix)));
+    return info;
+}
+
+static SV *listener_info(pTHX_ const struct sprig_listener *listener, UV id)
+{
+    const struct sprig_address *address = sprig_listener_address(listener);
+    HV *info = psgi_address_info(aTHX_ address);
+
+    (void)hv_stores(info, "id", newSVuv(id));
     (void)hv_stores(info, "fd", newSViv(sprig_listener_fd(listener)));
     return newRV_noinc((SV *)info);
 }
@@ -156,6 +179,42 @@ void psgi_server_drop_privileges(pTHX_ struct psgi_server *server)
 
     if (server->core != NULL && sprig_server_drop_privileges(server->core, why, sizeof why) != 0)
         croak("%s", why);
+}
+
+void psgi_server_adopt(pTHX_ struct psgi_server *server, int fd)
+{
+    PERL_UNUSED_CONTEXT;
+    if (server->core == NULL)
+        croak("Sprig: this server was stopped");
+    if (sprig_server_adopt(server->core, fd) != 0)
+        croak("Sprig: no connection: %s", Strerror(errno));
+}
+
+void psgi_server_on_event(pTHX_ struct psgi_server *server, SV *code)
+{
+    SvREFCNT_dec(server->on_event);
+    server->on_event = newSVsv(code);
+}
+
+void psgi_server_tell(pTHX_ struct psgi_server *server, const char *what)
+{
+    SV *code = server->on_event, *arg, *error = NULL;
+
+    if (code == NULL)
+        return;
+    SvREFCNT_inc_simple_void_NN(code);
+    arg = newSVpv(what, 0);
+    if (!psgi_call(aTHX_ code, &arg, 1, NULL, &error) && error != NULL)
+        psgi_warn(aTHX_ error);
+    SvREFCNT_dec(error);
+    SvREFCNT_dec(arg);
+    SvREFCNT_dec(code);
+}
+
+void psgi_server_set_exit_guard(pTHX_ struct psgi_server *server, SV *guard)
+{
+    SvREFCNT_dec(server->exit_guard);
+    server->exit_guard = newSVsv(guard);
 }
 
 /* From the first listener on the server lives without its variable. */

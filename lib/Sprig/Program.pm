@@ -4,6 +4,7 @@ use warnings;
 
 # Before anything that could choose an event loop: the program runs on Sprig's own.
 use Sprig::Loop;
+use Sprig::Worker;
 use Fcntl          qw(O_APPEND O_CREAT O_NOFOLLOW O_WRONLY);
 use File::Basename qw(dirname);
 use File::Spec;
@@ -28,7 +29,9 @@ sub main {
     my ($class) = @_;
     my $self = $class->_new(_settings(\@ARGV));
     return 0 if eval { $self->_run(\@ARGV); 1 };
-    print STDERR 'sprig: ', _one_line("$@");
+    my $message = _one_line("$@");
+    my $worker  = Sprig::Worker->current;
+    $worker ? $worker->report($message) : print STDERR "sprig: $message";
     return 1;
 }
 
@@ -70,19 +73,19 @@ sub _run {
     $self->_open_access_log;
     my $builder = sub { $self->_wrap($self->_load_app) };
     my $loader  = $self->_loader($builder);
-    my $app     = $loader ? undef : $builder->();
 
     require Plack::Handler::Sprig;
     my $handler = Plack::Handler::Sprig->new(
         %{ $self->{options} },
         listen       => $self->_addresses,
         server_ready => sub { print STDERR $self->_banner(@_); STDERR->flush },
+        $loader ? () : (psgi_app_builder => $builder),
     );
 
     # These end the server gracefully. Just before and after it they simply end the program.
     $SIG{$_} ||= sub { exit 0 }
         for qw(TERM INT QUIT);
-    $loader ? $loader->run($handler) : $handler->run($app);
+    $loader ? $loader->run($handler) : $handler->run;
     return;
 }
 
@@ -261,7 +264,9 @@ sub _banner {
     my ($host, $port, $proto) = @$ready{qw(host port proto)};
     $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
     my $address = $host eq 'unix/' ? "unix:$port" : ($proto || 'http') . "://$host:$port/";
-    return "sprig $VERSION: $address (1 worker, $ENV{PLACK_ENV})\n";
+    my $n       = $self->{options}{workers} || 1;
+    my $workers = $n == 1 ? '1 worker' : "$n workers";
+    return "sprig $VERSION: $address ($workers, $ENV{PLACK_ENV})\n";
 }
 
 1;

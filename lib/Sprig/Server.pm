@@ -11,6 +11,8 @@ use POSIX          ();
 use Scalar::Util   qw(refaddr weaken);
 use Sprig          ();
 use Sprig::Loop    ();
+use Sprig::Master  ();
+use Sprig::Worker  ();
 
 our $VERSION = '0.001';
 
@@ -65,14 +67,34 @@ sub start_listen {
     my $service = $self->_service($app);
     my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;
-    eval { $service->drop_privileges; 1 } or croak $@ =~ s/ at \S+ line \d+\.?\n\z//r;
+    $self->_join_loop($service);
+    $self->_tell_ready(@infos);
+    return;
+}
+
+# All that comes before the first request, listening apart.
+sub _join_loop {
+    my ($self, $service) = @_;
+    _plainly(sub { $service->drop_privileges });
     $Sprig::Loop::NESTED       = $service->option('nested');
     $Sprig::Loop::NESTED_DEPTH = $service->option('nested_depth');
     Sprig::Loop::attach();
+    Sprig::Worker->start;
+    return;
+}
 
-    for my $info (@infos) {
-        $self->{server_ready}->($self->_ready_info($info)) if $self->{server_ready};
-    }
+# Messages of our own tell no place.
+sub _plainly {
+    my ($code) = @_;
+    my $result = eval { $code->() };
+    return $result if !$@;
+    croak $@ =~ s/ at \S+ line \d+\.?\n\z//r;
+}
+
+sub _tell_ready {
+    my ($self, @infos) = @_;
+    my $cb = $self->{server_ready} or return;
+    $cb->($self->_ready_info($_)) for @infos;
     return;
 }
 
@@ -91,19 +113,19 @@ sub _service {
 
 sub _listen {
     my ($self, $service, $spec) = @_;
-    my $info = eval { $service->listen($spec) };
-    return $self->_guard($service, $info) if $info;
-    my $error = $@;
-    $error =~ s/ at \S+ line \d+\.?\n\z//;
-    croak $error;
+    return $self->_guard($service, _plainly(sub { $service->listen($spec) }));
 }
 
 # A socket that somebody else has bound; it stays theirs, we listen on a duplicate.
 sub _listen_on {
     my ($self, $service, $socket) = @_;
+    return $self->_guard($service, $service->listen('', _duplicate($socket)));
+}
+
+sub _duplicate {
+    my ($socket) = @_;
     open my $dup, '<&', $socket or croak "cannot use listen_sock: $!";
-    my $fd = POSIX::dup(fileno $dup);
-    return $self->_guard($service, $service->listen('', $fd));
+    return POSIX::dup(fileno $dup);
 }
 
 # While the guard lives, the listener does. In a child of fork the guard means nothing.
@@ -186,10 +208,13 @@ sub _stop {
 sub _drained {
     my ($self) = @_;
     return if !$self || $self->{is_drained}++;
-    delete $self->{graceful_timer};
     delete $serving{ refaddr $self};
     _tell_shutdown($self);
-    $self->{exit_guard}->end if $self->{exit_guard} && !$self->{has_ended_guard};
+    my $guard = $self->{exit_guard};
+    $guard->end if $guard && !$self->{has_ended_guard};
+
+    # The app may hold the guard, but not for longer than its requests.
+    delete $self->{graceful_timer} if !$guard || $self->{has_ended_guard};
     return;
 }
 
@@ -205,15 +230,159 @@ sub _tell_shutdown {
 sub run {
     my ($self, $app) = @_;
 
-    # By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its
-    # back, while a handler is put back when the scope ends. Before anybody can connect.
-    my $stop = sub { $self->_on_signal($_[0]) };
-    local @SIG{qw(INT TERM QUIT)} = ($stop) x 3;
+    # Until there is a server.
+    local @SIG{qw(INT TERM QUIT)} = (sub { exit 0 }) x 3;
+    my $worker = Sprig::Worker->current;
+    return $self->_run_worker($worker, $app) if $worker;
+    return $self->_run_alone($app)           if $self->_setting('workers') == 1;
+    $app = $self->_run_master($app) or return;
+    $self->_run_worker(Sprig::Worker->current, $app);
+    exit 0;    # what follows this call is the master's
+}
+
+# The value of an option, also where it was not given.
+sub _setting {
+    my ($self, $name) = @_;
+    return Sprig::Service::read_option(_options($self), $name);
+}
+
+# The application, from its builder if there is one (plackup -L Delayed): made where it serves.
+sub _built {
+    my ($self, $app) = @_;
+    my $builder = delete $self->{psgi_app_builder};
+    return $builder ? $builder->() : $app;
+}
+
+sub _run_alone {
+    my ($self, $app) = @_;
+    my $pid = $self->_setting('pid');
+    Sprig::Master::_daemonize()     if $self->_setting('daemonize');
+    Sprig::Master::_write_pid($pid) if length $pid;
+    $app = $self->_built($app);
+    local @SIG{qw(INT TERM QUIT)} = ($self->_stopper) x 3;
     $self->register_service($app);
+    Sprig::Master::_daemon_ready();
+    $self->_serve;
+    Sprig::Master::_remove_pid();
+    return;
+}
+
+# By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its back,
+# while a handler is put back when the scope ends. Set before anybody can connect.
+sub _stopper {
+    my ($self) = @_;
+    return sub { $self->_on_signal($_[0]) };
+}
+
+# Until the server is told to end, and has.
+sub _serve {
+    my ($self) = @_;
     $self->{exit_guard}->send if $self->{is_stopping};
     $self->{exit_guard}->recv;
     $self->_stop;
     delete $self->{listen_guards};
+    Sprig::Worker->finish;
+    return;
+}
+
+# ---- several processes ----
+
+# Returns the application in each worker, and nothing in the master, when all is over.
+sub _run_master {
+    my ($self, $app) = @_;
+    my $options = _options($self);
+    _plainly(sub {
+        Sprig::Master::_daemonize()
+            if $self->_setting('daemonize') && !Sprig::Master::is_successor();
+        Sprig::Master->open($options, [$self->_addresses],
+            [map { _duplicate($_) } $self->_listen_socks]);
+    });
+    if ($self->_setting('preload_app')) {
+        _plainly(sub { Sprig::Master::drop_privileges($options) });
+        $app = $self->_built($app);
+    }
+    my @infos = Sprig::Master->addresses;
+    return _plainly(
+        sub {
+            Sprig::Master->run(sub { $self->_tell_ready(@infos) });
+        }
+    ) ? $app : undef;
+}
+
+sub _run_worker {
+    my ($self, $worker, $app) = @_;
+    eval { $app = $self->_built($app); 1 } or $self->_give_up($worker, $@);
+    local @SIG{qw(INT TERM QUIT)} = ($self->_stopper) x 3;
+    eval { $self->_start_worker($worker, $app); 1 } or $self->_give_up($worker, $@);
+    $self->_serve;
+    exit 1 if $self->{has_failed};
+    return;
+}
+
+sub _give_up {
+    my ($self, $worker, $error) = @_;
+    $worker->report($error);
+    exit 1;
+}
+
+# All but listening, which the master allows when the application has shown itself.
+sub _start_worker {
+    my ($self, $worker, $app) = @_;
+    @$self{qw(multiprocess harakiri)} = (1, 1);
+    my $service = $self->_service($app);
+    $serving{ refaddr $self} = $self;
+    $self->{serving_pid} = $$;
+    $self->_join_loop($service);
+    $self->{exit_guard} = $self->_exit_guard;
+    $service->exit_guard($self->{exit_guard});
+    $service->on_event(sub { $self->_on_worker_event($worker, $_[0]) });
+    $worker->attend(
+        on_probe => sub { $self->_show($worker) },
+        on_end   => sub { $self->shutdown },
+    );
+    return;
+}
+
+sub _on_worker_event {
+    my ($self, $worker, $what) = @_;
+    return $worker->tell('retire max_requests') if $what eq 'max_requests';
+    return                                      if $self->{is_leaving}++;
+    $worker->tell("leaving $what");
+    $self->shutdown;
+    return;
+}
+
+# The answer to "probe".
+sub _show {
+    my ($self, $worker) = @_;
+    my $path = $self->{service}->option('probe');
+    my $done = sub {
+        my ($error) = @_;
+        eval { $self->_listen_as($worker); 1 } or $error = $@ if !defined $error;
+        $self->_fail($worker, $error) if defined $error;
+    };
+    return length $path ? $worker->probe($self->{service}, $path, $done) : $done->();
+}
+
+sub _listen_as {
+    my ($self, $worker) = @_;
+    my $service = $self->{service};
+    return if $self->{is_stopping} || $self->{got_signal};
+    for my $socket (@{ Sprig::Worker::_take_sockets() }) {
+        my $spec = $socket->{proxy_protocol} ? ',proxy_protocol' : '';
+        $self->_guard($service, $service->listen($spec, $socket->{fd}));
+    }
+    $worker->tell('ready');
+    Sprig::Worker::_detach() if $worker->is_daemon;
+    return;
+}
+
+# It cannot serve.
+sub _fail {
+    my ($self, $worker, $error) = @_;
+    $worker->report($error);
+    $self->{has_failed} = 1;
+    $self->{exit_guard}->send;
     return;
 }
 

@@ -13,18 +13,12 @@ sub new {
 sub run {
     my ($self, $app) = @_;
     my %args = %$self;
-
-  # plackup -L Delayed: the app is compiled in the process that serves it, before the first request.
-    my $builder = delete $args{psgi_app_builder};
-    $app = $builder->() if $builder;
-
+    require Sprig::Server;
     require Sprig::Inherited;
-    if (my @sockets = Sprig::Inherited::sockets()) {
+    if (!Sprig::Worker->current and my @sockets = Sprig::Inherited::sockets()) {
         delete @args{qw(listen host port)};
         $args{listen_sock} = \@sockets;
     }
-
-    require Sprig::Server;
     return Sprig::Server->new(%args)->run($app);
 }
 

@@ -1,0 +1,54 @@
+# Worker.xs - what Sprig::Worker is made of; daemon and pid file of a single process.
+
+MODULE = Sprig    PACKAGE = Sprig::Worker
+
+PROTOTYPES: DISABLE
+
+void
+_info()
+  PPCODE:
+    HV *info = psgi_worker_info(aTHX);
+    if (info == NULL)
+        XSRETURN_UNDEF;
+    mXPUSHs(newRV_noinc((SV *)info));
+
+void
+_take_sockets()
+  PPCODE:
+    mXPUSHs(newRV_noinc((SV *)psgi_worker_take_sockets(aTHX)));
+
+void
+_play(number, control_fd, fds)
+    UV number
+    int control_fd
+    AV *fds
+  CODE:
+    psgi_worker_play(aTHX_ number, control_fd, fds);
+
+void
+_detach()
+  CODE:
+    sprig_daemon_detach();
+
+MODULE = Sprig    PACKAGE = Sprig::Master
+
+void
+_daemonize()
+  CODE:
+    psgi_daemonize(aTHX);
+
+void
+_daemon_ready()
+  CODE:
+    psgi_daemon_ready(aTHX);
+
+void
+_write_pid(path)
+    const char *path
+  CODE:
+    psgi_pidfile_open(aTHX_ path);
+
+void
+_remove_pid()
+  CODE:
+    psgi_pidfile_close(aTHX);

@@ -1,0 +1,123 @@
+/* worker.c - processes: what this one is as a worker; daemon and pid file of a single one. */
+#include "bridge.h"
+#include "daemon.h"
+#include "embed.h"
+#include "master.h"
+#include "pidfile.h"
+
+#include <stdlib.h>
+
+/* ---- what this process is ---- */
+
+/* Of the process, not of an interpreter: set before there is one, or right after the fork. */
+static struct sprig_worker current;
+static pid_t worker_pid;          /* a child that it forks is none; 0: nobody is */
+static int daemon_status_fd = -1; /* of sprig_daemonize, until told */
+static struct sprig_pidfile pidfile = {NULL, -1, 0};
+
+void psgi_worker_set(struct sprig_worker *worker)
+{
+    current = *worker;
+    worker_pid = getpid();
+    memset(worker, 0, sizeof *worker);
+    worker->control_fd = -1;
+}
+
+void psgi_daemon_set(int status_fd)
+{
+    daemon_status_fd = status_fd;
+}
+
+int psgi_daemon_take_status(void)
+{
+    int fd = daemon_status_fd;
+
+    daemon_status_fd = -1;
+    return fd;
+}
+
+HV *psgi_worker_info(pTHX)
+{
+    HV *info;
+
+    if (worker_pid == 0 || worker_pid != getpid())
+        return NULL;
+    info = newHV();
+    (void)hv_stores(info, "number", newSVuv(current.number));
+    (void)hv_stores(info, "generation", newSVuv(current.generation));
+    (void)hv_stores(info, "control_fd", newSViv(current.control_fd));
+    (void)hv_stores(info, "is_daemon", newSVsv(boolSV(current.is_daemon)));
+    return info;
+}
+
+AV *psgi_worker_take_sockets(pTHX)
+{
+    AV *list = newAV();
+
+    for (size_t i = 0; worker_pid == getpid() && i < current.n_sockets; i++) {
+        struct sprig_socket *socket = &current.sockets[i];
+        HV *info;
+        if (socket->fd == -1)
+            continue;
+        info = newHV();
+        (void)hv_stores(info, "fd", newSViv(socket->fd));
+        (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->proxy_protocol)));
+        av_push(list, newRV_noinc((SV *)info));
+        socket->fd = -1;
+    }
+    return list;
+}
+
+void psgi_worker_play(pTHX_ UV number, int control_fd, AV *fds)
+{
+    struct sprig_worker worker = {.number = (uint32_t)number, .generation = 1};
+
+    PERL_UNUSED_CONTEXT;
+    worker.control_fd = control_fd;
+    worker.n_sockets = (size_t)(av_len(fds) + 1);
+    worker.sockets = calloc(worker.n_sockets + 1, sizeof *worker.sockets);
+    if (worker.sockets == NULL)
+        croak("Sprig: out of memory");
+    for (size_t i = 0; i < worker.n_sockets; i++)
+        worker.sockets[i].fd = (int)SvIV(*av_fetch(fds, (SSize_t)i, 1));
+    psgi_worker_set(&worker);
+}
+
+/* ---- a single process ---- */
+
+void psgi_daemonize(pTHX)
+{
+    char why[512];
+
+    if (daemon_status_fd != -1)
+        return; /* it is one already */
+    PERL_FLUSHALL_FOR_CHILD;
+    if (sprig_daemonize(&daemon_status_fd, why, sizeof why) != 0)
+        croak("%s", why);
+}
+
+void psgi_daemon_ready(pTHX)
+{
+    PERL_UNUSED_CONTEXT;
+    if (daemon_status_fd == -1)
+        return;
+    sprig_daemon_ready(daemon_status_fd);
+    daemon_status_fd = -1;
+    sprig_daemon_detach();
+}
+
+void psgi_pidfile_open(pTHX_ const char *path)
+{
+    char why[512];
+
+    if (pidfile.path == NULL && sprig_pidfile_open(&pidfile, path, why, sizeof why) != 0)
+        croak("%s", why);
+}
+
+void psgi_pidfile_close(pTHX)
+{
+    PERL_UNUSED_CONTEXT;
+    if (pidfile.path != NULL)
+        sprig_pidfile_close(&pidfile);
+    pidfile.path = NULL;
+}
