@@ -479,11 +479,11 @@ static void conn_receive_busy(struct sprig_conn *c)
     ssize_t n = c->transport->recv(c->fd, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0 && !conn_append_input(c, span_make(buffer, (size_t)n)))
         conn_close(c, SPRIG_END_GONE);
-    else if (n == 0) { /* perhaps only half-closed: it may still read the answer */
+    else if (n == 0 && !c->transport->is_hung_up(c->fd)) { /* it may still read the answer */
         conn_set_reading(c, false);
         c->peer_shut = true;
         exchange_peer_gone(c->ex);
-    } else if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK)
+    } else if (n == 0 || (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK))
         conn_on_broken(c);
 }
 

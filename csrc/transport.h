@@ -19,6 +19,9 @@ struct transport {
     ssize_t (*sendfile)(int fd, int in_fd, uint64_t *offset, size_t n);
     /* Bytes that were written and that the peer has not taken yet; -1: not known. */
     int (*n_unsent)(int fd);
+    /* Behind an end of file: true if the peer is known not to read any more, either. Over TCP that
+     * end may be all that a client sends which waits for its answer: false. */
+    bool (*is_hung_up)(int fd);
     int (*shutdown)(int fd, int how);
     int (*close)(int fd);
 };

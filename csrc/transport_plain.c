@@ -1,6 +1,7 @@
 /* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
 #include "transport.h"
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -96,6 +97,18 @@ static int plain_n_unsent(int fd)
 #endif
 }
 
+/* Linux tells it of unix sockets; elsewhere POLLHUP may mean the end of file only. */
+static bool plain_is_hung_up(int fd)
+{
+#ifdef __linux__
+    struct pollfd p = {.fd = fd};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+#else
+    (void)fd;
+    return false;
+#endif
+}
+
 static int plain_shutdown(int fd, int how)
 {
     return shutdown(fd, how);
@@ -112,6 +125,7 @@ const struct transport transport_plain = {
     .writev = plain_writev,
     .sendfile = plain_sendfile,
     .n_unsent = plain_n_unsent,
+    .is_hung_up = plain_is_hung_up,
     .shutdown = plain_shutdown,
     .close = plain_close,
 };

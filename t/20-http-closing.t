@@ -4,7 +4,9 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::UNIX;
 use SprigTest;
+use SprigTest::Probe qw(eventually);
 use Test::More;
 
 my $code = <<'APP';
@@ -110,6 +112,58 @@ subtest 'half a request keeps it for graceful_timeout at most' => sub {
     my $client = $other->connect;
     $client->send("GET / HTTP/1.1\r\n");
     $other->stop_ok('it ends with status 0');
+};
+
+# Answers after a while, or never, and says when it is asked.
+my $waiting = <<'APP';
+use AnyEvent;
+my @kept;
+sub {
+    my ($env) = @_;
+    sub {
+        my ($respond) = @_;
+        warn "asked\n";
+        push @kept, $env->{PATH_INFO} eq '/never' ? $respond : AE::timer 0.3, 0, sub { $respond->([200, [], ['late']]) };
+    };
+};
+APP
+
+subtest 'a client that has half-closed gets its answer from a server that ends' => sub {
+    my $other  = start_server(code => $waiting);
+    my $client = $other->connect;
+    $client->send($get);
+    $client->half_close;
+    ok $other->stderr_like(qr/^asked$/m), 'the application has the request';
+    kill 'QUIT', $other->pid;
+    is $client->response->body, 'late', 'the answer';
+    $other->stop_ok;
+};
+
+# Over TCP a close looks like a half-close until something is written; over a unix socket it does not.
+subtest 'a server that ends does not wait for clients that are known to have left' => sub {
+    my $path  = SprigTest::temp_path('left.sock');
+    my $other = start_server(
+        code  => $waiting,
+        by    => 'program',
+        flags => ['-l', $path, '-l', '127.0.0.1:0']
+    );
+    my $local   = sub { SprigTest::Client->adopt(IO::Socket::UNIX->new(Peer => $path)) };
+    my @clients = map { $local->() } 1 .. 2;
+    push @clients, $other->connect;
+    $_->send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n") for @clients;
+    $clients[0]->send($get);    # pipelined
+    my $half = $local->();
+    $half->send($get);
+    $half->half_close;
+    ok $other->stderr_like(qr/(?:^asked\n){4}/m), 'the application has the requests';
+
+    $clients[0]->close;
+    $clients[1]->close;
+    $clients[2]->reset;
+    kill 'QUIT', $other->pid;
+    is $half->response->body, 'late', 'who has only half-closed gets the answer';
+    ok eventually { !$other->is_alive }, 'it ends soon';
+    $other->stop_ok;
 };
 
 done_testing;

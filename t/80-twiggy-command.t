@@ -69,6 +69,26 @@ subtest '1.4 --foo-bar=x, --disable-x, --enable-x' => sub {
     }
 };
 
+subtest '1.4 a bare --flag swallows the next argv item' => sub {
+    for my $start (\&by_program, \&by_plackup) {
+        my $server   = $start->($tell, flags => ['--server-header', 'Here']);
+        my $response = $server->ask($get);
+        is $response->header('Server'), 'Here', '--server-header Here by ' . $server->by;
+        like $response->body, qr/\Adeployment /, 'and the file is the next';
+        $server->stop_ok;
+    }
+
+    my $server = by_plackup($tell, flags => ['--keepalive', 0]);
+    is $server->ask($get)->header('Connection'), 'close', 'plackup: a switch takes it, too';
+    $server->stop_ok;
+    ok !eval { by_plackup($tell, flags => ['--keepalive']) }, 'plackup: even if it is the file,';
+    like $@, qr{/app\.psgi}, 'and then another is looked for';
+
+    $server = by_program($tell, flags => ['--keepalive']);
+    is $server->ask($get)->header('Connection'), undef, 'sprig knows its switches: they take none';
+    $server->stop_ok;
+};
+
 subtest '1.4 handler receives host, port, listen, socket, daemonize' => sub {
     require Plack::Handler::Sprig;
     my %given = (host => '127.0.0.1', port => 5000, listen => [':5000'], socket => undef);
