@@ -118,7 +118,7 @@ static void server_close_conns(struct sprig_server *server)
             return;
         list_remove(first);
         list_append(&server->conns, first);
-        conn_close(list_entry(first, struct sprig_conn, link), SPRIG_END_ABORTED);
+        conn_close(list_entry(first, struct sprig_conn, link), SPRIG_END_GONE);
     }
 }
 

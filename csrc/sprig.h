@@ -129,10 +129,11 @@ void sprig_idle_free(struct sprig_idle *idle);
 
 /* Why an exchange is over. */
 enum sprig_end {
-    SPRIG_END_DONE,    /* the response is complete and with the kernel (or queued, see
-                          sprig_exchange_end_after_flush) */
-    SPRIG_END_GONE,    /* the client went away, or a deadline passed, before it was complete */
-    SPRIG_END_ABORTED, /* sprig_response_abort, or the server was freed */
+    SPRIG_END_DONE, /* the response is complete and with the kernel (or queued, see
+                       sprig_exchange_end_after_flush) */
+    SPRIG_END_GONE, /* the client went away, a deadline passed, or the server was freed (as at the
+                       graceful_timeout), before it was complete */
+    SPRIG_END_ABORTED, /* sprig_response_abort */
     SPRIG_END_DETACHED /* sprig_exchange_detach: the socket belongs to the app */
 };
 
@@ -165,7 +166,7 @@ struct sprig_handler {
 struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
                                       const struct sprig_handler *handler, void *arg);
 
-/* Closes everything at once, open exchanges end with SPRIG_END_ABORTED, and frees the server. */
+/* Closes everything at once, open exchanges end with SPRIG_END_GONE, and frees the server. */
 void sprig_server_free(struct sprig_server *server);
 
 /* What a listener is bound to. */

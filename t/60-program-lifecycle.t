@@ -118,6 +118,16 @@ subtest 'graceful_timeout' => sub {
     ok $server->stderr_like(qr/in work/), 'a request that is never answered';
     is $server->stop, 0,  'does not keep it from ending';
     is $client->rest, '', 'and got nothing';
+
+    my $stream = app_file('my %kept; sub { sub { my $w = $_[0]->([200, []]); $kept{$w} = $w;'
+            . '$w->write("begun"); $w->on_disconnect(sub { print STDERR "told\n" }) } }');
+    $server = start_program('-o', '127.0.0.1', '-p', 0, '--graceful-timeout', '0.2', $stream);
+    $client = $server->connect;
+    $client->send($get);
+    $client->wait_for_bytes(1);
+    is $server->stop, 0, 'nor does a stream that is never closed';
+    like $server->stderr, qr/^told$/m,   'which is told by on_disconnect';
+    unlike $client->rest, qr/\r\n0\r\n/, 'and does not look complete';
 };
 
 subtest 'an address that is taken' => sub {
