@@ -49,6 +49,13 @@ void sprig_master_free(struct sprig_master *m);
  * by itself. Can be asked without a master, before the process has done anything. */
 bool sprig_master_is_successor(void);
 
+/* The same of this master: its sockets are here already, it must not open others. */
+bool sprig_master_is_heir(const struct sprig_master *m);
+
+/* The folder the master was started in, by the name its user knows it by ($PWD): a link in it may
+ * lead elsewhere by now. NULL: unknown. Borrowed until the master is freed. */
+const char *sprig_master_folder(const struct sprig_master *m);
+
 /* Opens one more address (see sprig_server_listen), or takes a socket that listens already (taken
  * only on success). With the option reuseport there is one socket for each worker. 0 or < 0 and
  * `why`. */

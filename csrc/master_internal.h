@@ -1,0 +1,94 @@
+/* master_internal.h - what master.c and succession.c share. */
+#ifndef SPRIG_MASTER_INTERNAL_H
+#define SPRIG_MASTER_INTERNAL_H
+
+#include "crew.h"
+#include "pidfile.h"
+#include <limits.h>
+
+/* One address and its sockets: one, or with reuseport one for each slot. */
+struct bound {
+    struct sprig_address address;
+    struct sprig_socket *sockets; /* owned */
+    uint32_t n_sockets;
+};
+
+/* The place of one worker. */
+struct slot {
+    struct process *serving, *starting; /* in the crew; either may be NULL */
+    uint64_t crash_delay_ms;            /* of the last restart */
+    uint64_t start_at_ms;               /* not before */
+};
+
+enum ending { ENDING_NOT, ENDING_GRACEFUL, ENDING_AT_ONCE };
+
+struct sprig_master {
+    const struct sprig_config *config; /* borrowed */
+    char *const *argv;                 /* borrowed */
+    char folder[PATH_MAX];             /* for the successor; "": unknown */
+    struct bound *bounds;
+    size_t n_bounds;
+    struct slot *slots;
+    uint32_t n_slots;   /* of them; more than n_workers after TTOU */
+    uint32_t n_workers; /* wanted */
+    struct crew crew;
+    struct sprig_pidfile pidfile;
+    /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
+    uint32_t generation, served_generation, last_generation;
+    bool is_reloading;
+    /* The last start has failed: one try at a time, after a growing pause. */
+    bool is_failing;
+    uint64_t fail_delay_ms, failed_at_ms;
+    char last_error[LINE_MAX_BYTES];
+    /* Who waits to hear that we serve; -1: nobody. */
+    int status_fd;      /* sprig_daemonize; as soon as the first worker serves */
+    int predecessor_fd; /* the line of the master before; when all workers serve */
+    bool is_heir;       /* the sockets were inherited */
+    bool has_served;
+    void (*on_ready)(void *arg);
+    void *on_ready_arg;
+    enum ending ending;
+    const char *failure; /* why the run has failed, or NULL */
+    /* An upgrade: the one that is starting, and the one that serves in our place. */
+    struct process *successor, *deputy;
+    bool was_handed_over; /* we go; as process 1 we stay, for the deputy's sake */
+};
+
+/* Closes all; `unlink` removes the unix paths that are ours. */
+void master_close_sockets(struct sprig_master *m, bool unlink);
+
+/* With reuseport: as many as there are workers. */
+int master_add_sockets(struct sprig_master *m, char *why, size_t n);
+void master_drop_sockets(struct sprig_master *m);
+
+/* One more socket of the address of that index, or of the next. 0, SPRIG_E_NOMEM or SPRIG_E_SYS. */
+int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_socket *s);
+
+/* In a worker: the sockets of its slot become its own; the others are closed with the master. */
+int master_move_sockets(struct sprig_master *m, struct sprig_worker *w);
+
+/* The number of the crew's process that is no worker. */
+enum { SUCCESSOR_NUMBER = 0 };
+
+/* Begins to end; nothing is done that has been done before. */
+void master_end(struct sprig_master *m, enum ending how);
+
+/* Sends the worker away: it finishes what it has begun. */
+void master_dismiss(struct sprig_master *m, struct process *p);
+
+/* The answer to USR2: starts the program with our sockets. Returns in this process only. */
+void succession_start(struct sprig_master *m);
+
+/* The successor serves. */
+void succession_complete(struct sprig_master *m, struct process *p);
+
+/* It has ended. */
+void succession_gone(struct sprig_master *m, struct process *p, int status);
+
+/* Takes the sockets that the environment names. 0 or < 0 and `why`. */
+int succession_inherit(struct sprig_master *m, char *why, size_t n);
+
+/* Tells the master before that it can go. */
+void succession_announce(struct sprig_master *m);
+
+#endif

@@ -1,0 +1,196 @@
+/* succession.c - an upgrade: the program is executed anew with our sockets and takes our place. */
+#include "master_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "7;0/TEXT;1/TEXT": our descriptor of the line, and each socket behind the index of its address.
+ */
+#define SUCCESSION_VARIABLE "SPRIG_SUCCESSION"
+
+enum { SOCKET_TEXT_BYTES = 128 };
+
+bool sprig_master_is_successor(void)
+{
+    return getenv(SUCCESSION_VARIABLE) != NULL;
+}
+
+/* ----------------------------------------------------------------------- before ---- */
+
+static void keep_on_exec(int fd)
+{
+    fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC);
+}
+
+static size_t count_sockets(const struct sprig_master *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_bounds; i++)
+        n += m->bounds[i].n_sockets;
+    return n;
+}
+
+/* Process 1 outlives its successors, and with it its claim to the paths. */
+static char *print_sockets(const struct sprig_master *m, int control_fd)
+{
+    size_t size = 16 + count_sockets(m) * SOCKET_TEXT_BYTES, len;
+    char *text = malloc(size), one[SOCKET_TEXT_BYTES - 16];
+    if (text == NULL)
+        return NULL;
+    len = (size_t)snprintf(text, size, "%d", control_fd);
+    for (size_t i = 0; i < m->n_bounds; i++)
+        for (uint32_t k = 0; k < m->bounds[i].n_sockets; k++) {
+            struct sprig_socket s = m->bounds[i].sockets[k];
+            s.made_path = s.made_path && getppid() != 1;
+            keep_on_exec(s.fd);
+            len += (size_t)snprintf(text + len, size - len, ";%zu/%s", i,
+                                    socket_print(&s, one, sizeof one));
+        }
+    return text;
+}
+
+__attribute__((noreturn)) static void become_successor(struct sprig_master *m, int control_fd)
+{
+    char *sockets = print_sockets(m, control_fd);
+    notices_close(false);
+    keep_on_exec(control_fd);
+    if (m->folder[0] != '\0' && chdir(m->folder) == -1)
+        sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", m->folder, strerror(errno));
+    if (sockets != NULL && setenv(SUCCESSION_VARIABLE, sockets, 1) == 0)
+        execvp(m->argv[0], m->argv);
+    dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));
+    _exit(EXIT_FAILURE);
+}
+
+void succession_start(struct sprig_master *m)
+{
+    struct process *p;
+    int control_fd;
+    if (m->successor != NULL) {
+        sprig_log(SPRIG_LOG_WARN, "an upgrade is under way already (pid %d)",
+                  (int)m->successor->pid);
+        return;
+    }
+    int rc = crew_fork(&m->crew, SUCCESSOR_NUMBER, m->generation, &p, &control_fd);
+    if (rc == 1)
+        become_successor(m, control_fd);
+    if (rc < 0) {
+        sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s", strerror(errno));
+        return;
+    }
+    process_enter(p, PROCESS_STARTING, 0);
+    m->successor = p;
+    sprig_log(SPRIG_LOG_INFO, "upgrading: pid %d starts", (int)p->pid);
+}
+
+static void dismiss_workers(struct sprig_master *m)
+{
+    for (uint32_t i = 0; i < m->n_slots; i++) {
+        struct slot *s = &m->slots[i];
+        if (s->starting != NULL)
+            master_dismiss(m, s->starting);
+        if (s->serving != NULL)
+            master_dismiss(m, s->serving);
+        s->starting = s->serving = NULL;
+    }
+}
+
+/* We go; process 1 cannot, the others would go with it: it stays and hands signals on. */
+void succession_complete(struct sprig_master *m, struct process *p)
+{
+    if (m->successor != p)
+        return;
+    m->successor = NULL;
+    sprig_log(SPRIG_LOG_INFO, "upgraded: pid %d serves", (int)p->pid);
+    process_enter(p, PROCESS_SERVING, 0);
+    if (m->deputy != NULL)
+        master_dismiss(m, m->deputy);
+    m->deputy = p;
+    dismiss_workers(m);
+    m->was_handed_over = getpid() != 1;
+    if (m->was_handed_over)
+        master_end(m, ENDING_GRACEFUL);
+}
+
+void succession_gone(struct sprig_master *m, struct process *p, int status)
+{
+    char how[128];
+    status_text(status, how, sizeof how);
+    if (m->successor == p) {
+        m->successor = NULL;
+        if (m->ending == ENDING_NOT)
+            sprig_log(SPRIG_LOG_ERROR, "cannot upgrade, the processes from before go on: %s",
+                      p->error[0] != '\0' ? p->error : how);
+    }
+    if (m->deputy != p)
+        return;
+    m->deputy = NULL;
+    if (m->ending != ENDING_NOT)
+        return;
+    if (status != 0)
+        m->failure = "the process that served has failed";
+    master_end(m, ENDING_GRACEFUL);
+}
+
+/* ------------------------------------------------------------------------ after ---- */
+
+/* "0/TEXT" */
+static int inherit_socket(struct sprig_master *m, char *text, struct sprig_socket *s, size_t *index)
+{
+    char *end;
+    *index = strtoul(text, &end, 10);
+    if (end == text || *end != '/' || *index > m->n_bounds)
+        return SPRIG_E_INVALID;
+    return socket_read(end + 1, s);
+}
+
+static int inherit_all(struct sprig_master *m, char *list)
+{
+    char *rest = list, *part = strsep(&rest, ";");
+    m->predecessor_fd = atoi(part);
+    fcntl(m->predecessor_fd, F_SETFD, FD_CLOEXEC);
+    while ((part = strsep(&rest, ";")) != NULL) {
+        struct sprig_socket s;
+        size_t index;
+        int rc = inherit_socket(m, part, &s, &index);
+        if (rc == 0)
+            rc = master_add_socket(m, index, &s);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+int succession_inherit(struct sprig_master *m, char *why, size_t n)
+{
+    const char *value = getenv(SUCCESSION_VARIABLE);
+    if (value == NULL)
+        return 0;
+    m->is_heir = true;
+    char *list = strdup(value);
+    unsetenv(SUCCESSION_VARIABLE);
+    int rc = list != NULL ? inherit_all(m, list) : SPRIG_E_NOMEM;
+    free(list);
+    if (rc != 0)
+        snprintf(why, n, SUCCESSION_VARIABLE " is not what a master has written");
+    master_drop_sockets(m); /* of workers that were added by TTIN */
+    return rc;
+}
+
+void succession_announce(struct sprig_master *m)
+{
+    char why[512];
+    if (m->predecessor_fd == -1)
+        return;
+    if (m->config->pid != NULL &&
+        sprig_pidfile_take_over(&m->pidfile, m->config->pid, why, sizeof why) != 0)
+        sprig_log(SPRIG_LOG_WARN, "%s", why);
+    if (write(m->predecessor_fd, "ready\n", 6) == -1)
+        sprig_log(SPRIG_LOG_WARN, "the master before is gone");
+    close(m->predecessor_fd);
+    m->predecessor_fd = -1;
+}
