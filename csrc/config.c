@@ -3,6 +3,7 @@
 #include "cidr.h"
 #include "err.h"
 #include "log.h"
+#include "logformat.h"
 #include "privileges.h"
 
 #include <assert.h>
@@ -43,12 +44,15 @@ static const struct sprig_option options[] = {
     PLACK(path, 0, G, "PATH", NULL, "Mounts the application at this path."),
     PLACK(harakiri, 0, G, NULL, "0",
           "Whether the application may end the server behind a response (psgix.harakiri)."),
-    PLACK(access_log, 0, G, "FILE", NULL, "Appends a line for each request to this file."),
     PLACK(reload, 'r', G, NULL, "0", "Starts anew when the application's file or lib changes."),
     PLACK(Reload, 'R', G, "DIRS", NULL,
           "Starts anew when something changes there, too; separated by commas; may be repeated."),
     PLACK(loader, 'L', G, "LOADER", NULL,
           "Loads the application by Plack::Loader::LOADER: Delayed, Shotgun, Restarter or other."),
+    FIELD(STRING, access_log, G, "FILE", "", 0, 4000,
+          "Appends a line for each request to this file."),
+    FIELD(STRING, access_log_format, G, "FORMAT", "", 0, 2000,
+          "What it says: combined (the default), common, or directives of Apache's."),
 #undef G
 #define G "Processes"
     FIELD(COUNT, workers, G, "N", "1", 1, 1000,
@@ -528,6 +532,14 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         return SPRIG_E_INVALID;
     }
     cidr_list_clear(&networks);
+    struct log_format format;
+    if (c->access_log_format) {
+        if (log_format_read(&format, c->access_log_format, bad, sizeof bad) == SPRIG_E_INVALID) {
+            snprintf(why, n, "access_log_format must not have '%s'", bad);
+            return SPRIG_E_INVALID;
+        }
+        log_format_clear(&format);
+    }
     if (c->temp_dir && access(c->temp_dir, W_OK | X_OK) == -1) {
         snprintf(why, n, "temp_dir must be a folder that can be written to, got '%s'", c->temp_dir);
         return SPRIG_E_INVALID;

@@ -27,6 +27,9 @@ struct sprig_config {
     char *probe;           /* path; NULL: none */
     char *pid;             /* path; NULL: none */
     bool daemonize;
+    /* what is written about requests */
+    char *access_log;        /* path; NULL: none */
+    char *access_log_format; /* NULL: combined; see logformat.h */
     /* listening */
     bool reuseport;
     uint32_t backlog;

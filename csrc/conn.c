@@ -266,6 +266,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
  * client's descriptor is closed. */
 static void conn_retire(struct sprig_conn *c, enum conn_state state)
 {
+    conn_count_unsent(c);
     conn_set_reading(c, false);
     if (c->is_writing)
         loop_event_del(c->server->loop, c->write_event);

@@ -44,6 +44,8 @@ enum {
  * read; the rest stays in the kernel and pushes back on the client. */
 enum { CONN_PIPELINE_BYTES = 64 * 1024 };
 
+struct access_record;
+
 struct sprig_exchange {
     struct sprig_conn *conn; /* owner; NULL while in the pool */
     struct sprig_request request;
@@ -51,12 +53,14 @@ struct sprig_exchange {
     struct body body;
     struct sprig_span body_mem; /* borrowed: a small body that lies in the input buffer whole */
     struct chunk chunk;
-    uint64_t body_left;       /* of Content-Length, still to come */
-    uint64_t body_started_ns; /* for min_body_rate */
-    uint64_t complete_ns;     /* when the request was complete, for queue_timeout */
-    struct list_link wait;    /* in admission.waiting */
-    void *app;                /* severable: the bridge's pointer */
-    bool is_started : 1;      /* on_request was called, so on_end will be */
+    uint64_t body_left;           /* of Content-Length, still to come */
+    uint64_t body_started_ns;     /* for min_body_rate */
+    uint64_t complete_ns;         /* when the request was complete, for queue_timeout */
+    struct list_link wait;        /* in admission.waiting */
+    void *app;                    /* severable: the bridge's pointer */
+    struct access_record *record; /* owned: for the access log; NULL without one */
+    uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
+    bool is_started : 1;          /* on_request was called, so on_end will be */
     bool want_drain : 1;
     bool was_high : 1;
     bool gone_told : 1;
@@ -198,10 +202,26 @@ void conn_refuse(struct sprig_conn *c, int status, const char *reason);
 void conn_turn_away(struct sprig_conn *c);
 /* Restores the deadline of what is still being written, if anything is; else there is none. */
 void conn_rest_deadline(struct sprig_conn *c);
+/* What is queued is about to be dropped. */
+static inline void conn_count_unsent(struct sprig_conn *c)
+{
+    if (c->ex != NULL && c->out.size > 0)
+        c->ex->n_unsent = c->out.size;
+}
 /* Nothing more can be written. Told to the bridge in a turn of its own, since whoever found out may
  * be in the middle of a call from Perl; then the connection is reset. */
 void conn_break(struct sprig_conn *c);
 void conn_on_broken(struct sprig_conn *c);
+
+/* conn_log.c: only for servers with an access log, unless they say otherwise */
+/* The request of the exchange is known; or these bytes are none. */
+void conn_log_request(struct sprig_conn *c);
+void conn_log_raw(struct sprig_conn *c, struct sprig_span bytes);
+/* For exchanges with a record: the head of the response, and the end, which adds the line. */
+void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head);
+void conn_log_end(struct sprig_exchange *ex, enum sprig_end why);
+/* A request that is answered without the app, or a part of one; also without an access log. */
+void conn_log_refusal(struct sprig_conn *c, int status, uint64_t n_body);
 
 /* exchange.c */
 struct sprig_exchange *exchange_start(struct sprig_conn *c);

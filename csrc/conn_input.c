@@ -122,6 +122,8 @@ static enum step conn_take_head(struct sprig_conn *c, struct sprig_span *input, 
     c->n_turn++;
     if (c->listener != NULL)
         server_count_request(c->server);
+    if (c->server->access_log != NULL)
+        conn_log_request(c);
     bool is_last =
         config->max_keepalive_requests != 0 && c->n_requests >= config->max_keepalive_requests;
     bool may_persist = config->keepalive && !is_last && !c->server->is_draining;
@@ -176,6 +178,8 @@ static enum step conn_step_head(struct sprig_conn *c, struct sprig_span *input)
                              : parser_head(&c->parser, *input, &c->server->limits,
                                            &c->server->loop->scratch, &c->ex->request, &why);
     if (n < 0) {
+        if (c->server->access_log != NULL)
+            conn_log_raw(c, *input);
         conn_refuse(c, why.status, why.reason);
         return STEP_STOP;
     }
@@ -449,6 +453,8 @@ static void conn_end_of_input(struct sprig_conn *c)
 {
     bool in_body = c->state == CONN_BODY;
     c->peer_shut = true;
+    if (in_body)
+        conn_log_refusal(c, 400, 0);
     conn_close_after_output(c); /* answers may still be on their way to it */
     if (in_body)
         sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);

@@ -151,6 +151,7 @@ void conn_break(struct sprig_conn *c)
         return;
     c->is_broken = true;
     conn_stop_writing(c);
+    conn_count_unsent(c);
     outq_clear(&c->out);
     deadline_clear(&c->deadline);
     ready_add(c->server->loop, &c->ready, CONN_EV_BROKEN);
@@ -334,6 +335,7 @@ static void conn_answer_error(struct sprig_conn *c, int status)
 void conn_refuse(struct sprig_conn *c, int status, const char *reason)
 {
     c->server->counters.n_refused++;
+    conn_log_refusal(c, status, strlen(status_reason(status)));
     conn_answer_error(c, status);
     sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, conn_client(c), reason); /* may enter Perl */
 }

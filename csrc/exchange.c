@@ -43,6 +43,8 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
         ex->is_started = false;
         server->handler.on_end(ex, why, server->arg);
     }
+    if (ex->record != NULL)
+        conn_log_end(ex, why);
     admission_leave_slot(ex);
     request_clear(&ex->request);
     body_clear(&ex->body);
@@ -216,6 +218,8 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
     int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
         return rc;
+    if (ex->record != NULL)
+        conn_log_head(ex, head);
     conn_set_state(c, CONN_REPLY);
     conn_output_added(c);
     return 0;

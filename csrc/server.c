@@ -1,6 +1,7 @@
 /* server.c - a server: what its listeners and connections share, draining, the end; see sprig.h */
 #include "server.h"
 
+#include "accesslog.h"
 #include "conn.h"
 #include "listener.h"
 #include "privileges.h"
@@ -13,6 +14,7 @@ static void server_run_drained(struct ready *r, uint32_t what)
 {
     (void)what;
     struct sprig_server *server = list_entry(r, struct sprig_server, drained);
+    sprig_server_flush_log(server);
     if (server->handler.on_drained != NULL && list_empty(&server->conns))
         server->handler.on_drained(server, server->arg);
 }
@@ -45,6 +47,8 @@ static void server_on_fork(struct fork_hook *h)
     list_foreach_safe (it, next, &server->conns)
         conn_abandon(list_entry(it, struct sprig_conn, link));
     admission_forget(server);
+    if (server->access_log != NULL)
+        access_log_forget(server->access_log);
 }
 
 static void server_init_deadlines(struct sprig_server *server)
@@ -125,6 +129,9 @@ static void server_close_conns(struct sprig_server *server)
 static void server_release(struct sprig_server *server)
 {
     server_free_listeners(server);
+    if (server->access_log != NULL)
+        access_log_close(server->access_log);
+    server->access_log = NULL;
     ready_cancel(&server->drained);
     ready_cancel(&server->retire);
     deadline_list_clear(&server->header_deadlines);
@@ -152,6 +159,7 @@ void sprig_server_free(struct sprig_server *server)
     list_remove(&server->fork_hook.link);
     server_close_listeners(server);
     server_close_conns(server);
+    sprig_server_flush_log(server);
     server->is_freed = true;
     server_conn_gone(server);
 }

@@ -8,6 +8,7 @@
 #include "loop_internal.h"
 
 struct sprig_conn;
+struct access_log;
 
 struct sprig_server {
     struct sprig_loop *loop; /* borrowed */
@@ -22,6 +23,7 @@ struct sprig_server {
         linger_deadlines, leave_deadlines, queue_deadlines;
     struct admission admission;
     struct cidr_list trusted_proxies;
+    struct access_log *access_log;         /* owned; NULL: none */
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
     struct sprig_counters counters;

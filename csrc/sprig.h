@@ -166,6 +166,13 @@ struct sprig_handler {
 struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
                                       const struct sprig_handler *handler, void *arg);
 
+/* Opens the access log if the configuration names one; before privileges are dropped. Lines are
+ * written soon after the answers. On failure < 0 and `why` (n bytes). */
+int sprig_server_open_log(struct sprig_server *server, char *why, size_t n);
+
+/* Writes the lines that wait, at the end of a process that does not free its server. */
+void sprig_server_flush_log(struct sprig_server *server);
+
 /* Closes everything at once, open exchanges end with SPRIG_END_GONE, and frees the server. */
 void sprig_server_free(struct sprig_server *server);
 
@@ -254,6 +261,10 @@ const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex);
  * (remote_host is always told: it is the socket's peer if nobody knows better). Borrowed until Perl
  * is entered. */
 void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded *out);
+
+/* The user that the app found out, for the access log: asked for in on_end, copied. */
+bool sprig_exchange_wants_user(const struct sprig_exchange *ex);
+void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user);
 
 /* on_end(DONE) comes only when the kernel has every byte, not as soon as all is queued. */
 void sprig_exchange_end_after_flush(struct sprig_exchange *ex);

@@ -8,7 +8,7 @@ use Test::More;
 # conn_input.c.
 my @LAYERS = (
     [qw(span list err log date status chars tempfile cidr)],
-    [qw(config privileges request target proxy fields parser chunk body transport outq
+    [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon)],
     [qw(sprig)],
     [qw(loop interest timer signals watcher response sockets)],

@@ -318,6 +318,18 @@ static void on_notify(struct sprig_exchange *ex, void *arg)
     psgi_exchange_release(aTHX_ px);
 }
 
+/* What an application has found out about the client, for the access log: a plain value only. */
+static void tell_user(pTHX_ struct psgi_exchange *px)
+{
+    SV **user;
+
+    if (px->env == NULL || SvRMAGICAL((SV *)px->env) || !sprig_exchange_wants_user(px->ex))
+        return;
+    user = hv_fetchs(px->env, "REMOTE_USER", 0);
+    if (user != NULL && SvPOK(*user) && !SvGMAGICAL(*user))
+        sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
+}
+
 static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
 {
     struct psgi_server *server = arg;
@@ -327,6 +339,7 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
     if (px == NULL)
         return;
     px->is_answered = true;
+    tell_user(aTHX_ px);
     psgi_stream_ended(aTHX_ px, why);
     px->ex = NULL;
     sprig_exchange_set_app(ex, NULL);

@@ -107,6 +107,12 @@ SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
         Safefree(server);
         croak("Sprig: no server: %s", Strerror(errno));
     }
+    char why[512];
+    if (sprig_server_open_log(server->core, why, sizeof why) != 0) {
+        sprig_server_free(server->core);
+        Safefree(server);
+        croak("%s", why);
+    }
     server->refs = 1;
     server->app = newSVsv(app);
     server->on_drained = newSVsv(drained);
@@ -269,6 +275,8 @@ static void server_abandon(struct psgi_server *server)
             sprig_listener_close(server->listeners[i]);
     }
     server->n_listeners = 0;
+    if (server->core != NULL)
+        sprig_server_flush_log(server->core);
 }
 
 static int server_free(pTHX_ SV *sv, MAGIC *mg)

@@ -5,10 +5,8 @@ use warnings;
 # Before anything that could choose an event loop: the program runs on Sprig's own.
 use Sprig::Loop;
 use Sprig::Worker;
-use Fcntl          qw(O_APPEND O_CREAT O_NOFOLLOW O_WRONLY);
 use File::Basename qw(dirname);
 use File::Spec;
-use IO::Handle;
 use overload ();
 use Plack::Util;
 use Scalar::Util ();
@@ -20,7 +18,7 @@ my %is_list = map { $_ => 1 } qw(listen module Reload);
 
 # Settings for this module; all others are options of the server.
 my @own = qw(
-    app eval module env default_middleware path access_log host port listen socket
+    app eval module env default_middleware path host port listen socket
     reload Reload loader
 );
 
@@ -60,6 +58,9 @@ sub _one_line {
 sub _new {
     my ($class, %settings) = @_;
     my %own = map { $_ => delete $settings{$_} } @own;
+
+    # Whatever the application makes the working folder.
+    $_ = File::Spec->rel2abs($_) for grep { defined } $settings{access_log};
     return bless { %own, options => \%settings }, $class;
 }
 
@@ -70,7 +71,6 @@ sub _run {
     $ENV{MOJO_REACTOR} ||= 'Mojo::Reactor::Sprig';
     $self->_load_modules;
     $self->_choose_app($words);
-    $self->_open_access_log;
     my $builder = sub { $self->_wrap($self->_load_app) };
     my $loader  = $self->_loader($builder);
 
@@ -184,29 +184,14 @@ sub _wrap {
     for my $class ($self->_default_middleware) {
         $app = Plack::Util::load_class($class, 'Plack::Middleware')->wrap($app);
     }
-    return $app if !$self->{log};
-    my $log = $self->{log};
-    require Plack::Middleware::AccessLog;
-    return Plack::Middleware::AccessLog->wrap($app, logger => sub { print {$log} @_ });
+    return $app;
 }
 
 sub _default_middleware {
     my ($self) = @_;
     return if $ENV{PLACK_ENV} ne 'development';
     return if defined $self->{default_middleware} && !$self->{default_middleware};
-    return ('Lint', 'StackTrace', defined $self->{access_log} ? () : 'AccessLog');
-}
-
-sub _open_access_log {
-    my ($self) = @_;
-    return if !defined $self->{access_log};
-
-    # As root, a link that somebody else has placed there is not followed.
-    my $flags = O_WRONLY | O_APPEND | O_CREAT | ($> == 0 ? O_NOFOLLOW : 0);
-    sysopen $self->{log}, $self->{access_log}, $flags
-        or die "cannot write to $self->{access_log}: $!\n";
-    $self->{log}->autoflush(1);
-    return;
+    return ('Lint', 'StackTrace', defined $self->{options}{access_log} ? () : 'AccessLog');
 }
 
 # ---- loaders: -r, -R, -L ----

@@ -7,11 +7,12 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 
-my ($SHORT, $LONG) = (500, 2500);
+my ($SHORT, $LONG) = (512, 2512);
 
 sub _request {
     my ($scenario) = @_;
     my @headers    = ('Host: localhost', @{ $scenario->{headers} || [] });
+    push @headers, 'Connection: close' if $scenario->{close};
     my $body       = $scenario->{name} eq 'post' ? 'x' x 1024 : '';
     push @headers, 'Content-Type: text/plain', 'Content-Length: 1024' if $body;
     return
@@ -19,17 +20,31 @@ sub _request {
         . $body;
 }
 
-# Reads one response with a Content-Length.
-sub _response {
-    my ($socket) = @_;
-    my ($in, $wanted) = ('');
-    while (!defined $wanted || length $in < $wanted) {
+# The length of the response at the start of these bytes, or nothing while it is not whole.
+sub _length {
+    my ($in) = @_;
+    $in =~ /\r\n\r\n/ or return;
+    my $head = $+[0];
+    $in =~ m{\AHTTP/1.1 200 } or die "unexpected answer: '$in'\n";
+    if (substr($in, 0, $head) =~ /^Content-Length: (\d+)/mi) {
+        return length $in >= $head + $1 ? $head + $1 : ();
+    }
+    $in =~ /\r\n0\r\n\r\n/g or return;    # chunked
+    return pos $in;
+}
+
+# Reads so many responses.
+sub _responses {
+    my ($socket, $n) = @_;
+    my $in = '';
+    while ($n > 0) {
+        my $length = _length($in);
+        if (defined $length) {
+            substr $in, 0, $length, '';
+            $n--;
+            next;
+        }
         sysread $socket, $in, 65_536, length $in or die "the server closed: '$in'\n";
-        next if defined $wanted || $in !~ /\r\n\r\n/;
-        my $head = $+[0];
-        $in =~ m{\AHTTP/1.1 200 } && $in =~ /^Content-Length: (\d+)/mi
-            or die "unexpected answer: '$in'\n";
-        $wanted = $head + $1;
     }
     return;
 }
@@ -53,11 +68,14 @@ sub _instructions {
         patience => 120,
         wrapper  => ['valgrind', '-q', '--tool=callgrind', "--callgrind-out-file=$file"]
     );
-    my $socket  = IO::Socket::INET->new('127.0.0.1:' . $server->port) or die "connect: $!";
-    my $request = _request($scenario);
-    for (1 .. $n) {
+    my $batch   = $scenario->{name} eq 'pipelined' ? 16 : 1;
+    my $request = _request($scenario) x $batch;
+    my $socket;
+    for (my $i = 0; $i < $n; $i += $batch) {
+        undef $socket if $scenario->{close};
+        $socket ||= IO::Socket::INET->new('127.0.0.1:' . $server->port) or die "connect: $!";
         syswrite $socket, $request;
-        _response($socket);
+        _responses($socket, $batch);
     }
     close $socket;
     $server->stop;

@@ -1,0 +1,118 @@
+/* conn_log.c - which requests get a line in the access log, and what it says of them. */
+#include "conn.h"
+
+#include "accesslog.h"
+#include "listener.h"
+
+/* Status of a request whose client left before the answer, as nginx has it. */
+enum { STATUS_CLIENT_LEFT = 499 };
+
+/* Of bytes that are no request, so many are shown. */
+enum { RAW_MAX_BYTES = 1024 };
+
+static struct access_record *conn_record(struct sprig_conn *c, struct log_input *in)
+{
+    if (c->server->access_log->format.has_server) {
+        in->server_name = span_str(c->listener->address.host);
+        in->server_port = span_str(c->listener->address.port);
+    }
+    return access_record_new(c->server->access_log, in);
+}
+
+void conn_log_request(struct sprig_conn *c)
+{
+    if (c->listener == NULL)
+        return; /* nobody's: a request of our own */
+    struct log_input in = {.request = &c->ex->request};
+    struct sprig_forwarded told = {.remote_host = {NULL, 0}};
+    if (c->server->trusted_proxies.n > 0 && c->server->access_log->format.has_host)
+        sprig_exchange_forwarded(c->ex, &told);
+    in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
+    c->ex->record = conn_record(c, &in);
+}
+
+static struct access_record *conn_record_raw(struct sprig_conn *c, struct sprig_span bytes)
+{
+    while (bytes.len > 0 && (*bytes.ptr == '\r' || *bytes.ptr == '\n'))
+        bytes.ptr++, bytes.len--;
+    size_t n = 0;
+    while (n < bytes.len && n < RAW_MAX_BYTES && bytes.ptr[n] != '\r' && bytes.ptr[n] != '\n')
+        n++;
+    struct log_input in = {.raw = span_make(bytes.ptr, n), .host = span_str(conn_client(c))};
+    return conn_record(c, &in);
+}
+
+void conn_log_raw(struct sprig_conn *c, struct sprig_span bytes)
+{
+    if (c->listener != NULL)
+        c->ex->record = conn_record_raw(c, bytes);
+}
+
+void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
+{
+    access_record_headers(ex->conn->server->access_log, ex->record, head->headers, head->n_headers,
+                          head->length);
+}
+
+static void conn_add_line(struct sprig_conn *c, struct access_record *record, int status,
+                          uint64_t n_body)
+{
+    if (c->ex != NULL)
+        c->ex->record = NULL;
+    access_log_add(c->server->access_log, record, status, n_body);
+}
+
+void conn_log_refusal(struct sprig_conn *c, int status, uint64_t n_body)
+{
+    if (c->server->access_log == NULL)
+        return;
+    struct access_record *record = c->ex != NULL ? c->ex->record : NULL;
+    if (record == NULL && c->listener != NULL && c->in_len > c->in_at && !c->awaits_proxy)
+        record = conn_record_raw(c, conn_kept_input(c)); /* part of a head */
+    if (record != NULL)
+        conn_add_line(c, record, status, n_body);
+}
+
+/* A body that broke off counts as far as the kernel took it; what else is queued is framing, and
+ * earlier answers. */
+void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
+{
+    const struct response *r = &ex->response;
+    uint64_t n_lost = why == SPRIG_END_DONE ? 0 : ex->n_unsent;
+    int status = r->head_out ? r->status : 0;
+    if (status == 0 && why == SPRIG_END_GONE)
+        status = STATUS_CLIENT_LEFT;
+    else if (status == 0 && why == SPRIG_END_ABORTED)
+        status = 500;
+    struct access_record *record = ex->record;
+    ex->record = NULL;
+    access_log_add(ex->conn->server->access_log, record, status,
+                   r->n_body > n_lost ? r->n_body - n_lost : 0);
+}
+
+int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)
+{
+    const struct sprig_config *config = &server->config;
+    if (config->access_log == NULL || server->access_log != NULL)
+        return 0;
+    const char *format = config->access_log_format ? config->access_log_format : "combined";
+    server->access_log = access_log_open(server->loop, config->access_log, format, why, n);
+    return server->access_log ? 0 : SPRIG_E_SYS;
+}
+
+void sprig_server_flush_log(struct sprig_server *server)
+{
+    if (server->access_log != NULL)
+        access_log_flush(server->access_log);
+}
+
+bool sprig_exchange_wants_user(const struct sprig_exchange *ex)
+{
+    return ex->record != NULL && ex->conn->server->access_log->format.has_user;
+}
+
+void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user)
+{
+    if (ex->record != NULL)
+        access_record_user(ex->conn->server->access_log, ex->record, user);
+}
