@@ -119,8 +119,8 @@ static void open_server(const char *const *options)
 {
     char why[300];
     struct sprig_config config;
-    struct sprig_handler handler = {on_request, on_event, on_event,  NULL,
-                                    on_event,   on_end,   on_drained};
+    struct sprig_handler handler = {on_request, on_event, on_event,   NULL,
+                                    on_event,   on_end,   on_drained, NULL};
     sprig_config_init(&config);
     for (; *options != NULL; options += 2)
         if (sprig_config_set(&config, options[0], options[1], why, sizeof why) != 0)
