@@ -149,3 +149,5 @@ INCLUDE: Stream.xs
 INCLUDE: Watcher.xs
 
 INCLUDE: Worker.xs
+
+INCLUDE: Master.xs

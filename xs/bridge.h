@@ -53,6 +53,9 @@ struct psgi {
 struct psgi *psgi_get(pTHX);
 struct sprig_loop *psgi_loop(pTHX);
 
+/* Messages of the core become warnings of Perl. psgi_loop() sees to that. */
+void psgi_log_attach(pTHX);
+
 /* Called once when the module is loaded. */
 void psgi_boot(pTHX);
 
@@ -367,6 +370,7 @@ void psgi_master_open(pTHX_ HV *options, AV *argv);
 void psgi_master_listen(pTHX_ const char *spec);
 void psgi_master_adopt(pTHX_ int fd);
 AV *psgi_master_addresses(pTHX);
+bool psgi_master_is_heir(void); /* it has been handed its sockets */
 /* Becomes the user and group of the options: before an app is loaded in the master. */
 void psgi_master_drop_privileges(pTHX_ HV *options);
 bool psgi_master_run(pTHX_ SV *on_ready);

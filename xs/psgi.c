@@ -163,6 +163,12 @@ static void log_sink(enum sprig_log_level level, const char *message, void *arg)
         psgi_warnf(aTHX_ "sprig: %s", message);
 }
 
+void psgi_log_attach(pTHX)
+{
+    sprig_log_set_sink(log_sink, PerlEnv_getenv("SPRIG_DEBUG") ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
+                       psgi_get(aTHX));
+}
+
 struct sprig_loop *psgi_loop(pTHX)
 {
     struct psgi *psgi = psgi_get(aTHX);
@@ -174,8 +180,7 @@ struct sprig_loop *psgi_loop(pTHX)
     if (psgi->loop == NULL)
         croak("Sprig: no event loop: %s", Strerror(errno));
     sprig_loop_set_hooks(psgi->loop, &hooks);
-    sprig_log_set_sink(log_sink, PerlEnv_getenv("SPRIG_DEBUG") ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
-                       psgi);
+    psgi_log_attach(aTHX);
     sleeper = psgi->loop;
     hook_signals(aTHX);
     return psgi->loop;

@@ -39,7 +39,7 @@ sub _words_of_process {
 sub open {
     my ($class, $options, $addresses, $descriptors) = @_;
     _open($options, [@command]);
-    return if is_successor();
+    return if is_heir();
     _listen($_) for @$addresses;
     _adopt($_)  for @$descriptors;
     return;
@@ -54,7 +54,7 @@ sub run {
 }
 
 # Whoever leaves early does not leave the file behind.
-END { _remove_pid() }
+END { _remove_pid(); _close() }
 
 1;
 
@@ -90,7 +90,7 @@ C<host>, C<port> and C<unix> of each of them.
 
     my $is_successor = Sprig::Master::is_successor();
 
-Whether another master has started this process to take its place, and handed it its sockets.
+Whether another master has started this process to take its place.
 
 =head2 drop_privileges
 

@@ -302,11 +302,9 @@ sub _run_master {
         $app = $self->_built($app);
     }
     my @infos = Sprig::Master->addresses;
-    return _plainly(
-        sub {
-            Sprig::Master->run(sub { $self->_tell_ready(@infos) });
-        }
-    ) ? $app : undef;
+    return _plainly(sub {
+        Sprig::Master->run(sub { $self->_tell_ready(@infos) });
+    }) ? $app : undef;
 }
 
 sub _run_worker {

@@ -17,6 +17,9 @@ my $ERROR_BYTES = 4000;
 # How long a line to the master may take.
 my $TELL_SECONDS = 5;
 
+# How long the rest of the answer to a probe is read.
+my $PROBE_SECONDS = 1;
+
 my $current;
 
 # This process as a worker, or nothing if it is none.
@@ -149,22 +152,39 @@ sub probe {
     close $theirs;
     $ours->blocking(0);
     syswrite $ours, "GET $path HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    my ($answer, $status) = ('');
+    my $answer = '';
     $self->{probe} = AE::io(
         $ours, 0,
         sub {
-            my $n = sysread $ours, $answer, 16384, defined $status ? 0 : length $answer;
+            my $n = sysread $ours, $answer, 16384, length $answer;
             return if !defined $n && ($!{EAGAIN} || $!{EINTR});
-            if (!$n) {
-                delete $self->{probe};    # and with it the socket
-                $done->("probe $path got no answer") if !defined $status;
-                return;
-            }
-            return if defined $status;
-            $status = _status_of($answer);
-            $done->($status < 500 ? undef : "probe $path answered $status") if defined $status;
+            my $status = _status_of($answer);
+            return if !defined $status && $n;
+            $self->_let_finish($ours);
+            $done->(
+                  !defined $status ? "probe $path got no answer"
+                : $status < 500    ? undef
+                :                    "probe $path answered $status"
+            );
         }
     );
+    return;
+}
+
+# Reads the rest of the answer, so that for the app this is a client like others; but one that does
+# not wait for the end of a stream.
+sub _let_finish {
+    my ($self, $socket) = @_;
+    my $rest;
+    $self->{probe} = AE::io(
+        $socket, 0,
+        sub {
+            my $n = sysread $socket, $rest, 16384;
+            delete @$self{qw(probe probe_end)}
+                if defined $n ? $n == 0 : !($!{EAGAIN} || $!{EINTR});
+        }
+    );
+    $self->{probe_end} = AE::timer($PROBE_SECONDS, 0, sub { delete $self->{probe} });
     return;
 }
 

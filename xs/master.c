@@ -1,0 +1,212 @@
+/* master.c - the master of worker processes, called from a living interpreter. */
+#include "master.h"
+#include "bridge.h"
+#include "embed.h"
+#include "privileges.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* There is one in a process. It borrows the configuration and the words. */
+static struct {
+    struct sprig_master *master; /* owned; NULL: none */
+    struct sprig_config config;
+    char **argv; /* owned, ends with NULL */
+    PerlInterpreter *perl;
+    SV *on_ready; /* owned while it runs, or NULL */
+} own;
+
+static void free_words(char **words)
+{
+    for (char **word = words; word != NULL && *word != NULL; word++)
+        free(*word);
+    free(words);
+}
+
+static char **copy_words(pTHX_ AV *list)
+{
+    size_t n = (size_t)(av_len(list) + 1);
+    char **words = calloc(n + 1, sizeof *words);
+
+    for (size_t i = 0; words != NULL && i < n; i++) {
+        SV **word = av_fetch(list, (SSize_t)i, 0);
+        words[i] = strdup(word != NULL ? SvPV_nolen(*word) : "");
+    }
+    return words;
+}
+
+void psgi_master_close(pTHX)
+{
+    if (own.master == NULL)
+        return;
+    sprig_master_free(own.master);
+    own.master = NULL;
+    sprig_config_clear(&own.config);
+    free_words(own.argv);
+    SvREFCNT_dec(own.on_ready);
+    own.on_ready = NULL;
+}
+
+/* Gives up what there is, and dies. */
+static void fail_master(pTHX_ const char *why)
+{
+    psgi_master_close(aTHX);
+    croak("%s", why);
+}
+
+void psgi_master_open(pTHX_ HV *options, AV *argv)
+{
+    char why[512];
+    SV *wrong;
+
+    if (own.master != NULL)
+        croak("Sprig: this process has a master already");
+    sprig_config_init(&own.config);
+    wrong = psgi_options_read(aTHX_ & own.config, options);
+    if (wrong != NULL) {
+        sprig_config_clear(&own.config);
+        croak_sv(sv_2mortal(wrong));
+    }
+    snprintf(why, sizeof why, "out of memory");
+    own.argv = copy_words(aTHX_ argv);
+    own.master =
+        sprig_master_new(&own.config, own.argv, psgi_daemon_take_status(), why, sizeof why);
+    if (own.master != NULL)
+        return;
+    sprig_config_clear(&own.config);
+    free_words(own.argv);
+    croak("%s", why);
+}
+
+static void need_master(pTHX)
+{
+    if (own.master == NULL)
+        croak("Sprig: there is no master");
+}
+
+void psgi_master_listen(pTHX_ const char *spec)
+{
+    char why[512];
+
+    need_master(aTHX);
+    if (sprig_master_listen(own.master, spec, why, sizeof why) != 0)
+        fail_master(aTHX_ why);
+}
+
+void psgi_master_adopt(pTHX_ int fd)
+{
+    char why[512];
+
+    need_master(aTHX);
+    if (sprig_master_adopt(own.master, fd, why, sizeof why) != 0)
+        fail_master(aTHX_ why);
+}
+
+void psgi_master_drop_privileges(pTHX_ HV *options)
+{
+    struct sprig_config config;
+    char why[512];
+    int rc;
+    SV *wrong;
+
+    sprig_config_init(&config);
+    wrong = psgi_options_read(aTHX_ & config, options);
+    rc = wrong == NULL ? privileges_drop(&config, why, sizeof why) : 0;
+    sprig_config_clear(&config);
+    if (wrong != NULL)
+        croak_sv(sv_2mortal(wrong));
+    if (rc != 0)
+        croak("%s", why);
+}
+
+bool psgi_master_is_heir(void)
+{
+    return own.master != NULL && sprig_master_is_heir(own.master);
+}
+
+AV *psgi_master_addresses(pTHX)
+{
+    const struct sprig_address *address;
+    AV *list = newAV();
+
+    for (size_t i = 0; own.master != NULL; i++) {
+        if ((address = sprig_master_address(own.master, i)) == NULL)
+            break;
+        av_push(list, newRV_noinc((SV *)psgi_address_info(aTHX_ address)));
+    }
+    return list;
+}
+
+static void on_ready(void *arg)
+{
+    SV *error = NULL;
+    dTHXa(own.perl);
+
+    PERL_UNUSED_VAR(arg);
+    if (!psgi_call(aTHX_ own.on_ready, NULL, 0, NULL, &error) && error != NULL)
+        psgi_warn(aTHX_ error);
+    SvREFCNT_dec(error);
+    PERL_FLUSHALL_FOR_CHILD; /* the next fork must not print it again */
+}
+
+/* Numbers that one worker draws are not to be those that another draws. */
+static void reseed(pTHX)
+{
+    uint64_t seed;
+
+    PL_srand_called = FALSE;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
+        seed = (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid();
+    srand((unsigned)seed);
+    srandom((unsigned)(seed >> 32));
+    srand48((long)(seed ^ seed >> 17));
+}
+
+/* Not by way of Perl: the master is waiting, and the app's handlers of warnings are not for it. */
+static void print_message(enum sprig_log_level level, const char *message, void *arg)
+{
+    PERL_UNUSED_VAR(level);
+    PERL_UNUSED_VAR(arg);
+    fprintf(stderr, "sprig: %s\n", message);
+}
+
+/* An app that is still to be loaded is looked for where the folder's name leads by now. */
+static void enter_folder(const struct sprig_master *master)
+{
+    const char *folder = sprig_master_folder(master);
+
+    if (!own.config.preload_app && folder != NULL && chdir(folder) == -1)
+        fprintf(stderr, "sprig: cannot enter %s\n", folder);
+}
+
+bool psgi_master_run(pTHX_ SV *code)
+{
+    struct sprig_worker worker;
+    char why[512];
+    int rc;
+
+    need_master(aTHX);
+#ifdef MULTIPLICITY
+    own.perl = aTHX;
+#endif
+    if (SvOK(code)) {
+        own.on_ready = newSVsv(code);
+        sprig_master_on_ready(own.master, on_ready, NULL);
+    }
+    memset(&worker, 0, sizeof worker);
+    PERL_FLUSHALL_FOR_CHILD;
+    sprig_log_set_sink(print_message, SPRIG_LOG_INFO, NULL);
+    rc = sprig_master_run(own.master, &worker, why, sizeof why);
+    psgi_log_attach(aTHX);
+    if (rc > 0)
+        enter_folder(own.master);
+    if (rc < 0)
+        fail_master(aTHX_ why);
+    psgi_master_close(aTHX);
+    if (rc == 0)
+        return false;
+    psgi_worker_set(&worker);
+    reseed(aTHX);
+    return true;
+}
