@@ -50,7 +50,9 @@ routes(
     '/writes' => stream {
         my $w = shift;
         my $t;
-        $w->on_disconnect(sub { undef $t; note_down('writes gone') });
+
+        # Both, since AnyEvent::Impl::IOAsync never frees the callback of a timer that is cancelled.
+        $w->on_disconnect(sub { undef $t; undef $w; note_down('writes gone') });
         $t = AE::timer 0, 0.01, sub { $w->write('x' x 1000) };
     },
     '/late' => stream { $writer{late} = shift; note_down('late begun') },

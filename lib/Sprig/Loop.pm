@@ -306,6 +306,10 @@ Where Sprig's own loop runs, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loade
 does the waiting, so that its timers and futures go on in the applications of L<sprig(1)>. This can
 be only one: the first of these three.
 
+Under C<PERL_ANYEVENT_MODEL=IOAsync>, AnyEvent 7.17 never frees the callback of a timer that is
+cancelled, nor what it closes over, such as a writer. Where L<IO::Async> is only loaded, as above,
+AnyEvent's timers are Sprig's, and that does not happen.
+
 =head2 Blocking in callbacks
 
 C<< $cv->recv >> may be called in callbacks, in PSGI applications too, and again in callbacks that
