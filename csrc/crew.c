@@ -148,7 +148,7 @@ static void process_take_line(struct crew *crew, struct process *p, const char *
         snprintf(p->error, sizeof p->error, "%s", line + strcspn(line, " ") + (line[5] == ' '));
 }
 
-/* A line that does not fit is taken in parts: it is only ever an error's text. */
+/* Of a line that does not fit (only an error's text is so long) the beginning is taken. */
 static void process_split_lines(struct crew *crew, struct process *p)
 {
     char line[LINE_MAX_BYTES + 1];
@@ -162,7 +162,9 @@ static void process_split_lines(struct crew *crew, struct process *p)
         line[len] = '\0';
         p->line_len -= used;
         memmove(p->line, p->line + used, p->line_len);
-        process_take_line(crew, p, line);
+        if (!p->is_cut)
+            process_take_line(crew, p, line);
+        p->is_cut = end == NULL;
     }
 }
 

@@ -137,6 +137,15 @@ __attribute__((noreturn)) static void work(const struct sprig_worker *w)
         say(w->control_fd, "error the app is broken at line 3\n");
         _exit(1);
     }
+    if (strcmp(mode, "long") == 0) {
+        char text[1030];
+        memset(text, 'x', sizeof text);
+        memcpy(text, "error ", 6);
+        strcpy(text + 1024, "ready"); /* where the next part would begin */
+        say(w->control_fd, text);
+        say(w->control_fd, "\n");
+        _exit(1);
+    }
     if (strcmp(mode, "hang") == 0)
         poll(NULL, 0, PATIENCE_MS);
     say(w->control_fd, "loaded\n");
@@ -384,6 +393,16 @@ static void test_slow_start(void)
     is_int(finish(run, SIGTERM, &took), 0, "TERM ends it");
 }
 
+static void test_long_error(void)
+{
+    const char *options[] = {"workers", "2", NULL};
+    uint64_t took;
+    struct run run = start("long", options);
+    ok(comes_true(is_logged, "xxx"), "a long error is told");
+    is_int(count_lines("ready"), 0, "and not taken for more");
+    is_int(finish(run, SIGTERM, &took), 0, "TERM ends it");
+}
+
 static void test_number_of_workers(void)
 {
     const char *options[] = {"workers", "1", NULL};
@@ -446,6 +465,7 @@ int main(void)
     test_failing_app();
     test_failing_app_ends();
     test_slow_start();
+    test_long_error();
     test_number_of_workers();
     test_replaced_on_request("retire");
     test_replaced_on_request("leaving");
