@@ -185,7 +185,7 @@ static uint64_t slot_start_time(const struct sprig_master *m, const struct slot 
 static void master_note_failure(struct sprig_master *m, uint64_t started_ms)
 {
     uint64_t now = clock_ms();
-    if (m->is_failing && started_ms < m->failed_at_ms)
+    if (m->is_failing && started_ms <= m->failed_at_ms)
         return;
     if (m->failed_at_ms + m->fail_delay_ms + HEALTHY_MS < now)
         m->fail_delay_ms = 0;
