@@ -1,0 +1,156 @@
+# Workers that end, fall, hang or never come up: who takes their place, when, and what is told of it.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SprigTest;
+use SprigTest::Load;
+use SprigTest::Workers;
+use Test::More;
+use Time::HiRes qw(time);
+
+-d '/proc/self' or plan skip_all => 'no /proc';
+
+# Seconds between the loads of the app.
+sub gaps {
+    my ($master) = @_;
+    my @times    = map { (split)[0] } $master->lines('loads');
+    return map { $times[$_] - $times[$_ - 1] } 1 .. $#times;
+}
+
+subtest 'a worker that is killed' => sub {
+    my $master = start_workers(workers => 2);
+    my @before = $master->serving(2);
+    my $start  = time;
+    kill 'KILL', $before[0];
+    ok eventually(sub {
+        grep { $_ != $before[0] && $_ != $before[1] } $master->workers;
+        }),
+        'is replaced';
+    cmp_ok time - $start, '<', 2, '... soon';
+    ok $master->settles(2),    'two serve again';
+    ok is_running($before[1]), '... one of which is the one that was left alone';
+    like $master->stderr, qr/\b$before[0]\b.*(?:signal 9|KILL|killed)/i, 'the reason is told'
+        or diag $master->stderr;
+    $master->ends_ok;
+};
+
+subtest 'a worker is killed under load' => sub {
+    my $master = start_workers(workers => 3);
+    is scalar $master->serving(3), 3, 'three serve';
+    my $blocked = $master->connect;
+    $blocked->send(get('/loop'));
+    my ($line)  = $master->await_lines('notes', qr/^loop/);
+    my ($stuck) = $line =~ /([0-9]+)/;
+    my @loads   = $master->loads;
+    ok eventually(sub { $master->body_of('/') }), 'one is stuck in a request, the others answer';
+    kill 'KILL', $stuck;
+    ok $master->settles(3), 'it is killed, and three serve again';
+    no_loss_ok('all outside the killed worker are answered', @loads);
+    is $blocked->rest, '', 'the request inside it is not';
+    $master->ends_ok;
+};
+
+subtest 'a worker that ends by itself' => sub {
+    my $master = start_workers(workers => 2);
+    my @before = $master->serving(2);
+    is $master->body_of('/exit?3'), undef, 'the app calls exit';
+    ok eventually(sub {
+        2 == grep { is_running($_) } $master->workers and grep { !is_running($_) } @before;
+        }),
+        'a new one is there';
+    ok $master->settles(2), 'two serve';
+    like $master->stderr, qr/\b3\b/, 'its status is told';
+    $master->ends_ok;
+};
+
+subtest 'max_requests' => sub {
+    my $master = start_workers(workers => 2, flags => ['--max-requests', 20]);
+    my @before = $master->serving(2);
+    my @loads  = $master->loads;
+    ok eventually(
+        sub {
+            !grep { is_running($_) } @before;
+        },
+        10
+        ),
+        'all workers are replaced in time';
+    no_loss_ok('max_requests', @loads);
+    ok $master->settles(2), 'by as many';
+    $master->ends_ok;
+};
+
+subtest 'an app that dies at load' => sub {
+    my $master = start_workers(
+        workers => 4,
+        code    => SprigTest::Workers::app_text(dies => 'die "broken on purpose\n";'),
+        waits   => 0
+    );
+    my $start = time;
+    ok eventually(sub { $master->lines('loads') >= 4 }), 'is loaded by each worker';
+    select undef, undef, undef, 0.1 while $master->is_alive && time - $start < 7;
+    my $n = () = $master->lines('loads');
+    cmp_ok $n, '<=', 16, "and then not in a storm ($n loads in 7 s)";
+    ok $master->is_alive, 'the master goes on trying';
+    is scalar(() = $master->stderr =~ /broken on purpose/g), 1, 'the error is told once'
+        or diag $master->stderr;
+
+    $master->rewrite;
+    ok eventually(sub { $master->lines('stderr') && $master->_is_ready }, 20),
+        'once the app is right, it serves';
+    is $master->body_of('/'), 1, 'the right one';
+    $master->ends_ok;
+};
+
+subtest 'an app that dies at load, and TERM' => sub {
+    my $master = start_workers(code => 'die "broken on purpose\n"', waits => 0);
+    ok $master->stderr_like(qr/broken on purpose/), 'the error is told';
+    is $master->stop, 0, 'TERM ends it at once';
+};
+
+subtest 'the back-off doubles' => sub {
+    my $master = start_workers(
+        workers => 2,
+        code    => app_text(dies => 'exit 7;'),
+        waits   => 0
+    );
+    eventually(sub { $master->lines('loads') >= 9 }, 8);
+    my %times;
+    my @times = map { (split)[0] } $master->lines('loads');
+    cmp_ok scalar @times, '>=', 6, 'workers that end while they load are tried again'
+        or diag $master->stderr;
+    my @pauses = grep { $_ > 0.05 } gaps($master);
+    cmp_ok $pauses[-1],            '>', 2 * $pauses[0], "later and later (@pauses)";
+    cmp_ok $times[-1] - $times[0], '<', 9,              'but not too late';
+    $master->stop;
+};
+
+subtest 'start_timeout' => sub {
+    my $master = start_workers(
+        workers => 2,
+        code  => app_text(dies => 'select undef, undef, undef, 30 if -e "hang" && unlink "hang";'),
+        flags => ['--start-timeout', '0.5'],
+        prepare => sub { spew('hang', '') },
+        waits   => 0,
+    );
+    ok eventually(sub { $master->_is_ready }), 'one worker loads, the other hangs';
+    my ($hung) = map { (split)[1] } $master->lines('loads');
+    ok eventually(sub { $master->serving(2, 1) == 2 }, 10), 'which is replaced'
+        or diag $master->stderr;
+    like $master->stderr, qr/start_timeout|in time|did not/, 'and told of';
+    ok $master->settles(2), 'two serve';
+    $master->ends_ok;
+};
+
+subtest 'harakiri' => sub {
+    my $master = start_workers(code => 'sub { my ($env) = @_; $env->{"psgix.harakiri.commit"} = 1 '
+            . 'if $env->{PATH_INFO} eq "/bye" && $env->{"psgix.harakiri"}; [200, [], [$$]] }');
+    my $pid = $master->body_of('/bye');
+    ok eventually(sub { !is_running($pid) && $master->workers == 2 }),
+        'ends the worker behind the answer, and another takes its place';
+    ok is_running($master->pid), 'the master goes on';
+    $master->ends_ok;
+};
+
+done_testing;
