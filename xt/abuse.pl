@@ -4,6 +4,9 @@
 #   perl xt/abuse.pl slow [CLIENTS]           a normal client beside slow ones (500)
 #   perl xt/abuse.pl full [CLIENTS]           more clients than descriptors, ulimit -n 256 (1000)
 #   perl xt/abuse.pl streams [CLIENTS]        responses of two seconds, all at once (2500)
+#
+# With --workers N in front the server is the program with a master and N workers, and `mixed` kills
+# workers as well.
 
 use strict;
 use warnings;
@@ -12,13 +15,15 @@ use lib "$FindBin::Bin/../t/lib";
 use List::Util qw(max sum);
 use SprigTest;
 use SprigTest::Client;
-use Time::HiRes qw(time sleep);
+use SprigTest::Workers qw(children_of eventually is_running);
+use Time::HiRes        qw(time sleep);
 
-my %mode = (mixed => \&mixed, slow => \&slow, full => \&full, streams => \&streams);
-my $mode = shift || 'mixed';
-my $run  = $mode{$mode} or die "what is '$mode'?\n";
-my $get  = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-my $app  = <<'END';
+my $n_workers = @ARGV && $ARGV[0] eq '--workers' ? (splice @ARGV, 0, 2)[1] : 0;
+my %mode      = (mixed => \&mixed, slow => \&slow, full => \&full, streams => \&streams);
+my $mode      = shift || 'mixed';
+my $run       = $mode{$mode} or die "what is '$mode'?\n";
+my $get       = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+my $app       = <<'END';
 use AnyEvent;
 my $large = 'x' x 2_000_000;
 sub {
@@ -77,10 +82,65 @@ sub hello {
     return time - $start;
 }
 
+# A server for the app, with workers if that is asked for.
+sub start {
+    my (%option) = @_;
+    return start_server(code => $app, %option) if !$n_workers;
+    my $server = start_server(
+        code => $app,
+        by   => 'program',
+        %option, args => { %{ $option{args} || {} }, workers => $n_workers }
+    );
+    await_workers($server);
+    return $server;
+}
+
+# Waits until all workers are there, which takes longer if one has been killed.
+sub await_workers {
+    my ($server) = @_;
+    return eventually(sub { children_of($server->pid) == $n_workers && serve_all($server) }, 60);
+}
+
+# True if as many different connections are served at once as there are workers.
+sub serve_all {
+    my ($server) = @_;
+    return eval { hello($server) for 1 .. 10 * $n_workers; 1 };
+}
+
+# The process that serves, or the master and all workers.
+sub pids {
+    my ($server) = @_;
+    return ($server->pid, $n_workers ? children_of($server->pid) : ());
+}
+
 sub cpu_seconds {
     my ($server) = @_;
-    my @field    = split / /, slurp('/proc/' . $server->pid . '/stat') =~ s/.*\) //sr;
-    return ($field[11] + $field[12]) / 100;
+    my @fields = map { [split / /, slurp("/proc/$_/stat") =~ s/.*\) //sr] } pids($server);
+    return sum(map { $_->[11] + $_->[12] } @fields) / 100;
+}
+
+sub rss_kib {
+    my ($server) = @_;
+    return sum(map { slurp("/proc/$_/status") =~ /^VmRSS:\s+([0-9]+) kB/m ? $1 : 0 } pids($server));
+}
+
+sub n_descriptors {
+    my ($server) = @_;
+    return sum(map { scalar(() = glob "/proc/$_/fd/*") } pids($server));
+}
+
+# Kills a worker, now and then, and returns when it is gone: what comes afterwards meets another.
+my $next_kill = 0;
+
+sub kill_worker {
+    my ($server) = @_;
+    my @workers = children_of($server->pid);
+    return if @workers < $n_workers || time < $next_kill;
+    $next_kill = time + 3;
+    my $pid = $workers[rand @workers];
+    kill 'KILL', $pid;
+    eventually(sub { !is_running($pid) });
+    return;
 }
 
 # ---- mixed ----
@@ -91,26 +151,27 @@ sub mixed {
     $seed = time ^ $$ if !defined $seed;
     srand $seed;
     print "seed $seed, $seconds s\n";
-    my $server = start_server(
-        code => $app,
-        args =>
-            { header_timeout => 3, body_timeout => 3, write_timeout => 3, keepalive_timeout => 5 }
-    );
+    my $server = start(args =>
+            { header_timeout => 3, body_timeout => 3, write_timeout => 3, keepalive_timeout => 5 });
     my %n;
     my @acts = acts();
+    push @acts, [kill_worker => \&kill_worker] if $n_workers;
     my @took;
     abuse($server, \@acts, time + 15, \%n, \@took);
     settle($server);
-    my ($rss, $fds) = ($server->rss_kib, $server->n_descriptors);
+    my ($rss, $fds) = (rss_kib($server), n_descriptors($server));
     abuse($server, \@acts, time + $seconds, \%n, \@took);
     settle($server);
-    my ($rss_after, $fds_after) = ($server->rss_kib, $server->n_descriptors);
+    my ($rss_after, $fds_after) = (rss_kib($server), n_descriptors($server));
     print join(', ', map { "$_ $n{$_}" } sort keys %n), "\n";
     printf "hello: %d times, median %.1f ms, p99 %.1f ms, longest %.1f ms\n", scalar @took,
         map { 1000 * $_ } percentile(50, @took), percentile(99, @took), max(@took);
-    promise($server->is_alive,         'the server lives');
-    promise($rss_after <= $rss * 1.05, "memory: $rss KiB after warm-up, $rss_after KiB at the end");
-    promise($fds_after <= $fds,        "descriptors: $fds, $fds_after");
+    promise($server->is_alive, 'the server lives');
+
+    # Of workers some are new: they have not met everything yet.
+    promise($rss_after <= $rss * ($n_workers ? 1.5 : 1.05),
+        "memory: $rss KiB after warm-up, $rss_after KiB at the end");
+    promise($fds_after <= $fds,         "descriptors: $fds, $fds_after");
     promise(eval { hello($server); 1 }, 'hello is right');
     promise($server->stop == 0,         'it ends with status 0');
     return;
@@ -137,6 +198,7 @@ sub settle {
         hello($server);
         sleep 0.1;
     }
+    await_workers($server) if $n_workers;
     return;
 }
 
@@ -206,7 +268,7 @@ sub acts {
 sub slow {
     my ($n) = @_;
     $n ||= 500;
-    my $server = start_server(code => $app);
+    my $server = start();
     my (@clients, @took);
     for my $i (1 .. $n) {
         my $c = $server->connect;
@@ -238,7 +300,7 @@ sub full {
     my ($n) = @_;
     $n ||= 1000;
     my $server =
-        start_server(code => $app, under => ulimited(256), args => { write_timeout => 60 });
+        start(under => ulimited(256), args => { write_timeout => 60 });
     my @busy =
         map { my $c = $server->connect; $c->send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"); $c }
         1 .. 200;
@@ -292,7 +354,7 @@ sub count {
 sub streams {
     my ($n) = @_;
     $n ||= 2500;
-    my $server = start_server(code => $app);
+    my $server = start();
     my (@clients, @took, $bad);
     my %start;
     for (1 .. $n) {
@@ -307,7 +369,7 @@ sub streams {
         $bad++ if !$r || !$r->status || $r->status != 200 || length $r->body != 60;
     }
     printf "%d streams of 2 s: the last ended %.2f s after the last request\n", $n, time - $all;
-    promise(!$bad, 'all 200 and whole');
+    promise(!$bad,              'all 200 and whole');
     promise(time - $all <= 2.8, 'and in time');
     return;
 }

@@ -342,7 +342,8 @@ sub stop {
     kill 'KILL', processes_in($self->{dir}) if !$is_over;
     eventually(sub { $self->_is_over }, 5);
     delete $folder{ $self->{dir} };
-    return $is_over ? $self->{status} : $self->{status} = 'killed';
+    $self->{status} = 'killed' if !$is_over;
+    return $self->{status};
 }
 
 sub _is_over {
