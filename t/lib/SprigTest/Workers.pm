@@ -283,7 +283,8 @@ sub bodies_of {
     eventually(
         sub {
             my @clients = map {
-                eval { $self->connect } || ()
+                eval { $self->connect }
+                    || ()
             } 1 .. 2 * $n;
             $_->send(get('/block?0.05') . get($path, 'Connection: close')) for @clients;
             for my $client (@clients) {
@@ -302,7 +303,8 @@ sub bodies_of {
 # The pids of those that serve.
 sub serving {
     my ($self, $n, $seconds) = @_;
-    return sort { $a <=> $b } keys %{ $self->bodies_of('/about', $n, $seconds) };
+    my @pids = sort { $a <=> $b } keys %{ $self->bodies_of('/about', $n, $seconds) };
+    return @pids;
 }
 
 # Waits until exactly these many children are there and all of them serve.
@@ -392,8 +394,9 @@ sub _pids {
 # Living children, sorted.
 sub children_of {
     my ($parent) = @_;
-    return sort { $a <=> $b }
+    my @pids     = sort { $a <=> $b }
         grep { my $process = process_of($_); $process && $process->{parent} == $parent } _pids();
+    return @pids;
 }
 
 # All that live in this folder.
