@@ -103,7 +103,7 @@ subtest 'USR2 with sockets that were handed over' => sub {
         listen  => [],
         flags   => ['--pid', 'pid'],
         prepare => sub {
-            POSIX::dup2(fileno $tcp, 3);
+            POSIX::dup2(POSIX::dup(fileno $tcp), 3);
             @ENV{qw(LISTEN_FDS LISTEN_PID)} = (1, $$);
         }
     );
