@@ -292,8 +292,8 @@ SKIP: {
             is + (stat '/proc/' . $master->pid)[4], $preloads ? $uid : 0,
                 $preloads ? 'so is the master, which has loaded it' : 'the master is root';
             is + (stat $master->path('app.sock'))[4], $uid, 'the socket is that of the user';
-            $master->signal('HUP');
             my @old = $master->workers;
+            $master->signal('HUP');
             ok eventually(
                 sub {
                     !grep { is_running($_) } @old;

@@ -72,14 +72,11 @@ subtest 'a syntax error' => sub {
 };
 
 subtest 'a probe' => sub {
-    my $code = 'my $version = %d; sub { my ($env) = @_; $env->{PATH_INFO} eq "/alive" '
-        . '? [%d, [], ["probed"]] : [200, [], [$env->{PATH_INFO} eq "/about" ? "$$ " : $version]] }';
-    my $master =
-        start_workers(workers => 2, code => sprintf($code, 1, 200), flags => ['--probe', '/alive']);
-    my @old   = $master->workers;
-    my $from  = length $master->stderr;
-    my @loads = $master->loads;
-    $master->rewrite(code => sprintf $code, 2, 500);
+    my $master = start_workers(workers => 2, flags => ['--probe', '/alive']);
+    my @old    = $master->serving(2);
+    my $from   = length $master->stderr;
+    my @loads  = $master->loads;
+    $master->rewrite(version => 2, alive => 500);
     $master->signal('HUP');
     ok $master->stderr_like(qr{/alive.*\b500\b}, from => $from), 'answered by 500: is told'
         or diag $master->stderr;
@@ -87,7 +84,7 @@ subtest 'a probe' => sub {
     is join(' ', $master->workers), "@old", '... the old ones';
     is $master->body_of('/'),       1,      '... with the old code';
 
-    $master->rewrite(code => sprintf $code, 3, 404);
+    $master->rewrite(version => 3, alive => 404);
     $master->signal('HUP');
     ok eventually(
         sub {
@@ -150,11 +147,9 @@ subtest 'a client that never reads to the end' => sub {
     $client->send(get('/held'));
     $master->await_lines('notes', qr/^held/);
     $master->signal('HUP');
-    ok eventually(
-        sub {
-            !grep { is_running($_) } @old;
-        }
-        ),
+    ok eventually(sub {
+        !grep { is_running($_) } @old;
+        }),
         'holds an old worker no longer than that';
     is scalar(() = $master->await_lines('notes', qr/^told/)), 1, 'the app is told';
     $client->rest;

@@ -35,10 +35,12 @@ my %folder;    # of all masters, to end what a failed test has left
 
 # ---- the app ----
 
-# Its text. Options: version, dies (a line that is put in front), module (true: loads Changed.pm).
+# Its text. Options: version, dies (a line that is put in front), module (true: loads Changed.pm),
+# alive (status of /alive).
 sub app_text {
     my (%option) = @_;
     my $version  = defined $option{version} ? $option{version} : 1;
+    my $alive    = $option{alive} || 200;
     my $first    = ($option{dies} || '') . ($option{module} ? ' require Changed;' : '');
     my $changed  = $option{module} ? '$Changed::VERSION' : '""';
     return <<"SETTINGS" . <<'APP';
@@ -48,6 +50,7 @@ sub note { open my \$to, '>>', "\$dir/\$_[0]" or die "\$_[0]: \$!"; syswrite \$t
 BEGIN { note('loads', Time::HiRes::time() . " \$\$ \$version") }
 $first
 my \$changed = $changed;
+my \$alive = $alive;
 SETTINGS
 use AnyEvent;
 use POSIX ();
@@ -65,6 +68,7 @@ my %app_for = (
     '/rand'    => sub { [200, [], [join ' ', map { int rand 1e9 } 1 .. 4]] },
     '/at-load' => sub { [200, [], ["@at_load"]] },
     '/ids'     => sub { [200, [], [join '|', $<, $>, $( + 0, $) + 0, sprintf '%03o', umask]] },
+    '/alive'   => sub { [$alive, [], ['probed']] },
     '/getppid' => sub { [200, [], [getppid]] },
     '/exit'    => sub { exit $_[0]{QUERY_STRING} },
     '/loop'    => sub { note('notes', "loop $$"); 1 while 1 },
@@ -232,7 +236,8 @@ sub put {
 # The lines of a file in the folder, none if it is not there.
 sub lines {
     my ($self, $name) = @_;
-    return -e $self->path($name) ? split /\n/, slurp($self->path($name)) : ();
+    my @lines = -e $self->path($name) ? split /\n/, slurp($self->path($name)) : ();
+    return @lines;
 }
 
 # Waits until so many lines of a file match; those that do.
