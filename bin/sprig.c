@@ -128,11 +128,18 @@ static void print_banner(void *arg)
     }
 }
 
+/* The master has a pid file and perhaps paths of sockets to remove. */
+__attribute__((noreturn)) static void give_up(struct sprig_master *master, const char *why)
+{
+    sprig_master_free(master);
+    fail("%s", why);
+}
+
 static void listen_on(struct sprig_master *master, const char *spec)
 {
     char why[512];
     if (sprig_master_listen(master, spec, why, sizeof why) != 0)
-        fail("%s", why);
+        give_up(master, why);
 }
 
 /* -l, else -S, else -o and -p. */
@@ -165,10 +172,10 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
         return;
     int n = sprig_inherited_sockets(fds, MAX_INHERITED, why, sizeof why);
     if (n < 0)
-        fail("%s", why);
+        give_up(master, why);
     for (int i = 0; i < n; i++)
         if (sprig_master_adopt(master, fds[i], why, sizeof why) != 0)
-            fail("%s", why);
+            give_up(master, why);
     if (n == 0)
         listen_on_all(master, cmd);
 }

@@ -96,7 +96,7 @@ void sprig_master_free(struct sprig_master *m)
 {
     if (m == NULL)
         return;
-    master_close_sockets(m, false);
+    master_close_sockets(m, !m->has_run && !m->is_heir);
     sprig_pidfile_close(&m->pidfile);
     crew_clear(&m->crew);
     if (m->predecessor_fd != -1)
@@ -547,6 +547,7 @@ static bool master_is_over(const struct sprig_master *m)
 
 int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n)
 {
+    m->has_run = true;
     if (notices_open() != 0) {
         snprintf(why, n, "cannot take signals: %s", strerror(errno));
         return SPRIG_E_SYS;

@@ -224,7 +224,7 @@ subtest 'daemonize that fails' => sub {
         my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die $!;
         my $bound = start_workers(
             workers => $n,
-            listen  => ['127.0.0.1:' . $taken->sockport],
+            listen  => ['app.sock',    '127.0.0.1:' . $taken->sockport],
             flags   => ['--daemonize', '--pid', 'pid'],
             waits   => 0
         );
@@ -232,8 +232,9 @@ subtest 'daemonize that fails' => sub {
         like $bound->stderr,
             qr/^sprig: cannot listen on 127\.0\.0\.1:\d+: Address already in use\n\z/,
             'with the reason';
-        ok eventually(sub { !processes_in($bound->dir) && !-e $bound->path('pid') }),
-            'nothing is left';
+        ok eventually(sub { !processes_in($bound->dir) }), 'no process';
+        is join(' ', grep { -e } glob $bound->path('{pid,app.sock}')), '',
+            'no pid file and no socket is left';
     }
 };
 
