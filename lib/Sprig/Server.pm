@@ -277,11 +277,13 @@ sub _stopper {
 # Until the server is told to end, and has.
 sub _serve {
     my ($self) = @_;
+
+    # Also when the app calls exit: before END blocks.
+    my $finish = AnyEvent::Util::guard { Sprig::Worker->finish };
     $self->{exit_guard}->send if $self->{is_stopping};
     $self->{exit_guard}->recv;
     $self->_stop;
     delete $self->{listen_guards};
-    Sprig::Worker->finish;
     return;
 }
 
@@ -473,8 +475,20 @@ The same as C<header_timeout>, which wins if both are given.
 
 =back
 
-All options of L<sprig(1)> that concern requests, deadlines, connections and output are taken by the
-same names with underscores: C<max_body_bytes>, C<keepalive_timeout> and so on.
+All options of L<sprig(1)> that concern processes, requests, deadlines, connections and output are taken
+by the same names with underscores: C<workers>, C<max_body_bytes>, C<keepalive_timeout> and so on. Those
+of processes (C<workers>, C<preload_app>, C<max_requests>, C<probe>, C<pid>, C<daemonize>) are for L</run>;
+the other methods never fork.
+
+=over
+
+=item psgi_app_builder
+
+Code that returns the application, in place of the argument of L</run>: it is called in each worker,
+so that a reload (C<HUP>) finds what is new; with C<preload_app>, once, in the master, when root was given
+up.
+
+=back
 
 =head2 start_listen
 
@@ -495,6 +509,13 @@ L</start_listen>, and makes L</exit_guard>.
 L</register_service>, then serves until the process gets C<TERM> or C<QUIT>, which let requests in
 work finish for at most C<graceful_timeout> seconds, or C<INT> or a second signal, which end it at
 once. Returns.
+
+With C<workers> of 2 or more this process becomes their master, and returns when all is over; it obeys
+the signals that L<sprig(1)/WORKERS> lists. The workers end with C<exit> and run the C<END> blocks that were
+compiled; what follows this call is run by the master only. C<server_ready> is called in the master, when
+the first worker serves.
+C<USR2> starts the program anew with the words of its command line; from a perl that was given switches
+besides C<-I>, that may want a look.
 
 =head2 shutdown
 
@@ -523,10 +544,12 @@ Array of one guard object for each listener, which stops when its guard goes awa
     $server->{exit_guard}->recv;
 
 Condvar that is sent when the server has ended. C<end> on it begins a graceful end, as L</shutdown>;
-C<begin> first puts that off until the C<end> that belongs to it.
+C<begin> first puts that off until the C<end> that belongs to it. During a graceful end, too, C<begin>
+holds it, for at most C<graceful_timeout> seconds. In workers applications get it as C<psgix.exit_guard>:
+see L<Sprig::Worker/THE END OF A WORKER>.
 
 =head1 SEE ALSO
 
-L<Plack::Handler::Sprig>, L<sprig(1)>, L<Sprig::Loop>
+L<Plack::Handler::Sprig>, L<sprig(1)>, L<Sprig::Worker>, L<Sprig::Loop>
 
 =cut

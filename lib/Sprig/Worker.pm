@@ -69,14 +69,15 @@ sub start {
 sub finish {
     return if $serving_pid != $$;
     my $self = _self();
+    local ($?, $@, $!);
     while (my $cb = shift @before_exit) {
         eval { $cb->($self); 1 } or warn "before_exit: $@";
     }
     return;
 }
 
-# Whoever calls exit while it serves.
-END { local ($?, $@, $!); finish() }
+# Whoever serves without Sprig::Server->run.
+END { finish() }
 
 # ---- the line to the master ----
 
@@ -196,3 +197,102 @@ sub _status_of {
 }
 
 1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Worker - a process that serves: what an application may do at its beginning and end
+
+=head1 SYNOPSIS
+
+    # in app.psgi
+    use DBI;
+    use Sprig::Worker;
+
+    my $dbh;
+    Sprig::Worker->after_fork(sub { $dbh = DBI->connect($dsn, $user, $password) });
+    Sprig::Worker->before_exit(sub { $dbh->disconnect });
+
+    sub {
+        my ($env) = @_;
+        my ($n) = $dbh->selectrow_array('SELECT count(*) FROM visits');
+        return [200, ['Content-Type' => 'text/plain'], ["$n\n"]];
+    };
+
+=head1 DESCRIPTION
+
+With C<< sprig --workers N >> or C<< plackup -s Sprig --workers N >> an application runs in several
+processes. What must not be shared between processes, such as connections to databases, sockets, and
+handles of random generators, is made in each of them by L</after_fork>. The hooks run as well where
+there is only one process, so that an application need not care.
+
+Without C<--preload-app> the program C<sprig> compiles the application in each worker, and what
+its file does happens once in each. With it, and with C<plackup> (unless by C<-L Delayed>), the
+application is compiled in the master, and the workers are copies of that process: then the hooks are the
+place.
+
+In each worker C<rand> and the random generators of the C library are seeded anew. Those of other
+modules are not known here.
+
+=head1 METHODS
+
+=head2 after_fork
+
+    Sprig::Worker->after_fork(sub { my ($worker) = @_; ... });
+
+Calls the code once in each process that serves: when the application is loaded and the event loop is
+chosen, before the first request. May be called several times, and at any time; in a process that serves
+already the code is run at once. If it dies, the worker cannot start, and the master says why.
+
+=head2 before_exit
+
+    Sprig::Worker->before_exit(sub { my ($worker) = @_; ... });
+
+Calls the code in each process that has served, when it has answered its last request, or when the
+application calls C<exit>, before C<END> blocks. If it dies, that is a warning.
+
+A worker that is killed has no time for this.
+
+=head2 current
+
+    my $worker = Sprig::Worker->current;
+
+This process as a worker, or undef if it is none: the master, a single process, a child of a worker.
+
+=head2 number
+
+The place of this worker among the others, from 1 on. The one that replaces it gets the same. In a hook of a
+single process it is 1.
+
+=head2 generation
+
+From 1 on; the next one after each reload (C<HUP>).
+
+=head1 THE END OF A WORKER
+
+A worker that is to leave (reload, C<max_requests>, C<psgix.harakiri>, the end of all) accepts no more
+connections, answers the requests in work and ends, at the latest after C<graceful_timeout> seconds.
+Work that goes on behind a response holds it by C<psgix.exit_guard>, a condvar as that of
+Twiggy::Prefork, which is there in workers:
+
+    sub {
+        my ($env) = @_;
+        my $guard = $env->{'psgix.exit_guard'};
+        $guard->begin if $guard;
+        http_post $url, $body, sub {
+            $guard->end if $guard;
+        };
+        return [202, [], []];
+    };
+
+C<psgix.harakiri> is true in workers: C<< $env->{'psgix.harakiri.commit'} = 1 >> ends the worker behind this
+response, and another takes its place.
+
+=head1 SEE ALSO
+
+L<sprig(1)/WORKERS>, L<Sprig::Server>
+
+=cut

@@ -227,13 +227,17 @@ my %action = (
     input_object  => sub { $_[0]{'psgi.input'} = Hostile::Object->new('input') },
     input_swap => sub { @{ $_[0] }{qw(psgi.input psgix.io)} = @{ $_[0] }{qw(psgix.io psgi.input)} },
     io_look    => sub { my $x = $_[0]{'psgix.io'}; my $y = ref $x; 1 },
-    io_keep      => sub { push @handles, $_[0]{'psgix.io'} },
-    io_close     => sub { close $_[0]{'psgix.io'} },
-    io_hash      => sub { ${ *{ $_[0]{'psgix.io'} } }{io_socket_timeout} = 5 },
-    io_binmode   => sub { binmode $_[0]{'psgix.io'}, ':utf8' },
-    io_format    => sub { my $old = select $_[0]{'psgix.io'}; $| = 1; select $old },
-    inform_keep  => sub { push @kept, $_[0]{'psgix.informational'} },
-    inform_other => sub {
+    io_keep    => sub { push @handles, $_[0]{'psgix.io'} },
+    io_close   => sub { close $_[0]{'psgix.io'} },
+    io_hash    => sub { ${ *{ $_[0]{'psgix.io'} } }{io_socket_timeout} = 5 },
+    io_binmode => sub { binmode $_[0]{'psgix.io'}, ':utf8' },
+    io_format  => sub { my $old = select $_[0]{'psgix.io'}; $| = 1; select $old },
+    guard_replace => sub { $_[0]{'psgix.exit_guard'} = $_[0]{'psgix.exit_guard'} ? [] : 'new' },
+    guard_alias   => sub { push @refs, \$_[0]{'psgix.exit_guard'} },
+    guard_weak    => sub { weaken $_[0]{'psgix.exit_guard'} if ref $_[0]{'psgix.exit_guard'} },
+    guard_gone    => sub { delete $_[0]{'psgix.exit_guard'} },
+    inform_keep   => sub { push @kept, $_[0]{'psgix.informational'} },
+    inform_other  => sub {
         $_[0]{'psgix.informational'} = sub { }
     },
     inform_bless => sub { bless $_[0]{'psgix.informational'}, 'Hostile::Inner' },
@@ -331,7 +335,8 @@ sub show {
             . join(', ', map { scalar_of(\$_) } @$value) . '] '
             . B::svref_2object($value)->REFCNT
             if $type eq 'ARRAY';
-        push @lines, '  ' . (prototype($value) || 'none') . ' ' . B::svref_2object($value)->REFCNT if $type eq 'CODE';
+        push @lines, '  ' . (prototype($value) || 'none') . ' ' . B::svref_2object($value)->REFCNT
+            if $type eq 'CODE';
         undef $value if $type ne 'GLOB' || $key eq 'psgi.errors';
         push @lines, "  " . handle_of($value) if $value;
     }

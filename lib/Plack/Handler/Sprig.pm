@@ -4,9 +4,16 @@ use warnings;
 
 our $VERSION = '0.001';
 
+# What Twiggy::Prefork calls them.
+my %name_of = (max_workers => 'workers', max_reqs_per_child => 'max_requests');
+
 # Nothing is opened or forked here: Plack's loaders make the handler in one process and run it in others.
 sub new {
     my ($class, %args) = @_;
+    for my $name (keys %name_of) {
+        my $value = delete $args{$name};
+        $args{ $name_of{$name} } //= $value if defined $value;
+    }
     return bless {%args}, $class;
 }
 
@@ -62,14 +69,16 @@ Sprig's own loop in every case, load L<Sprig::Loop> first: C<plackup -MSprig::Lo
 
     my $handler = Plack::Handler::Sprig->new(%options);
 
-Keeps the options. Opens nothing and forks nothing.
+Keeps the options. Opens nothing and forks nothing. C<max_workers> and C<max_reqs_per_child>, the names
+that Twiggy::Prefork has, are taken for C<workers> and C<max_requests>.
 
 =head2 run
 
     $handler->run($app);
 
-Listens and serves the application until the process is told to end by C<TERM>, C<INT> or C<QUIT>;
-then it returns. Dies if an option is wrong or an address cannot be listened on.
+Listens and serves the application, in this process or by workers, until the process is told to end by
+C<TERM>, C<INT> or C<QUIT>; then it returns. Under C<plackup -L Delayed> each worker compiles the application
+itself, so that C<HUP> brings new code; else C<plackup> has compiled it before. Dies if an option is wrong or an address cannot be listened on.
 
 =head1 SEE ALSO
 
