@@ -405,7 +405,8 @@ static void conn_advance(struct sprig_conn *c, struct sprig_span input)
 {
     while (conn_step(c, &input) == STEP_GO_ON) {
         input = conn_kept_input(c);
-        if (c->n_turn < c->server->config.max_requests_per_turn || input.len == 0)
+        uint32_t max = c->server->config.max_requests_per_turn;
+        if (c->n_turn < max || max == 0 || input.len == 0)
             continue;
         ready_add(c->server->loop, &c->ready, CONN_EV_RESUME); /* others get their turn first */
         break;

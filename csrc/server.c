@@ -65,6 +65,12 @@ static void server_init_deadlines(struct sprig_server *server)
     deadline_list_init(&server->queue_deadlines, loop, config->queue_timeout, conn_expire);
 }
 
+/* Offsets in a head are of 32 bits, whoever wants no limit. */
+static uint32_t server_limit(uint32_t option)
+{
+    return option != 0 ? option : 1024 * 1024 * 1024;
+}
+
 struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
                                       const struct sprig_handler *handler, void *arg)
 {
@@ -78,8 +84,8 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     server->loop = loop;
     server->handler = *handler;
     server->arg = arg;
-    server->limits.max_request_line = config->max_request_line;
-    server->limits.max_header_bytes = config->max_header_bytes;
+    server->limits.max_request_line = server_limit(config->max_request_line);
+    server->limits.max_header_bytes = server_limit(config->max_header_bytes);
     server->limits.max_headers = config->max_headers;
     list_init(&server->listeners);
     list_init(&server->closed_listeners);

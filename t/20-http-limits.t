@@ -120,6 +120,27 @@ subtest 'max_headers 0 is no limit' => sub {
     $server->stop_ok;
 };
 
+subtest 'max_request_line, max_header_bytes and max_requests_per_turn 0 are no limits' => sub {
+    my $server = start_server(
+        app  => dump_app(),
+        args => {
+            max_request_line      => 0,
+            max_header_bytes      => 0,
+            max_headers           => 0,
+            max_requests_per_turn => 0
+        },
+    );
+    status_ok($server, with_line(8193),            200, 'a longer line than by default');
+    status_ok($server, with_line(300_000),         200, 'a much longer one');
+    status_ok($server, with_header_bytes(65_537),  200, 'more header bytes than by default');
+    status_ok($server, with_header_bytes(500_000), 200, 'many more');
+    my $client = $server->connect;
+    $client->send("$get\r\n" x 100);
+    is(scalar(grep { $client->response->status == 200 } 1 .. 100), 100,
+        'many requests in one turn');
+    $server->stop_ok;
+};
+
 subtest 'a request line that never ends is refused while it comes' => sub {
     my $server = start_server(app => dump_app());
     my $client = $server->connect;

@@ -118,7 +118,7 @@ static void bytes(void)
         ok(set("max_body_bytes", bad[i]) == SPRIG_E_INVALID, "max_body_bytes refuses '%s'", bad[i]);
     takes("max_header_bytes", "16M", "16777216");
     refuses("max_header_bytes", "16777217",
-            "max_header_bytes must be a number of bytes from 16 to 16777216 "
+            "max_header_bytes must be a number of bytes from 0 to 16777216 "
             "(K, M or G may follow), got '16777217'");
 }
 
