@@ -4,6 +4,7 @@
 #   perl xt/workers.pl kill    [--seconds 60] [--workers 2]   a worker is killed every 5 seconds
 #   perl xt/workers.pl streams [--clients 2500]               responses of two seconds, all at once
 
+$| = 1;
 use strict;
 use warnings;
 use FindBin;
@@ -94,8 +95,14 @@ sub load {
     printf "%d times a worker loaded the app\n", $forks;
     promise($master->settles($option{workers}), 'as many workers as at the beginning');
     promise($master->learn_master != $first,    'of another master');
-    my $status = $master->stop;
-    my @left   = (processes_in($master->dir), grep { -S || /pid/ } glob $master->path('*'));
+    my $start_of_end = time;
+    my $status       = $master->stop;
+    promise(
+        ($status || '') ne 'killed',
+        sprintf 'TERM: it has ended after %.2f s',
+        time - $start_of_end
+    );
+    my @left = (processes_in($master->dir), grep { -S || /pid/ } glob $master->path('*'));
     promise(!@left, 'nothing is left');
     return;
 }
@@ -103,8 +110,9 @@ sub load {
 # Sends a signal and waits until it has had its effect.
 sub event {
     my ($master, $signal, $version, $module) = @_;
-    my $before = time;
-    my $old    = $master->master;
+    my $before  = time;
+    my $old     = $master->master;
+    my @workers = $master->workers;
     if ($signal eq 'HUP') {
         $master->rewrite(version => 'v' . ++$$version, module => 1);
     } elsif ($signal eq 'USR2') {
@@ -116,18 +124,14 @@ sub event {
             $master->learn_master;
             return $master->master != $old && !is_running($old) if $signal eq 'USR2';
             return 1                                            if $signal =~ /^TT/;
-            return ($master->body_of('/') || '') eq "v$$version";
+            return !grep { is_running($_) } @workers;
         },
         20
     );
-    my $about = $master->body_of('/about') || '';
-    $is_done &&= $about =~ / m$$module$/ if $signal eq 'USR2';
-    promise(
-        $is_done, sprintf '%s: %s after %.2f s',
-        $signal,
-        $about =~ s/^\d+ \d+ //r,
-        time - $before
-    );
+    my $took  = time - $before;
+    my $about = ($master->body_of('/about') || '') =~ s/^\d+ \d+ //r;
+    $is_done &&= $about eq "v$$version m$$module";
+    promise($is_done, sprintf '%s: %s after %.2f s', $signal, $about, $took);
     return;
 }
 
@@ -265,7 +269,7 @@ sub killing {
     promise(@lost <= 16 * keys %killed,              'not more than there were clients');
     promise($n_answers > 100,                        'there was a load');
     promise($master->settles($n),                    'all workers are there');
-    promise($master->stop == 0,                      'ends with status 0');
+    promise(($master->stop || 0) eq '0',             'ends with status 0');
     return;
 }
 
@@ -313,6 +317,6 @@ sub streams {
         map { "$_: $why{$_}" } sort keys %why
     );
     promise(percentile(99, @seconds) <= 2.3, 'p99 is at most 2.3 s');
-    promise($master->stop == 0,              'ends with status 0');
+    promise(($master->stop || 0) eq '0',     'ends with status 0');
     return;
 }

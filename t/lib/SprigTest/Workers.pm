@@ -353,6 +353,12 @@ sub stop {
     return $self->{status};
 }
 
+# An event loop of the test may have reaped it; then its status is not known.
+sub is_alive {
+    my ($self) = @_;
+    return $self->SUPER::is_alive && -e "/proc/$self->{pid}";
+}
+
 sub _is_over {
     my ($self) = @_;
     return !$self->is_alive && !processes_in($self->{dir});
