@@ -4,15 +4,16 @@ use 5.016;
 use strict;
 use warnings;
 
-use AnyEvent       ();
-use AnyEvent::Util ();
-use Carp           qw(croak);
-use POSIX          ();
-use Scalar::Util   qw(refaddr weaken);
-use Sprig          ();
-use Sprig::Loop    ();
-use Sprig::Master  ();
-use Sprig::Worker  ();
+use AnyEvent               ();
+use AnyEvent::Util         ();
+use Carp                   qw(croak);
+use POSIX                  ();
+use Scalar::Util           qw(refaddr weaken);
+use Sprig                  ();
+use Sprig::Loop            ();
+use Sprig::Master          ();
+use Sprig::Worker          ();
+use Sprig::Server::Workers ();
 
 our $VERSION = '0.001';
 
@@ -135,9 +136,15 @@ sub _guard {
     push @{ $self->{listen_guards} }, AnyEvent::Util::guard {
         $service->close($id) if $pid == $$ && ${^GLOBAL_PHASE} ne 'DESTRUCT';
     };
+    $self->_keep;
+    return $info;
+}
+
+sub _keep {
+    my ($self) = @_;
     $serving{ refaddr $self} = $self;
     $self->{serving_pid} = $$;
-    return $info;
+    return;
 }
 
 sub _ready_info {
@@ -232,11 +239,10 @@ sub run {
 
     # Until there is a server.
     local @SIG{qw(INT TERM QUIT)} = (sub { exit 0 }) x 3;
-    my $worker = Sprig::Worker->current;
-    return $self->_run_worker($worker, $app) if $worker;
-    return $self->_run_alone($app)           if $self->_setting('workers') == 1;
-    $app = $self->_run_master($app) or return;
-    $self->_run_worker(Sprig::Worker->current, $app);
+    return Sprig::Server::Workers::run_worker($self, $app) if Sprig::Worker->current;
+    return $self->_run_alone($app)                         if $self->_setting('workers') == 1;
+    my $made = Sprig::Server::Workers::run_master($self, $app) or return;
+    Sprig::Server::Workers::run_worker($self, $$made);
     exit 0;    # what follows this call is the master's
 }
 
@@ -284,105 +290,6 @@ sub _serve {
     $self->{exit_guard}->recv;
     $self->_stop;
     delete $self->{listen_guards};
-    return;
-}
-
-# ---- several processes ----
-
-# Returns the application in each worker, and nothing in the master, when all is over.
-sub _run_master {
-    my ($self, $app) = @_;
-    my $options = _options($self);
-    _plainly(sub {
-        Sprig::Master::_daemonize()
-            if $self->_setting('daemonize') && !Sprig::Master::is_successor();
-        Sprig::Master->open($options, [$self->_addresses],
-            [map { _duplicate($_) } $self->_listen_socks]);
-    });
-    if ($self->_setting('preload_app')) {
-        _plainly(sub { Sprig::Master::drop_privileges($options) });
-        $app = $self->_built($app);
-    }
-    my @infos = Sprig::Master->addresses;
-    return _plainly(sub {
-        Sprig::Master->run(sub { $self->_tell_ready(@infos) });
-    }) ? $app : undef;
-}
-
-sub _run_worker {
-    my ($self, $worker, $app) = @_;
-    eval { $app = $self->_built($app); 1 } or $self->_give_up($worker, $@);
-    local @SIG{qw(INT TERM QUIT)} = ($self->_stopper) x 3;
-    eval { $self->_start_worker($worker, $app); 1 } or $self->_give_up($worker, $@);
-    $self->_serve;
-    exit 1 if $self->{has_failed};
-    return;
-}
-
-sub _give_up {
-    my ($self, $worker, $error) = @_;
-    $worker->report($error);
-    exit 1;
-}
-
-# All but listening, which the master allows when the application has shown itself.
-sub _start_worker {
-    my ($self, $worker, $app) = @_;
-    @$self{qw(multiprocess harakiri)} = (1, 1);
-    my $service = $self->_service($app);
-    $serving{ refaddr $self} = $self;
-    $self->{serving_pid} = $$;
-    $self->_join_loop($service);
-    $self->{exit_guard} = $self->_exit_guard;
-    $service->exit_guard($self->{exit_guard});
-    $service->on_event(sub { $self->_on_worker_event($worker, $_[0]) });
-    $worker->attend(
-        on_probe => sub { $self->_show($worker) },
-        on_end   => sub { $self->shutdown },
-    );
-    return;
-}
-
-sub _on_worker_event {
-    my ($self, $worker, $what) = @_;
-    return $worker->tell('retire max_requests') if $what eq 'max_requests';
-    return                                      if $self->{is_leaving}++;
-    $worker->tell("leaving $what");
-    $self->shutdown;
-    return;
-}
-
-# The answer to "probe".
-sub _show {
-    my ($self, $worker) = @_;
-    my $path = $self->{service}->option('probe');
-    my $done = sub {
-        my ($error) = @_;
-        eval { $self->_listen_as($worker); 1 } or $error = $@ if !defined $error;
-        $self->_fail($worker, $error) if defined $error;
-    };
-    return length $path ? $worker->probe($self->{service}, $path, $done) : $done->();
-}
-
-sub _listen_as {
-    my ($self, $worker) = @_;
-    my $service = $self->{service};
-    return if $self->{is_stopping} || $self->{got_signal};
-    for my $socket (@{ Sprig::Worker::_take_sockets() }) {
-        my $spec = $socket->{proxy_protocol} ? ',proxy_protocol' : '';
-        $self->_guard($service, $service->listen($spec, $socket->{fd}));
-    }
-    $worker->tell('ready');
-    Sprig::Worker::_detach() if $worker->is_daemon;
-    return;
-}
-
-# It cannot serve.
-sub _fail {
-    my ($self, $worker, $error) = @_;
-    $worker->report($error);
-    $self->{has_failed} = 1;
-    $self->{exit_guard}->send;
     return;
 }
 
