@@ -3,6 +3,7 @@
 #   perl xt/workers.pl load    [--seconds 60] [--workers 2]   wrk and ab over reloads, upgrades, replacements
 #   perl xt/workers.pl kill    [--seconds 60] [--workers 2]   a worker is killed every 5 seconds
 #   perl xt/workers.pl streams [--clients 2500]               responses of two seconds, all at once
+#   perl xt/workers.pl broken  [--seconds 30] [--workers 4]   an app that dies while it is loaded
 
 $| = 1;
 use strict;
@@ -18,12 +19,14 @@ use SprigTest;
 use SprigTest::Workers;
 use Time::HiRes qw(time);
 
-my %option = (seconds => 60, workers => 2, clients => 2500);
+my %option = (clients => 2500);
 GetOptions(\%option, 'seconds=f', 'workers=i', 'clients=i', 'max-requests=i', 'flag=s@')
     or exit 2;
-my %mode   = (load => \&load, kill => \&killing, streams => \&streams);
-my $mode   = shift || 'load';
-my $run    = $mode{$mode} or die "what is '$mode'?\n";
+my %mode = (load => \&load, kill => \&killing, streams => \&streams, broken => \&broken);
+my $mode = shift || 'load';
+my $run  = $mode{$mode} or die "what is '$mode'?\n";
+my ($seconds, $workers) = $mode eq 'broken' ? (30, 4) : (60, 2);
+%option = (seconds => $seconds, workers => $workers, %option);
 my $failed = 0;
 $run->();
 exit $failed;
@@ -318,5 +321,23 @@ sub streams {
     );
     promise(percentile(99, @seconds) <= 2.3, 'p99 is at most 2.3 s');
     promise(($master->stop || 0) eq '0',     'ends with status 0');
+    return;
+}
+
+# ---- broken ----
+
+sub broken {
+    my $master = start_workers(
+        workers => $option{workers},
+        code    => app_text(dies => 'die "broken on purpose\n";'),
+        waits   => 0
+    );
+    until_time(time + $option{seconds});
+    my $n = () = $master->lines('loads');
+    promise($n >= 4 && $n < 20,                                  "$n forks in $option{seconds} s");
+    promise((() = $master->stderr =~ /broken on purpose/g) == 1, 'the error is told once');
+    my $before = time;
+    my $status = $master->stop;
+    promise(($status || '') ne 'killed', sprintf 'TERM: it has ended after %.2f s', time - $before);
     return;
 }
