@@ -24,7 +24,7 @@ struct process {
     uint64_t deadline_ms; /* killed at that time; 0: never */
     char line[LINE_MAX_BYTES];
     size_t line_len;
-    bool is_cut; /* the rest of a line that was too long follows */
+    bool is_cut;                /* the rest of a line that was too long follows */
     char error[LINE_MAX_BYTES]; /* why it cannot start; "" if it did not say */
 };
 

@@ -265,6 +265,16 @@ int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
     return exchange_wrote(ex, response_body(&ex->response, &ex->conn->out, bytes), was_cut);
 }
 
+int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_span *pieces,
+                                size_t n)
+{
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    bool was_cut = ex->response.cut;
+    return exchange_wrote(ex, response_body_pieces(&ex->response, &ex->conn->out, pieces, n),
+                          was_cut);
+}
+
 int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
                              void (*release)(void *arg), void *arg)
 {

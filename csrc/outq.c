@@ -175,6 +175,26 @@ int outq_add(struct outq *q, struct sprig_span bytes)
     return 0;
 }
 
+int outq_add_pieces(struct outq *q, const struct sprig_span *pieces, size_t n, size_t total)
+{
+    int err = 0;
+    if (total > BLOCK_ROOM) { /* into several recycled blocks */
+        for (size_t i = 0; i < n && err == 0; i++)
+            err = outq_add(q, pieces[i]);
+        return err;
+    }
+    char *at = outq_reserve(q, total);
+    if (!at)
+        return SPRIG_E_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].len)
+            memcpy(at, pieces[i].ptr, pieces[i].len);
+        at += pieces[i].len;
+    }
+    outq_commit(q, total);
+    return 0;
+}
+
 char *outq_reserve(struct outq *q, size_t n)
 {
     if (tail_room(q) >= n && q->tail)

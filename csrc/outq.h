@@ -46,6 +46,9 @@ void outq_clear(struct outq *q);
 /* Copies the bytes. 0 or SPRIG_E_NOMEM (nothing queued). */
 int outq_add(struct outq *q, struct sprig_span bytes);
 
+/* Copies n pieces, together `total` bytes, one behind the other: as if they were one. */
+int outq_add_pieces(struct outq *q, const struct sprig_span *pieces, size_t n, size_t total);
+
 /* Room for n contiguous bytes at the end of the queue, to be filled in place; NULL: no memory. Must
  * be followed by outq_commit() of the bytes really used (0: none, nothing changes) before anything
  * else is done with this queue or its pool. */

@@ -68,10 +68,13 @@ int response_interim(struct response *r, struct outq *q, const struct sprig_head
                      size_t n);
 
 /* Body bytes: framed, cut at the announced length (sets r->cut), or dropped if bodyless. Each call
- * makes one chunk at most, an empty one none. SPRIG_E_STATE: no head yet, or ended. After
- * SPRIG_E_NOMEM, or SPRIG_E_INVALID (chunks made by the app are malformed), the body can no longer
- * be completed: abort. _ref, _shared and _file take the reference in every case, see outq.h. */
+ * makes one chunk at most (_pieces: one for each), an empty one none. SPRIG_E_STATE: no head yet,
+ * or ended. After SPRIG_E_NOMEM, or SPRIG_E_INVALID (chunks made by the app are malformed), the
+ * body can no longer be completed: abort. _ref, _shared and _file take the reference in every case,
+ * see outq.h. */
 int response_body(struct response *r, struct outq *q, struct sprig_span bytes);
+int response_body_pieces(struct response *r, struct outq *q, const struct sprig_span *pieces,
+                         size_t n);
 int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
                       outq_release_cb *release, void *arg);
 int response_body_shared(struct response *r, struct outq *q, struct sprig_span bytes,

@@ -75,13 +75,17 @@ static bool makes_chunks(const struct response *r)
 
 static int add_small_chunk(struct outq *q, struct sprig_span bytes)
 {
-    char *start = outq_reserve(q, SIZE_LINE_BYTES + bytes.len + 2);
+    char *start = outq_reserve(q, SIZE_LINE_BYTES + bytes.len + 2), *at = start;
     if (!start)
         return SPRIG_E_NOMEM;
-    char *at = start + put_size_line(start, bytes.len);
-    memcpy(at, bytes.ptr, bytes.len);
-    memcpy(at + bytes.len, "\r\n", 2);
-    outq_commit(q, (size_t)(at - start) + bytes.len + 2);
+    int shift = (31 - __builtin_clz((unsigned)bytes.len)) & ~3; /* of the first digit */
+    for (; shift >= 0; shift -= 4)
+        *at++ = "0123456789abcdef"[bytes.len >> shift & 15];
+    memcpy(at, "\r\n", 2);
+    memcpy(at + 2, bytes.ptr, bytes.len);
+    at += 2 + bytes.len;
+    memcpy(at, "\r\n", 2);
+    outq_commit(q, (size_t)(at - start) + 2);
     return 0;
 }
 
@@ -108,6 +112,25 @@ int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
     if ((err = add_chunk_start(q, bytes.len)) || (err = outq_add(q, bytes)))
         return err;
     return add_chunk_end(q);
+}
+
+/* A body of known length is one run of bytes. All else is left to the usual way. */
+int response_body_pieces(struct response *r, struct outq *q, const struct sprig_span *pieces,
+                         size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += pieces[i].len;
+    bool is_run = r->head_out && !r->ended && r->framing == FRAMING_LENGTH && total <= r->left;
+    if (is_run && total > 0) {
+        r->left -= total;
+        r->n_body += total;
+        return outq_add_pieces(q, pieces, n, total);
+    }
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++)
+        err = response_body(r, q, pieces[i]);
+    return err;
 }
 
 typedef int add_cb(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);

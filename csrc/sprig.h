@@ -326,6 +326,8 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
  * take is moved to a temporary file beyond output_buffer_bytes; beyond max_output_bytes, and where
  * that file cannot be written, the response is aborted (SPRIG_E_CLOSED). */
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes);
+int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_span *pieces,
+                                size_t n);
 int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
                              void (*release)(void *arg), void *arg);
 int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span bytes,

@@ -9,6 +9,7 @@ enum {
     RECORD_BYTES = 64 * 1024,        /* $/ for getline */
     SLICE_BYTES = 64 * 1024,         /* of one pump in one turn of the loop */
     SLICE_CALLS = 64,                /* of getline in one turn */
+    MAX_PIECES = 32,                 /* of an array, written at one go */
     SPARE_BYTES = 64,                /* behind a string, that do not keep perl from sharing it */
     MAX_EMPTY = 8                    /* empty strings from getline before it is given a rest */
 };
@@ -96,6 +97,13 @@ static int write_large(pTHX_ struct sprig_exchange *ex, SV *sv, bool is_kept)
     if (is_kept && SvPVX_const(hold) == SvPVX_const(sv))
         return sprig_response_write_shared(ex, bytes, release_sv, hold);
     return sprig_response_write_ref(ex, bytes, release_sv, hold);
+}
+
+int psgi_write_bytes(pTHX_ struct sprig_exchange *ex, SV *sv)
+{
+    if (SvCUR(sv) >= WRITE_REF_MIN_BYTES)
+        return write_large(aTHX_ ex, sv, false);
+    return sprig_response_write(ex, span_make(SvPVX_const(sv), SvCUR(sv)));
 }
 
 int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv)
@@ -538,15 +546,41 @@ static bool is_kept_by_app(AV *av, SV *sv)
            (SvREFCNT(av) > 1 || SvREFCNT(sv) > 1 || (SvIsCOW(sv) && CowREFCNT(sv) > 0));
 }
 
+/* The bytes of a string that is to be copied into the queue. */
+static bool is_small_piece(SV *sv, struct sprig_span *bytes)
+{
+    if (sv == NULL)
+        return *bytes = span_make(NULL, 0), true;
+    sv = psgi_referent(sv);
+    if ((SvFLAGS(sv) & (SVf_POK | SVf_ROK | SVf_UTF8 | SVs_GMG)) != SVf_POK ||
+        SvCUR(sv) >= WRITE_REF_MIN_BYTES)
+        return false;
+    *bytes = span_make(SvPVX_const(sv), SvCUR(sv));
+    return true;
+}
+
+static int send_piece(pTHX_ struct psgi_exchange *px, AV *av, SV *sv)
+{
+    return is_kept_by_app(av, sv) ? write_large(aTHX_ px->ex, sv, true)
+                                  : psgi_write_sv(aTHX_ px->ex, sv);
+}
+
+/* Small pieces that follow each other are written at one go. */
 static void send_array(pTHX_ struct psgi_exchange *px, AV *av)
 {
-    for (SSize_t i = 0; i <= AvFILLp(av) && px->ex != NULL; i++) {
-        SV *sv = AvARRAY(av)[i];
-        if (sv == NULL)
-            continue;
-        if ((is_kept_by_app(av, sv) ? write_large(aTHX_ px->ex, sv, true)
-                                    : psgi_write_sv(aTHX_ px->ex, sv)) < 0)
-            break; /* the client is gone */
+    struct sprig_span pieces[MAX_PIECES];
+    SSize_t i = 0;
+    int rc = 0;
+
+    while (i <= AvFILLp(av) && rc >= 0 && px->ex != NULL) {
+        size_t n = 0;
+        while (n < MAX_PIECES && i <= AvFILLp(av) && is_small_piece(AvARRAY(av)[i], &pieces[n]))
+            i++, n++;
+        if (n > 0)
+            rc = n > 1 ? sprig_response_write_pieces(px->ex, pieces, n)
+                       : sprig_response_write(px->ex, pieces[0]);
+        else
+            rc = send_piece(aTHX_ px, av, AvARRAY(av)[i++]);
     }
 }
 

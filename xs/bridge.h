@@ -40,9 +40,14 @@ struct psgi {
     SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
     struct psgi_exchange *spare_exchanges; /* owned: memory for the next ones, by `next_spare` */
     unsigned n_spare_exchanges;
-    struct psgi_watch *watch; /* owned; NULL until first used */
-    struct lazyio *spare_io;  /* memory of closed lazy handles, for the next ones */
-    uint32_t call_depth;      /* psgi_call frames on the stack */
+    struct psgi_watch *watch;          /* owned; NULL until first used */
+    struct psgi_handle *spare_handles; /* owned: memory for the next ones, by `next_spare` */
+    unsigned n_spare_handles;
+    SV *spare_responder;     /* owned: one that nobody knows, see responder.c; or NULL */
+    SV *spare_socket;        /* owned: a psgix.io that nobody has looked at; or NULL */
+    HV *responder_class;     /* owned: the stash of Sprig::Responder */
+    struct lazyio *spare_io; /* memory of closed lazy handles, for the next ones */
+    uint32_t call_depth;     /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_readers, n_watchers, n_pumps,
         n_sockets; /* live objects */
     uint64_t n_env_built, n_env_recycled;
@@ -92,14 +97,15 @@ struct psgi_handle {
     SV *on_drain, *on_disconnect, *poll_cb; /* writer: owned code refs or NULL */
     SV *on_data, *on_end, *on_error;        /* reader: owned code refs or NULL */
     struct sprig_timer *retry; /* writer: owned, waits for poll_cb to have data again */
-    bool is_used : 1;          /* responder: called; writer: closed; socket: materialised;
-                                  reader: the body is complete */
-    bool is_paused : 1;        /* reader: nothing is wanted for now */
-    bool is_gone : 1;          /* the client left while the response was not complete */
-    bool wants_gone : 1;       /* writer: on_disconnect is still to be told */
-    bool is_fatal : 1;         /* responder, writer: writing to a client that left dies */
-    bool is_held : 1;          /* writer: owns a reference to itself, a callback is due */
-    bool has_written : 1;      /* writer: since poll_cb was called last */
+    struct psgi_handle *next_spare;
+    bool is_used : 1;     /* responder: called; writer: closed; socket: materialised;
+                             reader: the body is complete */
+    bool is_paused : 1;   /* reader: nothing is wanted for now */
+    bool is_gone : 1;     /* the client left while the response was not complete */
+    bool wants_gone : 1;  /* writer: on_disconnect is still to be told */
+    bool is_fatal : 1;    /* responder, writer: writing to a client that left dies */
+    bool is_held : 1;     /* writer: owns a reference to itself, a callback is due */
+    bool has_written : 1; /* writer: since poll_cb was called last */
 };
 
 /* One request and its response, on the side of the bridge. Counted: the exchange of the core holds
@@ -168,6 +174,8 @@ struct psgi_handle *psgi_handle_attach(pTHX_ SV *body, struct psgi_exchange *px,
                                        void (*on_drop)(pTHX_ struct psgi_handle *));
 /* The handle of an object (a reference), or NULL if it is none of ours. */
 struct psgi_handle *psgi_handle_get(pTHX_ SV *ref);
+/* The handle of such a thing itself, if that has no other magic (weak references, for one). */
+struct psgi_handle *psgi_handle_only(SV *body);
 
 /* ---- service.c: the server behind Sprig::Server ---- */
 
@@ -309,6 +317,8 @@ bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold);
 /* Writes a value to the response; large ones by reference (sharing the string buffer where perl
  * can). Returns as sprig_response_write, SPRIG_E_INVALID for wide characters. */
 int psgi_write_sv(pTHX_ struct sprig_exchange *ex, SV *sv);
+/* The same for a byte string without magic that is not empty. */
+int psgi_write_bytes(pTHX_ struct sprig_exchange *ex, SV *sv);
 
 /* ---- responder.c, writer.c, promise.c, socket.c ---- */
 

@@ -1,6 +1,8 @@
 /* handle.c - C structs attached to Perl objects by magic; severable from either side. */
 #include "bridge.h"
 
+enum { SPARE_HANDLES = 64 };
+
 static int handle_free(pTHX_ SV *sv, MAGIC *mg);
 static int handle_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params);
 
@@ -9,10 +11,17 @@ static const MGVTBL handle_vtbl = {NULL, NULL, NULL, NULL, handle_free, NULL, ha
 struct psgi_handle *psgi_handle_attach(pTHX_ SV *body, struct psgi_exchange *px, uint32_t *gauge,
                                        void (*on_drop)(pTHX_ struct psgi_handle *))
 {
-    struct psgi_handle *handle;
+    struct psgi *psgi = psgi_get(aTHX);
+    struct psgi_handle *handle = psgi->spare_handles;
     MAGIC *mg;
 
-    Newxz(handle, 1, struct psgi_handle);
+    if (handle != NULL) {
+        psgi->spare_handles = handle->next_spare;
+        psgi->n_spare_handles--;
+    } else {
+        Newx(handle, 1, struct psgi_handle);
+    }
+    Zero(handle, 1, struct psgi_handle);
     handle->px = px;
     handle->gauge = gauge;
     handle->on_drop = on_drop;
@@ -29,8 +38,19 @@ struct psgi_handle *psgi_handle_get(pTHX_ SV *ref)
     PERL_UNUSED_CONTEXT;
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) < SVt_PVMG)
         return NULL;
-    mg = mg_findext(SvRV(ref), PERL_MAGIC_ext, &handle_vtbl);
+    mg = SvMAGIC(SvRV(ref));
+    if (mg != NULL && mg->mg_virtual != &handle_vtbl) /* mostly it is the only one */
+        mg = mg_findext(SvRV(ref), PERL_MAGIC_ext, &handle_vtbl);
     return mg != NULL ? (struct psgi_handle *)mg->mg_ptr : NULL;
+}
+
+struct psgi_handle *psgi_handle_only(SV *body)
+{
+    MAGIC *mg = SvMAGIC(body);
+
+    return mg != NULL && mg->mg_virtual == &handle_vtbl && mg->mg_moremagic == NULL
+               ? (struct psgi_handle *)mg->mg_ptr
+               : NULL;
 }
 
 /* The exchange forgets a handle that is about to be freed. */
@@ -44,6 +64,19 @@ static void forget(struct psgi_exchange *px, struct psgi_handle *handle)
         px->socket = NULL;
     if (px->reader == handle)
         px->reader = NULL;
+}
+
+static void give_back(pTHX_ struct psgi_handle *handle)
+{
+    struct psgi *psgi = PL_phase != PERL_PHASE_DESTRUCT ? psgi_get(aTHX) : NULL;
+
+    if (psgi == NULL || psgi->n_spare_handles >= SPARE_HANDLES) {
+        Safefree(handle);
+        return;
+    }
+    handle->next_spare = psgi->spare_handles;
+    psgi->spare_handles = handle;
+    psgi->n_spare_handles++;
 }
 
 /* The Perl object goes away. PL_op still is the die that unwinds, where it is one that an eval of
@@ -71,7 +104,7 @@ static int handle_free(pTHX_ SV *sv, MAGIC *mg)
     SvREFCNT_dec(handle->on_data);
     SvREFCNT_dec(handle->on_end);
     SvREFCNT_dec(handle->on_error);
-    Safefree(handle);
+    give_back(aTHX_ handle);
     return 0;
 }
 

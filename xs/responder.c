@@ -96,15 +96,84 @@ XS(psgi_responder_call)
     XSRETURN(1);
 }
 
-SV *psgi_responder_new(pTHX_ struct psgi_exchange *px)
+static SV *responder_make(pTHX_ struct psgi *psgi)
 {
     CV *cv = newXS(NULL, psgi_responder_call, __FILE__);
     SV *ref = newRV_noinc((SV *)cv);
 
-    px->responder =
-        psgi_handle_attach(aTHX_(SV *) cv, px, &px->server->psgi->n_responders, responder_dropped);
+    psgi_handle_attach(aTHX_(SV *) cv, NULL, &psgi->n_responders, responder_dropped);
+    if (psgi->responder_class == NULL)
+        psgi->responder_class = (HV *)SvREFCNT_inc((SV *)gv_stashpvs("Sprig::Responder", GV_ADD));
+    return sv_bless(ref, psgi->responder_class);
+}
+
+SV *psgi_responder_new(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi *psgi = px->server->psgi;
+    SV *ref = psgi->spare_responder;
+
+    if (ref != NULL)
+        ++psgi->n_responders;
+    else
+        ref = responder_make(aTHX_ psgi);
+    psgi->spare_responder = NULL;
+    px->responder = psgi_handle_only(SvRV(ref));
+    px->responder->px = px;
     px->responder->is_fatal = psgi_exchange_config(px)->die_on_disconnect;
-    return sv_bless(ref, gv_stashpvs("Sprig::Responder", GV_ADD));
+    return ref;
+}
+
+/* One that nobody has any more and that is as it was made, but for having been called. */
+static bool responder_is_spare(struct psgi *psgi, SV *ref, struct psgi_handle *handle)
+{
+    SV *body = SvRV(ref);
+
+    return SvREFCNT(body) == 1 && handle->is_used && psgi_handle_only(body) == handle &&
+           SvSTASH(body) == psgi->responder_class && CvXSUB((CV *)body) == psgi_responder_call &&
+           !SvPOK(body) && !SvREADONLY(body) && !CvLVALUE((CV *)body);
+}
+
+/* Ends a call's hold on its responder. Most are called at once and forgotten: the next request gets
+ * the same one. */
+static void responder_release(pTHX_ struct psgi *psgi, SV *ref)
+{
+    bool is_plain = SvREFCNT(ref) == 1 && SvFLAGS(ref) == (SVt_IV | SVf_ROK);
+    struct psgi_handle *handle = is_plain ? psgi_handle_get(aTHX_ ref) : NULL;
+
+    if (handle == NULL || psgi->spare_responder != NULL || PL_phase == PERL_PHASE_DESTRUCT ||
+        !responder_is_spare(psgi, ref, handle)) {
+        SvREFCNT_dec(ref);
+        return;
+    }
+    if (handle->px != NULL)
+        handle->px->responder = NULL;
+    handle->px = NULL;
+    handle->is_used = handle->is_gone = false;
+    --psgi->n_responders;
+    psgi->spare_responder = ref;
+}
+
+/* psgix.io, the second argument: the same. */
+static SV *socket_take(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi *psgi = px->server->psgi;
+    SV *sv = psgi->spare_socket;
+
+    psgi->spare_socket = NULL;
+    if (sv != NULL && psgi_lazy_reuse(aTHX_ sv, px))
+        return sv;
+    SvREFCNT_dec(sv);
+    return psgi_socket_new(aTHX_ px);
+}
+
+static void socket_release(pTHX_ struct psgi_exchange *px, SV *sv)
+{
+    struct psgi *psgi = px->server->psgi;
+
+    if (SvREFCNT(sv) == 1 && psgi->spare_socket == NULL && psgi_lazy_park(aTHX_ sv, px))
+        psgi->spare_socket = sv;
+    else
+        SvREFCNT_dec(sv);
 }
 
 /* ---- failures ---- */
@@ -161,7 +230,7 @@ void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
 
     psgi_exchange_hold(px);
     args[0] = psgi_responder_new(aTHX_ px);
-    args[1] = psgi_socket_new(aTHX_ px);
+    args[1] = socket_take(aTHX_ px);
     ok = psgi_call(aTHX_ code, args, 2, &result, &error);
     if (!ok && error != NULL)
         psgi_stream_fail(aTHX_ px, error);
@@ -171,8 +240,8 @@ void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
         psgi_promise_watch(aTHX_ px, result);
     SvREFCNT_dec(result);
     SvREFCNT_dec(error);
-    SvREFCNT_dec(args[1]);
-    SvREFCNT_dec(args[0]);
+    socket_release(aTHX_ px, args[1]);
+    responder_release(aTHX_ px->server->psgi, args[0]);
     psgi_exchange_release(aTHX_ px);
 }
 

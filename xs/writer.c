@@ -73,7 +73,7 @@ static struct psgi_handle *writer_handle(pTHX_ SV *self, const char *method)
 {
     struct psgi_handle *handle = psgi_handle_get(aTHX_ self);
 
-    if (handle == NULL || handle->gauge != &psgi_get(aTHX)->n_writers)
+    if (handle == NULL || handle->on_drop != writer_dropped)
         croak("Sprig::Writer::%s: not a writer", method);
     return handle;
 }
@@ -218,6 +218,31 @@ static bool has_values(SV **plain, I32 n)
     return false;
 }
 
+/* The bytes of a value with which no code can come along; false if it has to be looked at. */
+static bool is_simple(SV *value)
+{
+    return (SvFLAGS(value) & (SVf_POK | SVf_ROK | SVf_UTF8 | SVs_GMG)) == SVf_POK &&
+           SvCUR(value) > 0;
+}
+
+/* One simple value, as nearly always. What the write may report could run code, so the writer is
+ * held. */
+static bool write_simple(pTHX_ SV *self, struct psgi_handle *handle, SV *value)
+{
+    struct psgi_exchange *px = psgi_exchange_hold(handle->px);
+    SV *body = SvREFCNT_inc_simple_NN(SvRV(self));
+    bool is_fatal = handle->is_fatal;
+    int rc;
+
+    handle->has_written = true;
+    rc = psgi_write_bytes(aTHX_ px->ex, value);
+    if (rc >= 0 && handle->on_drain != NULL && px->ex != NULL)
+        want_drain(handle, px);
+    psgi_exchange_release(aTHX_ px);
+    SvREFCNT_dec_NN(body);
+    return rc < 0 ? refuse_write(aTHX_ is_fatal) : rc == 0;
+}
+
 bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
 {
     struct psgi_handle *handle = writer_handle(aTHX_ self, "write");
@@ -225,6 +250,8 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     struct psgi_exchange *px;
     bool is_fatal = handle->is_fatal, has_room, is_lost = false;
 
+    if (n == 1 && is_simple(values[0]) && writer_exchange(handle) != NULL)
+        return write_simple(aTHX_ self, handle, values[0]);
     ENTER;
     SAVEFREESV(SvREFCNT_inc_simple_NN(SvRV(self))); /* the values may drop it */
     plain = plain_values(aTHX_ values, n);

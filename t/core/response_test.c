@@ -570,6 +570,43 @@ static void the_announced_length_is_kept(void)
     is_int(end(), SPRIG_E_STATE, "no body at all where one was announced");
 }
 
+static int pieces(const char *a, const char *b, const char *c)
+{
+    struct sprig_span all[] = {span_str(a), span_str(b), span_str(c)};
+    return response_body_pieces(&r, &q, all, 3);
+}
+
+/* As if each were written by itself, whatever the framing. */
+static void pieces_are_written_together(void)
+{
+    start_body("GET", 200, "Content-Length: 9", UNKNOWN);
+    is_int(pieces("one", "", "two"), 0, "pieces of a known length");
+    is_int((long long)r.left, 3, "... are counted");
+    is_int(pieces("three", "four", "five"), 0, "more than was announced");
+    ok(r.cut, "... is noticed");
+    sent_is("onetwothr", "... and cut");
+    is_int((long long)r.n_body, 9, "what was sent counts");
+    is_int(end(), 0, "and is complete");
+    is_int(pieces("a", "b", "c"), SPRIG_E_STATE, "nothing may follow");
+    start_body("GET", 200, "", UNKNOWN);
+    pieces("one", "", "three");
+    sent_is("3\r\none\r\n5\r\nthree\r\n", "a chunk for each");
+    start_body("HEAD", 200, "Content-Length: 9", UNKNOWN);
+    is_int(pieces("one", "two", "three"), 0, "to HEAD");
+    sent_is("", "... nothing is sent");
+    start("GET");
+    is_int(pieces("one", "two", "three"), SPRIG_E_STATE, "before the head");
+    char *large = malloc(15001);
+    memset(large, 'x', 15000);
+    large[15000] = '\0';
+    start_body("GET", 200, "Content-Length: 45000", UNKNOWN);
+    pieces(large, large, large);
+    sent();
+    is_int((long long)n_wire, 45000, "many bytes");
+    ok(strspn(wire, "x") == 45000, "... are those");
+    free(large);
+}
+
 static void bodies_are_dropped_where_there_is_none(void)
 {
     static const struct {
@@ -744,6 +781,7 @@ int main(void)
     chunks_are_made();
     chunk_sizes_are_hexadecimal();
     the_announced_length_is_kept();
+    pieces_are_written_together();
     bodies_are_dropped_where_there_is_none();
     bodies_without_framing();
     chunks_of_the_app_pass();
