@@ -523,6 +523,10 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         snprintf(why, n, "max_requests needs workers of 2 or more, got '%u'", c->workers);
         return SPRIG_E_INVALID;
     }
+    if (c->probe && (*c->probe != '/' || c->probe[strcspn(c->probe, " \t\r\n#")] != '\0')) {
+        snprintf(why, n, "probe must be a path as in a request line, got '%.200s'", c->probe);
+        return SPRIG_E_INVALID;
+    }
     if (privileges_check_owner(c, why, n) != 0)
         return SPRIG_E_INVALID;
     char bad[64];

@@ -74,4 +74,12 @@ subtest 'limits do not count it' => sub {
     is $one->ended, 0, 'ends well';
 };
 
+subtest 'a path that is none' => sub {
+    my $program = SprigTest::root() . '/blib/script/sprig';
+    for my $path ('up', '/a b', '/a#b') {
+        is output_of($program, '--workers', 2, '--probe', $path, '-e', 'sub { }'),
+            "sprig: probe must be a path as in a request line, got '$path'\n", "'$path' is refused";
+    }
+};
+
 done_testing;

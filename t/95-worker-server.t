@@ -86,9 +86,23 @@ subtest 'max_requests' => sub {
     is keys %pid, 6, 'by and by many workers answer';
 };
 
+subtest 'a program that forks while it loads' => sub {
+    my $path = SprigTest::temp_path('socket');
+    my $builder =
+          "listen => ['127.0.0.1:0', '$path'], preload_app => 1, psgi_app_builder => sub {"
+        . ' if (!fork) { exit 0 } wait; print -e $server->{listen}[1] ? "stays\n" : "gone\n";'
+        . ' sub { [200, [], ["x"]] } },';
+    my $code = program($builder, '') =~ s/my \$server/our \$server/r;
+    my ($said, @bodies) = run_program($code, 1);
+    like $said, qr/^stays$/m, 'its child does not take the socket away';
+    is "@bodies", 'x', 'and it serves';
+    ok !-e $path, 'until the end';
+};
+
 subtest 'what cannot be' => sub {
     my ($said) = run_program(program('listen => ["/nonexistent/socket"],', 'sub { }'), 0);
-    like $said, qr{^cannot listen on /nonexistent/socket: No such file or directory at \S+ line}m,
+    like $said,
+        qr{^cannot listen on /nonexistent/socket: No such file or directory at \S+/program\S+ line}m,
         'an address';
     ($said) = run_program(program('pid => "/nonexistent/pid",', 'sub { }'), 0);
     like $said, qr{/nonexistent/pid.*No such file}m, 'a pid file';

@@ -35,9 +35,12 @@ sub _words_of_process {
     return defined $text ? split /\0/, $text : ();
 }
 
+my $pid = 0;    # of the master
+
 # Opens the sockets. The descriptors are the master's from now on.
 sub open {
     my ($class, $options, $addresses, $descriptors) = @_;
+    $pid = $$;
     _open($options, [@command]);
     return if is_heir();
     _listen($_) for @$addresses;
@@ -53,8 +56,11 @@ sub run {
     return _run($on_ready);
 }
 
-# Whoever leaves early does not leave the file behind.
-END { _remove_pid(); _close() }
+# Whoever leaves early leaves no file and no socket behind; a child that it has forked does not care.
+END {
+    _remove_pid();
+    _close() if $pid == $$;
+}
 
 1;
 

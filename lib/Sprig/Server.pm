@@ -15,7 +15,8 @@ use Sprig::Master          ();
 use Sprig::Worker          ();
 use Sprig::Server::Workers ();
 
-our $VERSION = '0.001';
+our $VERSION  = '0.001';
+our @CARP_NOT = qw(Sprig::Server::Workers);
 
 # Servers that listen or still have connections: they go on when their variable goes away.
 my %serving;

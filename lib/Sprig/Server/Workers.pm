@@ -9,7 +9,8 @@ use warnings;
 use Sprig::Master ();
 use Sprig::Worker ();
 
-our $VERSION = '0.001';
+our $VERSION  = '0.001';
+our @CARP_NOT = qw(Sprig::Server);
 
 # Returns, in each worker, a reference to the application, which is undefined while its builder is yet to
 # make it; and nothing in the master, when all is over.
