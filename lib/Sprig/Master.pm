@@ -98,6 +98,12 @@ C<host>, C<port> and C<unix> of each of them.
 
 Whether another master has started this process to take its place.
 
+=head2 is_heir
+
+    my $is_heir = Sprig::Master::is_heir();
+
+Whether the master of this process has got its sockets that way, and so must open none.
+
 =head2 drop_privileges
 
     Sprig::Master::drop_privileges(\%options);

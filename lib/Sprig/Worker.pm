@@ -271,6 +271,11 @@ single process it is 1.
 
 From 1 on; the next one after each reload (C<HUP>).
 
+=head2 start, finish, attend, tell, report, probe, is_daemon
+
+What L<Sprig::Server> does with a worker: runs the hooks, listens to the master, talks to it, and sends
+itself a request.
+
 =head1 THE END OF A WORKER
 
 A worker that is to leave (reload, C<max_requests>, C<psgix.harakiri>, the end of all) accepts no more

@@ -78,7 +78,8 @@ that Twiggy::Prefork has, are taken for C<workers> and C<max_requests>.
 
 Listens and serves the application, in this process or by workers, until the process is told to end by
 C<TERM>, C<INT> or C<QUIT>; then it returns. Under C<plackup -L Delayed> each worker compiles the application
-itself, so that C<HUP> brings new code; else C<plackup> has compiled it before. Dies if an option is wrong or an address cannot be listened on.
+itself, so that C<HUP> brings new code; else C<plackup> has compiled it before. Dies if an option is
+wrong or an address cannot be listened on.
 
 =head1 SEE ALSO
 

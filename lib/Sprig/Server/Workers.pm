@@ -1,8 +1,5 @@
 package Sprig::Server::Workers;
 
-# The part of Sprig::Server that runs in several processes: how it becomes a master, and how it serves in
-# a worker.
-
 use strict;
 use warnings;
 
@@ -112,3 +109,34 @@ sub _fail {
 }
 
 1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::Server::Workers - the part of Sprig::Server that runs in several processes
+
+=head1 DESCRIPTION
+
+How L<Sprig::Server/run> becomes a master, and how it serves in a worker. There is nothing here for
+applications: see L<Sprig::Worker>.
+
+=head1 FUNCTIONS
+
+=head2 run_master
+
+    my $made = Sprig::Server::Workers::run_master($server, $app) or return;
+
+Opens the sockets and becomes the master. Returns false when all is over, and in each worker a reference to
+the application, which is undefined while its builder is yet to make it.
+
+=head2 run_worker
+
+    Sprig::Server::Workers::run_worker($server, $$made);
+
+Serves until the worker is told to end. What keeps it from serving is told to the master, and the
+process exits with status 1.
+
+=cut
