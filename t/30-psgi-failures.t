@@ -67,7 +67,7 @@ my %answer = (
 sub { my ($env) = @_; $answer{ $env->{QUERY_STRING} }->($env) };
 APP
 
-my $server = start_server(code => $code);
+my $server = start_server(code => $code, env => { SPRIG_TEST_KEEPS => 1 });   # a handle for its log
 
 sub answer {
     my ($name) = @_;

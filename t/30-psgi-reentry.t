@@ -88,7 +88,7 @@ routes(
         sub {
             my $writer = $_[0]->([200, ['Content-Length' => 10]]);
             $writer->write('some');
-            $writer->on_disconnect(sub { $_[0]->close; die "told\n" });
+            $writer->on_disconnect(sub { $_[0]->close; delete $kept{disconnect}; die "told\n" });
             $kept{disconnect} = $writer;
             note_down('waiting');
         };

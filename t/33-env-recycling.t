@@ -19,8 +19,9 @@ my %refused = map { $_ => 1 } qw(
     keys_huge);
 
 my $app    = SprigTest::lib() . '/hostile.psgi';
-my %server = map { $_ => serve(app => $app, env => { FRESH_ENV => $_ eq 'fresh' ? 1 : 0 }) }
-    qw(recycled fresh);
+my %server = map {
+    $_ => serve(app => $app, env => { FRESH_ENV => $_ eq "fresh" ? 1 : 0, SPRIG_TEST_KEEPS => 1 })
+} qw(recycled fresh);
 my %client;
 
 sub serve {

@@ -289,7 +289,7 @@ $server->stop_ok;
 
 subtest 'the end of the process' => sub {
     for my $path (qw(/keep-for-ever /keep-writer-for-ever)) {
-        my $server = start_probe($code);
+        my $server = start_probe($code, env => { SPRIG_TEST_KEEPS => 1 });
         my $client = $server->connect;
         $client->send(get($path));
         is_deeply([await_diary($server, 1)], ['kept'], "$path: alive at the end") or next;

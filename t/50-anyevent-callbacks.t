@@ -152,6 +152,7 @@ subtest 'fork' => sub {
     syswrite $out, 'x';
     loop_until { $n };
     is $n, 1, 'the parent keeps its watchers';
+    undef $timer;
 };
 
 subtest 'a child that just leaves' => sub {
@@ -196,6 +197,7 @@ subtest 'live objects are counted' => sub {
     is(Sprig::Loop->counters->{watchers}, $before, 'and down');
 };
 
+nothing_is_left;
 done_testing;
 
 package SprigTest::OnFree;

@@ -120,6 +120,7 @@ subtest 'cancelling' => sub {
     $end->();
     loop_for(0.1);
     is_deeply \@seen, [1], 'before, and in the callback of another one';
+    @watchers = ();
 };
 
 subtest 'callbacks that die' => sub {
@@ -145,4 +146,5 @@ subtest '$? is left alone' => sub {
     is $?, 0, 'by the loop';
 };
 
+nothing_is_left;
 done_testing;

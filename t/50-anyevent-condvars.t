@@ -72,4 +72,5 @@ subtest 'postpone and log' => sub {
     is_deeply \@order, ['now', 'later'], 'AnyEvent::postpone';
 };
 
+nothing_is_left;
 done_testing;

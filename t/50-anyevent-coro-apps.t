@@ -50,7 +50,8 @@ sub get { my ($path) = @_; return "GET $path HTTP/1.1\r\nHost: x\r\n\r\n" }
 
 for my $by ('module', 'program') {
     subtest "by $by" => sub {
-        my $server = start_server(code => $code, by => $by);
+        my %keeps  = (env => { SPRIG_TEST_KEEPS => 1 });               # Coro keeps a watcher
+        my $server = start_server(code => $code, by => $by, %keeps);
         for my $path ('/waits', '/sleeps') {
             my $body = $path eq '/sleeps' ? 'slept' : 'waited in AnyEvent::Impl::Sprig';
             my ($took, @bodies);

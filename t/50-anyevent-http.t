@@ -90,4 +90,8 @@ loop_for(0.2);
 ok !$aborted, 'an aborted request';
 is + (get('/now'))[0], 'now', 'harms nobody';
 
+$server->shutdown(my $done = AE::cv);
+$done->recv;
+undef $server;
+nothing_is_left;
 done_testing;

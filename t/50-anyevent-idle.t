@@ -44,6 +44,8 @@ subtest 'several, and cancelling' => sub {
     loop_until { $n[2] >= 5 };
     cmp_ok $n[0], '>=', 4, 'all run';
     is $n[1], 1, 'one ended itself';
+    @idle = ();
 };
 
+nothing_is_left;
 done_testing;

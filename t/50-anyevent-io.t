@@ -16,7 +16,7 @@ sub open_pair {
 subtest 'handles, IO objects and numbers' => sub {
     my ($here, $there) = open_pair();
     syswrite $there, 'x';
-    our $global = $here;
+    local our $global = $here;
     local *GLOB = $here;
     my %form = (
         'a handle'     => $here,
@@ -115,6 +115,7 @@ subtest 'cancelling in callbacks' => sub {
     } 0, 1;
     AnyEvent->_poll;
     is $n, 1, 'another one that is due as well';
+    @pair = ();
 };
 
 subtest 'regular files and devices are always ready' => sub {
@@ -160,4 +161,5 @@ subtest 'many descriptors at once' => sub {
     is $sum, 4950, 'each is told once';
 };
 
+nothing_is_left;
 done_testing;

@@ -73,4 +73,5 @@ for my $what (sort keys %make) {
 }
 is(Sprig::Loop->counters->{watchers}, $live, 'none is left');
 
+nothing_is_left;
 done_testing;

@@ -162,4 +162,5 @@ subtest 'cancelling' => sub {
     is $n, 1, 'while it is pending';
 };
 
+nothing_is_left;
 done_testing;

@@ -93,6 +93,7 @@ subtest 'cancelling' => sub {
     AE::timer 0.01, 0, sub { $ran += 100 };    # its watcher is dropped at once
     loop_for(0.05);
     is $ran, 10, 'a dropped watcher does not run, also when it was due already';
+    @paired = ();
 };
 
 subtest 'the callback outlives its watcher while it runs' => sub {
@@ -123,6 +124,7 @@ subtest 'times' => sub {
     cmp_ok abs(AnyEvent->now - AnyEvent->time), '<',  1,      'the methods say the same';
 };
 
+nothing_is_left;
 done_testing;
 
 package SprigTest::Freed;

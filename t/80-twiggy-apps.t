@@ -149,7 +149,7 @@ sub ask_at_once {
 
 subtest 'Coro threads' => sub {
     needs('Coro');
-    my $server = start('coro.psgi');
+    my $server = start('coro.psgi', env => { SPRIG_TEST_KEEPS => 1 });    # Coro keeps a watcher
     my $start  = time;
     is_deeply [ask_at_once($server, ('/') x 5)], [('woken') x 5], 'each waits for itself';
     cmp_ok time - $start, '<', 1, 'at the same time';
@@ -186,7 +186,7 @@ subtest 'Plack::App::Proxy' => sub {
 
 subtest 'Catalyst: io_fh and write_fh' => sub {
     needs('Catalyst');
-    my $server = start('catalyst.psgi');
+    my $server = start('catalyst.psgi', env => { SPRIG_TEST_KEEPS => 1 });  # Catalyst keeps writers
     is ask($server, '/stream')->body, "1\n2\n3\n", 'write_fh';
     is ask($server, '/raw')->body,    'by hand',   'io_fh';
     finish($server);

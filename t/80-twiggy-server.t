@@ -11,20 +11,34 @@ use AnyEvent;
 use AnyEvent::Handle;
 use AnyEvent::Socket qw(tcp_connect);
 use AnyEvent::Util   ();
+use Scalar::Util     qw(weaken);
 use SprigTest;
+use SprigTest::Leftovers;
 use Test::More;
+
+AnyEvent::detect();
+my $before = SprigTest::Leftovers->new;
+my @made;
 
 my $hello = sub {
     my ($env) = @_;
     return [200, [], [join ' ', map { $env->{$_} } qw(SERVER_NAME SERVER_PORT)]];
 };
 
+# A server that is ended with the others.
+sub make {
+    my ($class, @option) = @_;
+    my $server = $class->new(@option);
+    weaken($made[@made] = $server);
+    return $server;
+}
+
 sub serve {
     my (%args) = @_;
     my $app    = delete $args{app}   || $hello;
     my $class  = delete $args{class} || 'Twiggy::Server';
     my @ready;
-    my $server = $class->new(server_ready => sub { push @ready, $_[0] }, %args);
+    my $server = make($class, server_ready => sub { push @ready, $_[0] }, %args);
     $server->register_service($app);
     return ($server, @ready);
 }
@@ -113,7 +127,8 @@ subtest '1.1 listen_sock' => sub {
 
 subtest '1.1 server_ready' => sub {
     my @calls;
-    my $server = Twiggy::Server->new(
+    my $server = make(
+        'Twiggy::Server',
         listen       => ['127.0.0.1:0', '127.0.0.1:0'],
         server_ready => sub { push @calls, $_[0] }
     );
@@ -125,7 +140,7 @@ subtest '1.1 server_ready' => sub {
 };
 
 subtest '1.2 new, start_listen, register_service' => sub {
-    my $server = Twiggy::Server->new(%local);
+    my $server = make('Twiggy::Server', %local);
     is ref $server,                    'Twiggy::Server', 'class';
     is Scalar::Util::reftype($server), 'HASH',           'a hash';
     ok !$server->{listen_guards}, 'new binds nothing';
@@ -297,6 +312,14 @@ subtest '1.9 shutdown, stop_listening' => sub {
     $server->shutdown(my $done = AE::cv);
     $done->recv;
     ok !defined talk($ready, $get), 'shutdown calls back';
+};
+
+subtest 'nothing is left' => sub {
+    for my $server (grep { $_ } @made) {
+        $server->shutdown(my $done = AE::cv);
+        $done->recv;
+    }
+    nothing_is_left($before);
 };
 
 done_testing;

@@ -196,7 +196,7 @@ APP
 
 subtest '4.1 responder from another Coro thread' => sub {
     plan skip_all => 'Coro is not installed' if !eval { require Coro; require Coro::AnyEvent; 1 };
-    my $threads = start_probe(<<'APP');
+    my $threads = start_probe(<<'APP', env => { SPRIG_TEST_KEEPS => 1 });    # Coro keeps a watcher
 use Coro; use Coro::AnyEvent;
 sub {
     sub {

@@ -175,6 +175,8 @@ sub _exit_guard {
     $guard->begin(sub {
         return $weak_guard->send if !$weak_self;
         $weak_self->{has_ended_guard} = 1;
+        delete $weak_self->{graceful_timer} if $weak_self->{is_drained};
+        return $weak_guard->send            if $weak_self->{is_drained};
         $weak_self->shutdown(sub { $weak_guard->send if $weak_guard });
     });
     return $guard;
@@ -208,6 +210,7 @@ sub _stop {
     my ($self) = @_;
     $self->{service}->stop if $self->{service} && !$self->{is_drained};
     _drained($self);
+    delete $self->{graceful_timer};
     $self->{exit_guard}->send if $self->{exit_guard};
     return;
 }

@@ -1,6 +1,7 @@
 package SprigTest::AnyEvent;
 
-# For tests of the AnyEvent backend: chooses it, says so in the first test, and bounds every wait.
+# For tests of the AnyEvent backend: chooses it, says so in the first test, bounds every wait, and knows in
+# the end what is left.
 
 use strict;
 use warnings;
@@ -8,11 +9,21 @@ use Exporter qw(import);
 use Test::More;
 use Sprig::Loop;
 use AnyEvent;
+use SprigTest::Leftovers ();
 
-our @EXPORT = qw(loop_for loop_until elapsed best_of_three);
+our @EXPORT = qw(loop_for loop_until elapsed best_of_three nothing_is_left);
 
 my $model = AnyEvent::detect();
 is $model, 'AnyEvent::Impl::Sprig', 'the backend is ours';
+
+my $before = SprigTest::Leftovers->new;
+
+# The last test: what was made is gone, at most a few turns of the loop later.
+sub nothing_is_left {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    for (1 .. 50) { last if !$before->found; loop_for(0.01) }
+    return SprigTest::Leftovers::nothing_is_left($before);
+}
 
 # Runs the loop for some seconds.
 sub loop_for {

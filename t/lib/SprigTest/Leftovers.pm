@@ -1,0 +1,75 @@
+package SprigTest::Leftovers;
+
+# What is left of a server that has ended, in the process that ran it: live objects of Sprig, sockets and
+# files. An object that
+# the app keeps is one that is left; SPRIG_TEST_KEEPS in the environment tells that the app does so.
+#
+#   my $before = SprigTest::Leftovers->new;
+#   ...
+#   nothing_is_left($before);        # a test; or
+#   exit SprigTest::Leftovers::status($before);
+
+use strict;
+use warnings;
+use Exporter qw(import);
+
+our @EXPORT = qw(nothing_is_left);
+
+my @KINDS = qw(exchanges responders writers readers pumps sockets watchers);
+
+sub new {
+    my ($class) = @_;
+    return bless { counters => _counters(), descriptors => _descriptors() }, $class;
+}
+
+# A line for each kind of objects and each descriptor that was not there before.
+sub found {
+    my ($self) = @_;
+    my ($counters, $descriptors) = (_counters(), _descriptors());
+    return (
+        (
+            map  { "$counters->{$_} $_" }
+            grep { $counters->{$_} > $self->{counters}{$_} } @KINDS
+        ),
+        (
+            map      { "descriptor $_, $descriptors->{$_}" }
+                grep { ($self->{descriptors}{$_} || '') ne $descriptors->{$_} }
+                sort keys %$descriptors
+        )
+    );
+}
+
+sub nothing_is_left {
+    my ($self) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @left = $self->found;
+    Test::More::is("@left", '', 'no object of the server is left, and no descriptor');
+    return !@left;
+}
+
+# For a program that has served an app, unless that keeps things for good: its exit status. What is left
+# stands in the standard error.
+sub status {
+    my ($self) = @_;
+    return 0 if $ENV{SPRIG_TEST_KEEPS};
+    my @left = $self->found;
+    print STDERR "left over: $_\n" for @left;
+    return @left ? 1 : 0;
+}
+
+sub _counters {
+    my $counters = defined &Sprig::counters ? Sprig::counters() : {};
+    return { map { $_ => $counters->{$_} || 0 } @KINDS };
+}
+
+# Sockets and files. Pipes and the like belong to event loops, which stay.
+sub _descriptors {
+    my %is;
+    for my $path (glob '/proc/self/fd/*') {
+        my $to = readlink $path;
+        $is{ $path =~ s{.*/}{}r } = $to if defined $to && $to =~ m{\A(?:socket:|/)};
+    }
+    return \%is;
+}
+
+1;
