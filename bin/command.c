@@ -13,15 +13,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+__attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list args)
+{
+    fputs("sprig: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+}
+
 void refuse(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    fputs("sprig: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    complain(fmt, args);
     va_end(args);
     exit(STATUS_USAGE);
+}
+
+void fail(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    complain(fmt, args);
+    va_end(args);
+    exit(EXIT_FAILURE);
 }
 
 void *need(void *memory)

@@ -35,6 +35,9 @@ enum { STATUS_USAGE = 2 };
 /* Ends the process with STATUS_USAGE and this message. */
 void refuse(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
+/* Ends the process with EXIT_FAILURE and this message. */
+void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
 /* What malloc has returned; ends the process where that is NULL. */
 void *need(void *memory);
 

@@ -7,7 +7,6 @@
 #include "master.h"
 #include "pidfile.h"
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -48,17 +47,6 @@ static int run_perl(struct command *cmd, char **rest)
     int status = psgi_embed_run((int)perl_argv.n, perl_argv.items);
     words_clear(&perl_argv);
     return status;
-}
-
-__attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    fputs("sprig: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(EXIT_FAILURE);
 }
 
 /* A successor is in the background already. */

@@ -68,6 +68,21 @@ int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_s
 /* In a worker: the sockets of its slot become its own; the others are closed with the master. */
 int master_move_sockets(struct sprig_master *m, struct sprig_worker *w);
 
+/* What a worker gets beyond its own deadline (graceful_timeout), and at a fast end. */
+enum { LEAVE_GRACE_MS = 5 * 1000, FAST_END_MS = 1000 };
+
+/* The pauses before a restart begin with this. */
+enum { DELAY_MIN_MS = 100 };
+
+/* Starts the workers that are wanted now. 1 in a new worker, which is filled in. */
+int roster_fill(struct sprig_master *m, struct sprig_worker *worker);
+
+/* When the next one is to be started, by clock_ms; UINT64_MAX: not before something happens. */
+uint64_t roster_next_start(const struct sprig_master *m);
+
+/* What the crew's processes do, for m. */
+extern const struct crew_events roster_events;
+
 /* The number of the crew's process that is no worker. */
 enum { SUCCESSOR_NUMBER = 0 };
 

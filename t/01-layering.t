@@ -13,7 +13,7 @@ my @LAYERS = (
     [qw(sprig)],
     [qw(loop interest timer signals watcher response sockets)],
     [qw(conn listener server admission exchange accesslog)],
-    [qw(master crew notices succession)],
+    [qw(master crew notices roster succession)],
 );
 
 # What a file has no business with although it stands below it or beside it. (The loop lends out
