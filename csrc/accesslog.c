@@ -1,6 +1,7 @@
 /* accesslog.c - the file of the access log: gathering, writing, reopening; see accesslog.h */
 #include "accesslog.h"
 
+#include "signals.h"
 #include "timer.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -165,6 +166,8 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
         return NULL;
     }
     log->signal = sprig_signal_new(loop, SIGUSR1, on_signal, log);
+    if (log->signal)
+        signal_trust(log->signal);
     return log;
 }
 

@@ -165,6 +165,7 @@ static void conn_run(struct ready *r, uint32_t what)
         conn_flush(c);
     if (!was_running)
         conn_settle_later(c);
+    conn_register(c);
     conn_unpin(c);
 }
 
@@ -251,7 +252,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     list_append(&server->conns, &c->link);
     server->counters.n_connections++;
     watcher_forget_fd(server->loop, fd);
-    conn_set_reading(c, true);
+    conn_begin(c);
     deadline_set(&server->header_deadlines, &c->deadline);
     if (listener != NULL) {
         server->counters.n_accepted++;

@@ -100,7 +100,8 @@ struct sprig_conn {
     uint16_t pins;
     uint8_t state;            /* enum conn_state */
     uint8_t n_stalled;        /* looks in a row that saw no progress of a blocked write */
-    bool is_reading : 1;      /* read_event is registered */
+    bool is_reading : 1;      /* what comes is read */
+    bool is_registered : 1;   /* read_event is */
     bool is_writing : 1;      /* write_event is registered */
     bool is_broken : 1;       /* a write failed */
     bool peer_shut : 1;       /* the peer's end of file was seen */
@@ -151,6 +152,14 @@ void conn_unpin(struct sprig_conn *c);
 
 /* conn_input.c */
 void conn_set_reading(struct sprig_conn *c, bool on);
+/* A connection that was just accepted is read from before its event is registered: the request is
+ * mostly there, and where the connection closes after it, that spares two system calls. This
+ * registers the event if it is still wanted. */
+static inline void conn_register(struct sprig_conn *c)
+{
+    if (c->is_reading && !c->is_registered)
+        conn_set_reading(c, true);
+}
 void conn_on_event(evutil_socket_t fd, short what, void *arg); /* phase 1 */
 void conn_read(struct sprig_conn *c);                          /* on readable */
 void conn_resume(struct sprig_conn *c); /* goes on with kept input or a held request */
@@ -177,6 +186,8 @@ struct sprig_span conn_kept_input(const struct sprig_conn *c);
 /* conn_output.c */
 /* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
 void conn_flush(struct sprig_conn *c);
+/* A new connection takes its turn in this pass, or at least is registered at its end. */
+void conn_begin(struct sprig_conn *c);
 /* Queues the flush for the end of the pass, or writes now if there is much. */
 void conn_output_added(struct sprig_conn *c);
 /* A write is blocked, and it is what the deadline is about: while a head or body is coming, that

@@ -23,9 +23,10 @@ void conn_on_event(evutil_socket_t fd, short what, void *arg)
 
 void conn_set_reading(struct sprig_conn *c, bool on)
 {
-    if (c->is_reading == on)
-        return;
     c->is_reading = on;
+    if (c->is_registered == on)
+        return;
+    c->is_registered = on;
     if (!on) {
         loop_event_del(c->server->loop, &c->read_event);
         return;

@@ -233,12 +233,22 @@ void conn_flush(struct sprig_conn *c)
 static void conn_flush_late(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    bool is_new = c->n_requests == 0 && c->out.size == 0;
     conn_pin(c);
-    if (!c->is_writing)
+    conn_register(c);
+    if (!c->is_writing && !is_new)
         conn_flush(c);
     if (!c->is_running)
         conn_settle_later(c);
     conn_unpin(c);
+}
+
+void conn_begin(struct sprig_conn *c)
+{
+    c->is_reading = true;
+    c->flush.flush = conn_flush_late;
+    loop_flush_later(c->server->loop, &c->flush);
+    ready_add_now(c->server->loop, &c->ready, CONN_EV_READABLE);
 }
 
 static void conn_spill(struct sprig_conn *c)

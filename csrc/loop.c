@@ -54,6 +54,14 @@ void ready_add(struct sprig_loop *loop, struct ready *r, uint32_t what)
     loop_ring_host(loop);
 }
 
+void ready_add_now(struct sprig_loop *loop, struct ready *r, uint32_t what)
+{
+    r->what |= what;
+    if (!list_linked(&r->link))
+        list_append(&loop->batch, &r->link);
+    loop_ring_host(loop);
+}
+
 void ready_cancel(struct ready *r)
 {
     list_remove(&r->link);

@@ -28,6 +28,10 @@ void ready_init(struct ready *r, void (*run)(struct ready *r, uint32_t what));
  * passes; between passes it also wakes a foreign loop. */
 void ready_add(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
+/* The same, for the drain that is running: for what is ready because of what runs now, and cannot
+ * go round in a circle. Between drains it waits for the next one. */
+void ready_add_now(struct sprig_loop *loop, struct ready *r, uint32_t what);
+
 /* Takes it out of the queue and forgets its reasons. */
 void ready_cancel(struct ready *r);
 

@@ -72,7 +72,17 @@ static void signal_disclaim(struct sprig_loop *loop, int signo)
         sigaction(signo, &claims[signo].old, NULL);
     claims[signo].loop = NULL;
     loop->signals.pending[signo] = 0;
-    loop->signals.n_claimed--;
+    if (!loop->signals.is_trusted[signo])
+        loop->signals.n_claimed--;
+    loop->signals.is_trusted[signo] = false;
+}
+
+void signal_trust(struct sprig_signal *w)
+{
+    struct signal_table *table = &w->loop->signals;
+    if (!table->is_trusted[w->signo])
+        table->n_claimed--;
+    table->is_trusted[w->signo] = true;
 }
 
 /* A scope that localised the signal ends by the default action, or by the one from before the
@@ -101,7 +111,7 @@ bool signals_pending(struct sprig_loop *loop)
 {
     uint32_t n_left = loop->signals.n_claimed;
     for (int signo = 1; n_left > 0 && signo < SIGNALS_MAX; signo++) {
-        if (list_empty(&loop->signals.watchers[signo]))
+        if (list_empty(&loop->signals.watchers[signo]) || loop->signals.is_trusted[signo])
             continue;
         signal_reclaim(loop, signo);
         n_left--;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct sprig_loop;
+struct sprig_signal;
 
 #ifdef NSIG
 enum { SIGNALS_MAX = NSIG };
@@ -24,7 +25,8 @@ struct signal_table {
     volatile sig_atomic_t any;                  /* some pending[] is set; set last, cleared first */
     volatile sig_atomic_t pending[SIGNALS_MAX]; /* set by the handler */
     struct list_link watchers[SIGNALS_MAX];     /* of struct sprig_signal */
-    uint32_t n_claimed;                         /* signals with watchers */
+    uint32_t n_claimed;                         /* signals with watchers that are looked after */
+    bool is_trusted[SIGNALS_MAX];               /* signal_trust */
 };
 
 void signal_table_init(struct signal_table *table);
@@ -35,6 +37,9 @@ void signal_table_clear(struct signal_table *table);
 /* A signal arrived and its watchers have not been queued yet: look at this before sleeping. Also
  * takes back signals that an app gave away by the way: `local %SIG` ends with default actions. */
 bool signals_pending(struct sprig_loop *loop);
+
+/* Nobody is expected to localise this signal, which spares a look at it before each sleep. */
+void signal_trust(struct sprig_signal *w);
 
 /* Appends the watchers of all pending signals to the ready queue. */
 void signals_queue_pending(struct sprig_loop *loop);

@@ -26,7 +26,7 @@ $ENV{ASAN_OPTIONS} = 'detect_leaks=0' if system "$dir/probe >$dir/log 2>&1";
 
 # What the targets need of the core: no connections, no loop.
 my $core = join ' ', grep {
-    !m{/(?:conn|exchange|server|listener|admission|loop|watcher|signals|timer|interest)\w*\.c}
+    !m{/(?:conn|accesslog|exchange|server|listener|admission|loop|watcher|signals|timer|interest)\w*\.c}
     }
     split ' ', $make{SPRIG_CORE};
 
