@@ -182,7 +182,8 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     char why[1024];
     struct sprig_worker worker;
     int status_fd = become_daemon(cmd);
-    sprig_log_set_sink(print_message, SPRIG_LOG_INFO, NULL);
+    sprig_log_set_sink(print_message, getenv("SPRIG_DEBUG") ? SPRIG_LOG_DEBUG : SPRIG_LOG_INFO,
+                       NULL);
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);
     if (master == NULL)
         fail("%s", why);
