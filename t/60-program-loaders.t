@@ -154,6 +154,19 @@ subtest '-L Delayed' => sub {
     like $run->{err}, qr/\Asprig: cannot load \Q$file\E: /, 'and a message';
 };
 
+subtest '-L Delayed and workers' => sub {
+    spew($file, 'my $pid = $$; sub { [200, [], ["one $pid $$ @ARGV"]] }');
+    my $server = start('--workers', 2, '-L', 'Delayed', $file, 'a');
+    my ($compiled, $serves) = answer($server) =~ /^one (\d+) (\d+) a\z/;
+    ok $compiled, 'serves, and the application has its arguments';
+    is $compiled,   $serves,      'is compiled in a worker';
+    isnt $compiled, $server->pid, 'which is not the master';
+    tells('"two @ARGV"');
+    kill 'HUP', $server->pid;
+    ok eventually { answer($server) eq 'two a' }, 'HUP brings new code';
+    is $server->stop, 0, 'ends with status 0';
+};
+
 subtest 'development and a loader' => sub {
     spew($file, 'sub { die "on purpose" if $_[0]{PATH_INFO} eq "/dies"; [200, [], ["fine"]] }');
     my $server = start('-E', 'development', '-L', 'Delayed', $file);

@@ -100,6 +100,22 @@ for my $name (sort keys %command_for) {
     };
 }
 
+subtest '1.9 LISTEN_FDS: sprig -r' => sub {
+    my $tcp = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
+    my ($pid) = spawn(
+        [$program, '-r', $app],
+        sub {
+            POSIX::dup2(POSIX::dup(fileno $tcp), 3);
+            @ENV{qw(LISTEN_FDS LISTEN_PID)} = (1, $$);
+        }
+    );
+    my $port   = $tcp->sockport;
+    my $server = who(tcp($port));
+    ok $server, 'the process that serves has them';
+    isnt $server, $pid, 'which is another one';
+    end_ok($pid, 'TERM', 'ends');
+};
+
 subtest '1.9 LISTEN_FDS for another process' => sub {
     my $port = free_port();
     my ($pid) = spawn(

@@ -204,7 +204,10 @@ sub _loader {
     die "cannot load the loader $name: ", _as_line($@) if !$loader;
     $loader->watch($self->_watched);
     $self->_prepare_restarts if $loader->isa('Plack::Loader::Restarter');
-    $loader->preload_app($builder);
+
+    # Sockets of systemd are for this process. It leaves them to the one that is to serve.
+    my $has_sockets = ($ENV{LISTEN_PID} || 0) eq $$;
+    $loader->preload_app(sub { $ENV{LISTEN_PID} = $$ if $has_sockets; $builder->() });
     return $loader;
 }
 
