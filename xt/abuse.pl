@@ -18,6 +18,7 @@ use SprigTest::Client;
 use SprigTest::Workers qw(children_of eventually is_running);
 use Time::HiRes        qw(time sleep);
 
+my $next_kill = 0;
 my $n_workers = @ARGV && $ARGV[0] eq '--workers' ? (splice @ARGV, 0, 2)[1] : 0;
 my %mode      = (mixed => \&mixed, slow => \&slow, full => \&full, streams => \&streams);
 my $mode      = shift || 'mixed';
@@ -130,8 +131,6 @@ sub n_descriptors {
 }
 
 # Kills a worker, now and then, and returns when it is gone: what comes afterwards meets another.
-my $next_kill = 0;
-
 sub kill_worker {
     my ($server) = @_;
     my @workers = children_of($server->pid);
@@ -298,6 +297,7 @@ sub slow {
 
 sub full {
     my ($n) = @_;
+    die "full is about one process\n" if $n_workers;
     $n ||= 1000;
     my $server =
         start(under => ulimited(256), args => { write_timeout => 60 });
