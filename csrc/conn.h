@@ -207,6 +207,9 @@ void conn_settle_later(struct sprig_conn *c);
 /* Takes no further request and closes when what is queued is out: at once, if nothing is. No
  * request may be started. */
 void conn_close_after_output(struct sprig_conn *c);
+/* Sets the deadline of a connection that is idle and has sent everything: keepalive_timeout, or a
+ * moment if the server is draining. */
+void conn_await_request(struct sprig_conn *c);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void conn_refuse(struct sprig_conn *c, int status, const char *reason);
 /* The same with 503 for a connection just accepted, without a line in the log. */

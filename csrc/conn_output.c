@@ -39,13 +39,20 @@ static void conn_start_writing(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------ settling ---- */
 
+void conn_await_request(struct sprig_conn *c)
+{
+    struct sprig_server *server = c->server;
+    deadline_set(server->is_draining ? &server->leave_deadlines : &server->keepalive_deadlines,
+                 &c->deadline);
+}
+
 static void conn_become_idle(struct sprig_conn *c)
 {
     conn_set_state(c, CONN_IDLE);
     c->must_linger = false;
     conn_set_reading(c, true);
     if (c->out.size == 0)
-        deadline_set(&c->server->keepalive_deadlines, &c->deadline);
+        conn_await_request(c);
 }
 
 static void conn_linger(struct sprig_conn *c)
@@ -82,10 +89,11 @@ void conn_close_after_output(struct sprig_conn *c)
     conn_rest_deadline(c);
 }
 
+/* A head that went out before the server began to drain has promised that the connection goes on:
+ * then one more request may be on its way, and is answered with "Connection: close". */
 static bool conn_may_persist(const struct sprig_conn *c, const struct sprig_exchange *ex)
 {
-    return ex->response.keep_alive && !ex->body_open && !c->must_close && !c->reading_is_over &&
-           !c->server->is_draining;
+    return ex->response.keep_alive && !ex->body_open && !c->must_close && !c->reading_is_over;
 }
 
 /* on_end may run a nested pass: that one must not settle the connection and begin with the next
@@ -114,8 +122,6 @@ bool conn_settle(struct sprig_conn *c)
         conn_end_exchange(c);
         if (c->state != CONN_REPLY)
             return false; /* ended from within on_end */
-        if (c->server->is_draining)
-            c->must_close = true; /* on_end may have begun it */
     }
     if (!c->must_close) {
         conn_become_idle(c);
@@ -196,7 +202,7 @@ static void conn_drained(struct sprig_conn *c)
 {
     conn_stop_writing(c);
     if (c->state == CONN_IDLE)
-        deadline_set(&c->server->keepalive_deadlines, &c->deadline);
+        conn_await_request(c);
     else if (c->state == CONN_APP || c->state == CONN_REPLY)
         conn_stream_set_deadline(c);
 }

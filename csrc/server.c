@@ -187,12 +187,8 @@ void sprig_server_drain(struct sprig_server *server)
     server_close_listeners(server);
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
-        if (c->state != CONN_IDLE)
-            continue;
-        if (c->out.size > 0)
-            conn_close_after_output(c);
-        else
-            deadline_set(&server->leave_deadlines, &c->deadline);
+        if (c->state == CONN_IDLE && c->out.size == 0)
+            conn_await_request(c);
     }
     server_conn_gone(server);
 }

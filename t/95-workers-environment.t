@@ -64,6 +64,30 @@ subtest 'process 1' => sub {
     is join(' ', glob $outer->path('*{pid,sock}')), '', 'no pid file and no socket is left';
 };
 
+subtest 'process 1, and USR2' => sub {
+    my @unshare = ('unshare', '--pid', '--fork', '--mount-proc', '--kill-child');
+    system("@unshare true 2>/dev/null") == 0 or plan skip_all => 'no pid namespace here';
+    my $outer = start_workers(
+        under   => \@unshare,
+        code    => app_text(module => 1),
+        flags   => ['--pid',       'pid'],
+        listen  => ['127.0.0.1:0', 'app.sock'],
+        prepare => sub { spew('lib/Changed.pm', 'package Changed; our $VERSION = "m1"; 1') }
+    );
+    my ($master) = children_of($outer->pid);
+    my @loads = $outer->loads;
+    $outer->put('lib/Changed.pm', 'package Changed; our $VERSION = "m2"; 1');
+    kill 'USR2', $master;
+    ok eventually(sub { ($outer->body_of('/about') || '') =~ / m2$/ }, 10), 'the new module';
+    ok eventually(sub { join('', $outer->lines('pid')) ne '1' }),           'of a new master';
+    ok is_running($master), 'process 1 stays: all others would end with it';
+    no_loss_ok('USR2', @loads);
+    kill 'TERM', $master;
+    is $outer->stop('CONT'), 0, 'TERM to it ends all';
+    is join(' ', grep { -e } glob $outer->path('*{pid,sock}')), '',
+        'no pid file and no socket is left';
+};
+
 subtest 'LISTEN_FDS' => sub {
     my $tcp   = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1') or die "listen: $!";
     my $path  = SprigTest::temp_path('listen.sock');

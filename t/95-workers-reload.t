@@ -130,7 +130,12 @@ subtest 'streams and long polls that are open' => sub {
     ok eventually(sub { ($master->body_of('/') || 0) == 2 && $master->serving(2, 1) == 2 }),
         'the new code serves meanwhile';
     my $stream = $client{'/stream?12x0.1'}->response;
-    is $stream->body, "piece\n" x 12, 'the stream is whole';
+    is $stream->body,                 "piece\n" x 12, 'the stream is whole';
+    is $stream->header('Connection'), undef, '... and had promised that the connection goes on';
+    $client{'/stream?12x0.1'}->send(get('/'));
+    my $next = $client{'/stream?12x0.1'}->response;
+    is $next->body,                 1,       '... so the next request on it is answered';
+    is $next->header('Connection'), 'close', '... for the last time';
     my $poll = $client{'/poll?1.2'}->response;
     like $poll->body, qr/^polled (?:$old[0]|$old[1])$/, 'the long poll is answered by who took it';
     ok eventually(sub {

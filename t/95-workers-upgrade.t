@@ -9,6 +9,7 @@ use SprigTest;
 use SprigTest::Load;
 use SprigTest::Workers;
 use Test::More;
+use Time::HiRes qw(time);
 
 -d '/proc/self' or plan skip_all => 'no /proc';
 
@@ -111,7 +112,30 @@ subtest 'USR2 while there is one' => sub {
     $master->ends_ok;
 };
 
-subtest 'HUP and TTIN after USR2' => sub {
+subtest 'TERM while the new one starts' => sub {
+    my $master = start_upgradable();
+    $master->serving(2);
+    $master->rewrite(version => 2, dies => 'select undef, undef, undef, 20;');
+    $master->signal('USR2');
+    ok $master->await_lines('loads', qr/ 2$/), 'a new worker loads the app';
+    my $start = time;
+    $master->ends_ok(name => 'TERM ends both masters, and leaves nothing');
+    cmp_ok time - $start, '<', 8, 'at once';
+};
+
+subtest 'the pid file was removed by somebody' => sub {
+    my $master = start_upgradable();
+    $master->serving(2);
+    unlink $master->path('pid');
+    $master->signal('USR2');
+    ok eventually(sub { -s $master->path('pid') && !is_running($master->pid) }, 10),
+        'the new master writes it anew';
+    $master->learn_master;
+    ok $master->settles(2), 'two workers serve';
+    $master->ends_ok;
+};
+
+subtest 'HUP after USR2' => sub {
     my $master = start_upgradable();
     $master->serving(2);
     $master->learn_master;
