@@ -13,7 +13,8 @@
 
 /* What the interpreter runs; the rest is lib/Sprig/Program.pm. */
 static const char bootstrap[] =
-    "eval { require Sprig::Program; 1 } or do { print STDERR \"sprig: $@\"; exit 1 };"
+    "eval { require Sprig::Program; 1 }"
+    " or do { Sprig::_report($@) or print STDERR \"sprig: $@\"; exit 1 };"
     "exit Sprig::Program->main";
 
 /* What one process has of this is seen to here, and not by Perl once more. */

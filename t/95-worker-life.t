@@ -108,4 +108,19 @@ subtest 'an app that cannot be loaded' => sub {
     cannot_start('a very long one', 'die "x" x 1e6, "\n"', qr/\Aerror .{3990,4000}\z/);
 };
 
+subtest 'the modules of the program cannot be loaded' => sub {
+    my $dir = SprigTest::temp_path('lib');
+    mkdir $_ or die "$_: $!" for $dir, "$dir/Sprig";
+    SprigTest::spew("$dir/Sprig/Program.pm", "die qq(broken\\n);\n");
+    my $program = SprigTest::root() . '/blib/script/sprig';
+    for my $workers (1, 2) {
+        my $said = output_of(
+            $program, '-D',          '-I', $dir, '--workers', $workers,
+            '-l',     '127.0.0.1:0', '-e', 'sub { }'
+        );
+        isnt $?,                                   0, "workers $workers: it does not start";
+        is scalar(my @times = $said =~ /broken/g), 1, '... and says why, once' or diag $said;
+    }
+};
+
 done_testing;

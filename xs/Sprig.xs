@@ -3,6 +3,7 @@
 #include "inherited.h"
 #include "stream.h"
 #include "daemon.h"
+#include "embed.h"
 #include "master.h"
 
 MODULE = Sprig    PACKAGE = Sprig

@@ -25,6 +25,14 @@ _play(number, control_fd, fds)
   CODE:
     psgi_worker_play(aTHX_ number, control_fd, fds);
 
+bool
+_report(text)
+    const char *text
+  CODE:
+    RETVAL = psgi_worker_report(text);
+  OUTPUT:
+    RETVAL
+
 void
 _detach()
   CODE:

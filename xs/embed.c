@@ -9,12 +9,22 @@
 XS_EXTERNAL(boot_DynaLoader);
 XS_EXTERNAL(boot_Sprig);
 
+XS_INTERNAL(report)
+{
+    dXSARGS;
+    if (items != 1)
+        croak_xs_usage(cv, "text");
+    ST(0) = boolSV(psgi_worker_report(SvPV_nolen(ST(0))));
+    XSRETURN(1);
+}
+
 /* XSLoader calls an existing Sprig::bootstrap rather than load Sprig.so, so that there is one copy
  * of the state in C. */
 static void boot_linked_in(pTHX)
 {
     newXS("DynaLoader::boot_DynaLoader", boot_DynaLoader, __FILE__);
     newXS("Sprig::bootstrap", boot_Sprig, __FILE__);
+    newXS("Sprig::_report", report, __FILE__);
 }
 
 void psgi_embed_begin(int *argc, char ***argv, char ***env)

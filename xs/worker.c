@@ -23,6 +23,34 @@ void psgi_worker_set(struct sprig_worker *worker)
     worker->control_fd = -1;
 }
 
+/* What a master takes of one line. */
+enum { REPORT_MAX_BYTES = 4000 };
+
+bool psgi_worker_report(const char *text)
+{
+    static const char head[] = "error ";
+    char line[sizeof head + 2 * REPORT_MAX_BYTES];
+    size_t n = sizeof head - 1, len = strlen(text);
+
+    if (worker_pid == 0 || worker_pid != getpid())
+        return false;
+    while (len > 0 && isSPACE(text[len - 1]))
+        len--;
+    if (len > REPORT_MAX_BYTES)
+        len = REPORT_MAX_BYTES;
+    memcpy(line, head, n);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\n')
+            line[n++] = '\\';
+        line[n++] = text[i] == '\n' ? 'n' : text[i];
+    }
+    line[n++] = '\n';
+    /* There is room for it on the line, unless the master is gone. */
+    if (write(current.control_fd, line, n) == -1)
+        errno = 0;
+    return true;
+}
+
 void psgi_daemon_set(int status_fd)
 {
     daemon_status_fd = status_fd;

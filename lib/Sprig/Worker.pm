@@ -11,9 +11,6 @@ use Sprig    ();
 
 our $VERSION = '0.001';
 
-# What a master can be told of an error.
-my $ERROR_BYTES = 4000;
-
 # How long a line to the master may take.
 my $TELL_SECONDS = 5;
 
@@ -129,15 +126,12 @@ sub tell {
     return;
 }
 
-# Why this worker cannot start, in one line.
+# Why this worker cannot start.
 sub report {
     my ($self, $error) = @_;
     my $text = "$error";
     utf8::encode($text) if utf8::is_utf8($text);
-    $text =~ s/\s+\z//;
-    $text = substr $text, 0, $ERROR_BYTES;
-    $text =~ s/\n/\\n/g;
-    $self->tell("error $text");
+    _report($text);
     return;
 }
 
