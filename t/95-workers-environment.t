@@ -305,8 +305,11 @@ SKIP: {
         subtest 'user, group and umask, preload_app ' . ($preloads ? 'on' : 'off') => sub {
             my $master = start_workers(
                 workers => 2,
-                code    => 'my $at_load = join "|", $<, $>, $( + 0, $) + 0, sprintf "%03o", umask;'
-                    . 'sub { [200, [], [$_[0]{PATH_INFO} eq "/load" ? $at_load : join "|", $<, $>, $( + 0, $) + 0, sprintf "%03o", umask]] }',
+                code    => <<'APP',
+sub ids { return join '|', $<, $>, $( + 0, $) + 0, sprintf '%03o', umask }
+my $at_load = ids();
+sub { [200, [], [$_[0]{PATH_INFO} eq '/load' ? $at_load : ids()]] };
+APP
                 listen => ['127.0.0.1:0', 'app.sock'],
                 flags  =>
                     [qw(--user nobody --umask 027 --pid pid), $preloads ? '--preload-app' : ()],
