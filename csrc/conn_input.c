@@ -2,8 +2,12 @@
 #include "conn.h"
 
 #include "tempfile.h"
+#include "timer.h"
 #include <errno.h>
 #include <stdlib.h>
+
+/* A new connection is read from at once for so long after the beginning of the pass. */
+enum { FIRST_READ_NS = 10 * 1000 * 1000 };
 
 static const struct sprig_span continue_line = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
 
@@ -495,9 +499,17 @@ static void conn_receive_busy(struct sprig_conn *c)
         conn_on_broken(c);
 }
 
+/* A new connection whose turn came late, since an app before it kept the loop busy. Its request
+ * would look as if it had waited since the beginning of the pass: it takes the usual way. */
+static bool conn_is_overtaken(const struct sprig_conn *c)
+{
+    struct sprig_loop *loop = c->server->loop;
+    return !c->is_registered && timer_clock() - sprig_loop_now(loop) > FIRST_READ_NS;
+}
+
 void conn_read(struct sprig_conn *c)
 {
-    if (!c->is_reading)
+    if (!c->is_reading || conn_is_overtaken(c))
         return;
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:

@@ -27,17 +27,14 @@ static const char *text_of(const char *format)
 
 static void add_item(struct log_format *f, enum log_kind kind, const char *text, size_t n)
 {
-    struct log_item item = {kind, span_make(text, n)};
-    f->items[f->n_items++] = item;
+    f->items[f->n_items++] = (struct log_item){kind, span_make(text, n)};
     f->has_host |= kind == LOG_HOST;
     f->has_server |= kind == LOG_NAME || kind == LOG_ASKED_NAME || kind == LOG_PORT;
     f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS;
     f->has_user |= kind == LOG_USER;
     f->has_out |= kind == LOG_OUT_HEADER;
-    if (kind < LOG_LATE)
-        return;
-    f->late[f->n_late++] = item;
-    f->late_bytes += kind == LOG_STRFTIME ? 4 * LOG_STRFTIME_BYTES + 2 : LOG_TIME_BYTES;
+    if (kind >= LOG_LATE)
+        f->most_bytes += kind == LOG_STRFTIME ? 4 * LOG_STRFTIME_BYTES + 2 : LOG_TIME_BYTES;
 }
 
 /* Neighbours become one. */
@@ -45,6 +42,7 @@ static void add_text(struct log_format *f, const char *text, size_t n)
 {
     struct log_item *last = f->n_items > 0 ? &f->items[f->n_items - 1] : NULL;
     size_t used = strlen(f->fixed);
+    f->most_bytes += n;
     memcpy(f->fixed + used, text, n);
     if (last && last->kind == LOG_TEXT)
         last->text.len += n;
@@ -124,9 +122,8 @@ int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
     size_t most = strlen(text_of(text)) + 1; /* of items: one a byte, and the newline */
     f->text = strdup(text_of(text));
     f->items = calloc(most, sizeof(*f->items));
-    f->late = calloc(most, sizeof(*f->late));
     f->fixed = calloc(most + 1, 1);
-    if (!f->text || !f->items || !f->late || !f->fixed) {
+    if (!f->text || !f->items || !f->fixed) {
         log_format_clear(f);
         return SPRIG_E_NOMEM;
     }
@@ -141,7 +138,6 @@ int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
 void log_format_clear(struct log_format *f)
 {
     free(f->items);
-    free(f->late);
     free(f->text);
     free(f->fixed);
     *f = (struct log_format){0};

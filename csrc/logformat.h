@@ -2,8 +2,7 @@
  * what clients sent.
  *
  * A line is written in two steps, because the request is gone when the response is known: at first
- * all that the request tells, already escaped, together with the fixed text around it; in the end
- * the line. Pure functions. */
+ * all that the request tells, already escaped; in the end the line. Pure functions. */
 #ifndef LOGFORMAT_H
 #define LOGFORMAT_H
 
@@ -17,11 +16,10 @@ struct log_item;
 
 struct log_format {
     struct log_item *items; /* owned; what they name lies in `text` and `fixed` */
-    struct log_item *late;  /* owned: of them, those that are known only in the end */
-    size_t n_items, n_late;
+    size_t n_items;
     char *text;        /* owned: of the format, names ended by a NUL */
     char *fixed;       /* owned: all fixed text, the newline included */
-    size_t late_bytes; /* the most that the late ones take, but for headers and user */
+    size_t most_bytes; /* of a line, but for what the request, the headers and the user tell */
     bool has_host;     /* %h */
     bool has_server;   /* %v, %V, %p */
     bool has_time;     /* %T or %D */

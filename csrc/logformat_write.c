@@ -60,10 +60,28 @@ char *log_buffer_grow(struct log_buffer *b, size_t n)
     return bytes + b->n;
 }
 
+/* True if nothing of it has to be escaped. The last word overlaps the one before it. */
+static bool is_plain(struct sprig_span bytes)
+{
+    uint64_t word;
+    const char *last = bytes.ptr + bytes.len - sizeof(word);
+    for (const char *p = bytes.ptr; p < last; p += sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        if (has_special(word))
+            return false;
+    }
+    memcpy(&word, last, sizeof(word));
+    return !has_special(word);
+}
+
 /* Needs room for four times as many bytes; returns the end. */
 static char *escape(char *at, struct sprig_span bytes)
 {
     size_t i = 0;
+    if (bytes.len >= sizeof(uint64_t) && is_plain(bytes)) {
+        memcpy(at, bytes.ptr, bytes.len);
+        return at + bytes.len;
+    }
     while (i < bytes.len) {
         uint64_t word;
         if (bytes.len - i >= sizeof(word)) {
@@ -138,7 +156,7 @@ static bool add_header(struct log_buffer *b, const struct sprig_header *headers,
     return any;
 }
 
-/* A part is what lies between two items that are known only later. Begins one; its place. */
+/* A part is one value, with its length before it. Begins one; its place. */
 static size_t part_begin(struct log_buffer *b)
 {
     size_t part = b->n;
@@ -190,9 +208,6 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
 {
     const struct sprig_request *r = in->request;
     switch ((int)item->kind) {
-    case LOG_TEXT:
-        add(b, item->text);
-        return;
     case LOG_HOST:
         add_or_dash(b, in->host);
         return;
@@ -236,17 +251,14 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
 
 void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b)
 {
-    size_t part = part_begin(b);
     const struct log_item *end = f->items + f->n_items;
     for (const struct log_item *item = f->items; item < end; item++) {
-        if (item->kind < LOG_LATE) {
-            add_early(item, in, b);
+        if (item->kind == LOG_TEXT || item->kind >= LOG_LATE)
             continue;
-        }
+        size_t part = part_begin(b);
+        add_early(item, in, b);
         part_end(b, part);
-        part = part_begin(b);
     }
-    part_end(b, part);
 }
 
 /* ---------------------------------------------------------- the response ---- */
@@ -261,9 +273,9 @@ static void add_length(struct log_buffer *b, uint64_t length)
 void log_format_headers(const struct log_format *f, const struct sprig_header *headers,
                         size_t n_headers, uint64_t length, struct log_buffer *b)
 {
-    for (size_t i = 0; i < f->n_late; i++) {
-        struct sprig_span name = f->late[i].text;
-        if (f->late[i].kind != LOG_OUT_HEADER)
+    for (size_t i = 0; i < f->n_items; i++) {
+        struct sprig_span name = f->items[i].text;
+        if (f->items[i].kind != LOG_OUT_HEADER)
             continue;
         size_t part = part_begin(b);
         if (!add_header(b, headers, n_headers, name)) {
@@ -396,15 +408,20 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
 void log_format_line(const struct log_format *f, const struct log_output *out, struct log_buffer *b)
 {
     const char *parts = out->input, *headers = out->headers;
-    size_t most = out->input_bytes + out->headers_bytes + f->late_bytes;
+    size_t most = out->input_bytes + out->headers_bytes + f->most_bytes;
     if (f->has_user)
-        most += f->n_late * out->user.len;
+        most += f->n_items * out->user.len;
     char *at = log_buffer_room(b, most);
     if (!at)
         return;
-    for (size_t i = 0; i < f->n_late; i++) {
-        at = put(at, next_part(&parts));
-        at = put_late(&f->late[i], out, &headers, at);
+    const struct log_item *end = f->items + f->n_items;
+    for (const struct log_item *item = f->items; item < end; item++) {
+        if (item->kind == LOG_TEXT)
+            at = put(at, item->text);
+        else if (item->kind < LOG_LATE)
+            at = put(at, next_part(&parts));
+        else
+            at = put_late(item, out, &headers, at);
     }
-    b->n = (size_t)(put(at, next_part(&parts)) - b->bytes);
+    b->n = (size_t)(at - b->bytes);
 }

@@ -135,6 +135,30 @@ subtest 'two servers, one file' => sub {
     is $text =~ s{^GET /[01]/\d+ HTTP/1\.1 x+\|\n}{}mgr,           '',  '... and whole';
 };
 
+subtest 'workers share the file, and the master hands USR1 on' => sub {
+    my $log    = SprigTest::temp_path('log');
+    my $server = logged($log, flags => ['--workers', 2]);
+    my $ask    = sub { $server->ask(get($_[0])) };
+    $ask->('/old') for 1 .. 20;
+    ok SprigTest::Server::_until(5, sub { 20 == (() = slurp($log) =~ m{^GET /old HTTP/1\.1$}mg) }),
+        'all lines are there';
+    rename $log, "$log.1" or die "rename: $!";
+    kill 'USR1', $server->pid;
+    ok SprigTest::Server::_until(5, sub { -e $log }), 'a new file';
+    my $is_new = SprigTest::Server::_until(
+        5,
+        sub {
+            my $size = -s "$log.1";
+            $ask->('/new') for 1 .. 10;
+            select undef, undef, undef, 0.2;
+            return $size == -s "$log.1";
+        }
+    );
+    ok $is_new, 'which all of them use';
+    $server->stop_ok;
+    is slurp($log) =~ s{^GET /new HTTP/1\.1\n}{}mgr, '', 'lines are whole';
+};
+
 subtest 'a child of the application' => sub {
     my $log    = SprigTest::temp_path('log');
     my $server = logged($log,

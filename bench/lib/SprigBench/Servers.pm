@@ -73,8 +73,9 @@ my %SERVER = (
         },
         sub {
             my (%at) = @_;
-            return (_path_of('uwsgi'), '--http-socket', "127.0.0.1:$at{port}", '--psgi', $at{app},
-                '-L');
+            my @plugin = glob('/usr/lib/uwsgi/plugins/psgi_plugin.so') ? ('--plugin', 'psgi') : ();
+            return (_path_of('uwsgi'), @plugin, '--http-socket', "127.0.0.1:$at{port}", '--psgi',
+                $at{app}, '-L');
         }
     ],
 );
