@@ -68,7 +68,8 @@ by L<AnyEvent> watchers of the application.
     my $counters = Sprig::counters();
 
 A hash of how many objects are alive: C<exchanges> (requests being answered), C<responders>,
-C<writers>, C<watchers>, C<pumps> (bodies being read) and C<sockets>. All of these are zero in an idle
+C<writers>, C<watchers>, C<pumps> (bodies being read), C<sockets>, and C<taken> (sockets in use by the
+application). All of these are zero in an idle
 process. C<env_built> and C<env_recycled> count the requests that got a new env, and those that got one
 that an earlier request was done with.
 

@@ -50,7 +50,7 @@ subtest 'what does not end by itself' => sub {
     my $start = time;
     $master->signal('TERM');
     $taken->send('hello');
-    ok $taken->wait_for_bytes(17), 'a taken socket works until then';
+    ok $taken->wait_for_bytes(18), 'a taken socket works until then';
     like $taken->buffered, qr/echo hello/, '... both ways';
     is $master->stop('CONT'), 0, 'the master ends';
     cmp_ok time - $start, '<', 4,   'in time';
@@ -58,7 +58,25 @@ subtest 'what does not end by itself' => sub {
     is scalar($master->lines('notes')), 2, 'the app was told' or diag $master->lines('notes');
     ok scalar(grep { /^told/ } $master->lines('notes')), '... of the held response';
     $held->rest;
-    ok $held->eof, 'the clients are told';
+    $taken->rest;
+    ok $held->eof && $taken->eof, 'the clients are told';
+};
+
+subtest 'a socket that the app has taken' => sub {
+    for my $n (1, 2) {
+        my $master  = start_workers(workers => $n);
+        my ($taken) = clients_in($master, '/taken');
+        my $start   = time;
+        $master->signal('TERM');
+        ok eventually(sub { !$master->_accepts }), "workers $n, TERM: nobody listens any more";
+        $taken->send('hello');
+        ok $taken->wait_for_bytes(18), 'the socket goes on working';
+        like $taken->buffered, qr/echo hello\z/, '... both ways';
+        ok $master->is_alive, 'the server waits for it';
+        $taken->close;
+        $master->ends_ok(signal => 'CONT');
+        cmp_ok time - $start, '<', 5, '... not for longer than it is open';
+    }
 };
 
 for my $signals (['TERM', 'TERM'], ['QUIT', 'TERM'], ['TERM', 'INT'], ['INT']) {

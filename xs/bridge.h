@@ -49,7 +49,8 @@ struct psgi {
     struct lazyio *spare_io; /* memory of closed lazy handles, for the next ones */
     uint32_t call_depth;     /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_readers, n_watchers, n_pumps,
-        n_sockets; /* live objects */
+        n_sockets;    /* live objects */
+    uint32_t n_taken; /* of the sockets: those that the app has used and not closed */
     uint64_t n_env_built, n_env_recycled;
 };
 

@@ -70,8 +70,10 @@ static bool lazyio_adopt(pTHX_ struct lazyio *l, int fd)
         return false;
     }
     l->out = PerlIO_openn(aTHX_ ":unix:perlio", "w", fd, 0, 0, NULL, 0, NULL);
-    if (l->out != NULL)
+    if (l->out != NULL) {
+        psgi_get(aTHX)->n_taken++;
         return true;
+    }
     PerlIO_close(l->in);
     l->in = NULL;
     return false;
@@ -246,6 +248,8 @@ static IV lazyio_close(pTHX_ PerlIO *f)
     PerlIO *in = l->in, *out = l->out;
     IV rc = 0;
 
+    if (in != NULL && PL_phase != PERL_PHASE_DESTRUCT)
+        psgi_get(aTHX)->n_taken--;
     l->in = l->out = NULL;
     if (out != NULL && PerlIO_close(out) != 0)
         rc = -1;

@@ -318,6 +318,7 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
     (void)hv_stores(out, "watchers", newSVuv(psgi->n_watchers));
     (void)hv_stores(out, "pumps", newSVuv(psgi->n_pumps));
     (void)hv_stores(out, "sockets", newSVuv(psgi->n_sockets));
+    (void)hv_stores(out, "taken", newSVuv(psgi->n_taken));
     (void)hv_stores(out, "env_built", newSVuv((UV)psgi->n_env_built));
     (void)hv_stores(out, "env_recycled", newSVuv((UV)psgi->n_env_recycled));
     if (server != NULL && server->core != NULL) {

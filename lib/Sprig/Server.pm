@@ -208,6 +208,7 @@ sub shutdown {
 # Ends what has not ended by itself.
 sub _stop {
     my ($self) = @_;
+    $self->{is_cut} = 1;
     $self->{service}->stop if $self->{service} && !$self->{is_drained};
     _drained($self);
     delete $self->{graceful_timer};
@@ -218,7 +219,8 @@ sub _stop {
 # The last connection is gone.
 sub _drained {
     my ($self) = @_;
-    return if !$self || $self->{is_drained}++;
+    return if !$self || $self->{is_drained} || _awaits_taken($self);
+    $self->{is_drained}++;
     delete $serving{ refaddr $self};
     _tell_shutdown($self);
     my $guard = $self->{exit_guard};
@@ -227,6 +229,18 @@ sub _drained {
     # The app may hold the guard, but not for longer than its requests.
     delete $self->{graceful_timer} if !$guard || $self->{has_ended_guard};
     return;
+}
+
+# Sockets that the app has taken have until the deadline as well. Nobody tells when it closes one.
+sub _awaits_taken {
+    my ($self) = @_;
+    if ($self->{is_cut} || !Sprig::counters()->{taken}) {
+        delete $self->{taken_timer};
+        return 0;
+    }
+    my $address = refaddr $self;
+    $self->{taken_timer} ||= AE::timer 0.05, 0.05, sub { _drained($serving{$address}) };
+    return 1;
 }
 
 sub _tell_shutdown {

@@ -64,7 +64,7 @@ sub _ask_until {
     my ($option, $done) = @_;
     my ($client, @told);
     until ($$done) {
-        $client ||= _connect($option, \@told) or next;
+        $client ||= _connect($option, $done, \@told) or next;
         my $is_kept = _ask($client, $option, \@told);
         $client = undef if !$is_kept;
         select undef, undef, undef, defined $option->{pause} ? $option->{pause} : 0.001;
@@ -73,12 +73,13 @@ sub _ask_until {
 }
 
 sub _connect {
-    my ($option, $told) = @_;
+    my ($option, $done, $told) = @_;
     my $socket =
         defined $option->{path}
         ? IO::Socket::UNIX->new(Peer     => $option->{path})
         : IO::Socket::INET->new(PeerAddr => "127.0.0.1:$option->{port}");
     return SprigTest::Client->adopt($socket) if $socket;
+    return if $$done;    # a connect that the signal has interrupted is no loss
     push @$told, "lost cannot connect: $!";
     select undef, undef, undef, 0.01;
     return;
