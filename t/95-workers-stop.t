@@ -14,12 +14,9 @@ use Time::HiRes qw(time);
 # A client in the middle of each of these paths.
 sub clients_in {
     my ($master, @paths) = @_;
-    my @clients = map { my $client = $master->connect; $client->send(get($_)); $client } @paths;
-    $master->await_lines(
-        'notes',
-        qr/^(?:stream|poll|held|loop)/,
-        scalar grep { $_ ne '/taken' } @paths
-    );
+    my @clients = map  { my $client = $master->connect; $client->send(get($_)); $client } @paths;
+    my $n       = grep { $_ ne '/taken' } @paths;
+    $master->await_lines('notes', qr/^(?:stream|poll|held|loop)/, $n) if $n;
     $clients[$_]->wait_for_bytes(5) for grep { $paths[$_] eq '/taken' } 0 .. $#paths;
     return @clients;
 }
@@ -131,6 +128,16 @@ subtest 'the master is killed' => sub {
     ok !$master->_accepts,                              'nobody listens any more';
     ok eventually(sub { !processes_in($master->dir) }), 'no process is left';
     is $master->stop, 9, 'that is how the master ended';
+};
+
+subtest 'the master is killed while workers start' => sub {
+    my $master = start_workers(
+        code  => app_text(dies => 'select undef, undef, undef, 1;'),
+        waits => 0
+    );
+    $master->await_lines('loads', qr/./, 2);
+    kill 'KILL', $master->pid;
+    ok eventually(sub { !processes_in($master->dir) }), 'they end when they have loaded the app';
 };
 
 subtest 'TERM while workers start' => sub {
