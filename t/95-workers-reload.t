@@ -162,6 +162,27 @@ subtest 'a client that never reads to the end' => sub {
     $master->ends_ok;
 };
 
+subtest 'a socket that the app has taken' => sub {
+    my $master = start_workers(workers => 2);
+    my @old    = $master->serving(2);
+    my $client = $master->connect;
+    $client->send(get('/taken'));
+    $client->wait_for_bytes(7);
+    $master->rewrite(version => 2);
+    $master->signal('HUP');
+    ok eventually(sub {
+        1 == grep { is_running($_) } @old;
+        }),
+        'keeps its worker';
+    my ($holder) = grep { is_running($_) } @old;
+    $client->send('hello');
+    ok $client->wait_for_bytes(length "taken $holder\necho hello"), 'goes on working';
+    is $master->body_of('/'), 2, 'while the new code serves';
+    $client->close;
+    ok eventually(sub { !is_running($holder) }), 'the worker ends with it';
+    $master->ends_ok;
+};
+
 subtest 'preload_app' => sub {
     my $master = start_workers(workers => 2, flags => ['--preload-app']);
     my @old    = $master->serving(2);

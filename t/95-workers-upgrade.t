@@ -69,6 +69,20 @@ for my $by ('program', 'plackup', 'server') {
     };
 }
 
+subtest 'with preload_app' => sub {
+    my $master = start_upgradable(flags => ['--preload-app']);
+    $master->serving(2);
+    $master->learn_master;
+    my @loads = $master->loads;
+    $master->put('lib/Changed.pm', 'package Changed; our $VERSION = "m2"; 1');
+    $master->signal('USR2');
+    ok upgraded($master),   'a new master';
+    ok $master->settles(2), 'two workers serve';
+    is module_of($master), 'm2', 'the new module';
+    no_loss_ok('USR2', @loads);
+    $master->ends_ok;
+};
+
 subtest 'with a broken app' => sub {
     my $master = start_upgradable();
     my @old    = $master->serving(2);
