@@ -42,18 +42,25 @@ static void process_close_line(struct process *p)
     p->control_fd = -1;
 }
 
-static void process_free(struct crew *crew, struct process *p)
+static void crew_remove(struct crew *crew, struct process *p)
 {
-    process_close_line(p);
     list_remove(&p->link);
     crew->n_processes--;
+}
+
+static void process_free(struct process *p)
+{
+    process_close_line(p);
     free(p);
 }
 
 void crew_clear(struct crew *crew)
 {
-    while (!list_empty(&crew->processes))
-        process_free(crew, list_entry(crew->processes.next, struct process, link));
+    while (!list_empty(&crew->processes)) {
+        struct process *p = list_entry(crew->processes.next, struct process, link);
+        crew_remove(crew, p);
+        process_free(p);
+    }
 }
 
 void process_enter(struct process *p, enum process_state state, uint64_t ms)
@@ -65,7 +72,7 @@ void process_enter(struct process *p, enum process_state state, uint64_t ms)
 
 /* ------------------------------------------------------------------ forking ---- */
 
-static struct process *process_new(struct crew *crew, uint32_t number, uint32_t generation)
+static struct process *process_new(uint32_t number, uint32_t generation)
 {
     struct process *p = calloc(1, sizeof *p);
     if (p == NULL)
@@ -73,8 +80,6 @@ static struct process *process_new(struct crew *crew, uint32_t number, uint32_t 
     p->number = number;
     p->generation = generation;
     p->control_fd = -1;
-    list_append(&crew->processes, &p->link);
-    crew->n_processes++;
     return p;
 }
 
@@ -94,16 +99,17 @@ int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct pr
               int *control_fd)
 {
     int ends[2];
-    struct process *p = process_new(crew, number, generation);
+    struct process *p = process_new(number, generation);
     if (p == NULL)
         return SPRIG_E_NOMEM;
     if (open_line(ends) != 0) {
-        process_free(crew, p);
+        process_free(p);
         return SPRIG_E_SYS;
     }
     p->pid = fork();
     if (p->pid == 0) {
         close(ends[0]);
+        process_free(p);
         crew_clear(crew);
         *control_fd = ends[1];
         return 1;
@@ -111,12 +117,15 @@ int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct pr
     int saved = errno;
     close(ends[1]);
     p->control_fd = ends[0];
+    if (p->pid == -1) {
+        process_free(p);
+        errno = saved;
+        return SPRIG_E_SYS;
+    }
+    list_append(&crew->processes, &p->link);
+    crew->n_processes++;
     *out = p;
-    if (p->pid != -1)
-        return 0;
-    process_free(crew, p);
-    errno = saved;
-    return SPRIG_E_SYS;
+    return 0;
 }
 
 /* ------------------------------------------------------------------ hearing ---- */
@@ -195,9 +204,11 @@ void crew_hear(struct crew *crew)
 
 static void crew_lose(struct crew *crew, struct process *p, int status)
 {
-    process_hear(crew, p); /* its last words */
+    crew_remove(crew, p); /* its number may be somebody else's by now: nobody signals it */
+    p->is_over = true;
+    process_hear(crew, p);
     crew->events->on_gone(p, status, crew->arg);
-    process_free(crew, p);
+    process_free(p);
 }
 
 static struct process *crew_find(struct crew *crew, pid_t pid)
@@ -244,8 +255,11 @@ void crew_kill_late(struct crew *crew)
         if (p->deadline_ms == 0 || p->deadline_ms > now)
             continue;
         bool was_starting = p->state == PROCESS_STARTING;
-        sprig_log(was_starting ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
-                  "worker %u (pid %d) does not end: killed", p->number, (int)p->pid);
+        if (p->number == SUCCESSOR_NUMBER)
+            sprig_log(SPRIG_LOG_WARN, "the new master (pid %d) does not end: killed", (int)p->pid);
+        else
+            sprig_log(was_starting ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
+                      "worker %u (pid %d) does not end: killed", p->number, (int)p->pid);
         if (was_starting)
             snprintf(p->error, sizeof p->error, "not ready within start_timeout");
         kill(p->pid, SIGKILL);

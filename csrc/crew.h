@@ -12,14 +12,18 @@ enum process_state { PROCESS_STARTING, PROCESS_SERVING, PROCESS_LEAVING };
 
 enum { LINE_MAX_BYTES = 1024 };
 
+/* The number of the process that is no worker, but a master: that of an upgrade. */
+enum { SUCCESSOR_NUMBER = 0 };
+
 struct process {
     struct list_link link; /* in crew.processes */
     pid_t pid;
     int control_fd; /* owned; -1 after its end of file */
     enum process_state state;
-    uint32_t number; /* of its slot */
+    uint32_t number; /* of its slot, or SUCCESSOR_NUMBER */
     uint32_t generation;
     bool wants_out;       /* has asked to be replaced */
+    bool is_over;         /* was collected: what is heard now are its last words */
     uint64_t since_ms;    /* of the state */
     uint64_t deadline_ms; /* killed at that time; 0: never */
     char line[LINE_MAX_BYTES];

@@ -208,6 +208,21 @@ static void master_obey(struct sprig_master *m)
 
 /* ------------------------------------------------------------------------ the end ---- */
 
+/* A successor gets the time to see to its own workers. */
+static void end_at_once(struct process *p)
+{
+    bool has_crew = p->number == SUCCESSOR_NUMBER;
+    kill(p->pid, p->state == PROCESS_STARTING && !has_crew ? SIGTERM : SIGINT);
+    process_enter(p, PROCESS_LEAVING, has_crew ? 3 * FAST_END_MS : FAST_END_MS);
+}
+
+/* The paths of the sockets are those of the master before until it has heard that we serve, and
+ * those of the successor from then on. */
+static bool owns_paths(const struct sprig_master *m)
+{
+    return !m->was_handed_over && m->predecessor_fd == -1;
+}
+
 /* At first our own sockets are closed: with those of the workers, new clients are refused rather
  * than left to wait for nobody. */
 void master_end(struct sprig_master *m, enum ending how)
@@ -215,7 +230,7 @@ void master_end(struct sprig_master *m, enum ending how)
     if (m->ending >= how)
         return;
     if (m->ending == ENDING_NOT)
-        master_close_sockets(m, !m->was_handed_over);
+        master_close_sockets(m, owns_paths(m));
     m->ending = how;
     list_foreach (it, &m->crew.processes) {
         struct process *p = list_entry(it, struct process, link);
@@ -223,10 +238,8 @@ void master_end(struct sprig_master *m, enum ending how)
             continue;
         if (how == ENDING_GRACEFUL && p->state != PROCESS_LEAVING)
             master_dismiss(m, p);
-        if (how == ENDING_AT_ONCE) {
-            kill(p->pid, p->state == PROCESS_STARTING ? SIGTERM : SIGINT);
-            process_enter(p, PROCESS_LEAVING, FAST_END_MS);
-        }
+        if (how == ENDING_AT_ONCE)
+            end_at_once(p);
     }
 }
 
@@ -276,6 +289,7 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
         crew_hear(&m->crew);
         if (notices_take(SIGCHLD))
             crew_reap(&m->crew);
+        succession_watch(m);
         crew_kill_late(&m->crew);
         master_obey(m);
     }

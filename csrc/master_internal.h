@@ -83,17 +83,17 @@ uint64_t roster_next_start(const struct sprig_master *m);
 /* What the crew's processes do, for m. */
 extern const struct crew_events roster_events;
 
-/* The number of the crew's process that is no worker. */
-enum { SUCCESSOR_NUMBER = 0 };
-
 /* Begins to end; nothing is done that has been done before. */
 void master_end(struct sprig_master *m, enum ending how);
 
-/* Sends the worker away: it finishes what it has begun. */
+/* Sends the worker away: it finishes what it has begun. A successor with its workers. */
 void master_dismiss(struct sprig_master *m, struct process *p);
 
 /* The answer to USR2: starts the program with our sockets. Returns in this process only. */
 void succession_start(struct sprig_master *m);
+
+/* Gives up on a successor that does not get ready. */
+void succession_watch(struct sprig_master *m);
 
 /* The successor serves. */
 void succession_complete(struct sprig_master *m, struct process *p);

@@ -145,9 +145,10 @@ static uint64_t leave_ms(const struct sprig_master *m)
 
 void master_dismiss(struct sprig_master *m, struct process *p)
 {
-    bool is_starting = p->state == PROCESS_STARTING;
+    bool is_starting = p->state == PROCESS_STARTING, has_crew = p->number == SUCCESSOR_NUMBER;
+    uint64_t ms = is_starting && !has_crew ? FAST_END_MS : leave_ms(m);
     kill(p->pid, is_starting ? SIGTERM : SIGQUIT);
-    process_enter(p, PROCESS_LEAVING, is_starting ? FAST_END_MS : leave_ms(m));
+    process_enter(p, PROCESS_LEAVING, has_crew && ms > 0 ? ms + LEAVE_GRACE_MS : ms);
 }
 
 static struct slot *slot_of(struct sprig_master *m, const struct process *p)

@@ -82,9 +82,20 @@ void succession_start(struct sprig_master *m)
         sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s", strerror(errno));
         return;
     }
-    process_enter(p, PROCESS_STARTING, 0);
+    process_enter(p, PROCESS_STARTING, (uint64_t)(2000 * m->config->start_timeout));
     m->successor = p;
     sprig_log(SPRIG_LOG_INFO, "upgrading: pid %d starts", (int)p->pid);
+}
+
+/* Its workers have their own deadline, but it may load the app, or be no Sprig at all. */
+void succession_watch(struct sprig_master *m)
+{
+    struct process *p = m->successor;
+    if (p == NULL || p->state != PROCESS_STARTING || p->deadline_ms == 0 ||
+        p->deadline_ms > clock_ms())
+        return;
+    snprintf(p->error, sizeof p->error, "not ready within twice the start_timeout");
+    master_dismiss(m, p);
 }
 
 static void dismiss_workers(struct sprig_master *m)
@@ -102,8 +113,8 @@ static void dismiss_workers(struct sprig_master *m)
 /* We go; process 1 cannot, the others would go with it: it stays and hands signals on. */
 void succession_complete(struct sprig_master *m, struct process *p)
 {
-    if (m->successor != p)
-        return;
+    if (m->successor != p || p->state != PROCESS_STARTING || p->is_over)
+        return; /* too late */
     m->successor = NULL;
     sprig_log(SPRIG_LOG_INFO, "upgraded: pid %d serves", (int)p->pid);
     process_enter(p, PROCESS_SERVING, 0);

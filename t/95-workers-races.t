@@ -1,0 +1,79 @@
+# Signals and ends that come at the wrong time: an upgrade that fails, hangs or is overtaken by the end.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SprigTest;
+use SprigTest::Load;
+use SprigTest::Workers;
+use Test::More;
+use Time::HiRes qw(time);
+
+-d '/proc/self' or plan skip_all => 'no /proc';
+
+# Ends only if it is killed.
+my $STUBBORN =
+    '$SIG{$_} = "IGNORE" for qw(TERM INT QUIT HUP); 1 while select undef, undef, undef, 60;';
+
+sub unix_body {
+    my ($master) = @_;
+    my $response = eval {
+        my $client = $master->unix_client($master->path('app.sock'));
+        $client->send(get('/', 'Connection: close'));
+        $client->response;
+    };
+    return $response ? $response->body : "none: $@";
+}
+
+for my $by ('program', 'preload') {
+    subtest "USR2 to a broken app, at a unix socket ($by)" => sub {
+        my $master = start_workers(
+            listen => ['127.0.0.1:0', 'app.sock'],
+            flags  => [$by eq 'preload' ? '--preload-app' : ()],
+        );
+        my @before = $master->serving(2);
+        for my $dies ('die "broken\n";', 'exit 3;', 'kill KILL => $$;') {
+            $master->rewrite(dies => $dies);
+            $master->signal('USR2');
+            ok eventually(sub { 3 < processes_in($master->dir) }, 10),
+                "a new one starts, and ($dies)";
+            ok eventually(sub { 3 == processes_in($master->dir) }, 10), 'ends';
+            is unix_body($master), 1, 'the unix socket is still there';
+        }
+        is join(' ', $master->serving(2)), "@before", 'the old workers serve';
+        $master->ends_ok;
+    };
+}
+
+for my $signal ('TERM', 'INT') {
+    subtest "$signal while the new one loads, deaf to signals" => sub {
+        my $master = start_workers(workers => 2);
+        $master->serving(2);
+        $master->rewrite(version => 2, dies => $STUBBORN);
+        $master->signal('USR2');
+        is scalar($master->await_lines('loads', qr/ 2$/, 2)), 2, 'its workers load the app';
+        my $start = time;
+        $master->ends_ok(signal => $signal, name => 'ends all, and leaves nothing');
+        cmp_ok time - $start, '<', 8, 'soon';
+    };
+}
+
+subtest 'USR2, and the new one hangs' => sub {
+    my $master = start_workers(flags => ['--preload-app', '--start-timeout', 1, '--pid', 'pid']);
+    my @before = $master->serving(2);
+    $master->rewrite(version => 2, dies => 'select undef, undef, undef, 60;');
+    $master->signal('USR2');
+    ok $master->await_lines('loads', qr/ 2$/), 'it loads the app';
+    ok $master->stderr_like(qr/cannot upgrade.*start_timeout/), 'and is given up'
+        or diag $master->stderr;
+    is join(' ', $master->serving(2)), "@before", 'the old workers serve';
+    $master->rewrite(version => 3);
+    $master->signal('USR2');
+    ok eventually(sub { ($master->body_of('/') || 0) == 3 && !is_running($master->pid) }, 10),
+        'the next upgrade is one';
+    $master->learn_master;
+    $master->ends_ok;
+};
+
+done_testing;
