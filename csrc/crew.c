@@ -1,6 +1,7 @@
 /* crew.c - forking worker processes, hearing what they say, collecting them; see crew.h */
 #include "crew.h"
 
+#include "log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -153,8 +154,10 @@ static void process_take_line(struct crew *crew, struct process *p, const char *
         crew->events->on_leaving(p, crew->arg);
     else if (is_word(line, "retire"))
         p->wants_out = true;
-    else if (is_word(line, "error"))
+    else if (is_word(line, "error")) {
         snprintf(p->error, sizeof p->error, "%s", line + strcspn(line, " ") + (line[5] == ' '));
+        log_clean(p->error);
+    }
 }
 
 /* Of a line that does not fit (only an error's text is so long) the beginning is taken. */

@@ -46,6 +46,13 @@ static void hand_over(enum sprig_log_level level, const char *text)
         log_sink(level, text, log_arg);
 }
 
+void log_clean(char *text)
+{
+    for (char *p = text; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' ';
+}
+
 void sprig_log(enum sprig_log_level level, const char *fmt, ...)
 {
     if (!log_sink || level < log_min)
@@ -58,9 +65,7 @@ void sprig_log(enum sprig_log_level level, const char *fmt, ...)
     if (n < 0)
         return;
     size_t len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    for (size_t i = 0; i < len; i++)
-        if (text[i] == '\n' || text[i] == '\r')
-            text[i] = ' ';
+    log_clean(text);
     if (held.depth)
         keep(level, text, len);
     else

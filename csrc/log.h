@@ -14,7 +14,8 @@ typedef void sprig_log_sink_cb(enum sprig_log_level level, const char *message, 
  * (default SPRIG_LOG_WARN). One sink a process. */
 void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void *arg);
 
-/* Formats and hands over one message of at most 1023 bytes; longer ones are cut. */
+/* Formats and hands over one message of at most 1023 bytes; longer ones are cut. Of control
+ * characters, which a terminal might obey, spaces are made. */
 void sprig_log(enum sprig_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -22,6 +23,9 @@ void sprig_log(enum sprig_log_level level, const char *fmt, ...)
  * The loop holds them while libevent runs, so that no sink is entered from within it. */
 void log_hold(void);
 void log_release(void);
+
+/* The same for a text that goes elsewhere. */
+void log_clean(char *text);
 
 /* Writes bytes of a client as printable ASCII: \xHH for everything else and for '\\' and '"'.
  * Cuts with "..." where dst (size n > 4) is too small. Always terminates; returns dst. */

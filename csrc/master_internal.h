@@ -44,6 +44,7 @@ struct sprig_master {
     int status_fd;      /* sprig_daemonize; as soon as the first worker serves */
     int predecessor_fd; /* the line of the master before; when all workers serve */
     bool is_heir;       /* the sockets were inherited */
+    bool is_deputy;     /* from process 1, which stays */
     bool has_run;       /* before that, the paths of sockets are removed with the master */
     bool has_served;
     void (*on_ready)(void *arg);

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "7;0/TEXT;1/TEXT": our descriptor of the line, and each socket behind the index of its address.
- */
+/* "7/0;0/TEXT;1/TEXT": our descriptor of the line, 1 if the master before is process 1, and each
+ * socket behind the index of its address. */
 #define SUCCESSION_VARIABLE "SPRIG_SUCCESSION"
 
 enum { SOCKET_TEXT_BYTES = 128 };
@@ -35,17 +35,17 @@ static size_t count_sockets(const struct sprig_master *m)
 }
 
 /* Process 1 outlives its successors, and with it its claim to the paths. */
-static char *print_sockets(const struct sprig_master *m, int control_fd)
+static char *print_sockets(const struct sprig_master *m, int control_fd, bool is_first)
 {
-    size_t size = 16 + count_sockets(m) * SOCKET_TEXT_BYTES, len;
+    size_t size = 32 + count_sockets(m) * SOCKET_TEXT_BYTES, len;
     char *text = malloc(size), one[SOCKET_TEXT_BYTES - 16];
     if (text == NULL)
         return NULL;
-    len = (size_t)snprintf(text, size, "%d", control_fd);
+    len = (size_t)snprintf(text, size, "%d/%d", control_fd, is_first);
     for (size_t i = 0; i < m->n_bounds; i++)
         for (uint32_t k = 0; k < m->bounds[i].n_sockets; k++) {
             struct sprig_socket s = m->bounds[i].sockets[k];
-            s.made_path = s.made_path && getppid() != 1;
+            s.made_path = s.made_path && !is_first;
             keep_on_exec(s.fd);
             len += (size_t)snprintf(text + len, size - len, ";%zu/%s", i,
                                     socket_print(&s, one, sizeof one));
@@ -53,9 +53,10 @@ static char *print_sockets(const struct sprig_master *m, int control_fd)
     return text;
 }
 
-__attribute__((noreturn)) static void become_successor(struct sprig_master *m, int control_fd)
+__attribute__((noreturn)) static void become_successor(struct sprig_master *m, int control_fd,
+                                                       bool is_first)
 {
-    char *sockets = print_sockets(m, control_fd);
+    char *sockets = print_sockets(m, control_fd, is_first);
     notices_close(false);
     keep_on_exec(control_fd);
     if (m->folder[0] != '\0' && chdir(m->folder) == -1)
@@ -70,6 +71,9 @@ void succession_start(struct sprig_master *m)
 {
     struct process *p;
     int control_fd;
+    bool is_first = getpid() == 1;
+    if (m->is_deputy && kill(1, SIGUSR2) == 0)
+        return; /* it would take our end for that of all */
     if (m->successor != NULL) {
         sprig_log(SPRIG_LOG_WARN, "an upgrade is under way already (pid %d)",
                   (int)m->successor->pid);
@@ -77,7 +81,7 @@ void succession_start(struct sprig_master *m)
     }
     int rc = crew_fork(&m->crew, SUCCESSOR_NUMBER, m->generation, &p, &control_fd);
     if (rc == 1)
-        become_successor(m, control_fd);
+        become_successor(m, control_fd, is_first);
     if (rc < 0) {
         sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s", strerror(errno));
         return;
@@ -156,13 +160,17 @@ static int inherit_socket(struct sprig_master *m, char *text, struct sprig_socke
     *index = strtoul(text, &end, 10);
     if (end == text || *end != '/' || *index > m->n_bounds)
         return SPRIG_E_INVALID;
-    return socket_read(end + 1, s);
+    int rc = socket_read(end + 1, s);
+    if (rc == 0 && fcntl(s->fd, F_SETFD, FD_CLOEXEC) == -1)
+        rc = SPRIG_E_SYS;
+    return rc;
 }
 
 static int inherit_all(struct sprig_master *m, char *list)
 {
     char *rest = list, *part = strsep(&rest, ";");
     m->predecessor_fd = atoi(part);
+    m->is_deputy = strcmp(part + strcspn(part, "/"), "/1") == 0;
     fcntl(m->predecessor_fd, F_SETFD, FD_CLOEXEC);
     while ((part = strsep(&rest, ";")) != NULL) {
         struct sprig_socket s;

@@ -76,4 +76,68 @@ subtest 'USR2, and the new one hangs' => sub {
     $master->ends_ok;
 };
 
+# Listening sockets among the descriptors of a process.
+sub listening_in {
+    my ($pid) = @_;
+    my %inode = map { $_ => 1 } map { readlink($_) || '' } glob "/proc/$pid/fd/*";
+    my @tcp = map { (split)[3] eq '0A' ? (split)[9] : () } split /\n/, slurp("/proc/$pid/net/tcp");
+    return grep { $inode{"socket:[$_]"} } @tcp;
+}
+
+subtest 'a program of the app, after USR2' => sub {
+    my $master = start_workers(flags => ['--pid', 'pid'], code => <<'APP');
+my $child;
+sub {
+    if (!$child) {
+        $child = fork;
+        exec 'sleep', 60 if !$child;
+    }
+    return [200, [], [$_[0]{PATH_INFO} eq '/child' ? $child : $$]];
+};
+APP
+    $master->signal('USR2');
+    ok eventually(sub { !is_running($master->pid) }, 10), 'a new master';
+    $master->learn_master;
+    my $child = $master->body_of('/child');
+    ok eventually(sub { slurp("/proc/$child/cmdline") =~ /\Asleep/ }), 'a worker starts a program';
+    is scalar(listening_in($_)),     1, 'the worker has the socket' for $master->workers;
+    is scalar(listening_in($child)), 0, 'the program has not';
+    kill 'KILL', grep { slurp("/proc/$_/cmdline") =~ /\Asleep/ } processes_in($master->dir);
+    $master->ends_ok;
+};
+
+subtest 'an error with control characters' => sub {
+    my $master = start_workers(code => 'die "broken \e[2J\x07 on purpose\n"', waits => 0);
+    ok $master->stderr_like(qr/broken  \[2J  on purpose/), 'does nothing to a terminal'
+        or diag $master->stderr;
+    is $master->stop, 0, 'TERM ends it';
+};
+
+subtest 'process 1, and USR2 to the one that the pid file names' => sub {
+    my @unshare = ('unshare', '--pid', '--fork', '--mount-proc', '--kill-child');
+    system("@unshare true 2>/dev/null") == 0 or plan skip_all => 'no pid namespace here';
+    my $outer   = start_workers(under => \@unshare, flags => ['--pid', 'pid']);
+    my ($first) = children_of($outer->pid);
+    my $masters = sub {
+        grep { children_of($_) } children_of($first);
+    };
+    for my $n (2, 3) {
+        my ($before) = $masters->();
+        $outer->rewrite(version => $n);
+        kill 'USR2', $before || $first;
+        ok eventually(
+            sub {
+                my @now = $masters->();
+                @now == 1 && $now[0] != ($before || 0) && ($outer->body_of('/') || 0) == $n;
+            },
+            10
+            ),
+            'the new app, by a new master'
+            or diag $outer->stderr;
+    }
+    ok is_running($first), 'process 1 is still there';
+    kill 'TERM', $first;
+    is $outer->stop('CONT'), 0, 'TERM to it ends all';
+};
+
 done_testing;

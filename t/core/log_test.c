@@ -35,6 +35,9 @@ static void test_levels(void)
     sprig_log(SPRIG_LOG_WARN, "two\nlines\r\n");
     is_str(seen, "2:two lines  |", "a message is one line");
     reset();
+    sprig_log(SPRIG_LOG_WARN, "\033[2J\tf\303\274r\177");
+    is_str(seen, "2: [2J f\303\274r |", "without power over a terminal");
+    reset();
     char big[3000];
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = '\0';

@@ -285,6 +285,11 @@ static bool is_ready(const void *arg)
     return count_lines("ready") > 0;
 }
 
+static bool have_started(const void *n)
+{
+    return count_lines("starts") >= *(const int *)n;
+}
+
 /* The exit status, or -1 if it does not end. Also notes how long it took. */
 static int finish(struct run run, int signo, uint64_t *took_ms)
 {
@@ -313,6 +318,7 @@ static void test_life(void)
     ok(ask(run, &a) && a.number >= 1 && a.number <= 3, "one of three");
     ok(a.pid != run.pid, "which is not the master");
     ok(comes_true(is_ready, NULL), "the master knows");
+    ok(comes_true(have_started, &(int){3}), "the others start");
     is_int(finish(run, SIGTERM, &took), 0, "TERM ends it");
     is_int(count_lines("ready"), 1, "and has told so once");
     is_int(count_lines("starts"), 3, "three were started");
