@@ -86,20 +86,16 @@ sub listening_in {
 
 subtest 'a program of the app, after USR2' => sub {
     my $master = start_workers(flags => ['--pid', 'pid'], code => <<'APP');
-my $child;
-sub {
-    if (!$child) {
-        $child = fork;
-        exec 'sleep', 60 if !$child;
-    }
-    return [200, [], [$_[0]{PATH_INFO} eq '/child' ? $child : $$]];
-};
+my $child = fork;
+exec 'sleep', 60 if !$child;
+sub { [200, [], [$child]] };
 APP
     $master->signal('USR2');
     ok eventually(sub { !is_running($master->pid) }, 10), 'a new master';
     $master->learn_master;
-    my $child = $master->body_of('/child');
-    ok eventually(sub { slurp("/proc/$child/cmdline") =~ /\Asleep/ }), 'a worker starts a program';
+    my $child = $master->body_of('/');
+    ok eventually(sub { slurp("/proc/$child/cmdline") =~ /\Asleep/ }),
+        'its worker has started a program';
     is scalar(listening_in($_)),     1, 'the worker has the socket' for $master->workers;
     is scalar(listening_in($child)), 0, 'the program has not';
     kill 'KILL', grep { slurp("/proc/$_/cmdline") =~ /\Asleep/ } processes_in($master->dir);
