@@ -15,7 +15,6 @@ my ($fd, $file, %option) = @ARGV;
 my $before = SprigTest::Leftovers->new;
 open my $ready, '>&=', $fd or die "cannot use descriptor $fd: $!";
 my $app = Plack::Util::load_psgi($file);
-$SIG{TERM} = sub { };    # a test may tell it to end when it has ended already
 Plack::Handler::Sprig->new(
     host         => '127.0.0.1',
     port         => 0,

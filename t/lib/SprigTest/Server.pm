@@ -114,6 +114,15 @@ sub stop {
     return $self->{status} = 'killed';
 }
 
+# It was told to end already, and does: asserts that it leaves properly. Another signal might come when
+# its perl is too far gone to have a handler.
+sub ends_ok {
+    my ($self, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    _until($STOP_SECONDS, sub { defined $self->_reaped });
+    return $self->stop_ok($name);
+}
+
 # Ends it and asserts that it left properly.
 sub stop_ok {
     my ($self, $name) = @_;
