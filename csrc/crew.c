@@ -255,9 +255,11 @@ void crew_kill_late(struct crew *crew)
     uint64_t now = clock_ms();
     list_foreach (it, &crew->processes) {
         struct process *p = list_entry(it, struct process, link);
+        bool was_starting = p->state == PROCESS_STARTING;
         if (p->deadline_ms == 0 || p->deadline_ms > now)
             continue;
-        bool was_starting = p->state == PROCESS_STARTING;
+        if (was_starting && p->number == SUCCESSOR_NUMBER)
+            continue; /* has workers that would be left behind: see succession_watch */
         if (p->number == SUCCESSOR_NUMBER)
             sprig_log(SPRIG_LOG_WARN, "the new master (pid %d) does not end: killed", (int)p->pid);
         else

@@ -32,7 +32,10 @@ static int complain(const struct complaint *c, int err, const char *reason)
 
 static int complain_errno(const struct complaint *c)
 {
-    return complain(c, SPRIG_E_SYS, strerror(errno));
+    int saved = errno;
+    complain(c, SPRIG_E_SYS, strerror(saved));
+    errno = saved;
+    return SPRIG_E_SYS;
 }
 
 /* The process may change its folder before it removes the file. NULL + errno. */
@@ -193,7 +196,8 @@ static int open_pidfile(struct sprig_pidfile *p, const char *path, bool may_repl
         return complain_errno(&c);
     c.path = absolute;
     int rc = open_and_write(&c, &p->fd);
-    if (rc == SPRIG_E_STATE && may_replace)
+    /* Without access: the process before has made it as root, and was another user from then on. */
+    if (may_replace && (rc == SPRIG_E_STATE || (rc == SPRIG_E_SYS && errno == EACCES)))
         rc = replace_file(&c, &p->fd);
     if (rc != 0) {
         free(absolute);

@@ -136,4 +136,19 @@ subtest 'process 1, and USR2 to the one that the pid file names' => sub {
     is $outer->stop('CONT'), 0, 'TERM to it ends all';
 };
 
+subtest 'USR2 by a user who was root when the pid file was made' => sub {
+    $> == 0 && getpwnam 'nobody' or plan skip_all => 'only root can become somebody else';
+    my $master = start_workers(
+        flags   => ['--preload-app', '--user', 'nobody', '--pid', 'pid'],
+        prepare => sub { chmod 0755, '..'; chmod 0777, $_ for '.', 'stdout', 'stderr' },
+    );
+    my $old = $master->learn_master;
+    $master->signal('USR2');
+    ok eventually(sub { !is_running($old) }, 10), 'the old master is gone';
+    my ($pid) = $master->lines('pid');
+    isnt $pid || $old, $old, 'the pid file names the new one' or diag $master->stderr;
+    $master->learn_master if $pid;
+    $master->ends_ok;
+};
+
 done_testing;
