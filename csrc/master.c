@@ -183,11 +183,13 @@ static void master_forward(struct sprig_master *m)
 
 static void master_obey(struct sprig_master *m)
 {
-    bool is_ending = m->ending != ENDING_NOT;
+    bool was_told = m->was_told_to_end;
     if (notices_take(SIGINT))
         master_end(m, ENDING_AT_ONCE);
-    if (notices_take(SIGTERM) | notices_take(SIGQUIT))
-        master_end(m, is_ending ? ENDING_AT_ONCE : ENDING_GRACEFUL);
+    if (notices_take(SIGTERM) | notices_take(SIGQUIT)) {
+        m->was_told_to_end = true;
+        master_end(m, was_told ? ENDING_AT_ONCE : ENDING_GRACEFUL);
+    }
     if (m->ending != ENDING_NOT)
         return;
     if (m->deputy != NULL) {

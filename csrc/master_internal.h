@@ -50,7 +50,8 @@ struct sprig_master {
     void (*on_ready)(void *arg);
     void *on_ready_arg;
     enum ending ending;
-    const char *failure; /* why the run has failed, or NULL */
+    bool was_told_to_end; /* by a signal, so that another one means more */
+    const char *failure;  /* why the run has failed, or NULL */
     /* An upgrade: the one that is starting, and the one that serves in our place. */
     struct process *successor, *deputy;
     bool was_handed_over; /* we go; as process 1 we stay, for the deputy's sake */

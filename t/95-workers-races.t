@@ -84,6 +84,21 @@ sub listening_in {
     return grep { $inode{"socket:[$_]"} } @tcp;
 }
 
+subtest 'TERM to a master that has handed over' => sub {
+    my $master = start_workers(flags => ['--pid', 'pid']);
+    my $poll   = $master->connect;
+    $poll->send(get('/poll?1.5', 'Connection: close'));
+    $master->await_lines('notes', qr/^poll/);
+    $master->signal('USR2');
+    ok eventually(sub { my ($pid) = $master->lines('pid'); $pid && $pid != $master->pid }),
+        'a new master serves';
+    ok $master->stderr_like(qr/upgraded/), 'as the old one knows';
+    $master->signal('TERM');
+    like $poll->response->body, qr/^polled/, 'its first TERM does not end a request in work';
+    $master->learn_master;
+    $master->ends_ok;
+};
+
 subtest 'a program of the app, after USR2' => sub {
     my $master = start_workers(flags => ['--pid', 'pid'], code => <<'APP');
 my $child = fork;
