@@ -211,7 +211,7 @@ static bool conn_reap(struct reapable *r)
     free(c->in);
     free(c->proxied);
     free(c);
-    server->counters.n_connections--;
+    server_count_conn(server, -1);
     server_conn_gone(server);
     return true;
 }
@@ -250,7 +250,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;
     list_append(&server->conns, &c->link);
-    server->counters.n_connections++;
+    server_count_conn(server, 1);
     watcher_forget_fd(server->loop, fd);
     conn_begin(c);
     deadline_set(&server->header_deadlines, &c->deadline);
@@ -318,7 +318,7 @@ void conn_abandon(struct sprig_conn *c)
         return;
     conn_retire(c, CONN_CLOSED);
     conn_set_state(c, CONN_CLOSED);
-    c->server->counters.n_connections--;
+    server_count_conn(c->server, -1);
     c->server->has_strays = true;
     conn_pin(c); /* for ever: frames of the app that forked may still point here */
     list_remove(&c->link);

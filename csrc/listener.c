@@ -1,5 +1,6 @@
 /* listener.c - accepting connections; see sprig.h and listener.h */
 #include "listener.h"
+#include "board.h"
 #include "conn.h"
 
 #include <errno.h>
@@ -29,14 +30,19 @@ static void listener_resume(struct ready *r, uint32_t what)
     loop_event_add(l->server->loop, &l->event);
 }
 
-/* Out of descriptors or memory: without a pause the listener would be ready again at once, for
- * ever. */
-static void listener_pause(struct sprig_listener *l, int error)
+static void listener_rest(struct sprig_listener *l, uint64_t ms)
 {
     struct sprig_loop *loop = l->server->loop;
     l->is_paused = true;
     loop_event_del(loop, &l->event);
-    timer_start(loop, &l->pause, sprig_loop_now(loop) + (uint64_t)LISTENER_PAUSE_MS * 1000 * 1000);
+    timer_start(loop, &l->pause, sprig_loop_now(loop) + ms * 1000 * 1000);
+}
+
+/* Out of descriptors or memory: without a pause the listener would be ready again at once, for
+ * ever. */
+static void listener_pause(struct sprig_listener *l, int error)
+{
+    listener_rest(l, LISTENER_PAUSE_MS);
     if (error != EMFILE) /* which is told of by admission.c */
         sprig_log(SPRIG_LOG_WARN, "accept on %s:%s: %s; pausing %d ms", l->address.host,
                   l->address.port, strerror(error), LISTENER_PAUSE_MS);
@@ -71,11 +77,27 @@ static bool listener_accept_one(struct sprig_listener *l)
     return conn_new(l->server, l, fd, &peer.sa) != NULL;
 }
 
+/* The worker that has clearly more connections than another lets that one go first. Whom nobody has
+ * taken after a pause, because the others are busy, it takes all the same. */
+static bool listener_yields(struct sprig_listener *l)
+{
+    const struct sprig_server *server = l->server;
+    if (server->board == NULL || l->has_yielded || !board_is_ahead(server->board, server->slot))
+        return false;
+    l->has_yielded = true;
+    listener_rest(l, LISTENER_YIELD_MS);
+    return true;
+}
+
 static void listener_run(struct ready *r, uint32_t what)
 {
     (void)what;
     struct sprig_listener *l = list_entry(r, struct sprig_listener, ready);
-    for (uint32_t i = 0; i < l->max_accepts; i++)
+    if (listener_yields(l))
+        return;
+    uint32_t max = l->has_yielded ? LISTENER_YIELDED_ACCEPTS : l->max_accepts;
+    l->has_yielded = false;
+    for (uint32_t i = 0; i < max; i++)
         if (!listener_accept_one(l))
             break;
 }

@@ -10,12 +10,13 @@ struct sprig_listener {
     struct list_link link;       /* in server->listeners */
     struct ready ready;
     struct event event;
-    struct timer pause; /* runs while accepting is paused for want of descriptors */
+    struct timer pause; /* runs while accepting is paused */
     struct sprig_address address;
     struct sprig_socket socket; /* owned */
     uint32_t max_accepts;       /* in one turn */
     uint32_t generation;        /* a child must not unlink its parent's path */
     bool is_paused;
+    bool has_yielded; /* to other workers, which have had their chance when the pause is over */
 };
 
 /* At most this many connections are accepted in one turn of a listener; fewer where other workers
@@ -24,5 +25,8 @@ enum { LISTENER_MAX_ACCEPTS = 64, LISTENER_SHARED_ACCEPTS = 1 };
 
 /* Accepting pauses this long when the process is out of descriptors. */
 enum { LISTENER_PAUSE_MS = 100 };
+
+/* And this long when others have fewer connections: they were woken, too. */
+enum { LISTENER_YIELD_MS = 1, LISTENER_YIELDED_ACCEPTS = 4 };
 
 #endif

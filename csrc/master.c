@@ -33,6 +33,12 @@ static int master_open_pidfile(struct sprig_master *m, char *why, size_t n)
     return sprig_pidfile_open(&m->pidfile, m->config->pid, why, n);
 }
 
+static int master_open_board(struct sprig_master *m)
+{
+    m->board = m->config->reuseport ? NULL : board_new();
+    return m->board != NULL || m->config->reuseport ? 0 : SPRIG_E_NOMEM;
+}
+
 static bool is_current_folder(const char *path)
 {
     struct stat named, current;
@@ -75,8 +81,8 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     crew_init(&m->crew, &roster_events, m);
     privileges_set_umask(config);
     master_find_folder(m);
-    if (slots_grow(m, m->n_workers) == 0 && master_open_pidfile(m, why, n) == 0 &&
-        succession_inherit(m, why, n) == 0)
+    if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
+        master_open_pidfile(m, why, n) == 0 && succession_inherit(m, why, n) == 0)
         return m;
     sprig_master_free(m);
     return NULL;
@@ -89,6 +95,7 @@ void sprig_master_free(struct sprig_master *m)
     master_close_sockets(m, !m->has_run && !m->is_heir);
     sprig_pidfile_close(&m->pidfile);
     crew_clear(&m->crew);
+    board_free(m->board);
     if (m->predecessor_fd != -1)
         close(m->predecessor_fd);
     if (m->status_fd != -1)
@@ -111,6 +118,7 @@ void sprig_worker_clear(struct sprig_worker *worker)
     for (size_t i = 0; i < worker->n_sockets; i++)
         socket_close(&worker->sockets[i]);
     free(worker->sockets);
+    board_free(worker->board);
     if (worker->control_fd != -1)
         close(worker->control_fd);
     memset(worker, 0, sizeof *worker);
@@ -139,7 +147,7 @@ static void master_reload(struct sprig_master *m)
 static void master_add_worker(struct sprig_master *m)
 {
     char why[512];
-    if (m->n_workers >= 1000 || slots_grow(m, m->n_workers + 1) != 0)
+    if (m->n_workers >= BOARD_MAX_WORKERS || slots_grow(m, m->n_workers + 1) != 0)
         return;
     m->n_workers++;
     if (master_add_sockets(m, why, sizeof why) != 0)
@@ -158,6 +166,7 @@ static void master_remove_worker(struct sprig_master *m)
     if (s->serving != NULL)
         master_dismiss(m, s->serving);
     memset(s, 0, sizeof *s);
+    roster_forget(m, m->n_workers + 1);
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
 }
 

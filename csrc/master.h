@@ -33,6 +33,7 @@ struct sprig_worker {
     uint32_t generation;          /* from 1 on */
     int control_fd;               /* owned; non-blocking, close-on-exec */
     bool is_daemon;               /* sprig_daemon_detach when ready */
+    struct sprig_board *board;    /* owned; of the sockets that all workers share, or NULL */
     struct sprig_socket *sockets; /* owned array of its own; the descriptors are the worker's, the
                                      paths are the master's to remove */
     size_t n_sockets;

@@ -2,6 +2,7 @@
 #ifndef SPRIG_MASTER_INTERNAL_H
 #define SPRIG_MASTER_INTERNAL_H
 
+#include "board.h"
 #include "crew.h"
 #include "pidfile.h"
 #include <limits.h>
@@ -32,6 +33,7 @@ struct sprig_master {
     uint32_t n_slots;   /* of them; more than n_workers after TTOU */
     uint32_t n_workers; /* wanted */
     struct crew crew;
+    struct sprig_board *board; /* owned; NULL: each worker has sockets of its own */
     struct sprig_pidfile pidfile;
     /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
     uint32_t generation, served_generation, last_generation;
@@ -81,6 +83,9 @@ int roster_fill(struct sprig_master *m, struct sprig_worker *worker);
 
 /* When the next one is to be started, by clock_ms; UINT64_MAX: not before something happens. */
 uint64_t roster_next_start(const struct sprig_master *m);
+
+/* Nobody accepts in this slot's name any more. */
+void roster_forget(struct sprig_master *m, uint32_t number);
 
 /* What the crew's processes do, for m. */
 extern const struct crew_events roster_events;

@@ -29,6 +29,8 @@ static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
     w->generation = m->generation;
     w->control_fd = control_fd;
     w->is_daemon = m->config->daemonize;
+    w->board = m->board;
+    m->board = NULL;
     notices_close(true);
     if (master_move_sockets(m, w) != 0 || privileges_drop(m->config, why, sizeof why) != 0)
         worker_fail(control_fd, why);
@@ -102,6 +104,8 @@ static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *w
         master_note_failure(m, clock_ms());
         return 0;
     }
+    if (m->board != NULL && m->slots[i].serving == NULL)
+        board_set(m->board, i, BOARD_NOBODY);
     process_enter(p, PROCESS_STARTING, (uint64_t)(m->config->start_timeout * 1000));
     m->slots[i].starting = p;
     return 0;
@@ -213,6 +217,12 @@ static void on_ready(struct process *p, void *arg)
     master_announce(m);
 }
 
+void roster_forget(struct sprig_master *m, uint32_t number)
+{
+    if (m->board != NULL)
+        board_set(m->board, number - 1, BOARD_NOBODY);
+}
+
 /* Not more often than a worker that crashes for the first time. */
 static void on_leaving(struct process *p, void *arg)
 {
@@ -220,8 +230,10 @@ static void on_leaving(struct process *p, void *arg)
     if (p->state != PROCESS_SERVING || p->number == SUCCESSOR_NUMBER)
         return;
     struct slot *s = slot_of(m, p);
-    if (s->serving == p)
+    if (s->serving == p) {
         s->serving = NULL;
+        roster_forget(m, p->number);
+    }
     s->start_at_ms = p->since_ms + DELAY_MIN_MS;
     process_enter(p, PROCESS_LEAVING, leave_ms(m));
 }
@@ -278,8 +290,10 @@ static void on_gone(struct process *p, int status, void *arg)
     struct slot *s = slot_of(m, p);
     if (s->starting == p)
         s->starting = NULL;
-    if (s->serving == p)
+    if (s->serving == p) {
         s->serving = NULL;
+        roster_forget(m, p->number);
+    }
     if (!master_is_serving(m) || p->state == PROCESS_LEAVING)
         return;
     if (p->state == PROCESS_STARTING)

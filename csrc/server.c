@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "accesslog.h"
+#include "board.h"
 #include "conn.h"
 #include "listener.h"
 #include "privileges.h"
@@ -44,6 +45,7 @@ static void server_init_retire(struct sprig_server *server)
 static void server_on_fork(struct fork_hook *h)
 {
     struct sprig_server *server = list_entry(h, struct sprig_server, fork_hook);
+    server->board = NULL; /* it is the parent that is a worker */
     list_foreach_safe (it, next, &server->conns)
         conn_abandon(list_entry(it, struct sprig_conn, link));
     admission_forget(server);
@@ -101,6 +103,26 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
     return server;
+}
+
+/* A server that is going leaves its slot to the next one. */
+static void server_show(const struct sprig_server *server)
+{
+    if (server->board != NULL && !server->is_draining)
+        board_set(server->board, server->slot, server->counters.n_connections);
+}
+
+void server_count_conn(struct sprig_server *server, int delta)
+{
+    server->counters.n_connections += (uint32_t)delta;
+    server_show(server);
+}
+
+void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot)
+{
+    server->board = board;
+    server->slot = slot;
+    server_show(server);
 }
 
 static void server_close_listeners(struct sprig_server *server)

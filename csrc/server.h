@@ -27,7 +27,9 @@ struct sprig_server {
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
     struct sprig_counters counters;
-    uint64_t retire_at; /* counters.n_requests at which on_retire is told; 0 = never */
+    struct sprig_board *board; /* borrowed; NULL: no other process */
+    uint32_t slot;             /* on the board */
+    uint64_t retire_at;        /* counters.n_requests at which on_retire is told; 0 = never */
     struct fork_hook fork_hook;
     struct ready drained; /* tells on_drained */
     struct ready retire;  /* tells on_retire */
@@ -52,6 +54,9 @@ static inline void server_count_request(struct sprig_server *server)
     if (++server->counters.n_requests == server->retire_at)
         ready_add(server->loop, &server->retire, 1);
 }
+
+/* One connection more or less (delta 1, -1). */
+void server_count_conn(struct sprig_server *server, int delta);
 
 /* A connection was freed: the last one of a draining server ends it. */
 void server_conn_gone(struct sprig_server *server);

@@ -207,6 +207,12 @@ int sprig_server_adopt(struct sprig_server *server, int fd);
  * 0 and `why` (n bytes); the process has to end then. */
 int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t n);
 
+/* This server accepts from sockets of which other processes accept as well: it shows its number of
+ * connections on the board (slots from 0; borrowed until the server is freed), and where it has
+ * clearly more than another it lets that one go first. See board.h. */
+struct sprig_board;
+void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot);
+
 /* Stops accepting, closes, removes its unix path if that is still the one it made and this process
  * made it. Frees the listener. Its connections are served on. */
 void sprig_listener_close(struct sprig_listener *listener);

@@ -18,6 +18,12 @@ _take_sockets()
     mXPUSHs(newRV_noinc((SV *)psgi_worker_take_sockets(aTHX)));
 
 void
+_share(server)
+    SV *server
+  CODE:
+    psgi_worker_share(aTHX_ psgi_server_get(aTHX_ server));
+
+void
 _play(number, control_fd, fds)
     UV number
     int control_fd

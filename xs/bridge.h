@@ -360,6 +360,9 @@ HV *psgi_worker_info(pTHX);
 /* Its listening sockets, as { fd, proxy_protocol }: the descriptors are the caller's from now on.
  */
 AV *psgi_worker_take_sockets(pTHX);
+
+/* This server is the one that accepts for the worker. */
+void psgi_worker_share(pTHX_ struct psgi_server *server);
 /* For tests that play the master: makes this process a worker. The descriptors are taken. */
 void psgi_worker_play(pTHX_ UV number, int control_fd, AV *fds);
 /* Goes on in the background, see daemon.h, unless that has happened; then the process that waits

@@ -96,6 +96,13 @@ AV *psgi_worker_take_sockets(pTHX)
     return list;
 }
 
+void psgi_worker_share(pTHX_ struct psgi_server *server)
+{
+    PERL_UNUSED_CONTEXT;
+    if (worker_pid == getpid() && current.board != NULL && server->core != NULL)
+        sprig_server_share(server->core, current.board, current.number - 1);
+}
+
 void psgi_worker_play(pTHX_ UV number, int control_fd, AV *fds)
 {
     struct sprig_worker worker = {.number = (uint32_t)number, .generation = 1};

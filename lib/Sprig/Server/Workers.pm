@@ -90,6 +90,7 @@ sub _listen {
     my ($server, $worker) = @_;
     my $service = $server->{service};
     return if $server->{is_stopping} || $server->{got_signal};
+    Sprig::Worker::_share($service);
     for my $socket (@{ Sprig::Worker::_take_sockets() }) {
         my $spec = $socket->{proxy_protocol} ? ',proxy_protocol' : '';
         $server->_guard($service, $service->listen($spec, $socket->{fd}));
