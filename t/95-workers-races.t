@@ -133,6 +133,8 @@ subtest 'process 1, and USR2 to the one that the pid file names' => sub {
         grep { children_of($_) } children_of($first);
     };
     for my $n (2, 3) {
+        ok eventually(sub { $n - 2 == (() = $outer->stderr =~ /upgraded: pid/g) }),
+            'no upgrade is under way';
         my ($before) = $masters->();
         $outer->rewrite(version => $n);
         kill 'USR2', $before || $first;

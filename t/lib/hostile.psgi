@@ -116,7 +116,8 @@ my %action = (
     each_object  => sub {
         my ($env) = @_;
         $env->{$_} = Hostile::Object->new('lazy') for keys %$env;
-        my ($key) = each %$env;
+        my $key = '';    # always the same one, and the one where the iterator stands
+        $key = each %$env while $key ne 'SCRIPT_NAME';
         delete $env->{$key};
     },
     keys_lvalue  => sub { keys(%{ $_[0] }) = 128 },
