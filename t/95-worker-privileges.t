@@ -8,10 +8,7 @@ use SprigTest;
 
 plan skip_all => 'not run by root' if $>;
 my @user = getpwnam 'nobody' or plan skip_all => 'no user nobody';
-my $root = SprigTest::root();
-for (my $folder = $root; length $folder; $folder =~ s{/[^/]*\z}{}) {
-    plan skip_all => "others may not read $folder" if ((stat $folder)[2] & 005) != 005;
-}
+plan skip_all => 'others may not read this folder' if !SprigTest::others_may_read();
 
 my $code = <<'APP';
     my $loaded = $>;

@@ -155,6 +155,7 @@ subtest 'process 1, and USR2 to the one that the pid file names' => sub {
 
 subtest 'USR2 by a user who was root when the pid file was made' => sub {
     $> == 0 && getpwnam 'nobody' or plan skip_all => 'only root can become somebody else';
+    SprigTest::others_may_read() or plan skip_all => 'others may not read this folder';
     my $master = start_workers(
         flags   => ['--preload-app', '--user', 'nobody', '--pid', 'pid'],
         prepare => sub { chmod 0755, '..'; chmod 0777, $_ for '.', 'stdout', 'stderr' },

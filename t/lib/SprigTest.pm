@@ -39,6 +39,14 @@ sub test_by { return $ENV{SPRIG_TEST_BY} || 'module' }
 # The app that answers with what it was asked: see t/lib/dump.psgi.
 sub dump_app { return "$lib/dump.psgi" }
 
+# Whether a process that has given up root could load what was built.
+sub others_may_read {
+    for (my $path = "$root/blib/lib"; $path ne ''; $path =~ s{/[^/]*\z}{}) {
+        return 0 if ((stat $path)[2] & 5) != 5;
+    }
+    return 1;
+}
+
 sub slurp {
     my ($path) = @_;
     open my $fh, '<:raw', $path or die "cannot read $path: $!";
