@@ -60,7 +60,7 @@ static const struct sprig_option options[] = {
     FIELD(BOOL, preload_app, G, NULL, "0", 0, 1,
           "Loads the application once, in the master, in place of once in each worker."),
     FIELD(COUNT, max_requests, G, "N", "0", 0, UINT_32,
-          "Requests after which a worker is replaced, give or take a tenth; 0 is no limit."),
+          "Requests after which a worker is replaced, and up to a tenth more; 0 is no limit."),
     SECONDS(start_timeout, G, "60", "For a worker to load the application; 0 is none."),
     FIELD(STRING, probe, G, "PATH", "", 0, 1000,
           "A new worker has to answer a GET of this path before it serves."),
