@@ -107,6 +107,15 @@ subtest '4.1 psgix.io fd sharing' => sub {
     is outcome('/env-look'), $clean, 'which is not closed by us';
 };
 
+subtest '4.1 psgix.io + TLS' => sub {
+    require Sprig::Server;
+    for my $option (qw(tls_key tls_cert ssl ssl_key_file ssl_cert_file)) {
+        ok !eval { Sprig::Server->new($option => 'file') }, "$option is not overlooked";
+        like $@, qr/\ASprig::Server->new: $option: there is no TLS here/, 'and this is said';
+    }
+    ok eval { Sprig::Server->new(ssl => 0) }, 'but what is off may be named';
+};
+
 subtest '4.1 psgix.io after parser read-ahead' => sub {
     like talk(get('/read-ahead', 'Connection: Upgrade', 'Upgrade: x') . 'ahead'), qr/\[ahead\]\z/,
         'bytes that came with the head are there for read';

@@ -39,6 +39,11 @@ sub _wrong_options {
     if (defined $self->{listen} && ref $self->{listen} ne 'ARRAY') {
         return 'listen must be an array reference';
     }
+
+    # Other keys mean nothing. But who asks for TLS must not be served without.
+    for my $option (grep { $self->{$_} } qw(tls_key tls_cert ssl ssl_key_file ssl_cert_file)) {
+        return "$option: there is no TLS here, that is for a proxy in front (trusted_proxies)";
+    }
     return Sprig::Service::check_options(_options($self));
 }
 
