@@ -89,13 +89,20 @@ static bool listener_yields(struct sprig_listener *l)
     return true;
 }
 
+static uint32_t listener_max_accepts(const struct sprig_listener *l)
+{
+    if (l->has_yielded)
+        return LISTENER_YIELDED_ACCEPTS;
+    return l->server->board != NULL ? LISTENER_SHARED_ACCEPTS : LISTENER_MAX_ACCEPTS;
+}
+
 static void listener_run(struct ready *r, uint32_t what)
 {
     (void)what;
     struct sprig_listener *l = list_entry(r, struct sprig_listener, ready);
     if (listener_yields(l))
         return;
-    uint32_t max = l->has_yielded ? LISTENER_YIELDED_ACCEPTS : l->max_accepts;
+    uint32_t max = listener_max_accepts(l);
     l->has_yielded = false;
     for (uint32_t i = 0; i < max; i++)
         if (!listener_accept_one(l))
@@ -117,7 +124,6 @@ static void listener_init(struct sprig_listener *l, struct sprig_server *server,
     l->server = server;
     l->socket = *s;
     l->generation = loop_guard(server->loop);
-    l->max_accepts = server->config.workers > 1 ? LISTENER_SHARED_ACCEPTS : LISTENER_MAX_ACCEPTS;
     ready_init(&l->ready, listener_run);
     timer_init(&l->pause, listener_resume);
     event_assign(&l->event, loop_base(server->loop), s->fd, EV_READ | EV_PERSIST, listener_on_event,

@@ -13,7 +13,6 @@ struct sprig_listener {
     struct timer pause; /* runs while accepting is paused */
     struct sprig_address address;
     struct sprig_socket socket; /* owned */
-    uint32_t max_accepts;       /* in one turn */
     uint32_t generation;        /* a child must not unlink its parent's path */
     bool is_paused;
     bool has_yielded; /* to other workers, which have had their chance when the pause is over */
