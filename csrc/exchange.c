@@ -118,9 +118,13 @@ void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
                            struct sprig_span *port)
 {
     const struct sprig_conn *c = ex->conn;
-    *host = span_str(conn_client(c));
-    *port =
-        span_str(c->proxied != NULL ? c->proxied->remote_port : c->remote_host + c->remote_port_at);
+    if (c->proxied != NULL) {
+        *host = span_str(c->proxied->remote_host);
+        *port = span_str(c->proxied->remote_port);
+        return;
+    }
+    *host = span_make(c->remote_host, c->remote_port_at - 1u);
+    *port = span_str(c->remote_host + c->remote_port_at);
 }
 
 const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex)
@@ -134,10 +138,13 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
 {
     struct sprig_conn *c = ex->conn;
     const struct sprig_config *config = &c->server->config;
-    proxy_forwarded(&ex->request, &c->server->trusted_proxies, config->proxy_headers,
-                    span_str(conn_client(c)), out);
-    if (out->remote_host.ptr == NULL)
-        sprig_exchange_remote(ex, &out->remote_host, &out->remote_port);
+    struct sprig_span host, port;
+    sprig_exchange_remote(ex, &host, &port);
+    proxy_forwarded(&ex->request, &c->server->trusted_proxies, config->proxy_headers, host, out);
+    if (out->remote_host.ptr == NULL) {
+        out->remote_host = host;
+        out->remote_port = port;
+    }
     if (out->port.ptr == NULL && c->proxied != NULL)
         out->port = span_str(c->proxied->local_port);
 }
