@@ -14,6 +14,7 @@ use FindBin;
 use lib "$FindBin::Bin/../t/lib";
 use List::Util qw(max sum);
 use SprigTest;
+use SprigTest::Promise;
 use SprigTest::Client;
 use SprigTest::Workers qw(children_of eventually is_running);
 use Time::HiRes        qw(time sleep);
@@ -55,21 +56,8 @@ sub {
     return [200, [], [length($body // '')]];
 };
 END
-my $failed = 0;
 $run->(@ARGV);
-exit $failed;
-
-sub promise {
-    my ($kept, $what) = @_;
-    printf "%s  %s\n", $kept ? 'ok     ' : 'BROKEN ', $what;
-    $failed = 1 if !$kept;
-    return;
-}
-
-sub percentile {
-    my ($p, @values) = @_;
-    return (sort { $a <=> $b } @values)[$p / 100 * $#values];
-}
+exit $SprigTest::Promise::broken;
 
 # The seconds that a hello takes on a connection of its own.
 sub hello {

@@ -16,6 +16,7 @@ use Getopt::Long qw(GetOptions);
 use IO::Socket::INET;
 use POSIX ();
 use SprigTest;
+use SprigTest::Promise;
 use SprigTest::Workers;
 use Time::HiRes qw(time);
 
@@ -27,21 +28,8 @@ my $mode = shift || 'load';
 my $run  = $mode{$mode} or die "what is '$mode'?\n";
 my ($seconds, $workers) = $mode eq 'broken' ? (30, 4) : (60, 2);
 %option = (seconds => $seconds, workers => $workers, %option);
-my $failed = 0;
 $run->();
-exit $failed;
-
-sub promise {
-    my ($kept, $what) = @_;
-    printf "%s  %s\n", $kept ? 'ok     ' : 'BROKEN ', $what;
-    $failed = 1 if !$kept;
-    return;
-}
-
-sub percentile {
-    my ($p, @values) = @_;
-    return (sort { $a <=> $b } @values)[$p / 100 * $#values];
-}
+exit $SprigTest::Promise::broken;
 
 # Lets the watchers of this process work until a time.
 sub until_time {
