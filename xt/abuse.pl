@@ -172,7 +172,7 @@ sub abuse {
         $n->{ $act->[0] }++;
         eval { push @held, $act->[1]->($server) };
         shift(@held)->close while @held > 60;
-        push @$took, eval { hello($server) } // do { warn "hello: $@"; $failed = 1; 9 };
+        push @$took, eval { hello($server) } // do { promise(0, "a hello is answered: $@"); 9 };
     }
     $_->close for @held;
     return;
