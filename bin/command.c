@@ -145,6 +145,8 @@ static void print_help(void)
     }
     puts("\nSignals: TERM and QUIT end the server when the requests in work are answered, INT at "
          "once.\n"
+         "To the master of several workers: HUP reloads, USR2 upgrades, TTIN and TTOU add and "
+         "remove one.\n"
          "Manual: man sprig");
 }
 
