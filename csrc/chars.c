@@ -16,7 +16,8 @@
 #define CLASSES(c)                                                                                 \
     ((TOKEN(c) ? CHAR_TOKEN : 0) |                                                                 \
      (VCHAR(c) || (c) == ' ' || (c) == '\t' || (c) >= 0x80 ? CHAR_VALUE : 0) |                     \
-     (VCHAR(c) || (c) == ' ' ? CHAR_LINE : 0) | (VCHAR(c) && (c) != '#' ? CHAR_TARGET : 0) |       \
+     (VCHAR(c) || (c) == ' ' || (c) >= 0x80 ? CHAR_LINE : 0) |                                     \
+     ((VCHAR(c) && (c) != '#') || (c) >= 0x80 ? CHAR_TARGET : 0) |                                 \
      (UNRESERVED(c) || SUB_DELIM(c) ? CHAR_REGNAME : 0) | (HEX(c) ? CHAR_HEX : 0) |                \
      (DIGIT(c) ? CHAR_DIGIT : 0))
 

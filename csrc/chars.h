@@ -8,8 +8,8 @@
 enum {
     CHAR_TOKEN = 1,    /* tchar: methods, field names (RFC 9110 section 5.6.2) */
     CHAR_VALUE = 2,    /* field values: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5) */
-    CHAR_LINE = 4,     /* a request line: SP and VCHAR */
-    CHAR_TARGET = 8,   /* a request target: VCHAR but '#'; '%' needs two hex digits behind it */
+    CHAR_LINE = 4,     /* a request line: SP, VCHAR, and 8-bit bytes of the target */
+    CHAR_TARGET = 8,   /* path and query: VCHAR but '#', and 8-bit bytes, which clients send raw */
     CHAR_REGNAME = 16, /* unreserved and sub-delims (RFC 3986 section 3.2.2), without '%' */
     CHAR_HEX = 32,
     CHAR_DIGIT = 64

@@ -29,7 +29,7 @@ void chunk_init(struct chunk *c, uint32_t max_trailer_bytes)
     *c = (struct chunk){.max_trailers = max_trailer_bytes};
 }
 
-static void refuse(struct chunk *c, enum state state, const char *reason)
+static void chunk_refuse(struct chunk *c, enum state state, const char *reason)
 {
     c->state = (uint8_t)state;
     c->reason = reason;
@@ -41,18 +41,18 @@ static void expect(struct chunk *c, char byte, char expected, enum state next, c
     if (byte == expected)
         c->state = (uint8_t)next;
     else
-        refuse(c, BAD, reason);
+        chunk_refuse(c, BAD, reason);
 }
 
 /* The size is also refused where sizes could no longer be added up in an off_t. */
 static void size_digit(struct chunk *c, char byte)
 {
     if (c->n_digits == CHUNK_MAX_SIZE_DIGITS)
-        return refuse(c, BAD, "chunk size too long");
+        return chunk_refuse(c, BAD, "chunk size too long");
     c->n_digits++;
     c->left = c->left << 4 | char_hex(byte);
     if (c->left > INT64_MAX - c->total)
-        refuse(c, BAD, "chunk size too large");
+        chunk_refuse(c, BAD, "chunk size too large");
 }
 
 static void size_byte(struct chunk *c, char byte)
@@ -60,7 +60,7 @@ static void size_byte(struct chunk *c, char byte)
     if (char_is(byte, CHAR_HEX))
         return size_digit(c, byte);
     if (c->n_digits == 0)
-        return refuse(c, BAD, "chunk size is not hexadecimal");
+        return chunk_refuse(c, BAD, "chunk size is not hexadecimal");
     if (byte == '\r')
         c->state = SIZE_LF;
     else if (byte == ';')
@@ -68,7 +68,7 @@ static void size_byte(struct chunk *c, char byte)
     else if (byte == ' ' || byte == '\t')
         c->state = BWS;
     else
-        return refuse(c, BAD, "chunk size is not hexadecimal");
+        return chunk_refuse(c, BAD, "chunk size is not hexadecimal");
     c->n_extension = byte != '\r';
 }
 
@@ -79,11 +79,11 @@ static void extension_byte(struct chunk *c, char byte)
         return;
     }
     if (c->state == BWS && byte != ';' && byte != ' ' && byte != '\t')
-        return refuse(c, BAD, "garbage behind a chunk size");
+        return chunk_refuse(c, BAD, "garbage behind a chunk size");
     if (!char_is(byte, CHAR_VALUE))
-        return refuse(c, BAD, "control character in a chunk extension");
+        return chunk_refuse(c, BAD, "control character in a chunk extension");
     if (c->n_extension == CHUNK_MAX_EXTENSION_BYTES)
-        return refuse(c, BAD, "chunk extension too long");
+        return chunk_refuse(c, BAD, "chunk extension too long");
     c->n_extension++;
     if (byte == ';')
         c->state = EXTENSION;
@@ -103,7 +103,7 @@ static void trailer_byte(struct chunk *c, char byte)
         return;
     }
     if (c->max_trailers && c->trailer_bytes == c->max_trailers)
-        return refuse(c, TOO_LARGE, "trailers too large");
+        return chunk_refuse(c, TOO_LARGE, "trailers too large");
     c->trailer_bytes++;
     bool is_name = char_is(byte, CHAR_TOKEN);
     if (c->state == LINE)

@@ -5,26 +5,34 @@
 #include "target.h"
 
 /* What has been met among the headers so far. */
-struct seen {
-    bool host, transfer_encoding;
+struct fields_seen {
+    bool host, transfer_encoding, content_type, content_range, authorization;
     bool unknown_coding;
     bool close, keep_alive, upgrade; /* members of Connection */
     bool protocol;                   /* Upgrade names one that an app might speak */
 };
 
-static int refuse(struct parser_refusal *why, int status, const char *reason)
+static int fields_refuse(struct parser_refusal *why, int status, const char *reason)
 {
     *why = (struct parser_refusal){status, reason};
     return -status;
 }
 
-static int check_host(struct seen *seen, struct sprig_span value, struct parser_refusal *why)
+/* A field that may stand in a message once. */
+static int check_single(bool *seen, struct parser_refusal *why, const char *reason)
 {
-    if (seen->host)
-        return refuse(why, 400, "two Host headers");
-    seen->host = true;
+    if (*seen)
+        return fields_refuse(why, 400, reason);
+    *seen = true;
+    return 0;
+}
+
+static int check_host(struct fields_seen *seen, struct sprig_span value, struct parser_refusal *why)
+{
+    if (check_single(&seen->host, why, "two Host headers") < 0)
+        return -400;
     if (value.len && !target_is_authority(value))
-        return refuse(why, 400, "invalid Host");
+        return fields_refuse(why, 400, "invalid Host");
     return 0;
 }
 
@@ -32,17 +40,17 @@ static int check_length(struct sprig_request *req, struct sprig_span value,
                         struct parser_refusal *why)
 {
     if (req->has_content_length)
-        return refuse(why, 400, "two Content-Length headers");
+        return fields_refuse(why, 400, "two Content-Length headers");
     req->has_content_length = true;
     if (value.len == 0)
-        return refuse(why, 400, "invalid Content-Length");
+        return fields_refuse(why, 400, "invalid Content-Length");
     uint64_t n = 0;
     for (size_t i = 0; i < value.len; i++) {
         if (!char_is(value.ptr[i], CHAR_DIGIT))
-            return refuse(why, 400, "invalid Content-Length");
+            return fields_refuse(why, 400, "invalid Content-Length");
         uint64_t digit = (uint64_t)(value.ptr[i] - '0');
         if (n > (INT64_MAX - digit) / 10)
-            return refuse(why, 400, "Content-Length too large");
+            return fields_refuse(why, 400, "Content-Length too large");
         n = n * 10 + digit;
     }
     req->content_length = n;
@@ -58,20 +66,19 @@ static bool is_token(struct sprig_span s)
 }
 
 /* A coding behind "chunked", or chunked twice, leaves the body without an end: 400, not 501. */
-static int check_coding(struct sprig_request *req, struct seen *seen, struct sprig_span value,
-                        struct parser_refusal *why)
+static int check_coding(struct sprig_request *req, struct fields_seen *seen,
+                        struct sprig_span value, struct parser_refusal *why)
 {
-    if (seen->transfer_encoding)
-        return refuse(why, 400, "two Transfer-Encoding headers");
-    seen->transfer_encoding = true;
+    if (check_single(&seen->transfer_encoding, why, "two Transfer-Encoding headers") < 0)
+        return -400;
     if (req->minor == 0)
-        return refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
+        return fields_refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
     struct sprig_span coding;
     while (span_next_element(&value, &coding)) {
         if (!is_token(coding))
-            return refuse(why, 400, "malformed Transfer-Encoding");
+            return fields_refuse(why, 400, "malformed Transfer-Encoding");
         if (req->chunked)
-            return refuse(why, 400, "chunked is not the last transfer coding");
+            return fields_refuse(why, 400, "chunked is not the last transfer coding");
         if (span_ieq(coding, SPAN_LIT("chunked")))
             req->chunked = true;
         else
@@ -80,7 +87,7 @@ static int check_coding(struct sprig_request *req, struct seen *seen, struct spr
     return 0;
 }
 
-static void read_connection(struct seen *seen, struct sprig_span value)
+static void read_connection(struct fields_seen *seen, struct sprig_span value)
 {
     struct sprig_span option;
     while (span_next_element(&value, &option)) {
@@ -93,7 +100,7 @@ static void read_connection(struct seen *seen, struct sprig_span value)
     }
 }
 
-static void read_upgrade(struct seen *seen, struct sprig_span value)
+static void read_upgrade(struct fields_seen *seen, struct sprig_span value)
 {
     struct sprig_span protocol;
     while (span_next_element(&value, &protocol))
@@ -109,15 +116,15 @@ static int check_expect(struct sprig_request *req, struct sprig_span value,
         if (expectation.len == 0)
             continue;
         if (!span_ieq(expectation, SPAN_LIT("100-continue")))
-            return refuse(why, 417, "unknown expectation");
+            return fields_refuse(why, 417, "unknown expectation");
         req->expect_continue = true;
     }
     return 0;
 }
 
 /* One header; most are told from the framing ones by the length of their name. */
-static int check_field(struct sprig_request *req, struct seen *seen, const struct sprig_header *h,
-                       struct parser_refusal *why)
+static int check_field(struct sprig_request *req, struct fields_seen *seen,
+                       const struct sprig_header *h, struct parser_refusal *why)
 {
     switch (h->name.len) {
     case 4:
@@ -132,6 +139,16 @@ static int check_field(struct sprig_request *req, struct seen *seen, const struc
         if (span_ieq(h->name, SPAN_LIT("Connection")))
             read_connection(seen, h->value);
         return 0;
+    case 12:
+        return span_ieq(h->name, SPAN_LIT("Content-Type"))
+                   ? check_single(&seen->content_type, why, "two Content-Type headers")
+                   : 0;
+    case 13:
+        if (span_ieq(h->name, SPAN_LIT("Authorization")))
+            return check_single(&seen->authorization, why, "two Authorization headers");
+        return span_ieq(h->name, SPAN_LIT("Content-Range"))
+                   ? check_single(&seen->content_range, why, "two Content-Range headers")
+                   : 0;
     case 14:
         return span_ieq(h->name, SPAN_LIT("Content-Length")) ? check_length(req, h->value, why) : 0;
     case 17:
@@ -145,7 +162,7 @@ static int check_field(struct sprig_request *req, struct seen *seen, const struc
 
 int fields_check(struct sprig_request *req, struct parser_refusal *why)
 {
-    struct seen seen = {0};
+    struct fields_seen seen = {0};
     req->has_content_length = req->chunked = req->expect_continue = false;
     req->content_length = 0;
     for (uint32_t i = 0; i < req->n_headers; i++) {
@@ -154,11 +171,11 @@ int fields_check(struct sprig_request *req, struct parser_refusal *why)
             return rc;
     }
     if (seen.transfer_encoding && req->has_content_length)
-        return refuse(why, 400, "Content-Length with Transfer-Encoding");
+        return fields_refuse(why, 400, "Content-Length with Transfer-Encoding");
     if (req->minor > 0 && !seen.host)
-        return refuse(why, 400, "no Host header");
+        return fields_refuse(why, 400, "no Host header");
     if (seen.unknown_coding)
-        return refuse(why, 501, "unknown transfer coding");
+        return fields_refuse(why, 501, "unknown transfer coding");
     req->keep_alive = !seen.close && (req->minor > 0 || seen.keep_alive);
     req->upgrade = (req->minor > 0 && seen.upgrade && seen.protocol) ||
                    span_eq(req->method, SPAN_LIT("CONNECT"));

@@ -14,6 +14,9 @@ struct parser_refusal;
  *   Content-Length     once, 1*DIGIT, at most INT64_MAX; a repeated one is refused, equal or not
  *   Transfer-Encoding  once, only on 1.1, only without Content-Length, exactly "chunked"; 501 for
  *                      other codings (RFC 9112 sections 6.1 to 6.3)
+ *   Content-Type,      at most once, whatever the values are: two parties that took different ones
+ *   Content-Range,     would understand the message differently. Other fields that RFC 9110 wants
+ *   Authorization      once are joined like lists: what they mean then is harmless
  *   Expect             "100-continue" or 417; ignored on 1.0 (RFC 9110 section 10.1.1)
  *   Upgrade            counts on 1.1, with "Connection: upgrade", for anything but h2c, which we
  *                      do not speak: such a request is served as HTTP/1.1 (RFC 9110 section 7.8) */

@@ -20,7 +20,7 @@ struct scan {
     struct parser_refusal *why;
 };
 
-static int refuse(struct parser_refusal *why, int status, const char *reason)
+static int parser_refuse(struct parser_refusal *why, int status, const char *reason)
 {
     *why = (struct parser_refusal){status, reason};
     return REFUSED;
@@ -83,13 +83,13 @@ static int line_end(struct scan *s, size_t at, const char *reason)
 {
     s->p->scanned = (uint32_t)at;
     if (s->bytes[at] == '\n')
-        return refuse(s->why, 400, "bare LF");
+        return parser_refuse(s->why, 400, "bare LF");
     if (s->bytes[at] != '\r')
-        return refuse(s->why, 400, reason);
+        return parser_refuse(s->why, 400, reason);
     if (at + 1 == s->len)
         return MORE;
     if (s->bytes[at + 1] != '\n')
-        return refuse(s->why, 400, "bare CR");
+        return parser_refuse(s->why, 400, "bare CR");
     s->p->line = s->p->scanned = (uint32_t)at + CRLF_LEN;
     return LINE;
 }
@@ -102,13 +102,13 @@ static int check_version(struct scan *s, struct sprig_span version)
     if (span_eq(version, SPAN_LIT("HTTP/1.1")) || span_eq(version, SPAN_LIT("HTTP/1.0")))
         return LINE;
     if (span_eq(version, SPAN_LIT("HTTP/0.9")))
-        return refuse(s->why, 400, "HTTP/0.9");
+        return parser_refuse(s->why, 400, "HTTP/0.9");
     if (version.len < 6 || memcmp(version.ptr, "HTTP/", 5) != 0)
-        return refuse(s->why, 400, "malformed request line");
+        return parser_refuse(s->why, 400, "malformed request line");
     for (size_t i = 5; i < version.len; i++)
         if (!char_is(version.ptr[i], CHAR_DIGIT) && version.ptr[i] != '.')
-            return refuse(s->why, 400, "malformed request line");
-    return refuse(s->why, 505, "unsupported HTTP version");
+            return parser_refuse(s->why, 400, "malformed request line");
+    return parser_refuse(s->why, 505, "unsupported HTTP version");
 }
 
 /* RFC 9112 section 3: method SP request-target SP HTTP-version, one space each. */
@@ -117,19 +117,46 @@ static int check_request_line(struct scan *s, struct sprig_span line)
     const char *end = line.ptr + line.len;
     size_t n = class_end(line.ptr, 0, line.len, CHAR_TOKEN);
     if (n == 0 || n == line.len || line.ptr[n] != ' ')
-        return refuse(s->why, 400, "malformed request line");
+        return parser_refuse(s->why, 400, "malformed request line");
     struct sprig_span method = span_make(line.ptr, n);
     const char *target = line.ptr + n + 1;
     const char *space = memchr(target, ' ', (size_t)(end - target));
     if (!space)
-        return refuse(s->why, 400, "request line without a version");
+        return parser_refuse(s->why, 400, "request line without a version");
     int rc = check_version(s, span_make(space + 1, (size_t)(end - space - 1)));
     if (rc < 0)
         return rc;
-    if (!parser_backend_knows_method(method))
-        return refuse(s->why, 501, "unknown method");
     const char *reason = target_check(method, span_make(target, (size_t)(space - target)));
-    return reason ? refuse(s->why, 400, reason) : LINE;
+    return reason ? parser_refuse(s->why, 400, reason) : LINE;
+}
+
+static bool starts_with(struct sprig_span s, struct sprig_span start)
+{
+    return s.len >= start.len && memcmp(s.ptr, start.ptr, start.len) == 0;
+}
+
+/* What was sent by somebody who takes this for another port, as far as the refused byte or line
+ * shows it; NULL: anything else. `line` ends with that byte, or is whole. */
+static const char *name_protocol(struct sprig_span line, uint32_t n_before)
+{
+    if (*line.ptr == 0x16) /* the first byte of a handshake record, RFC 8446 section 5.1 */
+        return "TLS, which is not spoken on this address";
+    if (n_before == 4 && *line.ptr == '\0') /* behind the two CRLF with which version 2 begins */
+        return "a PROXY header, which this address does not expect";
+    if (starts_with(line, SPAN_LIT("PROXY TCP")) || starts_with(line, SPAN_LIT("PROXY UNKNOWN")))
+        return "a PROXY header, which this address does not expect";
+    if (span_eq(line, SPAN_LIT("PRI * HTTP/2.0"))) /* RFC 9113 section 3.4 */
+        return "HTTP/2, which is not spoken on this address";
+    return NULL;
+}
+
+/* A request line was refused: its reason, in words that help. */
+static int refuse_line(struct scan *s, size_t start, size_t end)
+{
+    const char *name = name_protocol(span_make(s->bytes + start, end - start), (uint32_t)start);
+    if (name)
+        s->why->reason = name;
+    return REFUSED;
 }
 
 /* One line in the place of the request line: LINE also for an empty one before it. */
@@ -140,7 +167,7 @@ static int scan_request_line(struct scan *s)
         return MORE;
     bool is_empty = s->bytes[p->line] == '\r';
     if (is_empty && p->line == EMPTY_LINES_TOLERATED * CRLF_LEN)
-        return refuse(s->why, 400, "too many empty lines before the request");
+        return parser_refuse(s->why, 400, "too many empty lines before the request");
     size_t start = p->line, end = s->len;
     uint32_t max = s->limits->max_request_line;
     if (max && end - start > max)
@@ -150,15 +177,19 @@ static int scan_request_line(struct scan *s)
     if (at == s->len)
         return MORE;
     if (at == end && s->bytes[at] != '\r')
-        return refuse(s->why, 414, "request line too long");
+        return parser_refuse(s->why, 414, "request line too long");
     int rc = line_end(s, at, "invalid character in the request line");
+    if (rc < 0)
+        return refuse_line(s, start, at + 1);
     if (rc != LINE)
         return rc;
     p->first = is_empty ? p->line : (uint32_t)start;
     if (is_empty)
         return LINE;
     p->headers_at = p->line;
-    return check_request_line(s, span_make(s->bytes + start, at - start));
+    if (check_request_line(s, span_make(s->bytes + start, at - start)) < 0)
+        return refuse_line(s, start, at);
+    return LINE;
 }
 
 /* ---------------------------------------------------------------- headers ---- */
@@ -170,22 +201,22 @@ static int name_end(struct scan *s, size_t at)
     switch (s->bytes[at]) {
     case ':':
         if (is_first)
-            return refuse(s->why, 400, "empty header name");
+            return parser_refuse(s->why, 400, "empty header name");
         s->p->in_value = true;
         s->p->scanned = (uint32_t)at + 1;
         return LINE;
     case ' ':
     case '\t':
-        return refuse(s->why, 400,
-                      !is_first              ? "space in a header name"
-                      : s->p->n_headers == 0 ? "space before the first header"
-                                             : "folded header line");
+        return parser_refuse(s->why, 400,
+                             !is_first              ? "space in a header name"
+                             : s->p->n_headers == 0 ? "space before the first header"
+                                                    : "folded header line");
     case '\r':
-        return refuse(s->why, 400, "header line without a colon");
+        return parser_refuse(s->why, 400, "header line without a colon");
     case '\n':
-        return refuse(s->why, 400, "bare LF");
+        return parser_refuse(s->why, 400, "bare LF");
     default:
-        return refuse(s->why, 400, "invalid character in a header name");
+        return parser_refuse(s->why, 400, "invalid character in a header name");
     }
 }
 
@@ -221,13 +252,13 @@ static int scan_header_line(struct scan *s)
     }
     const struct parser_limits *limits = s->limits;
     if (limits->max_headers && p->n_headers == limits->max_headers)
-        return refuse(s->why, 431, "too many headers");
+        return parser_refuse(s->why, 431, "too many headers");
     size_t end = s->len;
     if (limits->max_header_bytes && end - p->headers_at > limits->max_header_bytes)
         end = (size_t)p->headers_at + limits->max_header_bytes;
     int rc = scan_field(s, end);
     if (rc == MORE && end < s->len)
-        return refuse(s->why, 431, "headers too large");
+        return parser_refuse(s->why, 431, "headers too large");
     if (rc == LINE) {
         p->n_headers++;
         p->in_value = false;
@@ -252,12 +283,21 @@ static int reserve_headers(struct parser_scratch *scratch, uint32_t n)
     return SPRIG_OK;
 }
 
+/* method SP target SP "HTTP/1." minor: the line has been checked. */
+static void split_line(struct sprig_request *req, struct sprig_span line)
+{
+    const char *end = line.ptr + line.len - CRLF_LEN, *target_end = end - sizeof "HTTP/1.1";
+    const char *space = memchr(line.ptr, ' ', line.len);
+    req->method = span_make(line.ptr, (size_t)(space - line.ptr));
+    req->target = span_make(space + 1, (size_t)(target_end - space - 1));
+    req->minor = (uint8_t)(end[-1] - '0');
+}
+
 /* Splits the header lines without the back end, which has not come to the end of them. */
 static void split_headers(struct sprig_request *req, struct parser_scratch *scratch,
                           struct sprig_span head, uint32_t headers_at)
 {
     const char *at = head.ptr + headers_at, *head_end = head.ptr + head.len;
-    req->minor = (uint8_t)(at[-1 - CRLF_LEN] - '0');
     req->headers = scratch->headers;
     req->n_headers = 0;
     while (*at != '\r') {
@@ -277,11 +317,13 @@ static int read_head(struct scan *s, struct sprig_span head, struct parser_scrat
                      struct sprig_request *req)
 {
     struct parser *p = s->p;
-    int rc = parser_backend_head(head, scratch->headers, scratch->capacity, req, s->why);
+    size_t n_line = p->headers_at - p->first;
+    split_line(req, span_make(head.ptr, n_line));
+    int rc = parser_backend_head(head, n_line, scratch->headers, scratch->capacity, req, s->why);
     if (rc == 0 && req->n_headers != p->n_headers)
-        rc = refuse(s->why, 400, "header lines miscounted by the parser");
+        rc = parser_refuse(s->why, 400, "header lines miscounted by the parser");
     if (rc != 0)
-        split_headers(req, scratch, head, p->headers_at - p->first);
+        split_headers(req, scratch, head, n_line);
     if (fields_check(req, s->why) < 0 || rc < 0)
         return REFUSED;
     return HEAD;
@@ -306,11 +348,11 @@ static long finish(struct scan *s, struct parser_scratch *scratch, struct sprig_
     struct sprig_span head = span_make(s->bytes + p->first, p->line - p->first);
     *req = (struct sprig_request){.head = head};
     if (reserve_headers(scratch, p->n_headers) < 0)
-        return refuse(s->why, 503, "out of memory");
+        return parser_refuse(s->why, 503, "out of memory");
     if (read_head(s, head, scratch, req) < 0)
         return REFUSED;
     if (target_split(req) && repair_uri(req, scratch) < 0)
-        return refuse(s->why, 503, "out of memory");
+        return parser_refuse(s->why, 503, "out of memory");
     return (long)p->line;
 }
 
@@ -320,7 +362,7 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
 {
     struct scan s = {p, bytes.ptr, bytes.len, limits, why};
     if (bytes.len > INT32_MAX) /* offsets are 32 bits wide; only without limits */
-        return refuse(why, 431, "headers too large");
+        return parser_refuse(why, 431, "headers too large");
     int rc = LINE;
     while (rc == LINE && p->headers_at == 0)
         rc = scan_request_line(&s);

@@ -2,8 +2,8 @@
  *
  * parser.c scans the raw bytes and enforces every rule of RFC 9112 that the libraries are lax
  * about; a back end (parser_http_parser.c or parser_llhttp.c, chosen at build time) then splits the
- * complete, already checked head into method, target and headers. Only the back ends include their
- * library's header.
+ * complete, already checked head into its headers, and has to agree to it. Only the back ends
+ * include their library's header.
  *
  * The verdict on a message depends on its bytes alone, never on how they were cut into reads. */
 #ifndef SPRIG_PARSER_H
@@ -59,24 +59,26 @@ void scratch_clear(struct parser_scratch *scratch);
  *   up to two empty lines before the request are skipped, a third is refused
  *   a version other than 1.0 and 1.1 is 505, before anything else in its line is looked at; 0.9
  *   and what is no version at all is 400
- *   a method that is a token, but not in the back end's table, is 501 */
+ *   every token is a method (RFC 9110 section 9.1), and case counts: what it means is for the app
+ *   to say */
 long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_limits *limits,
                  struct parser_scratch *scratch, struct sprig_request *req,
                  struct parser_refusal *why);
 
-/* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line,
- * header lines of token ':' value. Fills method, target, minor, headers (trimmed) and n_headers;
- * headers has room for `capacity`. Returns 0, -400 with *why set, or PARSER_FRAMING: the library
- * dislikes a Content-Length or Transfer-Encoding and has stopped there, all before the headers is
- * filled. Framing is judged by fields_check alone, since the libraries differ in it and err:
- * http-parser refuses "Content-Length: 1" with a tab behind it, and takes Transfer-Encoding-X for
+/* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line
+ * of n_line bytes (CRLF included), header lines of token ':' value. method, target and minor of
+ * *req are there; fills headers (trimmed) and n_headers; headers has room for `capacity`. Returns
+ * 0, -400 with *why set, or PARSER_FRAMING: the library dislikes a Content-Length or
+ * Transfer-Encoding and has stopped there.
+ *
+ * A request line that the library does not take, because it knows no such method, is read by us
+ * alone: the library gets parser_stand_in() in its place. What it takes it must split as we do.
+ * Framing is judged by fields_check alone, since the libraries differ in it and err: http-parser
+ * refuses "Content-Length: 1" with a tab behind it, and takes Transfer-Encoding-X for
  * Transfer-Encoding. */
 enum { PARSER_FRAMING = 1 };
-int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
-                        struct sprig_request *req, struct parser_refusal *why);
-
-/* True for the methods of the library's table; case counts. */
-bool parser_backend_knows_method(struct sprig_span method);
+int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
+                        uint32_t capacity, struct sprig_request *req, struct parser_refusal *why);
 
 /* "http-parser 2.9.4" or "llhttp 9.2.1": the library in use, static storage. */
 const char *parser_backend_name(void);

@@ -9,8 +9,9 @@ struct collector {
     struct sprig_request *req;
     struct sprig_header *headers;
     uint32_t capacity;
-    bool in_name; /* the last piece was one of a name */
-    bool is_done; /* the library has seen the end of the head */
+    struct sprig_span target; /* as the library has it */
+    bool in_name;             /* the last piece was one of a name */
+    bool is_done;             /* the library has seen the end of the head */
 };
 
 /* The libraries may report a string in several pieces; within one buffer they are neighbours. */
@@ -24,8 +25,8 @@ static inline bool collector_join(struct sprig_span *s, const char *at, size_t l
 
 static inline int collector_target(struct collector *c, const char *at, size_t len)
 {
-    if (!collector_join(&c->req->target, at, len))
-        c->req->target = span_make(at, len);
+    if (!collector_join(&c->target, at, len))
+        c->target = span_make(at, len);
     return 0;
 }
 
@@ -54,11 +55,27 @@ static inline int collector_value(struct collector *c, const char *at, size_t le
     return 0;
 }
 
-/* The method is what stands before the first space; values lose the blanks at their ends. */
-static inline void collector_finish(struct collector *c, struct sprig_span head)
+/* A request line that every library takes, of the same version. */
+static inline struct sprig_span parser_stand_in(const struct sprig_request *req)
 {
-    const char *space = memchr(head.ptr, ' ', head.len);
-    c->req->method = span_make(head.ptr, space ? (size_t)(space - head.ptr) : 0);
+    return req->minor ? SPAN_LIT("GET / HTTP/1.1\r\n") : SPAN_LIT("GET / HTTP/1.0\r\n");
+}
+
+/* The library has taken the request line: both have the same target in it. */
+static inline bool collector_agrees(const struct collector *c)
+{
+    return c->target.ptr == c->req->target.ptr && c->target.len == c->req->target.len;
+}
+
+static inline int parser_disagree(struct parser_refusal *why)
+{
+    *why = (struct parser_refusal){400, "the parsers read two different request targets"};
+    return -400;
+}
+
+/* Values lose the blanks at their ends. */
+static inline void collector_finish(struct collector *c)
+{
     c->req->headers = c->headers;
     for (uint32_t i = 0; i < c->req->n_headers; i++)
         c->headers[i].value = span_trim(c->headers[i].value);

@@ -32,23 +32,31 @@ static const http_parser_settings settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
-                        struct sprig_request *req, struct parser_refusal *why)
+static bool take_line(http_parser *hp, struct sprig_span line)
+{
+    http_parser_init(hp, HTTP_REQUEST);
+    return http_parser_execute(hp, &settings, line.ptr, line.len) == line.len &&
+           HTTP_PARSER_ERRNO(hp) == HPE_OK;
+}
+
+int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
+                        uint32_t capacity, struct sprig_request *req, struct parser_refusal *why)
 {
     struct collector c = {.req = req, .headers = headers, .capacity = capacity};
-    http_parser hp;
+    struct sprig_span fields = span_make(head.ptr + n_line, head.len - n_line);
+    http_parser hp = {.data = &c};
     req->n_headers = 0;
-    req->target = span_make(NULL, 0);
-    http_parser_init(&hp, HTTP_REQUEST);
-    hp.data = &c;
     /* The library's own limit of 80 KB is global; ours have been applied already. */
     http_parser_set_max_header_size(UINT32_MAX);
-    size_t used = http_parser_execute(&hp, &settings, head.ptr, head.len);
-    collector_finish(&c, head);
-    req->minor = (uint8_t)hp.http_minor;
+    if (!take_line(&hp, span_make(head.ptr, n_line)))
+        take_line(&hp, parser_stand_in(req));
+    else if (!collector_agrees(&c))
+        return parser_disagree(why);
+    size_t used = http_parser_execute(&hp, &settings, fields.ptr, fields.len);
+    collector_finish(&c);
     switch (HTTP_PARSER_ERRNO(&hp)) {
     case HPE_OK:
-        if (c.is_done && used == head.len)
+        if (c.is_done && used == fields.len)
             return 0;
         break;
     case HPE_INVALID_CONTENT_LENGTH:
@@ -62,17 +70,6 @@ int parser_backend_head(struct sprig_span head, struct sprig_header *headers, ui
                                             ? "http-parser: head does not end where it should"
                                             : http_errno_description(HTTP_PARSER_ERRNO(&hp))};
     return -400;
-}
-
-bool parser_backend_knows_method(struct sprig_span method)
-{
-#define METHOD(number, name, string) SPAN_LIT(#string),
-    static const struct sprig_span methods[] = {HTTP_METHOD_MAP(METHOD)};
-#undef METHOD
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (span_eq(method, methods[i]))
-            return true;
-    return false;
 }
 
 const char *parser_backend_name(void)

@@ -31,18 +31,25 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-int parser_backend_head(struct sprig_span head, struct sprig_header *headers, uint32_t capacity,
-                        struct sprig_request *req, struct parser_refusal *why)
+static bool take_line(llhttp_t *ll, struct collector *c, struct sprig_span line)
+{
+    llhttp_init(ll, HTTP_REQUEST, &settings);
+    ll->data = c;
+    return llhttp_execute(ll, line.ptr, line.len) == HPE_OK;
+}
+
+int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
+                        uint32_t capacity, struct sprig_request *req, struct parser_refusal *why)
 {
     struct collector c = {.req = req, .headers = headers, .capacity = capacity};
     llhttp_t ll;
     req->n_headers = 0;
-    req->target = span_make(NULL, 0);
-    llhttp_init(&ll, HTTP_REQUEST, &settings);
-    ll.data = &c;
-    llhttp_errno_t err = llhttp_execute(&ll, head.ptr, head.len);
-    collector_finish(&c, head);
-    req->minor = llhttp_get_http_minor(&ll);
+    if (!take_line(&ll, &c, span_make(head.ptr, n_line)))
+        take_line(&ll, &c, parser_stand_in(req));
+    else if (!collector_agrees(&c))
+        return parser_disagree(why);
+    llhttp_errno_t err = llhttp_execute(&ll, head.ptr + n_line, head.len - n_line);
+    collector_finish(&c);
     if (err == HPE_PAUSED_UPGRADE && c.is_done && llhttp_get_error_pos(&ll) == head.ptr + head.len)
         return 0;
     if (err == HPE_INVALID_CONTENT_LENGTH || err == HPE_UNEXPECTED_CONTENT_LENGTH ||
@@ -54,17 +61,6 @@ int parser_backend_head(struct sprig_span head, struct sprig_header *headers, ui
     *why = (struct parser_refusal){400, has_reason ? reason
                                                    : "llhttp: head does not end where it should"};
     return -400;
-}
-
-bool parser_backend_knows_method(struct sprig_span method)
-{
-#define METHOD(number, name, string) SPAN_LIT(#string),
-    static const struct sprig_span methods[] = {HTTP_METHOD_MAP(METHOD)};
-#undef METHOD
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (span_eq(method, methods[i]))
-            return true;
-    return false;
 }
 
 #define TEXT(x)  #x

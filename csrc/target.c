@@ -106,26 +106,34 @@ static const char *authority_end(const char *at, const char *end)
     return at;
 }
 
+/* The path, up to the query. */
+static const char *check_path(const char **from, const char *end)
+{
+    const char *at = *from;
+    for (; at < end && *at != '?' && char_is(*at, CHAR_TARGET); at++) {
+        if (*at != '%')
+            continue;
+        if (!is_percent_triplet(at, end))
+            return "bad percent-encoding in the path";
+        if (at[1] == '0' && at[2] == '0')
+            return "%00 in the path";
+    }
+    *from = at;
+    return NULL;
+}
+
 /* Every byte of path and query. */
 static const char *check_bytes(const char *at, const char *end)
 {
-    bool in_path = true;
-    for (; at < end; at++) {
-        if (char_is(*at, CHAR_TARGET)) {
-            if (*at == '?')
-                in_path = false;
-            if (*at != '%')
-                continue;
-            if (!is_percent_triplet(at, end))
-                return "bad percent-encoding in the request target";
-            if (in_path && at[1] == '0' && at[2] == '0')
-                return "%00 in the path";
-        } else {
-            return *at == '#' ? "fragment in the request target"
-                              : "invalid character in the request target";
-        }
-    }
-    return NULL;
+    const char *reason = check_path(&at, end);
+    if (reason)
+        return reason;
+    while (at < end && char_is(*at, CHAR_TARGET))
+        at++;
+    if (at == end)
+        return NULL;
+    return *at == '#' ? "fragment in the request target"
+                      : "invalid character in the request target";
 }
 
 const char *target_check(struct sprig_span method, struct sprig_span target)

@@ -9,8 +9,10 @@
  *   absolute-form   http or https, a host, no userinfo
  *   authority-form  host:port, for CONNECT, which takes no other
  *   asterisk-form   "*", for OPTIONS only
- * Visible ASCII but '#'; each '%' with two hex digits; no %00 in a path, since programs that pass
- * the decoded path to the system would see another one. */
+ * Path and query are visible ASCII but '#', and 8-bit bytes, which old clients do not escape. In
+ * the path each '%' has two hex digits behind it, and not those of NUL, since programs that pass
+ * the decoded path to the system would see another one. The query is the app's to judge, which gets
+ * it raw: browsers send "?q=100%" as it was typed. */
 const char *target_check(struct sprig_span method, struct sprig_span target);
 
 /* Fills uri, path, query and authority from method and target, which have passed target_check.

@@ -53,7 +53,7 @@ subtest 'a refused client that goes on sending sees the answer' => sub {
         413 => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n",
         400 => "GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n",
         414 => 'GET /' . 'a' x 100_000,
-        501 => "FOO / HTTP/1.1\r\nHost: a\r\n\r\n",
+        505 => "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
     );
     for my $status (sort keys %refused) {
         my $client = $server->connect;

@@ -55,6 +55,45 @@ my @cases = (
         { PATH_INFO => '/\x0a\x0d', REQUEST_URI => '/%0a%0d' }
     ],
     [
+        'raw high bytes in path and query',
+        "GET /\xc3\xa9?\xe4=\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        {
+            PATH_INFO    => '/\xc3\xa9',
+            QUERY_STRING => '\xe4=\xff',
+            REQUEST_URI  => '/\xc3\xa9?\xe4=\xff'
+        }
+    ],
+    (
+        map {
+            [
+                "a query that is raw: $_",
+                "GET /a%20b?$_ HTTP/1.1\r\nHost: a\r\n\r\n",
+                { PATH_INFO => '/a b', QUERY_STRING => $_, REQUEST_URI => "/a%20b?$_" }
+            ]
+        } 'q=100%',
+        's=%27%%27', 'q=%u0430', '%', '%0', '%zz', 'a=%00'
+    ),
+    (
+        map {
+            [
+                "any token is a method: $_",
+                "$_ /p HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+                {
+                    REQUEST_METHOD => $_,
+                    REQUEST_URI    => '/p',
+                    PATH_INFO      => '/p',
+                    CONTENT_LENGTH => 2,
+                    ''             => 'hi'
+                }
+            ]
+        } qw(QUERY LIST BAN FOO get PRI PROXY), q{!#$%&'*+-.^_`|~}
+    ),
+    [
+        'a chunked body of a method nobody knows',
+        "FOO / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        { REQUEST_METHOD => 'FOO', CONTENT_LENGTH => 2, '' => 'hi' }
+    ],
+    [
         'a plus stays a plus, slashes and dots stay',
         "GET //a+b/../c/. HTTP/1.1\r\nHost: a\r\n\r\n",
         { PATH_INFO => '//a+b/../c/.', REQUEST_URI => '//a+b/../c/.' }

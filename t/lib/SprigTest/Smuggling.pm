@@ -244,7 +244,11 @@ sub _lines {
             "POST /a HTTP/1.2\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc$smuggled", 505
         ],
         ['lines: HTTP/2.0',            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n$smuggled",    505],
-        ['lines: a lower-case method', "post /a HTTP/1.1\r\nHost: a\r\n\r\n$smuggled", 501],
+        [
+            'lines: a lower-case method',
+            "post /a HTTP/1.1\r\nHost: a\r\n\r\n$smuggled",
+            'post /a | GET /smuggled'
+        ],
     );
 }
 
@@ -280,7 +284,8 @@ sub _sequences {
         ['two empty lines between',   "$get\r\n\r\n\r\n$smuggled",     $two],
         ['three empty lines between', "$get\r\n\r\n\r\n\r\n$smuggled", 'GET /a | 400'],
         ['LF between',                "$get\r\n\n$smuggled",           'GET /a | 400'],
-        ['a byte between',            "$get\r\nX$smuggled",            'GET /a | 501'],
+        ['a byte between',            "$get\r\nX$smuggled",            'GET /a | XGET /smuggled'],
+        ['a byte between, no token',  "$get\r\n($smuggled",            'GET /a | 400'],
         [
             'a body of GET',
             "${get}Content-Length: 3\r\n\r\nabc$smuggled",
