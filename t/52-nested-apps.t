@@ -66,6 +66,7 @@ for my $by ('module', 'program') {
         cmp_ok time - $start, '<', 1.5, 'not for long';
         is $server->ask(get('/dies'))->status, 500,      'an app that dies after it waited';
         is $server->ask(get('/deep'))->body,   'bottom', 'one wait after the other';
+        $server->idle_ok;
         $server->stop_ok;
     };
 }

@@ -8,6 +8,7 @@ use Fcntl qw(F_SETFD);
 use IO::Socket::INET;
 use POSIX       ();
 use Socket      qw(inet_aton pack_sockaddr_in);
+use SprigTest::Idle ();
 use Test::More  ();
 use Time::HiRes qw(time);
 
@@ -95,6 +96,15 @@ sub n_descriptors_down_to {
         select undef, undef, undef, 0.02;
     }
     return $self->n_descriptors;
+}
+
+# Asserts that it uses no processor while it has nothing to do: see SprigTest::Idle.
+sub idle_ok {
+    my ($self, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $ok = SprigTest::Idle::ok_idle($self->{pid}, $name);
+    Test::More::diag($self->stderr) if !$ok;
+    return $ok;
 }
 
 # True while the process runs.
