@@ -24,13 +24,33 @@ static bool is_done(const struct command *cmd, const char *setting)
            (strncmp(setting, "pid=", 4) == 0 || strncmp(setting, "daemonize=", 10) == 0);
 }
 
+/* The file that the application is in, or NULL. */
+static const char *app_file(const struct command *cmd, char **rest)
+{
+    const char *file = command_setting(cmd, "app");
+    if (file == NULL && *rest != NULL)
+        file = *rest;
+    if (file == NULL && command_setting(cmd, "eval") == NULL)
+        file = "app.psgi";
+    return file;
+}
+
+/* For `caller` and all that is built on it, the outermost code is that of the application's file. */
+static void add_bootstrap(struct words *out, const char *file)
+{
+    words_add(out, "-e");
+    if (file != NULL && strpbrk(file, "\"\r\n") == NULL)
+        words_add(out, "#line 1 \"%s\"\n%s", file, bootstrap);
+    else
+        words_add(out, "%s", bootstrap);
+}
+
 /* sprig <perl's switches> -e <bootstrap> -- <settings> -- <arguments that are no options> */
 static void build_perl_argv(struct command *cmd, char **rest, struct words *out)
 {
     words_add(out, "sprig");
     words_add_all(out, cmd->switches.items);
-    words_add(out, "-e");
-    words_add(out, "%s", bootstrap);
+    add_bootstrap(out, app_file(cmd, rest));
     words_add(out, "--");
     for (size_t i = 0; i < cmd->settings.n; i++)
         if (!is_done(cmd, cmd->settings.items[i]))

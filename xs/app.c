@@ -129,7 +129,7 @@ static void call_reporting(pTHX_ struct psgi_exchange *px, SV *code, SV *arg)
 {
     SV *error = NULL;
 
-    if (psgi_call(aTHX_ code, &arg, arg != NULL ? 1 : 0, NULL, &error))
+    if (psgi_call_for(aTHX_ px->server, code, &arg, arg != NULL ? 1 : 0, NULL, &error))
         return;
     if (error != NULL)
         psgi_report(aTHX_ px->env, error);
@@ -225,7 +225,7 @@ static void run_app(pTHX_ struct psgi_exchange *px)
 {
     SV *env = psgi_env_ref(aTHX_ px);
     SV *returned, *error;
-    bool ok = psgi_call(aTHX_ px->server->app, &env, 1, &returned, &error);
+    bool ok = psgi_call_for(aTHX_ px->server, px->server->app, &env, 1, &returned, &error);
 
     psgi_env_ref_release(aTHX_ px, env);
     if (ok)

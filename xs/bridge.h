@@ -35,6 +35,7 @@ struct psgi {
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
     uint64_t n_dropped;       /* so far; their numbers are in the order of being dropped */
     HV *writer_class;         /* owned: the stash that writers are blessed into */
+    SV *errors;               /* owned: the glob behind psgi.errors, see env.c; NULL until then */
     CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
     struct psgi_guarded *guarded; /* what it is about to run */
     SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
@@ -85,6 +86,7 @@ struct psgi_server {
     struct psgi_env *spare_envs; /* owned: what the next requests take */
     uint32_t n_spare_envs;
     bool is_draining;
+    COP caller; /* who calls the app, as far as `caller` can see: see psgi_caller_init */
 };
 
 /* What is attached to a responder, a writer or a psgix.io object. Freed by the magic of that
@@ -148,7 +150,17 @@ struct psgi_exchange {
  * objects went away during a call that died. */
 bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error);
 
-/* The same for a method of an object or class; false also if there is no such method. */
+/* The same for code of a server's app, which finds the app's file where it asks for its caller. */
+bool psgi_call_for(pTHX_ struct psgi_server *server, SV *code, SV **args, int n_args, SV **result,
+                   SV **error);
+
+/* Prepares and frees server->caller: the place of the app, in package Sprig::Server. What croak says
+ * at the top level of an app, and what perl warns of there, then names the app and not a file of
+ * ours. */
+void psgi_caller_init(pTHX_ struct psgi_server *server);
+void psgi_caller_clear(pTHX_ struct psgi_server *server);
+
+/* psgi_call for a method of an object or class; false also if there is no such method. */
 bool psgi_call_method(pTHX_ SV *invocant, const char *method, SV **args, int n_args, SV **result,
                       SV **error);
 

@@ -11,6 +11,7 @@ struct psgi_guarded {
 /* State of C that must be right again when Perl unwinds past this call, be it by die or by exit. */
 struct call_frame {
     struct psgi *psgi;
+    COP *caller; /* PL_curcop outside */
     uint32_t loop_depth;
     uint64_t n_dropped; /* as it was: what has a higher number was dropped during this call */
 };
@@ -19,7 +20,7 @@ static void frame_leave(pTHX_ void *arg)
 {
     struct call_frame *frame = arg;
 
-    PERL_UNUSED_CONTEXT;
+    PL_curcop = frame->caller;
     frame->psgi->call_depth--;
     if (frame->psgi->loop != NULL)
         sprig_loop_set_depth(frame->psgi->loop, frame->loop_depth);
@@ -31,6 +32,7 @@ static void frame_enter(pTHX_ struct call_frame *frame)
     struct psgi *psgi = psgi_get(aTHX);
 
     frame->psgi = psgi;
+    frame->caller = (COP *)PL_curcop;
     frame->loop_depth = psgi->loop != NULL ? sprig_loop_depth(psgi->loop) : 0;
     frame->n_dropped = psgi->n_dropped;
     SAVEDESTRUCTOR_X(frame_leave, frame);
@@ -74,7 +76,8 @@ static bool has_died(pTHX)
 }
 
 /* The only place from which Perl is entered. A stack of its own keeps `last` and `goto` inside. */
-static bool enter_perl(pTHX_ SV *code, I32 flags, SV **args, int n_args, SV **result, SV **error)
+static bool enter_perl(pTHX_ COP *caller, SV *code, I32 flags, SV **args, int n_args, SV **result,
+                       SV **error)
 {
     struct call_frame frame;
     bool died;
@@ -84,6 +87,8 @@ static bool enter_perl(pTHX_ SV *code, I32 flags, SV **args, int n_args, SV **re
     ENTER;
     SAVETMPS;
     frame_enter(aTHX_ & frame);
+    if (caller != NULL)
+        PL_curcop = caller;
     PUSHSTACKi(PERLSI_UNKNOWN);
     PUSHMARK(SP);
     EXTEND(SP, n_args);
@@ -121,7 +126,47 @@ bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error)
 {
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return refuse_call(result, error);
-    return enter_perl(aTHX_ code, 0, args, n_args, result, error);
+    return enter_perl(aTHX_ NULL, code, 0, args, n_args, result, error);
+}
+
+bool psgi_call_for(pTHX_ struct psgi_server *server, SV *code, SV **args, int n_args, SV **result,
+                   SV **error)
+{
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return refuse_call(result, error);
+    return enter_perl(aTHX_ server != NULL ? &server->caller : NULL, code, 0, args, n_args, result,
+                      error);
+}
+
+/* The first statement of a sub, or NULL: it is in C, or no plain sub. */
+static const COP *first_statement(pTHX_ SV *code)
+{
+    const CV *cv = SvROK(code) && SvTYPE(SvRV(code)) == SVt_PVCV ? (CV *)SvRV(code) : NULL;
+    const OP *op = cv != NULL && !CvISXSUB(cv) ? CvSTART(cv) : NULL;
+
+    PERL_UNUSED_CONTEXT;
+    while (op != NULL && op->op_type != OP_NEXTSTATE && op->op_type != OP_DBSTATE)
+        op = op->op_next;
+    return (const COP *)op;
+}
+
+void psgi_caller_init(pTHX_ struct psgi_server *server)
+{
+    const COP *first = first_statement(aTHX_ server->app);
+    COP *caller = &server->caller;
+
+    caller->op_type = OP_NEXTSTATE;
+    caller->op_ppaddr = PL_ppaddr[OP_NEXTSTATE];
+    caller->cop_warnings = pWARN_STD;
+    CopLINE_set(caller, first != NULL ? CopLINE(first) : 1);
+    CopFILE_set(caller, first != NULL ? CopFILE(first) : SvPV_nolen(get_sv("0", GV_ADD)));
+    CopSTASH_set(caller, gv_stashpvs("Sprig::Server", GV_ADD));
+}
+
+void psgi_caller_clear(pTHX_ struct psgi_server *server)
+{
+    PERL_UNUSED_CONTEXT;
+    CopFILE_free(&server->caller);
 }
 
 bool psgi_call_method(pTHX_ SV *invocant, const char *method, SV **args, int n_args, SV **result,
@@ -137,7 +182,7 @@ bool psgi_call_method(pTHX_ SV *invocant, const char *method, SV **args, int n_a
     for (int i = 0; i < n_args; i++)
         all[i + 1] = args[i];
     name = newSVpv(method, 0);
-    ok = enter_perl(aTHX_ name, G_METHOD, all, n_args + 1, result, error);
+    ok = enter_perl(aTHX_ NULL, name, G_METHOD, all, n_args + 1, result, error);
     SvREFCNT_dec(name);
     return ok;
 }
@@ -178,7 +223,7 @@ bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error)
     ENTER;
     save_scalar(PL_errgv); /* runs in the middle of somebody's code: responders, writers */
     psgi->guarded = &guarded;
-    ok = enter_perl(aTHX_(SV *) psgi->guard, 0, NULL, 0, NULL, error);
+    ok = enter_perl(aTHX_ NULL, (SV *)psgi->guard, 0, NULL, 0, NULL, error);
     LEAVE;
     return ok;
 }
@@ -215,9 +260,29 @@ static SV *message_text(pTHX_ SV *message)
     return job.text;
 }
 
+/* What can be printed there without "Wide character": UTF-8, unless the handle makes that itself or
+ * the text fits into bytes. Borrowed, or a mortal. */
+static SV *printable(pTHX_ SV *text, IO *io)
+{
+    SV *bytes;
+
+    if (!SvUTF8(text) || (io != NULL && (SvRMAGICAL((SV *)io) || PerlIO_isutf8(IoOFP(io)))))
+        return text;
+    bytes = sv_mortalcopy(text);
+    if (!sv_utf8_downgrade(bytes, true))
+        sv_utf8_encode(bytes);
+    return bytes;
+}
+
+static IO *stderr_io(pTHX)
+{
+    return PL_stderrgv != NULL && SvTYPE((SV *)PL_stderrgv) == SVt_PVGV ? GvIO(PL_stderrgv) : NULL;
+}
+
+/* A handler gets the text; what it makes of that is its own. */
 static void run_warn(pTHX_ void *arg)
 {
-    warn_sv(arg);
+    warn_sv(PL_warnhook != NULL ? (SV *)arg : printable(aTHX_ arg, stderr_io(aTHX)));
 }
 
 void psgi_warn(pTHX_ SV *message)
@@ -245,11 +310,22 @@ struct print_job {
     bool done;
 };
 
+/* The handle behind a glob or a reference to one, or NULL: only that object knows what it prints. */
+static IO *handle_io(pTHX_ SV *sv)
+{
+    if (SvROK(sv))
+        sv = SvRV(sv);
+    PERL_UNUSED_CONTEXT;
+    return isGV_with_GP(sv) ? GvIO((GV *)sv) : NULL;
+}
+
 /* psgi.errors->print. Looks the handle up only now: the app may have put another one there. */
 static void run_print(pTHX_ void *arg)
 {
     struct print_job *job = arg;
     SV **errors = hv_fetchs(job->env, "psgi.errors", 0);
+    SV *handle, *text;
+    IO *io;
 
     if (errors == NULL)
         return;
@@ -258,13 +334,16 @@ static void run_print(pTHX_ void *arg)
         return;
     SAVEGENERICSV(PL_ors_sv); /* the app's $\ is not for us */
     PL_ors_sv = NULL;
-    job->done = psgi_call_method(aTHX_ sv_mortalcopy(*errors), "print", &job->text, 1, NULL, NULL);
+    handle = sv_mortalcopy(*errors);
+    io = handle_io(aTHX_ handle);
+    text = io != NULL ? printable(aTHX_ job->text, io) : job->text;
+    job->done = psgi_call_method(aTHX_ handle, "print", &text, 1, NULL, NULL);
 }
 
 /* A layer that the app pushed on STDERR makes it buffered; messages of failures must not wait. */
 static void flush_stderr(pTHX)
 {
-    IO *io = PL_stderrgv != NULL ? GvIO(PL_stderrgv) : NULL;
+    IO *io = stderr_io(aTHX);
 
     if (io != NULL && IoOFP(io) != NULL)
         PerlIO_flush(IoOFP(io));

@@ -5,6 +5,8 @@
 #include <perl.h>
 
 #include "embed.h"
+#include <sys/stat.h>
+#include <unistd.h>
 
 XS_EXTERNAL(boot_DynaLoader);
 XS_EXTERNAL(boot_Sprig);
@@ -18,6 +20,80 @@ XS_INTERNAL(report)
     XSRETURN(1);
 }
 
+/* ---- the perl that this library belongs to ---- */
+
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The path of a perl of the same version. Where another one has taken its place meanwhile, it still
+ * stands beside that under a name with the version, as `make install` of perl has it. The bare name
+ * if there is none at all: anything is better than a program that starts this server. */
+static const char *perl_path(void)
+{
+    bool is_there = access(SPRIG_PERL, X_OK) == 0;
+    bool has_versioned = access(SPRIG_PERL_VERSIONED, X_OK) == 0;
+    if (has_versioned && !(is_there && is_same_file(SPRIG_PERL, SPRIG_PERL_VERSIONED)))
+        return SPRIG_PERL_VERSIONED;
+    return is_there ? SPRIG_PERL : "perl";
+}
+
+/* perl has found the file of this process, and calls that perl. */
+XS_INTERNAL(name_perl)
+{
+    dXSARGS;
+    PERL_UNUSED_VAR(items);
+    sv_setpv(get_sv("\030", GV_ADD), perl_path());
+    XSRETURN_EMPTY;
+}
+
+/* ---- our modules ---- */
+
+/* The folder above that of the program, with its links followed. Undef: the system does not say. */
+static SV *prefix(pTHX)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    for (int i = 0; i < 2 && n > 0; i++) {
+        path[n] = '\0';
+        char *slash = strrchr(path, '/');
+        n = slash != NULL ? slash - path : -1;
+    }
+    return n >= 0 ? sv_2mortal(newSVpvn(path, (STRLEN)n)) : NULL;
+}
+
+static void push_folder(pTHX_ const char *folder)
+{
+    if (access(folder, R_OK | X_OK) == 0)
+        av_push(GvAVn(PL_incgv), newSVpv(folder, 0));
+}
+
+/* Where the modules are if perl does not know: in the lib/perl5 beside this bin (INSTALL_BASE,
+ * local::lib), or where they were installed to. */
+XS_INTERNAL(add_folders)
+{
+    dXSARGS;
+    SV *above = prefix(aTHX);
+    PERL_UNUSED_VAR(items);
+    if (above != NULL) {
+        SV *lib = sv_2mortal(newSVpvf("%" SVf "/lib/perl5", SVfARG(above)));
+        push_folder(aTHX_ SvPV_nolen(sv_2mortal(newSVpvf("%" SVf "/" ARCHNAME, SVfARG(lib)))));
+        push_folder(aTHX_ SvPV_nolen(lib));
+    }
+    push_folder(aTHX_ SPRIG_ARCH_FOLDER);
+    push_folder(aTHX_ SPRIG_LIB_FOLDER);
+    XSRETURN_EMPTY;
+}
+
+/* ---- the interpreter ---- */
+
+/* Before any other Perl, also that of PERL5OPT. */
+static const char preamble[] =
+    "BEGIN { Sprig::_name_perl();"
+    " Sprig::_add_folders() if !grep { !ref && -e \"$_/Sprig/Program.pm\" } @INC }";
+
 /* XSLoader calls an existing Sprig::bootstrap rather than load Sprig.so, so that there is one copy
  * of the state in C. */
 static void boot_linked_in(pTHX)
@@ -25,6 +101,12 @@ static void boot_linked_in(pTHX)
     newXS("DynaLoader::boot_DynaLoader", boot_DynaLoader, __FILE__);
     newXS("Sprig::bootstrap", boot_Sprig, __FILE__);
     newXS("Sprig::_report", report, __FILE__);
+    newXS("Sprig::_name_perl", name_perl, __FILE__);
+    newXS("Sprig::_add_folders", add_folders, __FILE__);
+    if (PL_preambleav == NULL)
+        PL_preambleav = newAV();
+    av_unshift(PL_preambleav, 1);
+    av_store(PL_preambleav, 0, newSVpv(preamble, 0));
 }
 
 void psgi_embed_begin(int *argc, char ***argv, char ***env)

@@ -268,15 +268,38 @@ static void put_exit_guard(pTHX_ struct env_builder *b, SV *guard)
         set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(guard)));
 }
 
+/* A copy of the glob, as the other servers give: `local *STDERR` in an app does not reach it. Where
+ * the program has put another handle in its place, there is a new copy. */
+static SV *error_handle(pTHX_ struct psgi *psgi)
+{
+    GV *copy = (GV *)psgi->errors;
+
+    if (copy == NULL || !isGV_with_GP(copy) || GvGP(copy) != GvGP(PL_stderrgv)) {
+        psgi->errors = newSV(0);
+        sv_setsv(psgi->errors, (SV *)PL_stderrgv);
+        SvREFCNT_dec((SV *)copy);
+    }
+    return psgi->errors;
+}
+
+static void put_errors(pTHX_ struct env_builder *b, struct psgi *psgi)
+{
+    SV *sv = value_of(aTHX_ b, KEY_ERRORS);
+    SV *handle = error_handle(aTHX_ psgi);
+
+    if (SvROK(sv) && SvRV(sv) == handle)
+        return;
+    if (SvROK(sv))
+        sv_setsv(sv, &PL_sv_undef);
+    set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(handle));
+}
+
 /* The same for all requests of a server; left alone in an env where the last app did so. */
 static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server *server)
 {
-    SV *errors = value_of(aTHX_ b, KEY_ERRORS);
     SV *handlers = value_of(aTHX_ b, KEY_CLEANUP_HANDLERS);
 
     put_version(aTHX_ b);
-    if (!SvROK(errors))
-        set_ref(aTHX_ errors, SvREFCNT_inc_simple_NN((SV *)PL_stderrgv));
     if (!SvROK(handlers))
         set_ref(aTHX_ handlers, (SV *)newAV());
     put_bool(aTHX_ b, KEY_NONBLOCKING, true);
@@ -333,6 +356,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
         b.env->written[0] |= env_constants(px->server);
     else
         put_constants(aTHX_ & b, px->server);
+    put_errors(aTHX_ & b, px->server->psgi);
     put_socket(aTHX_ & b, px);
     put_informer(aTHX_ & b, px);
     delete_stale(aTHX_ & b);

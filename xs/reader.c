@@ -103,7 +103,7 @@ static bool run_callback(pTHX_ struct psgi_exchange *px, struct psgi_handle *han
     bool ok;
 
     SvREFCNT_inc_simple_void_NN(cb);
-    ok = psgi_call(aTHX_ cb, args, value != NULL ? 2 : 1, NULL, &error);
+    ok = psgi_call_for(aTHX_ px->server, cb, args, value != NULL ? 2 : 1, NULL, &error);
     SvREFCNT_dec(cb);
     SvREFCNT_dec(args[0]);
     if (!ok && error != NULL)
@@ -179,7 +179,7 @@ void psgi_reader_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
     cb = handle->is_used || why == SPRIG_END_DONE ? NULL : handle->on_error;
     if (cb != NULL) {
         handle->on_error = NULL;
-        if (!psgi_call(aTHX_ cb, &object, 1, NULL, &error) && error != NULL)
+        if (!psgi_call_for(aTHX_ px->server, cb, &object, 1, NULL, &error) && error != NULL)
             psgi_report(aTHX_ px->env, error);
         SvREFCNT_dec(error);
         SvREFCNT_dec(cb);

@@ -201,7 +201,7 @@ static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange 
     case KEY_VERSION:
         return is_version(sv);
     case KEY_ERRORS:
-        return is_ref(sv) && SvRV(sv) == (SV *)PL_stderrgv;
+        return is_ref(sv) && SvRV(sv) == px->server->psgi->errors;
     case KEY_INPUT:
         return is_input(aTHX_ env, sv);
     case KEY_IO:

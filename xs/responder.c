@@ -231,7 +231,7 @@ void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
     psgi_exchange_hold(px);
     args[0] = psgi_responder_new(aTHX_ px);
     args[1] = socket_take(aTHX_ px);
-    ok = psgi_call(aTHX_ code, args, 2, &result, &error);
+    ok = psgi_call_for(aTHX_ px->server, code, args, 2, &result, &error);
     if (!ok && error != NULL)
         psgi_stream_fail(aTHX_ px, error);
     else if (result != NULL && is_guard(aTHX_ result) && px->guard == NULL)

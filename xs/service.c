@@ -65,6 +65,7 @@ void psgi_server_release(pTHX_ struct psgi_server *server)
     if (--server->refs > 0)
         return;
     psgi_env_pool_clear(aTHX_ server);
+    psgi_caller_clear(aTHX_ server);
     Safefree(server->listeners);
     SvREFCNT_dec(server->app);
     SvREFCNT_dec(server->on_drained);
@@ -116,6 +117,7 @@ SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
     server->refs = 1;
     server->app = newSVsv(app);
     server->on_drained = newSVsv(drained);
+    psgi_caller_init(aTHX_ server);
     return server_object(aTHX_ class, server);
 }
 

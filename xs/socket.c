@@ -70,7 +70,7 @@ SV *psgi_socket_make(pTHX_ struct psgi_exchange *px)
         return newRV_inc(px->socket->body);
     class = socket_class(aTHX_ px);
     gv = (GV *)newSV(0);
-    gv_init_pvn(gv, class, "psgix.io", 8, 0);
+    gv_init_pvn(gv, class, "psgix_io", 8, 0); /* a name that perl can parse */
     SvREFCNT_dec(GvIOp(gv));
     GvIOp(gv) = socket_io(aTHX_ px);
     if (px->ex != NULL) {

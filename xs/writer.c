@@ -340,7 +340,8 @@ static bool run_callback(pTHX_ struct psgi_handle *handle, SV *cb, SV **error)
     bool ok;
 
     SvREFCNT_inc_simple_void_NN(cb);
-    ok = psgi_call(aTHX_ cb, &self, 1, NULL, error);
+    ok = psgi_call_for(aTHX_ handle->px != NULL ? handle->px->server : NULL, cb, &self, 1, NULL,
+                       error);
     SvREFCNT_dec(cb);
     SvREFCNT_dec(self);
     return ok || *error == NULL;

@@ -78,7 +78,7 @@ sub _run {
     my $handler = Plack::Handler::Sprig->new(
         %{ $self->{options} },
         listen       => $self->_addresses,
-        server_ready => sub { print STDERR $self->_banner(@_); STDERR->flush },
+        server_ready => sub { $self->_print_banner(@_) },
         $loader ? () : (psgi_app_builder => $builder),
     );
 
@@ -244,6 +244,15 @@ sub _addresses {
     $host = ''        if !defined $host;
     $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
     return ["$host:" . (defined $port ? $port : 5000)];
+}
+
+# The application may have closed the handle, or taken it out of the world.
+sub _print_banner {
+    my ($self, @ready) = @_;
+    no warnings;
+    print STDERR $self->_banner(@ready);
+    eval { STDERR->flush };
+    return;
 }
 
 # The line that tells where it listens.

@@ -203,7 +203,7 @@ sub shutdown {
         AnyEvent::postpone { _tell_shutdown($self) };
         return;
     }
-    my $seconds = $service->option('graceful_timeout');
+    my $seconds = $service->option('graceful_timeout') || 0;    # undefined: it was stopped
     $self->{graceful_timer} ||= AE::timer($seconds, 0, sub { $self->_stop }) if $seconds > 0;
     $service->drain;
     delete $self->{listen_guards};
