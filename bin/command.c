@@ -273,6 +273,8 @@ static void take_option(struct command *cmd, int val, const char *value)
     int err = sprig_config_set(&cmd->config, o->name, value, why, sizeof(why));
     if (err)
         refuse("%s", err == SPRIG_E_INVALID ? why : sprig_err_text(err));
+    if (o->type == SPRIG_OPTION_PATH)
+        value = sprig_config_get(&cmd->config, o->name, why, sizeof(why)); /* absolute */
     words_add(&cmd->settings, "%s=%s", o->name, value);
 }
 

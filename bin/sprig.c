@@ -1,11 +1,13 @@
 /* sprig.c - the program: by itself in one process, or as the master of several. */
 #include "command.h"
 
+#include "banner.h"
 #include "daemon.h"
 #include "embed.h"
 #include "inherited.h"
 #include "master.h"
 #include "pidfile.h"
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,7 @@ static const char bootstrap[] =
     " or do { Sprig::_report($@) or print STDERR \"sprig: $@\"; exit 1 };"
     "exit Sprig::Program->main";
 
-/* What one process has of this is seen to here, and not by Perl once more. */
+/* One process writes its pid file and leaves for the background here: Perl is not told of it. */
 static bool is_done(const struct command *cmd, const char *setting)
 {
     return cmd->config.workers == 1 &&
@@ -108,7 +110,7 @@ static int run_preloaded(struct command *cmd, char **rest)
 static void print_message(enum sprig_log_level level, const char *message, void *arg)
 {
     (void)level, (void)arg;
-    fprintf(stderr, "sprig: %s\n", message);
+    sprig_log_print(message);
 }
 
 struct banner {
@@ -125,16 +127,8 @@ static void print_banner(void *arg)
         env = getenv("PLACK_ENV");
     if (env == NULL || *env == '\0')
         env = "deployment";
-    for (size_t i = 0; (a = sprig_master_address(b->master, i)) != NULL; i++) {
-        bool is_v6 = strchr(a->host, ':') != NULL;
-        fprintf(stderr, "sprig %.3f: ", strtod(SPRIG_VERSION, NULL));
-        if (a->is_unix)
-            fprintf(stderr, "unix:%s", a->port);
-        else
-            fprintf(stderr, "http://%s%s%s:%s/", is_v6 ? "[" : "", a->host, is_v6 ? "]" : "",
-                    a->port);
-        fprintf(stderr, " (%u workers, %s)\n", b->cmd->config.workers, env);
-    }
+    for (size_t i = 0; (a = sprig_master_address(b->master, i)) != NULL; i++)
+        sprig_banner_print(a, b->cmd->config.workers, env);
 }
 
 /* The master has a pid file and perhaps paths of sockets to remove. */
@@ -194,7 +188,7 @@ static void enter_folder(const struct sprig_master *master)
 {
     const char *folder = sprig_master_folder(master);
     if (folder != NULL && chdir(folder) == -1)
-        fprintf(stderr, "sprig: cannot enter %s\n", folder);
+        sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", folder, strerror(errno));
 }
 
 /* There is no interpreter here: each worker makes its own, and compiles the application anew. */
@@ -240,6 +234,7 @@ int main(int argc, char **argv, char **env)
 {
     struct command cmd = {.switches = {NULL, 0}};
     int status;
+    sprig_open_standard();
     psgi_embed_begin(&argc, &argv, &env);
     char **original = copy_vector(argc, argv);
     sprig_config_init(&cmd.config);

@@ -4,7 +4,6 @@
 #include "signals.h"
 #include "timer.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,29 +18,6 @@ enum {
 
 /* ------------------------------------------------------------- the file ---- */
 
-static int open_file(const char *path)
-{
-    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
-    if (geteuid() == 0)
-        flags |= O_NOFOLLOW;
-    return open(path, flags, 0666);
-}
-
-/* Writes all of the bytes by one call, if the system takes them at once. Returns how many were
- * written; less than all: errno. */
-static size_t write_all(int fd, const char *bytes, size_t n)
-{
-    size_t done = 0;
-    while (done < n) {
-        ssize_t rc = write(fd, bytes + done, n - done);
-        if (rc > 0)
-            done += (size_t)rc;
-        else if (rc == 0 || errno != EINTR)
-            return done;
-    }
-    return done;
-}
-
 static uint64_t count_lines(const char *bytes, size_t n)
 {
     uint64_t lines = 0;
@@ -50,34 +26,58 @@ static uint64_t count_lines(const char *bytes, size_t n)
     return lines;
 }
 
-/* What did not get into the file is dropped: it may stay full for days. */
-static void write_lines(struct access_log *log)
+static void lose_lines(struct access_log *log, size_t from, int error)
 {
-    size_t n = log->lines.n;
-    log->lines.n = 0;
-    log->written_ns = sprig_loop_now(log->loop);
-    if (n == 0 || log->pid != getpid())
+    log->has_failed = true;
+    log->error = error ? error : EIO;
+    log->n_lost += count_lines(log->lines.bytes + from, log->lines.n - from);
+    log->lines.n = from;
+}
+
+/* What a reader does not take waits; what the system refuses is dropped: a disk may stay full for
+ * days. */
+static void keep_rest(struct access_log *log, size_t done)
+{
+    log->is_stuck = errno == EAGAIN || errno == EWOULDBLOCK;
+    if (log->is_stuck) {
+        log->lines.n -= done;
+        memmove(log->lines.bytes, log->lines.bytes + done, log->lines.n);
         return;
-    errno = 0;
-    if (log->is_torn && write_all(log->fd, "\n", 1) == 1)
-        log->is_torn = false;
-    size_t done = log->is_torn ? 0 : write_all(log->fd, log->lines.bytes, n);
-    log->has_failed = done < n;
-    if (log->has_failed) {
-        log->error = errno ? errno : EIO;
-        log->n_lost += count_lines(log->lines.bytes + done, n - done);
     }
     if (done > 0)
         log->is_torn = log->lines.bytes[done - 1] != '\n';
+    lose_lines(log, done, errno);
+    log->lines.n = 0;
+}
+
+static void write_lines(struct access_log *log)
+{
+    size_t n = log->lines.n;
+    log->written_ns = sprig_loop_now(log->loop);
+    if (n == 0)
+        return;
+    if (log->pid != getpid()) {
+        log->lines.n = 0;
+        return;
+    }
+    if (log->is_torn && log_target_write(&log->target, "\n", 1) == 1)
+        log->is_torn = false;
+    size_t done = log->is_torn ? 0 : log_target_write(&log->target, log->lines.bytes, n);
+    if (done < n) {
+        keep_rest(log, done);
+        return;
+    }
+    log->lines.n = 0;
+    log->has_failed = log->is_stuck = false;
 }
 
 /* Says what has changed since the last time; may enter Perl. */
-static void tell(struct access_log *log)
+static void tell_changes(struct access_log *log)
 {
     if (log->n_lost > 0 && !log->is_failing) {
         log->is_failing = true;
         sprig_log(SPRIG_LOG_ERROR, "cannot write to the access log %s: %s; lines are lost",
-                  log->path, strerror(log->error));
+                  log->path, log->error == EAGAIN ? "nobody reads it" : strerror(log->error));
     } else if (log->is_failing && !log->has_failed) {
         uint64_t n_lost = log->n_lost;
         log->is_failing = false;
@@ -87,12 +87,23 @@ static void tell(struct access_log *log)
     }
 }
 
+/* When there were no lines before, or some are left. */
+static void schedule(struct access_log *log)
+{
+    uint64_t next = log->written_ns + (uint64_t)ACCESS_LOG_DELAY_MS * NS_PER_MS;
+    log->pid = getpid();
+    if (next <= sprig_loop_now(log->loop) || timer_start(log->loop, &log->timer, next) != 0)
+        loop_flush_later(log->loop, &log->flush);
+}
+
 static void write_and_tell(struct access_log *log)
 {
     if (log->lines.n == 0)
         return;
     write_lines(log);
-    tell(log);
+    tell_changes(log);
+    if (log->is_stuck)
+        schedule(log);
 }
 
 static void on_flush(struct flushable *f)
@@ -107,38 +118,27 @@ static void on_timer(struct ready *r, uint32_t what)
     write_and_tell(list_entry(timer, struct access_log, timer));
 }
 
-/* Lines that came before the signal belong to the old file. */
+/* Lines that came before the signal belong to the old file, those apart that nobody reads there. A
+ * descriptor that was there before us stays what it is. */
 static void on_signal(struct sprig_signal *signal, int signo, void *arg)
 {
     (void)signal, (void)signo;
     struct access_log *log = arg;
+    struct log_target target;
     write_lines(log);
-    int fd = open_file(log->path);
-    if (fd == -1) {
+    if (log->target.is_inherited)
+        return;
+    if (log_target_open(&target, log->path) == -1) {
         sprig_log(SPRIG_LOG_ERROR, "cannot reopen the access log %s: %s; the old one goes on",
                   log->path, strerror(errno));
         return;
     }
-    close(log->fd);
-    log->fd = fd;
+    log_target_close(&log->target);
+    log->target = target;
     log->is_torn = false;
 }
 
 /* ------------------------------------------------------------ open and close ---- */
-
-/* Whatever the application makes the working folder later. */
-static char *absolute_path(const char *path)
-{
-    char *folder, *absolute;
-    if (*path == '/' || !(folder = getcwd(NULL, 0)))
-        return strdup(path);
-    size_t n = strlen(folder) + strlen(path) + 2;
-    absolute = malloc(n);
-    if (absolute)
-        snprintf(absolute, n, "%s/%s", folder, path);
-    free(folder);
-    return absolute;
-}
 
 struct access_log *access_log_open(struct sprig_loop *loop, const char *path, const char *format,
                                    char *why, size_t n)
@@ -150,14 +150,14 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
         return NULL;
     }
     log->loop = loop;
-    log->fd = -1;
+    log->target.fd = -1;
     log->flush.flush = on_flush;
     list_init(&log->flush.link);
     timer_init(&log->timer, on_timer);
     int err = log_format_read(&log->format, format, bad, sizeof(bad));
-    if (!err && !(log->path = absolute_path(path)))
+    if (!err && !(log->path = strdup(path)))
         err = SPRIG_E_NOMEM;
-    if (!err && (log->fd = open_file(log->path)) == -1)
+    if (!err && log_target_open(&log->target, log->path) == -1)
         err = SPRIG_E_SYS;
     if (err) {
         snprintf(why, n, "cannot write to %s: %s", path,
@@ -171,11 +171,6 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
     return log;
 }
 
-void access_log_flush(struct access_log *log)
-{
-    write_lines(log);
-}
-
 void access_log_forget(struct access_log *log)
 {
     log->lines.n = 0;
@@ -187,15 +182,28 @@ static void record_free(struct access_record *record)
     free(record);
 }
 
+/* A reader that is only slow gets the last lines, too. */
+void access_log_flush(struct access_log *log)
+{
+    uint64_t deadline = timer_clock() + (uint64_t)ACCESS_LOG_END_MS * NS_PER_MS;
+    write_lines(log);
+    while (log->lines.n > 0 && timer_clock() < deadline) {
+        log_target_wait(&log->target, ACCESS_LOG_DELAY_MS);
+        write_lines(log);
+    }
+    if (log->lines.n > 0)
+        lose_lines(log, 0, EAGAIN);
+}
+
 void access_log_close(struct access_log *log)
 {
-    write_lines(log);
+    access_log_flush(log);
+    tell_changes(log);
     list_remove(&log->flush.link);
     timer_stop(log->loop, &log->timer);
     if (log->signal)
         sprig_signal_free(log->signal);
-    if (log->fd != -1)
-        close(log->fd);
+    log_target_close(&log->target);
     while (log->free) {
         struct access_record *record = log->free;
         log->free = record->next_free;
@@ -265,15 +273,6 @@ void access_record_user(struct access_log *log, struct access_record *record,
 
 /* --------------------------------------------------------------------- lines ---- */
 
-/* When there were no lines before. */
-static void schedule(struct access_log *log)
-{
-    uint64_t next = log->written_ns + (uint64_t)ACCESS_LOG_DELAY_MS * NS_PER_MS;
-    log->pid = getpid();
-    if (next <= sprig_loop_now(log->loop) || timer_start(log->loop, &log->timer, next) != 0)
-        loop_flush_later(log->loop, &log->flush);
-}
-
 void access_log_add(struct access_log *log, struct access_record *record, int status,
                     uint64_t n_body)
 {
@@ -290,10 +289,13 @@ void access_log_add(struct access_log *log, struct access_record *record, int st
     };
     if (log->lines.n == 0)
         schedule(log);
-    else if (log->lines.n > FULL_BYTES)
+    else if (log->lines.n > FULL_BYTES && !log->is_stuck)
         write_lines(log);
     out.pid = log->pid;
+    size_t before = log->lines.n;
     if (!data->is_short)
         log_format_line(&log->format, &out, &log->lines);
+    if (log->lines.n > ACCESS_LOG_MAX_BYTES)
+        lose_lines(log, before, EAGAIN);
     access_record_free(log, record);
 }

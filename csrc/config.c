@@ -3,7 +3,9 @@
 #include "cidr.h"
 #include "err.h"
 #include "log.h"
+#include "log_target.h"
 #include "logformat.h"
+#include "path.h"
 #include "privileges.h"
 
 #include <assert.h>
@@ -49,8 +51,8 @@ static const struct sprig_option options[] = {
           "Starts anew when something changes there, too; separated by commas; may be repeated."),
     PLACK(loader, 'L', G, "LOADER", NULL,
           "Loads the application by Plack::Loader::LOADER: Delayed, Shotgun, Restarter or other."),
-    FIELD(STRING, access_log, G, "FILE", "", 0, 4000,
-          "Appends a line for each request to this file."),
+    FIELD(PATH, access_log, G, "FILE", "", 0, 4000,
+          "Appends a line for each request to this file; - is the standard output."),
     FIELD(STRING, access_log_format, G, "FORMAT", "", 0, 2000,
           "What it says: combined (the default), common, or directives of Apache's."),
 #undef G
@@ -64,7 +66,7 @@ static const struct sprig_option options[] = {
     SECONDS(start_timeout, G, "60", "For a worker to load the application; 0 is none."),
     FIELD(STRING, probe, G, "PATH", "", 0, 1000,
           "A new worker has to answer a GET of this path before it serves."),
-    FIELD(STRING, pid, G, "FILE", "", 0, 1000, "Writes the number of the process to this file."),
+    FIELD(PATH, pid, G, "FILE", "", 0, 1000, "Writes the number of the process to this file."),
     {"daemonize", 'D', SPRIG_OPTION_BOOL, G, NULL, "0", 0, 1, NULL,
           offsetof(struct sprig_config, daemonize), "Runs in the background, without a terminal."},
 #undef G
@@ -104,7 +106,7 @@ static const struct sprig_option options[] = {
           "Longer bodies go to a temporary file."),
     FIELD(STRING, streaming_input, G, "PATH", "", 0, 1000,
           "Below this path applications get request bodies while they come."),
-    FIELD(STRING, temp_dir, G, "DIR", "", 0, 1000,
+    FIELD(PATH, temp_dir, G, "DIR", "", 0, 1000,
           "Folder of temporary files; $TMPDIR or /tmp if not given."),
 #undef G
 #define G "Deadlines (0 is none)"
@@ -307,6 +309,7 @@ static bool read_value(const struct sprig_option *o, const char *text, union val
     case SPRIG_OPTION_SECONDS:
         return read_seconds(text, &v->seconds) && in_range(o, v->seconds);
     case SPRIG_OPTION_STRING:
+    case SPRIG_OPTION_PATH:
         v->text = text;
         return read_text(text, o->max);
     case SPRIG_OPTION_CHOICE:
@@ -334,6 +337,20 @@ static int store_text(char **to, const char *text)
     return 0;
 }
 
+/* Whatever the application makes the working folder later. */
+static int store_path(char **to, const char *path)
+{
+    char *absolute = log_target_number(path) == -1 ? path_absolute(path) : NULL;
+    int rc = store_text(to, absolute != NULL ? absolute : path);
+    free(absolute);
+    return rc;
+}
+
+static bool is_text(const struct sprig_option *o)
+{
+    return o->type == SPRIG_OPTION_STRING || o->type == SPRIG_OPTION_PATH;
+}
+
 static int store_value(struct sprig_config *c, const struct sprig_option *o, const union value *v)
 {
     void *to = field(c, o);
@@ -353,6 +370,8 @@ static int store_value(struct sprig_config *c, const struct sprig_option *o, con
         break;
     case SPRIG_OPTION_STRING:
         return store_text(to, v->text);
+    case SPRIG_OPTION_PATH:
+        return store_path(to, v->text);
     case SPRIG_OPTION_CHOICE:
         *(unsigned *)to = (unsigned)v->number; /* every enum of ours is an unsigned int */
         break;
@@ -379,7 +398,7 @@ void sprig_config_init(struct sprig_config *c)
 void sprig_config_clear(struct sprig_config *c)
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
-        if (options[i].type != SPRIG_OPTION_STRING)
+        if (!is_text(&options[i]))
             continue;
         char **text = field(c, &options[i]);
         free(*text);
@@ -392,7 +411,7 @@ int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from)
     int err = 0;
     *to = *from;
     for (size_t i = 0; i < N_OPTIONS; i++) {
-        if (options[i].type != SPRIG_OPTION_STRING)
+        if (!is_text(&options[i]))
             continue;
         char **text = field(to, &options[i]);
         const char *shared = *text;
@@ -425,6 +444,7 @@ static void describe_range(const struct sprig_option *o, char *out, size_t n)
         snprintf(out, n, "a number of seconds from %.0f to %.0f", o->min, o->max);
         return;
     case SPRIG_OPTION_STRING:
+    case SPRIG_OPTION_PATH:
         snprintf(out, n, "at most %.0f bytes without control characters", o->max);
         return;
     case SPRIG_OPTION_CHOICE:
@@ -496,6 +516,7 @@ const char *sprig_config_get(const struct sprig_config *c, const char *name, cha
         print_seconds(*(const double *)from, buf, n);
         return buf;
     case SPRIG_OPTION_STRING:
+    case SPRIG_OPTION_PATH:
         return *(char *const *)from ? *(char *const *)from : "";
     case SPRIG_OPTION_CHOICE:
         print_choice(o->choices, *(const unsigned *)from, buf, n);

@@ -86,6 +86,8 @@ enum sprig_option_type {
     SPRIG_OPTION_BYTES32, /* uint32_t, else the same */
     SPRIG_OPTION_SECONDS, /* double */
     SPRIG_OPTION_STRING,  /* char *, "" = NULL */
+    SPRIG_OPTION_PATH,    /* the same, made absolute when it is set; names of descriptors ("-",
+                             /dev/stdout, see log_target.h) stay */
     SPRIG_OPTION_CHOICE,  /* enum, one of `choices` */
     SPRIG_OPTION_PLACK    /* not a field: only the program knows it; on/off if it has a default but
                              takes no argument */

@@ -13,11 +13,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+void sprig_open_standard(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_NOCTTY);
+    while (fd >= STDIN_FILENO && fd < STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 /* The one byte that the waiting process gets: this, or the errno of what failed on the way. */
 enum { READY = 0 };
 
 /* A socket, because nobody may be waiting any more and a pipe would raise SIGPIPE. */
-static void tell(int fd, int what)
+static void tell_waiting(int fd, int what)
 {
     unsigned char byte = (unsigned char)what;
     ssize_t n;
@@ -50,7 +60,7 @@ static void enter_session(int fd)
     if (pid == 0)
         return;
     if (pid == -1)
-        tell(fd, errno);
+        tell_waiting(fd, errno);
     _exit(pid == -1);
 }
 
@@ -96,7 +106,7 @@ void sprig_daemon_ready(int status_fd)
 {
     if (status_fd == -1)
         return;
-    tell(status_fd, READY);
+    tell_waiting(status_fd, READY);
     close(status_fd);
 }
 

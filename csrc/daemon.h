@@ -4,13 +4,18 @@
 
 #include <stddef.h>
 
+/* Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file or
+ * socket gets such a number, and messages go into it, or a child closes it. First thing in a
+ * process, before anything else is opened. */
+void sprig_open_standard(void);
+
 /* Goes on in a process of its own session, without a terminal; the folder stays. The calling
  * process waits until the new one says how it went, and ends: status 0 once sprig_daemon_ready was
  * called, 1 if the new process ended before. Until then standard output and error are the caller's,
  * so that it sees why. Returns, in the new process only, 0 and *status_fd (close-on-exec), or on
  * failure SPRIG_E_SYS, in the old process. Call it before there are threads, an event loop or an
- * interpreter, and flush stdio first. Inherited sockets
- * (inherited.h) may be asked for before and after. */
+ * interpreter, and flush stdio first. Inherited sockets (inherited.h) may be asked for before and
+ * after. */
 int sprig_daemonize(int *status_fd, char *why, size_t n);
 
 /* Tells the waiting process that all is well, and closes status_fd. -1: nothing to do. */

@@ -3,6 +3,7 @@
 #include "pidfile.h"
 
 #include "err.h"
+#include "path.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -38,22 +39,10 @@ static int complain_errno(const struct complaint *c)
     return SPRIG_E_SYS;
 }
 
-/* The process may change its folder before it removes the file. NULL + errno. */
-static char *absolute_path(const char *path)
-{
-    char cwd[PATH_MAX];
-    char *absolute = NULL;
-    if (*path == '/')
-        return strdup(path);
-    if (getcwd(cwd, sizeof cwd) == NULL)
-        return NULL;
-    return asprintf(&absolute, "%s/%s", cwd, path) == -1 ? NULL : absolute;
-}
-
 /* ------------------------------------------------------------------- the file ---- */
 
 /* Opens without following a link, and without waiting should it be a pipe. */
-static int open_file(const struct complaint *c, int *fd)
+static int open_unfollowed(const struct complaint *c, int *fd)
 {
     *fd = open(c->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
     if (*fd != -1)
@@ -122,7 +111,7 @@ static int claim_file(const struct complaint *c, int *out)
 {
     for (int i = 0; i < MAX_TRIES; i++) {
         int fd = -1;
-        int rc = open_file(c, &fd);
+        int rc = open_unfollowed(c, &fd);
         if (rc == 0)
             rc = check_file(c, fd);
         if (rc == 0)
@@ -184,12 +173,12 @@ static int replace_file(const struct complaint *c, int *out)
     return 0;
 }
 
-static int open_pidfile(struct sprig_pidfile *p, const char *path, bool may_replace, char *why,
+static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_replace, char *why,
                         size_t n)
 {
     struct complaint c = {path, why, n};
     *p = (struct sprig_pidfile){.fd = -1};
-    char *absolute = absolute_path(path);
+    char *absolute = path_absolute(path); /* the process may change its folder before the end */
     if (absolute == NULL && errno == ENOMEM)
         return complain(&c, SPRIG_E_NOMEM, "out of memory");
     if (absolute == NULL)
@@ -210,12 +199,12 @@ static int open_pidfile(struct sprig_pidfile *p, const char *path, bool may_repl
 
 int sprig_pidfile_open(struct sprig_pidfile *p, const char *path, char *why, size_t n)
 {
-    return open_pidfile(p, path, false, why, n);
+    return pidfile_open(p, path, false, why, n);
 }
 
 int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why, size_t n)
 {
-    return open_pidfile(p, path, true, why, n);
+    return pidfile_open(p, path, true, why, n);
 }
 
 /* -------------------------------------------------------------------- the end ---- */

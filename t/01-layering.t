@@ -7,11 +7,11 @@ use Test::More;
 # Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
 # conn_input.c.
 my @LAYERS = (
-    [qw(span list err log date status chars tempfile cidr board)],
+    [qw(span list err log date status chars tempfile cidr board path)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon)],
     [qw(sprig)],
-    [qw(loop interest timer signals watcher response sockets)],
+    [qw(loop interest timer signals watcher response sockets banner)],
     [qw(conn listener server admission exchange accesslog)],
     [qw(master crew notices roster succession)],
 );
@@ -26,7 +26,7 @@ my %KNOWS_NO = (
 
 # Headers of the core that the bridge and the program may include.
 my %PUBLIC =
-    map { $_ => 1 } qw(sprig.h list.h master.h inherited.h pidfile.h daemon.h privileges.h);
+    map { $_ => 1 } qw(sprig.h banner.h list.h master.h inherited.h pidfile.h daemon.h privileges.h);
 my %ALSO = ('bin/command.c' => 'parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY =

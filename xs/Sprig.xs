@@ -1,5 +1,6 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in bridge.h. */
 #include "bridge.h"
+#include "banner.h"
 #include "inherited.h"
 #include "stream.h"
 #include "daemon.h"
@@ -26,6 +27,18 @@ core_version()
     RETVAL = SPRIG_VERSION;
   OUTPUT:
     RETVAL
+
+void
+print_banner(host, port, n_workers, env)
+    const char *host
+    const char *port
+    U32 n_workers
+    const char *env
+  CODE:
+    struct sprig_address address = {.is_unix = strEQ(host, "unix/")};
+    snprintf(address.host, sizeof address.host, "%s", host);
+    snprintf(address.port, sizeof address.port, "%s", port);
+    sprig_banner_print(&address, n_workers, env);
 
 MODULE = Sprig    PACKAGE = Sprig::Inherited
 

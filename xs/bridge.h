@@ -175,6 +175,10 @@ bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
 void psgi_warn(pTHX_ SV *message);
 void psgi_warnf(pTHX_ const char *fmt, ...);
 
+/* Whether text for STDERR may as well go to descriptor 2 by sprig_log_print, which never waits: no
+ * handler, tie or other file of the application would see it. */
+bool psgi_stderr_is_plain(pTHX);
+
 /* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn.
  * env may be NULL. Never dies. */
 void psgi_report(pTHX_ HV *env, SV *message);

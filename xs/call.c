@@ -304,6 +304,18 @@ void psgi_warnf(pTHX_ const char *fmt, ...)
     SvREFCNT_dec(message);
 }
 
+/* Nobody has put a handler, a tie, a layer or another file in the way of descriptor 2. */
+bool psgi_stderr_is_plain(pTHX)
+{
+    IO *io = PL_stderrgv != NULL && isGV_with_GP(PL_stderrgv) ? GvIO(PL_stderrgv) : NULL;
+    PerlIO *out = io != NULL ? IoOFP(io) : NULL;
+
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return true;
+    return PL_warnhook == NULL && out != NULL && !SvRMAGICAL((SV *)io) &&
+           PerlIO_fileno(out) == STDERR_FILENO;
+}
+
 struct print_job {
     HV *env;  /* borrowed */
     SV *text; /* borrowed */

@@ -1,6 +1,7 @@
 /* master.c - the master of worker processes, called from a living interpreter. */
 #include "master.h"
 #include "bridge.h"
+#include "daemon.h"
 #include "embed.h"
 #include "privileges.h"
 
@@ -62,6 +63,7 @@ void psgi_master_open(pTHX_ HV *options, AV *argv)
 
     if (own.master != NULL)
         croak("Sprig: this process has a master already");
+    sprig_open_standard();
     sprig_config_init(&own.config);
     wrong = psgi_options_read(aTHX_ & own.config, options);
     if (wrong != NULL) {
@@ -168,7 +170,7 @@ static void print_message(enum sprig_log_level level, const char *message, void 
 {
     PERL_UNUSED_VAR(level);
     PERL_UNUSED_VAR(arg);
-    fprintf(stderr, "sprig: %s\n", message);
+    sprig_log_print(message);
 }
 
 /* An app that is still to be loaded is looked for where the folder's name leads by now. */
@@ -177,7 +179,7 @@ static void enter_folder(const struct sprig_master *master)
     const char *folder = sprig_master_folder(master);
 
     if (!own.config.preload_app && folder != NULL && chdir(folder) == -1)
-        fprintf(stderr, "sprig: cannot enter %s\n", folder);
+        sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", folder, Strerror(errno));
 }
 
 bool psgi_master_run(pTHX_ SV *code)

@@ -1,6 +1,7 @@
 /* psgi.c - what the bridge keeps for one interpreter: the loop, its hooks, Perl's signals, the log.
  */
 #include "bridge.h"
+#include "daemon.h"
 #include <signal.h>
 
 #define MY_CXT_KEY "Sprig::_bridge" SPRIG_VERSION
@@ -159,7 +160,9 @@ static void log_sink(enum sprig_log_level level, const char *message, void *arg)
 
     PERL_UNUSED_VAR(level);
     PERL_UNUSED_VAR(psgi);
-    if (PL_phase != PERL_PHASE_DESTRUCT)
+    if (psgi_stderr_is_plain(aTHX))
+        sprig_log_print(message);
+    else if (PL_phase != PERL_PHASE_DESTRUCT)
         psgi_warnf(aTHX_ "sprig: %s", message);
 }
 
@@ -176,6 +179,7 @@ struct sprig_loop *psgi_loop(pTHX)
                                            psgi};
     if (psgi->loop != NULL)
         return psgi->loop;
+    sprig_open_standard(); /* not when the module is loaded: perl has its file open then */
     psgi->loop = sprig_loop_new();
     if (psgi->loop == NULL)
         croak("Sprig: no event loop: %s", Strerror(errno));

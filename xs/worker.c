@@ -19,6 +19,7 @@ void psgi_worker_set(struct sprig_worker *worker)
 {
     current = *worker;
     worker_pid = getpid();
+    sprig_log_set_worker(worker->number);
     memset(worker, 0, sizeof *worker);
     worker->control_fd = -1;
 }
@@ -127,6 +128,7 @@ void psgi_daemonize(pTHX)
     if (daemon_status_fd != -1)
         return; /* it is one already */
     PERL_FLUSHALL_FOR_CHILD;
+    sprig_open_standard();
     if (sprig_daemonize(&daemon_status_fd, why, sizeof why) != 0)
         croak("%s", why);
 }

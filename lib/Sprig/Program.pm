@@ -58,9 +58,6 @@ sub _one_line {
 sub _new {
     my ($class, %settings) = @_;
     my %own = map { $_ => delete $settings{$_} } @own;
-
-    # Whatever the application makes the working folder.
-    $_ = File::Spec->rel2abs($_) for grep { defined } $settings{access_log};
     return bless { %own, options => \%settings }, $class;
 }
 
@@ -246,24 +243,11 @@ sub _addresses {
     return ["$host:" . (defined $port ? $port : 5000)];
 }
 
-# The application may have closed the handle, or taken it out of the world.
+# The line that tells where it listens. What the application has done to STDERR is not for it.
 sub _print_banner {
-    my ($self, @ready) = @_;
-    no warnings;
-    print STDERR $self->_banner(@ready);
-    eval { STDERR->flush };
-    return;
-}
-
-# The line that tells where it listens.
-sub _banner {
     my ($self, $ready) = @_;
-    my ($host, $port, $proto) = @$ready{qw(host port proto)};
-    $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
-    my $address = $host eq 'unix/' ? "unix:$port" : ($proto || 'http') . "://$host:$port/";
-    my $n       = $self->{options}{workers} || 1;
-    my $workers = $n == 1 ? '1 worker' : "$n workers";
-    return "sprig $VERSION: $address ($workers, $ENV{PLACK_ENV})\n";
+    Sprig::print_banner(@$ready{qw(host port)}, $self->{options}{workers} || 1, $ENV{PLACK_ENV});
+    return;
 }
 
 1;

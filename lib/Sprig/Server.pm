@@ -27,6 +27,9 @@ sub new {
     if (my $wrong = _wrong_options($self)) {
         croak "$class->new: $wrong";
     }
+
+    # Whatever the application makes the working folder.
+    $self->{$_} = $self->_setting($_) for grep { defined $self->{$_} } qw(access_log pid temp_dir);
     return $self;
 }
 

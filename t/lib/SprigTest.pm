@@ -55,6 +55,13 @@ sub slurp {
     return defined $bytes ? $bytes : '';
 }
 
+# Without time and process in front of the server's messages.
+sub without_origin {
+    my ($text) = @_;
+    $text =~ s/^[0-9]{4}-[0-9-]+T[0-9:.]+Z \[[0-9][^\]\n]*\] (?=sprig: )//mg;
+    return $text;
+}
+
 sub spew {
     my ($path, $bytes) = @_;
     open my $fh, '>:raw', $path or die "cannot write $path: $!";

@@ -37,7 +37,8 @@ sub run_program {
         kill 'KILL', $pid;
         waitpid $pid, 0;
     }
-    return { status => $? >> 8, signal => $? & 127, out => slurp($out), err => slurp($err) };
+    return { status => $? >> 8, signal => $? & 127, out => slurp($out),
+        err => SprigTest::without_origin(slurp($err)) };
 }
 
 # Starts it and waits until it has told where it listens. The host is for `connect`.

@@ -52,7 +52,10 @@ sub stderr {
     return $text;
 }
 
-sub _stderr { return SprigTest::slurp($_[0]{stderr_path}) }
+sub _stderr { return SprigTest::without_origin($_[0]->raw_stderr) }
+
+# With time and process in front of each message.
+sub raw_stderr { return SprigTest::slurp($_[0]{stderr_path}) }
 
 # Waits until the pattern stands in the standard error; false if it does not within 5 seconds.
 # Option `from`: the offset to look from.

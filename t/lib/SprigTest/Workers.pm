@@ -167,7 +167,7 @@ sub put {
 # The lines of a file in the folder, none if it is not there.
 sub lines {
     my ($self, $name) = @_;
-    my @lines = -e $self->path($name) ? split /\n/, slurp($self->path($name)) : ();
+    my @lines = -e $self->path($name) ? split /\n/, SprigTest::without_origin(slurp($self->path($name))) : ();
     return @lines;
 }
 
