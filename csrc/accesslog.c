@@ -199,6 +199,7 @@ void access_log_close(struct access_log *log)
 {
     access_log_flush(log);
     tell_changes(log);
+    loop_recall(log->loop);
     list_remove(&log->flush.link);
     timer_stop(log->loop, &log->timer);
     if (log->signal)

@@ -224,7 +224,7 @@ static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
     c->generation = loop_guard(server->loop);
     ready_init(&c->ready, conn_run);
     list_init(&c->link);
-    list_init(&c->flush.link);
+    conn_init_flush(c);
     list_init(&c->reap.link);
     c->reap.reap = conn_reap;
     deadline_init(&c->deadline);
@@ -267,6 +267,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
  * client's descriptor is closed. */
 static void conn_retire(struct sprig_conn *c, enum conn_state state)
 {
+    loop_recall(c->server->loop);
     conn_count_unsent(c);
     conn_set_reading(c, false);
     if (c->is_writing)

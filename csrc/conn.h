@@ -186,6 +186,7 @@ struct sprig_span conn_kept_input(const struct sprig_conn *c);
 /* conn_output.c */
 /* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
 void conn_flush(struct sprig_conn *c);
+void conn_init_flush(struct sprig_conn *c);
 /* A new connection takes its turn in this pass, or at least is registered at its end. */
 void conn_begin(struct sprig_conn *c);
 /* Queues the flush for the end of the pass, or writes now if there is much. */

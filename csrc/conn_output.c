@@ -249,10 +249,31 @@ static void conn_flush_late(struct flushable *f)
     conn_unpin(c);
 }
 
+static void conn_carry(struct flushable *f)
+{
+    struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    if (c->fd != -1 && !c->is_broken)
+        outq_carry(&c->out, c->transport, c->fd);
+}
+
+static void conn_settle_carried(struct flushable *f)
+{
+    struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    if (!outq_settle(&c->out))
+        conn_break(c);
+}
+
+void conn_init_flush(struct sprig_conn *c)
+{
+    list_init(&c->flush.link);
+    c->flush.flush = conn_flush_late;
+    c->flush.carry = conn_carry;
+    c->flush.settle = conn_settle_carried;
+}
+
 void conn_begin(struct sprig_conn *c)
 {
     c->is_reading = true;
-    c->flush.flush = conn_flush_late;
     loop_flush_later(c->server->loop, &c->flush);
     ready_add_now(c->server->loop, &c->ready, CONN_EV_READABLE);
 }
@@ -291,7 +312,6 @@ void conn_output_added(struct sprig_conn *c)
 {
     if (c->is_broken)
         return;
-    c->flush.flush = conn_flush_late;
     if (c->out.size > c->server->config.high_water_bytes) {
         if (c->ex != NULL)
             c->ex->was_high = true;

@@ -176,6 +176,7 @@ static bool exchange_is_over(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     loop_guard(c->server->loop); /* may abandon the connection */
+    loop_recall(c->server->loop);
     return c->state == CONN_CLOSED || c->state == CONN_DETACHED || c->is_broken;
 }
 
@@ -373,6 +374,7 @@ bool sprig_response_is_bodyless(const struct sprig_exchange *ex)
 
 uint64_t sprig_response_buffered(const struct sprig_exchange *ex)
 {
+    loop_recall(ex->conn->server->loop);
     return ex->conn->out.size;
 }
 

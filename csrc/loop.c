@@ -282,8 +282,15 @@ static int loop_drain(struct sprig_loop *loop)
     return n_run;
 }
 
+void loop_recall(struct sprig_loop *loop)
+{
+    if (atomic_load_explicit(&loop->courier.state, memory_order_relaxed) != COURIER_HOME)
+        courier_take_back(loop);
+}
+
 static void loop_flush_all(struct sprig_loop *loop)
 {
+    atomic_store_explicit(&loop->courier.waits, false, memory_order_relaxed);
     while (!list_empty(&loop->flush)) {
         struct flushable *f = list_entry(loop->flush.next, struct flushable, link);
         list_remove(&f->link);
@@ -307,6 +314,7 @@ static void loop_reap_all(struct sprig_loop *loop)
 int sprig_loop_pass(struct sprig_loop *loop, bool block)
 {
     loop_guard(loop);
+    loop_recall(loop);
     bool is_nested = loop->depth > 0;
     if (is_nested && loop->hooks.on_nested_enter != NULL)
         loop->hooks.on_nested_enter(loop->hooks.arg);
@@ -338,6 +346,7 @@ uint32_t sprig_loop_depth(const struct sprig_loop *loop)
 
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth)
 {
+    loop_recall(loop);
     loop->depth = depth;
 }
 
@@ -345,6 +354,7 @@ void loop_flush_later(struct sprig_loop *loop, struct flushable *f)
 {
     if (list_linked(&f->link))
         return;
+    loop_recall(loop);
     list_append(&loop->flush, &f->link);
     loop_ring_host(loop);
 }
@@ -455,6 +465,7 @@ void sprig_loop_set_hooks(struct sprig_loop *loop, const struct sprig_loop_hooks
  * until event_reinit, every event_del would reach into the parent's epoll set. */
 static void loop_after_fork(struct sprig_loop *loop)
 {
+    courier_forget(&loop->courier);
     event_reinit(loop->base);
     loop_close_descriptors(loop);
     loop_open_descriptors(loop);
@@ -529,6 +540,7 @@ static void loop_init_lists(struct sprig_loop *loop)
     signal_table_init(&loop->signals);
     watcher_lists_init(&loop->watchers);
     outq_pool_init(&loop->outq_pool);
+    courier_init(&loop->courier);
 }
 
 struct sprig_loop *sprig_loop_new(void)
@@ -554,6 +566,8 @@ void sprig_loop_free(struct sprig_loop *loop)
 {
     if (loop->wake_fd != -1) {
         loop_guard(loop);
+        loop_recall(loop);
+        courier_stop(&loop->courier);
         loop_reap_all(loop);
         loop_close_descriptors(loop);
     }

@@ -107,13 +107,21 @@ struct reapable {
 };
 void loop_reap_later(struct sprig_loop *loop, struct reapable *r);
 
-/* Queues output work for the end of this pass (once; `link` must be initialised). `run` is called
- * with the link removed. */
+/* Queues output work for the end of this pass (once; `link` must be initialised). `flush` is called
+ * with the link removed. Where the pass takes long, `carry` sends from another thread what memory
+ * holds, and touches nothing else; `settle` does what follows from that (courier.h). Both or
+ * neither. */
 struct flushable {
     struct list_link link;
     void (*flush)(struct flushable *f);
+    void (*carry)(struct flushable *f);
+    void (*settle)(struct flushable *f);
 };
 void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
+
+/* To be called before anything is done to what is on that list, or to the list: takes it back if it
+ * is lent (sprig_loop_lend). */
+void loop_recall(struct sprig_loop *loop);
 
 /* True while app calls are held back (see sprig_loop_hold). */
 bool loop_is_held(const struct sprig_loop *loop);

@@ -3,6 +3,7 @@
 #ifndef SPRIG_LOOP_INTERNAL_H
 #define SPRIG_LOOP_INTERNAL_H
 
+#include "courier.h"
 #include "interest.h"
 #include "loop.h"
 #include "outq.h"
@@ -18,7 +19,8 @@ struct sprig_loop {
     struct list_link ready; /* struct ready.link: for the next drain */
     struct list_link batch; /* what the current drain has still to run */
     struct list_link held;  /* parked while n_app_calls > 0 */
-    struct list_link flush; /* struct flushable.link */
+    struct list_link flush; /* struct flushable.link; perhaps lent to the courier */
+    struct courier courier;
     struct list_link reap;  /* struct reapable.link */
     uint32_t n_app_calls;   /* app calls on the stack */
     uint32_t depth;         /* passes on the stack */

@@ -528,3 +528,46 @@ enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, u
     }
     return OUTQ_DRAINED;
 }
+
+/* ---- sending ahead ---- */
+
+/* The first byte that has not been carried: *skip bytes into the segment. NULL: all have been, or a
+ * file is next. */
+static const struct outq_segment *carry_from(const struct outq *q, uint64_t *skip)
+{
+    const struct outq_segment *s = q->head;
+    *skip = q->n_carried;
+    while (s && !is_in_file(s) && *skip >= s->left) {
+        *skip -= s->left;
+        s = s->next;
+    }
+    return s && !is_in_file(s) ? s : NULL;
+}
+
+void outq_carry(struct outq *q, const struct transport *t, int fd)
+{
+    const struct outq_segment *s;
+    uint64_t skip;
+    while (q->carry_error == 0 && (s = carry_from(q, &skip)) != NULL) {
+        struct iovec iov = {.iov_base = s->ptr + skip, .iov_len = (size_t)(s->left - skip)};
+        ssize_t sent = t->writev(fd, &iov, 1, false);
+        if (sent > 0)
+            q->n_carried += (uint64_t)sent;
+        else if (sent == -1 && write_failed() == OUTQ_GONE)
+            q->carry_error = errno;
+        if (sent < 0 || (size_t)sent < iov.iov_len)
+            return;
+    }
+}
+
+bool outq_settle(struct outq *q)
+{
+    uint64_t n = q->n_carried;
+    q->n_carried = 0;
+    consume(q, n);
+    if (q->carry_error == 0)
+        return true;
+    errno = q->carry_error;
+    q->carry_error = 0;
+    return false;
+}

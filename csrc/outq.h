@@ -7,6 +7,7 @@
 
 #include "span.h"
 #include "transport.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Gives back what was queued by reference: called exactly once, when the bytes are sent or the
@@ -31,6 +32,8 @@ struct outq {
     uint64_t size;            /* bytes queued, file ranges included */
     uint64_t held;            /* of them: bytes of memory that nobody but the queue needs */
     uint64_t spilled;         /* of them: bytes in temporary files of the queue */
+    uint64_t n_carried;       /* of them: sent already, see outq_carry */
+    int carry_error;          /* errno of outq_carry, or 0 */
     struct outq_spill *spill; /* of its segments: the file that is appended to, or NULL */
     struct outq_pool *pool;
 };
@@ -86,5 +89,12 @@ enum outq_result {
  * took, no extra system call is made to see EAGAIN. */
 enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, uint64_t budget,
                             uint64_t *n_written);
+
+/* Sends what lies in memory before the first file, as far as the socket takes it, and changes
+ * nothing else: the one thing that another thread may do with a queue that is left alone meanwhile.
+ * outq_settle() then forgets what was sent, before anything else is done with the queue; it returns
+ * false if the peer is gone (errno). */
+void outq_carry(struct outq *q, const struct transport *t, int fd);
+bool outq_settle(struct outq *q);
 
 #endif

@@ -88,8 +88,15 @@ uint64_t sprig_loop_now_update(struct sprig_loop *loop);
  * `nested` is hold, complete requests wait. The bridge must balance it also when Perl unwinds. */
 void sprig_loop_hold(struct sprig_loop *loop, int delta);
 
+/* The caller goes back to an app that may keep the loop for long, having written something: what is
+ * queued for the end of this pass is sent by another thread if that does not come within a few
+ * milliseconds. The next call of any function here takes it back. Costs nothing if nothing is
+ * queued. */
+void sprig_loop_lend(struct sprig_loop *loop);
+
 /* How many passes are on the stack now, for a depth limit. The bridge restores it to the value it
- * had before a call into Perl when that call is left by a non-local exit. */
+ * had before a call into Perl when that call is over, be it by a non-local exit; that ends a
+ * sprig_loop_lend, too. */
 uint32_t sprig_loop_depth(const struct sprig_loop *loop);
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth);
 

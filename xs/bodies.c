@@ -462,6 +462,7 @@ static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *
         SV *chunk;
         enum pumped pumped = PUMPED_END;
         int rc = 0;
+        sprig_loop_lend(px->server->psgi->loop); /* reading may take long */
         if (!psgi_call_method(aTHX_ pump->body, "getline", NULL, 0, &chunk, error))
             return PUMPED_FAILED;
         if (px->ex != NULL && chunk != NULL && SvOK(chunk)) {

@@ -72,6 +72,8 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     if (px->ex != NULL && px->socket_used)
         sprig_response_flush(px->ex); /* what the app writes to the socket comes behind it */
     SvREFCNT_dec(held);
+    if (writer != NULL)
+        sprig_loop_lend(px->server->psgi->loop);
     psgi_exchange_release(aTHX_ px);
     return writer;
 }

@@ -238,6 +238,7 @@ static bool write_simple(pTHX_ SV *self, struct psgi_handle *handle, SV *value)
     rc = psgi_write_bytes(aTHX_ px->ex, value);
     if (rc >= 0 && handle->on_drain != NULL && px->ex != NULL)
         want_drain(handle, px);
+    sprig_loop_lend(px->server->psgi->loop);
     psgi_exchange_release(aTHX_ px);
     SvREFCNT_dec_NN(body);
     return rc < 0 ? refuse_write(aTHX_ is_fatal) : rc == 0;
@@ -271,6 +272,7 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
         handle->has_written = true;
     if (!is_lost && handle->on_drain != NULL && px->ex != NULL)
         want_drain(handle, px);
+    sprig_loop_lend(px->server->psgi->loop);
     psgi_exchange_release(aTHX_ px);
     LEAVE;
     return is_lost ? refuse_write(aTHX_ is_fatal) : has_room;

@@ -114,6 +114,8 @@ What L<the responder|Sprig::Responder> returns if it is given a status and heade
 
 To a client of HTTP/1.1 the body is sent in chunks, unless the headers have a C<Content-Length>. Bytes
 leave at the end of the turn of the event loop, so that many small writes make one packet.
+Where the turn takes longer, because the application goes on working in the same call, they leave some
+milliseconds after they were written.
 
 The response ends with C<close>, or as soon as the last reference to the writer is gone. Where that
 happens because an exception passes by, the response is cut off instead, so that the client can see
