@@ -147,6 +147,7 @@ static void print_help(void)
          "once.\n"
          "To the master of several workers: HUP reloads, USR2 upgrades, TTIN and TTOU add and "
          "remove one.\n"
+         "Most options have a variable of the environment, too: --max-headers is SPRIG_MAX_HEADERS.\n"
          "Manual: man sprig");
 }
 
@@ -355,10 +356,26 @@ static void check_loader(const struct command *cmd)
         refuse("option %s does not go with --pid: each restart is another process", flag);
 }
 
+/* As flags in front of all others, so that those win. */
+static void take_environ(struct command *cmd)
+{
+    size_t n;
+    const struct sprig_option *options = sprig_options(&n);
+    char variable[64], why[512] = "out of memory";
+    if (sprig_config_read_environ(&cmd->config, why, sizeof why))
+        refuse("%s", why);
+    for (size_t i = 0; i < n; i++) {
+        const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
+        if (value)
+            words_add(&cmd->settings, "%s=%s", options[i].name, value);
+    }
+}
+
 void command_read(struct command *cmd, int argc, char **argv)
 {
     struct flags flags;
     int val;
+    take_environ(cmd);
     flags_init(&flags);
     opterr = 0;
     while ((val = getopt_long(argc, argv, flags.letters, flags.longs, NULL)) != -1) {

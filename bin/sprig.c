@@ -57,6 +57,10 @@ static void build_perl_argv(struct command *cmd, char **rest, struct words *out)
     for (size_t i = 0; i < cmd->settings.n; i++)
         if (!is_done(cmd, cmd->settings.items[i]))
             words_add(out, "%s", cmd->settings.items[i]);
+    if (cmd->config.workers == 1 && cmd->config.pid)
+        words_add(out, "pid="); /* nor by what the environment says */
+    if (cmd->config.workers == 1 && cmd->config.daemonize)
+        words_add(out, "daemonize=0");
     words_add(out, "--");
     words_add_all(out, rest);
 }

@@ -478,6 +478,32 @@ int sprig_config_set(struct sprig_config *c, const char *name, const char *value
     return store_value(c, o, &v);
 }
 
+const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n)
+{
+    if (o->type == SPRIG_OPTION_PLACK)
+        return NULL;
+    snprintf(variable, n, "SPRIG_%s", o->name);
+    for (char *p = variable; *p; p++)
+        if (*p >= 'a' && *p <= 'z')
+            *p = (char)(*p - 'a' + 'A');
+    const char *value = getenv(variable);
+    return value && *value ? value : NULL;
+}
+
+int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n)
+{
+    char variable[64], text[256] = "";
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
+        int err = value ? sprig_config_set(c, options[i].name, value, text, sizeof text) : 0;
+        if (err == SPRIG_E_INVALID)
+            snprintf(why, n, "%s: %s", variable, text);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
 /* Thousandths are enough, and free of the locale's decimal point. */
 static void print_seconds(double seconds, char *buf, size_t n)
 {

@@ -126,6 +126,15 @@ int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from);
 int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
                      size_t n);
 
+/* What the environment says of an option: the value of SPRIG_ and its name in capitals, such as
+ * SPRIG_MAX_BODY_BYTES, whose name is left in `variable` (n bytes). NULL: the variable is not set, or
+ * empty, or there is none because the option is no field. */
+const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n);
+
+/* Sets all options that the environment has values for. Like sprig_config_set; `why` names the
+ * variable as well. Variables that belong to no option are somebody else's. */
+int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n);
+
 /* The current value as text, as sprig_config_set would take it; NULL if there is no such field.
  * Writes into buf (n >= 64) or returns the string itself. */
 const char *sprig_config_get(const struct sprig_config *c, const char *name, char *buf, size_t n);

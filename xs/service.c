@@ -10,8 +10,10 @@ SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
 {
     size_t n;
     const struct sprig_option *rows = sprig_options(&n);
-    char why[256];
+    char why[512];
 
+    if (sprig_config_read_environ(config, why, sizeof why) != 0)
+        return newSVpv(why, 0);
     for (size_t i = 0; i < n; i++) {
         if (rows[i].type == SPRIG_OPTION_PLACK)
             continue;

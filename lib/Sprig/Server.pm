@@ -18,6 +18,9 @@ use Sprig::Server::Workers ();
 our $VERSION  = '0.001';
 our @CARP_NOT = qw(Sprig::Server::Workers);
 
+# Defaults other than those of the table, for all servers of the program: see Sprig::Compat::Twiggy.
+our %DEFAULTS;
+
 # Servers that listen or still have connections: they go on when their variable goes away.
 my %serving;
 
@@ -56,6 +59,11 @@ sub _options {
     my %options = %$self;
     $options{header_timeout} = $options{timeout} if !defined $options{header_timeout};
     delete $options{header_timeout} if !defined $options{header_timeout};
+    for my $name (keys %DEFAULTS) {
+        my $environ = $ENV{"SPRIG_\U$name"};
+        next if defined $options{$name} || defined $environ && length $environ;
+        $options{$name} = $DEFAULTS{$name};
+    }
     return \%options;
 }
 
@@ -480,6 +488,18 @@ Condvar that is sent when the server has ended. C<end> on it begins a graceful e
 C<begin> first puts that off until the C<end> that belongs to it. During a graceful end, too, C<begin>
 holds it, for at most C<graceful_timeout> seconds. In workers applications get it as C<psgix.exit_guard>:
 see L<Sprig::Worker/THE END OF A WORKER>.
+
+=head1 ENVIRONMENT
+
+=head2 SPRIG_I<OPTION>
+
+    SPRIG_MAX_BODY_BYTES=10M SPRIG_KEEPALIVE=0 perl my-server.pl
+
+Every option of L<sprig(1)> that C<new> takes, in capitals, for programs that make their server themselves.
+What is given to C<new> wins, and then the environment, before the default. A variable that is empty counts for
+nothing, one that is the name of no option is not looked at, and of a wrong value C<new> dies with a
+message that names the variable. There is none for C<host>, C<port>, C<listen>, C<harakiri> and what is no
+plain value.
 
 =head1 SEE ALSO
 

@@ -21,6 +21,9 @@ use SprigTest::Server;
 
 our @EXPORT = qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl);
 
+# Options in the environment of whoever runs the tests are not meant for the servers of the tests.
+delete $ENV{$_} for grep { /\ASPRIG_(?!DEV\z|DEBUG\z|SANITIZE\z|LOOP_|TEST_)/ } keys %ENV;
+
 my $lib    = dirname(File::Spec->rel2abs(__FILE__));
 my $root   = dirname(dirname($lib));
 my $dir    = File::Temp->newdir('sprig-test-XXXXXX', TMPDIR => 1);

@@ -31,6 +31,9 @@ my %parent_of = (
 _take_over($_) for sort keys %parent_of;
 Sprig::Writer::set_class('Twiggy::Writer');
 
+# Where `write` dies some programs learn that a client has left, and nowhere else.
+$Sprig::Server::DEFAULTS{die_on_disconnect} = 1;
+
 # Makes the name a class on top of ours, which `use` and `require` take for loaded.
 sub _take_over {
     my ($class) = @_;
@@ -77,6 +80,11 @@ C<use> and C<require> of these find them loaded. Writers of streaming responses 
 C<Twiggy::Writer>, so that C<ref> and C<isa> say what they said, and methods added to that class are
 found. The event loop is Sprig's, unless the program has loaded another one before. C<TWIGGY_DEBUG>
 means C<SPRIG_DEBUG>.
+
+C<write> to a client that has left dies with C<Broken pipe>, as with Twiggy: the option
+C<die_on_disconnect> is on, unless the constructor or C<SPRIG_DIE_ON_DISCONNECT=0> in the environment says
+otherwise. So can all options be given: a program that makes its server itself gets a limit by
+C<SPRIG_MAX_BODY_BYTES=1G my-server.pl>. See L<Sprig::Server/ENVIRONMENT>.
 
 Load it before anything that loads Twiggy; else it dies. It is for the whole process: the names cannot
 mean both servers.
