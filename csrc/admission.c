@@ -273,8 +273,8 @@ static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
 /* What has come already is read, so that the close is no reset; more is not waited for. */
 static void answer_and_close(int fd, char *buffer)
 {
-    if (send(fd, busy_answer, sizeof busy_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-        shutdown(fd, SHUT_WR);
+    (void)!send(fd, busy_answer, sizeof busy_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_WR);
     while (recv(fd, buffer, LOOP_READ_BUFFER_BYTES, MSG_DONTWAIT) == LOOP_READ_BUFFER_BYTES)
         ;
     close(fd);

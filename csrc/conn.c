@@ -263,9 +263,8 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     return c;
 }
 
-/* Everything that points to the connection from outside lets go of it; the one place where the
- * client's descriptor is closed. */
-static void conn_retire(struct sprig_conn *c, enum conn_state state)
+/* Everything that points to the connection from outside lets go of it. */
+static void conn_retire(struct sprig_conn *c)
 {
     loop_recall(c->server->loop);
     conn_count_unsent(c);
@@ -279,14 +278,28 @@ static void conn_retire(struct sprig_conn *c, enum conn_state state)
     outq_clear(&c->out);
     if (c->fd != -1)
         admission_leave(c);
-    if (state == CONN_CLOSED && c->fd != -1)
-        c->transport->close(c->fd);
-    c->fd = -1;
+}
+
+/* The one place where a connection ends for its client. To close is not enough: a child that the
+ * app has forked may hold the socket for as long as it lives. Where the app has it, it has what
+ * comes in, and after a 101 all of it. */
+static void conn_hang_up(struct sprig_conn *c)
+{
+    if (c->must_reset)
+        c->transport->reset(c->fd);
+    else if (!c->reading_is_over)
+        c->transport->shutdown(c->fd, SHUT_RDWR);
+    else if (!c->is_switched)
+        c->transport->shutdown(c->fd, SHUT_WR);
+    c->transport->close(c->fd);
 }
 
 static void conn_leave(struct sprig_conn *c, enum conn_state state, enum sprig_end why)
 {
-    conn_retire(c, state);
+    conn_retire(c);
+    if (state == CONN_CLOSED && c->fd != -1)
+        conn_hang_up(c);
+    c->fd = -1;
     conn_set_state(c, state);
     conn_pin(c);
     exchange_end(c, why);
@@ -307,17 +320,29 @@ void conn_detach(struct sprig_conn *c)
 
 void conn_reset(struct sprig_conn *c, enum sprig_end why)
 {
-    struct linger hard = {1, 0};
-    if (c->fd != -1)
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    c->must_reset = true;
     conn_close(c, why);
+}
+
+void conn_close_left(struct sprig_conn *c)
+{
+    if ((c->state != CONN_APP && c->state != CONN_REPLY) || c->out.size > 0)
+        return;
+    enum transport_sides closed = c->transport->closed(c->fd);
+    bool was_leaving = c->is_leaving;
+    c->is_leaving = closed == SIDES_ONE;
+    if (closed == SIDES_BOTH || (closed == SIDES_ONE && was_leaving))
+        conn_on_broken(c);
 }
 
 void conn_abandon(struct sprig_conn *c)
 {
     if (c->state == CONN_CLOSED)
         return;
-    conn_retire(c, CONN_CLOSED);
+    conn_retire(c);
+    if (c->fd != -1)
+        c->transport->close(c->fd); /* the parent goes on with it */
+    c->fd = -1;
     conn_set_state(c, CONN_CLOSED);
     server_count_conn(c->server, -1);
     c->server->has_strays = true;

@@ -107,7 +107,10 @@ struct sprig_conn {
     bool peer_shut : 1;       /* the peer's end of file was seen */
     bool must_close : 1;      /* no further request after this one */
     bool must_linger : 1;     /* unread input may be on its way: do not just close */
+    bool is_leaving : 1;      /* half-closed at the last look of conn_close_left */
+    bool must_reset : 1;      /* the end must not look orderly */
     bool reading_is_over : 1; /* the app reads from the socket itself */
+    bool is_switched : 1;     /* 101 was sent: what follows is no HTTP of ours */
     bool awaits_proxy : 1;    /* the PROXY header has not come yet */
     bool is_turned_away : 1;  /* was answered 503 as soon as it was accepted */
     bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
@@ -131,8 +134,12 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
  * goes when no frame uses it. Harmless if closed. */
 void conn_close(struct sprig_conn *c, enum sprig_end why);
 
-/* The same with a TCP reset, so that the peer cannot take what it got for complete. */
+/* The same with a reset, so that the peer cannot take what it got for complete. */
 void conn_reset(struct sprig_conn *c, enum sprig_end why);
+
+/* For a draining server, twice a second: ends a request whose client has left, or has closed its
+ * sending side before the last look and is not being sent anything. */
+void conn_close_left(struct sprig_conn *c);
 
 /* Leaves the descriptor to somebody else and ends the exchange with SPRIG_END_DETACHED. */
 void conn_detach(struct sprig_conn *c);

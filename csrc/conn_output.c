@@ -64,8 +64,8 @@ static void conn_linger(struct sprig_conn *c)
     deadline_set(&c->server->linger_deadlines, &c->deadline);
 }
 
-/* The last byte of the last response is with the kernel. A socket that the app uses itself is only
- * closed on our side: what comes in is the app's, and so is the shutdown. */
+/* The last byte of the last response is with the kernel. Where the app uses the socket itself, what
+ * comes in is the app's. */
 static void conn_finish(struct sprig_conn *c)
 {
     if (!c->reading_is_over && (c->must_linger || c->in_len > c->in_at))

@@ -228,6 +228,7 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
         return rc;
     if (ex->record != NULL)
         conn_log_head(ex, head);
+    c->is_switched = head->status == 101;
     conn_set_state(c, CONN_REPLY);
     conn_output_added(c);
     return 0;

@@ -28,6 +28,35 @@ static void server_run_retire(struct ready *r, uint32_t what)
         server->handler.on_retire(server, server->arg);
 }
 
+/* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
+ * turn and put behind the others, none is remembered across the call. */
+static void server_visit_conns(struct sprig_server *server, void (*visit)(struct sprig_conn *c))
+{
+    for (uint32_t n = server->counters.n_connections; n > 0; n--) {
+        struct list_link *first = list_first(&server->conns);
+        if (first == NULL)
+            return;
+        list_remove(first);
+        list_append(&server->conns, first);
+        visit(list_entry(first, struct sprig_conn, link));
+    }
+}
+
+static void server_start_leaving(struct sprig_server *server)
+{
+    timer_start(server->loop, &server->leaving,
+                sprig_loop_now(server->loop) + LEAVING_MS * 1000 * 1000ull);
+}
+
+static void server_run_leaving(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct timer *timer = list_entry(r, struct timer, ready);
+    struct sprig_server *server = list_entry(timer, struct sprig_server, leaving);
+    server_start_leaving(server);
+    server_visit_conns(server, conn_close_left);
+}
+
 /* max_requests is the least, and up to a tenth is added: workers that were started together are not
  * to retire together. */
 static void server_init_retire(struct sprig_server *server)
@@ -94,6 +123,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     list_init(&server->conns);
     ready_init(&server->drained, server_run_drained);
     ready_init(&server->retire, server_run_retire);
+    timer_init(&server->leaving, server_run_leaving);
     server_init_retire(server);
     server_init_deadlines(server);
     admission_init(server);
@@ -140,18 +170,9 @@ static void server_free_listeners(struct sprig_server *server)
     }
 }
 
-/* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
- * turn and put behind the others, none is remembered across the call. */
-static void server_close_conns(struct sprig_server *server)
+static void server_close_conn(struct sprig_conn *c)
 {
-    for (uint32_t n = server->counters.n_connections; n > 0; n--) {
-        struct list_link *first = list_first(&server->conns);
-        if (first == NULL)
-            return;
-        list_remove(first);
-        list_append(&server->conns, first);
-        conn_close(list_entry(first, struct sprig_conn, link), SPRIG_END_GONE);
-    }
+    conn_close(c, SPRIG_END_GONE);
 }
 
 static void server_release(struct sprig_server *server)
@@ -162,6 +183,7 @@ static void server_release(struct sprig_server *server)
     server->access_log = NULL;
     ready_cancel(&server->drained);
     ready_cancel(&server->retire);
+    timer_stop(server->loop, &server->leaving);
     deadline_list_clear(&server->header_deadlines);
     deadline_list_clear(&server->body_deadlines);
     deadline_list_clear(&server->write_deadlines);
@@ -186,7 +208,7 @@ void sprig_server_free(struct sprig_server *server)
     loop_guard(server->loop);
     list_remove(&server->fork_hook.link);
     server_close_listeners(server);
-    server_close_conns(server);
+    server_visit_conns(server, server_close_conn);
     sprig_server_flush_log(server);
     server->is_freed = true;
     server_conn_gone(server);
@@ -196,10 +218,12 @@ void server_conn_gone(struct sprig_server *server)
 {
     if (!list_empty(&server->conns))
         return;
-    if (server->is_freed)
+    if (server->is_freed) {
         server_release(server);
-    else if (server->is_draining)
+    } else if (server->is_draining) {
+        timer_stop(server->loop, &server->leaving);
         ready_add(server->loop, &server->drained, 1);
+    }
 }
 
 void sprig_server_drain(struct sprig_server *server)
@@ -212,6 +236,7 @@ void sprig_server_drain(struct sprig_server *server)
         if (c->state == CONN_IDLE && c->out.size == 0)
             conn_await_request(c);
     }
+    server_start_leaving(server);
     server_conn_gone(server);
 }
 

@@ -33,6 +33,7 @@ struct sprig_server {
     struct fork_hook fork_hook;
     struct ready drained; /* tells on_drained */
     struct ready retire;  /* tells on_retire */
+    struct timer leaving; /* runs while the server drains: looks for clients that have left */
     bool is_draining;
     bool is_freed;   /* its memory goes with the last connection */
     bool has_strays; /* a forked child: connections of the parent were abandoned */
@@ -45,6 +46,10 @@ enum { WRITE_TICKS = 4 };
 /* An idle connection is not closed at the very moment when a server begins to drain: its next
  * request may be on its way, and would be lost. */
 #define LEAVE_SECONDS 0.2
+
+/* A draining server does not wait for those that nobody can answer any more. A client that has
+ * closed its sending side may still read: that is looked at twice, at this distance. */
+enum { LEAVING_MS = 500 };
 
 /* How long a connection lingers, and how much it discards, before it is closed all the same. */
 enum { LINGER_SECONDS = 5, LINGER_MAX_BYTES = 64 * 1024 * 1024 };

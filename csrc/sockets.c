@@ -1,5 +1,6 @@
 /* sockets.c - addresses, binding, unix paths; see sockets.h */
 #include "sockets.h"
+#include "transport.h"
 
 #include "privileges.h"
 #include "sprig.h"
@@ -318,4 +319,9 @@ int socket_read(const char *text, struct sprig_socket *out)
                                  .path_dev = (dev_t)v[3],
                                  .path_ino = (ino_t)v[4]};
     return 0;
+}
+
+int sprig_socket_closed(int fd)
+{
+    return (int)transport_plain.closed(fd);
 }

@@ -303,6 +303,9 @@ void sprig_exchange_stop_reading(struct sprig_exchange *ex);
  * Borrowed until the next pass. */
 struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex);
 
+/* How many sides of a connected socket have closed it, as far as the kernel tells: 0, 1 or 2. */
+int sprig_socket_closed(int fd);
+
 /* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */
 int sprig_exchange_fd(const struct sprig_exchange *ex);
 

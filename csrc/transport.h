@@ -10,6 +10,10 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* Which sides of a connection have closed it, as far as is known. After one, the client may still
+ * read (it has closed its sending side only) or send (we have closed ours). */
+enum transport_sides { SIDES_NONE, SIDES_ONE, SIDES_BOTH };
+
 struct transport {
     ssize_t (*recv)(int fd, void *buf, size_t n);
     /* Never raises SIGPIPE. more: further bytes follow at once, so a packet may wait for them. */
@@ -22,7 +26,14 @@ struct transport {
     /* Behind an end of file: true if the peer is known not to read any more, either. Over TCP that
      * end may be all that a client sends which waits for its answer: false. */
     bool (*is_hung_up)(int fd);
+    /* Asks the kernel which sides have closed. */
+    enum transport_sides (*closed)(int fd);
+    /* Ends our side (SHUT_WR) or both (SHUT_RDWR) for the peer, whoever else holds the socket. */
     int (*shutdown)(int fd, int how);
+    /* Ends the connection so that the peer sees an error behind what it got, as far as the kernel
+     * has a way; also if a child of the app still holds the socket. Drops what is unsent. */
+    void (*reset)(int fd);
+    /* Gives the descriptor back. The peer hears of it only if nobody else holds the socket. */
     int (*close)(int fd);
 };
 

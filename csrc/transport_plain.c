@@ -1,6 +1,8 @@
 /* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
 #include "transport.h"
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -109,9 +111,64 @@ static bool plain_is_hung_up(int fd)
 #endif
 }
 
+static bool is_unix(int fd)
+{
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof own;
+    return getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.ss_family == AF_UNIX;
+}
+
+#ifdef __linux__
+static enum transport_sides unix_closed(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    if (poll(&p, 1, 0) != 1)
+        return SIDES_NONE;
+    return p.revents & (POLLHUP | POLLERR) ? SIDES_BOTH : SIDES_ONE;
+}
+
+static enum transport_sides plain_closed(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+        return unix_closed(fd);
+    switch (info.tcpi_state) {
+    case TCP_FIN_WAIT2: /* what we have sent was received */
+    case TCP_CLOSE_WAIT:
+        return SIDES_ONE;
+    case TCP_TIME_WAIT:
+    case TCP_CLOSE:
+    case TCP_LAST_ACK:
+    case TCP_CLOSING:
+        return SIDES_BOTH;
+    default:
+        return SIDES_NONE;
+    }
+}
+#else
+static enum transport_sides plain_closed(int fd)
+{
+    (void)fd;
+    return SIDES_NONE;
+}
+#endif
+
 static int plain_shutdown(int fd, int how)
 {
     return shutdown(fd, how);
+}
+
+/* A close with SO_LINGER resets only where nobody else holds the socket. Dissolving the association
+ * does at once, on Linux; other systems refuse to. A unix socket has neither way. */
+static void plain_reset(int fd)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    struct linger hard = {1, 0};
+    if (is_unix(fd))
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    (void)!connect(fd, &nobody, sizeof nobody);
 }
 
 /* Not retried: after EINTR the descriptor is gone already and may belong to somebody else. */
@@ -126,6 +183,8 @@ const struct transport transport_plain = {
     .sendfile = plain_sendfile,
     .n_unsent = plain_n_unsent,
     .is_hung_up = plain_is_hung_up,
+    .closed = plain_closed,
     .shutdown = plain_shutdown,
+    .reset = plain_reset,
     .close = plain_close,
 };

@@ -10,11 +10,40 @@ use SprigTest::Probe qw(eventually);
 use Test::More;
 
 my $code = <<'APP';
-my $runs = 0;
+use POSIX ();
+
+my ($runs, @kept) = (0);
+
+# A child that holds all sockets of the server for as long as it lives.
+sub child {
+    my ($env) = @_;
+    my $pid = fork;
+    if (!$pid) {
+        sleep 60;
+        POSIX::_exit(0);
+    }
+    my $left = $env->{PATH_INFO};
+    return [200, ['Connection' => 'close'], [$pid]] if $left eq '/child';
+    return sub {
+        my ($respond) = @_;
+        push @kept, $env->{'psgix.io'};
+        fileno $kept[-1];
+        $respond->([200, [], [$pid]]);
+    } if $left eq '/child-and-handle';
+    return sub {
+        my $writer = $_[0]->([200, ['X-Child' => $pid]]);
+        $writer->write($pid);
+        die "meant\n" if $left eq '/child-and-failure';
+        $writer->close;
+    };
+}
+
 sub {
     my ($env) = @_;
     $runs++;
     return [200, [], ['x' x 3_000_000]] if $env->{PATH_INFO} eq '/large';
+    return [200, [], [splice @kept]] if $env->{PATH_INFO} eq '/forget';
+    return child($env) if $env->{PATH_INFO} =~ /child/;
     return [200, [], [$runs]];
 };
 APP
@@ -46,6 +75,26 @@ subtest 'a client that half-closes is answered in full' => sub {
     $client->half_close;
     is(scalar(grep { $client->response->status == 200 } 1 .. 20), 20, 'twenty at once');
     ok($client->is_closed, 'then the end');
+};
+
+subtest 'a child of the app that lives on keeps no connection open' => sub {
+    my %ask = (
+        'a response that closes'         => "GET /child HTTP/1.1\r\nHost: a\r\n\r\n",
+        'one that ends with its bytes'   => "GET /child-and-writer HTTP/1.0\r\n\r\n",
+        'an app that keeps its psgix.io' => "GET /child-and-handle HTTP/1.1\r\nHost: a\r\n\r\n",
+        'one that is cut'                => "GET /child-and-failure HTTP/1.0\r\n\r\n",
+    );
+    for my $name (sort keys %ask) {
+        my $client = $server->connect;
+        $client->send($ask{$name});
+        my $bytes = eval { $client->rest } || '';
+        my ($pid) = $bytes =~ /X-Child: ([0-9]+)|\n([0-9]+)\z/ ? $1 || $2 : 0;
+        ok($client->eof,                  "$name: the client sees the end");
+        ok($name =~ /cut/ || kill(0, $pid), '... while the child lives');
+        like($client->error, qr/reset/, '... which does not look complete') if $name =~ /cut/;
+        kill 'KILL', $pid if $pid;
+    }
+    $server->ask("GET /forget HTTP/1.1\r\nHost: a\r\n\r\n");
 };
 
 subtest 'a refused client that goes on sending sees the answer' => sub {
@@ -95,6 +144,49 @@ subtest 'clients that leave do no harm' => sub {
     }
     cmp_ok($left, '<=', $before, 'no descriptor is left behind');
     is($server->ask($get)->status, 200, 'the server goes on');
+};
+
+my $holding = <<'APP';
+use Socket qw(SHUT_WR);
+my @kept;
+sub {
+    my ($env) = @_;
+    my $io = $env->{'psgix.io'};
+    if ($env->{PATH_INFO} eq '/poll') {
+        return sub { push @kept, $_[0] };
+    }
+    return sub { push @kept, $io; fileno $io } if $env->{PATH_INFO} eq '/held';
+    return sub {
+        push @kept, $io;
+        syswrite $io, "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        shutdown $io, SHUT_WR;
+    };
+};
+APP
+
+subtest 'nobody waits for those that have left' => sub {
+    for my $path (qw(/poll /held /socket)) {
+        my $patient = start_server(code => $holding, args => { access_log => '/dev/null' });
+        my $client  = $patient->connect;
+        $client->send("GET $path HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        $client->wait_for_bytes(20) if $path eq '/socket';
+        $patient->ask("GET /socket HTTP/1.1\r\nHost: a\r\n\r\n", interim => 1);
+        $client->close;
+        $patient->stop_ok("$path: the server ends before graceful_timeout");
+    }
+};
+
+subtest 'those that are still there are waited for' => sub {
+    my $patient = start_server(code => $holding, args => { graceful_timeout => 3 });
+    my $client  = $patient->connect;
+    $client->send("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n");
+    ok(eventually { $patient->ask("GET /socket HTTP/1.1\r\nHost: a\r\n\r\n", interim => 1) },
+        'it is being served');
+    my $before = time;
+    kill TERM => $patient->pid;
+    $client->rest;
+    cmp_ok(time - $before, '>=', 2, 'a long poll has graceful_timeout');
+    $patient->ends_ok;
 };
 
 subtest 'idle connections do not keep the server from ending' => sub {

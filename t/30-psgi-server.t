@@ -260,6 +260,32 @@ subtest 'a second signal ends what the first one let go on' => sub {
     undef $respond;
 };
 
+subtest 'one server does not wait for sockets that another one has given away' => sub {
+    my $taken;
+    my ($giver, $ready) = serve(
+        listen => ['127.0.0.1:0'],
+        app    => sub {
+            my $io = $_[0]{'psgix.io'};
+            return sub { syswrite $io, "yours\n"; $taken = $io };
+        }
+    );
+    my ($other) = serve(listen => ['127.0.0.1:0']);
+    my $held = talk($ready->{host}, $ready->{port}, $request);
+    ok soon(sub { $taken }), 'the application has a socket of the one';
+    my ($giver_ended, $other_ended);
+    $other->shutdown(sub { $other_ended = 1 });
+    ok soon(sub { $other_ended }), 'the other one ends';
+    $giver->shutdown(sub { $giver_ended = 1 });
+    my $pause = AE::cv;
+    my $timer = AE::timer 0.3, 0, $pause;
+    $pause->recv;
+    ok !$giver_ended, 'the one waits';
+    close $taken;
+    undef $taken;
+    ok soon(sub { $giver_ended }), 'until the application has closed it';
+    is $held->recv, "yours\n", 'its client saw the end then';
+};
+
 subtest 'nothing is left alive' => sub {
     my $counters = Sprig::counters();
     is $counters->{$_}, 0, $_ for qw(exchanges responders writers pumps sockets);

@@ -152,6 +152,14 @@ drain(self)
   CODE:
     psgi_server_drain(aTHX_ psgi_server_get(aTHX_ self));
 
+UV
+taken(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_server_taken(aTHX_ psgi_server_get(aTHX_ self));
+  OUTPUT:
+    RETVAL
+
 void
 stop(self)
     SV *self

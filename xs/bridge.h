@@ -85,6 +85,7 @@ struct psgi_server {
     bool multiprocess, harakiri;
     struct psgi_env *spare_envs; /* owned: what the next requests take */
     uint32_t n_spare_envs;
+    struct list_link taken; /* struct lazyio.among: sockets that the app has used and not closed */
     bool is_draining;
     COP caller; /* who calls the app, as far as `caller` can see: see psgi_caller_init */
 };
@@ -234,6 +235,8 @@ void psgi_server_drain(pTHX_ struct psgi_server *server);
 /* Ends at once. */
 void psgi_server_stop(pTHX_ struct psgi_server *server);
 /* The gauges of the bridge, and of the server unless that is NULL, by name. */
+/* The sockets that the app has taken and that somebody may still hear. */
+UV psgi_server_taken(pTHX_ struct psgi_server *server);
 HV *psgi_counters(pTHX_ struct psgi_server *server);
 
 /* ---- app.c: one request ---- */

@@ -7,12 +7,17 @@
  * kept for the next handle, not freed. */
 #include "lazyio.h"
 
+/* A socket that one side has closed counts as heard for this long. */
+#define LEFT_NS UINT64_C(1000000000)
+
 struct lazyio {
     PerlIOl slot;     /* what IoIFP points to; slot.next is the top layer, or NULL once closed */
     PerlIOl layer;    /* our layer */
     PerlIO *in, *out; /* owned; NULL until used */
     const struct lazyio_source *source;
     void *arg; /* owned through source->release; NULL once released */
+    struct list_link among; /* open: among those of its server */
+    uint64_t left_ns;       /* when one side was first seen to have closed; 0: not yet */
     struct lazyio *next_spare;
 };
 
@@ -34,6 +39,7 @@ PerlIO *lazyio_new(pTHX_ const struct lazyio_source *source, void *arg)
     else
         Newx(l, 1, struct lazyio);
     Zero(l, 1, struct lazyio);
+    list_init(&l->among);
     l->slot.next = &l->layer;
     l->slot.head = l->layer.head = &l->slot;
     l->layer.tab = &lazyio_funcs;
@@ -83,6 +89,7 @@ static bool lazyio_adopt(pTHX_ struct lazyio *l, int fd)
 static bool lazyio_open(pTHX_ struct lazyio *l)
 {
     struct sprig_span unread = {NULL, 0};
+    struct list_link *among;
     int fd;
 
     if (l->in != NULL)
@@ -91,14 +98,36 @@ static bool lazyio_open(pTHX_ struct lazyio *l)
         SETERRNO(EBADF, RMS_IFI);
         return false;
     }
-    fd = l->source->open(aTHX_ l->arg, &unread);
+    fd = l->source->open(aTHX_ l->arg, &unread, &among);
     if (fd == -1 || !lazyio_adopt(aTHX_ l, fd))
         return false;
+    list_append(among, &l->among);
     if (unread.len > 0)
         PerlIO_unread(l->in, unread.ptr, unread.len);
     l->layer.flags |= PERLIO_F_FASTGETS;
     lazyio_release(aTHX_ l);
     return true;
+}
+
+static bool lazyio_is_heard(pTHX_ struct lazyio *l)
+{
+    int n_closed = sprig_socket_closed(PerlIO_fileno(l->in));
+    uint64_t now = sprig_loop_now(psgi_loop(aTHX));
+
+    if (n_closed != 1)
+        return n_closed == 0;
+    if (l->left_ns == 0)
+        l->left_ns = now;
+    return now - l->left_ns < LEFT_NS;
+}
+
+UV lazyio_count(pTHX_ struct list_link *among)
+{
+    UV n = 0;
+
+    list_foreach (it, among)
+        n += lazyio_is_heard(aTHX_ list_entry(it, struct lazyio, among));
+    return n;
 }
 
 /* ---- operations that need the descriptor ---- */
@@ -250,6 +279,7 @@ static IV lazyio_close(pTHX_ PerlIO *f)
 
     if (in != NULL && PL_phase != PERL_PHASE_DESTRUCT)
         psgi_get(aTHX)->n_taken--;
+    list_remove(&l->among);
     l->in = l->out = NULL;
     if (out != NULL && PerlIO_close(out) != 0)
         rc = -1;

@@ -1,5 +1,6 @@
 /* service.c - the server behind Sprig::Server: options, listeners, its life and its end. */
 #include "bridge.h"
+#include "lazyio.h"
 
 static int server_free(pTHX_ SV *sv, MAGIC *mg);
 static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params);
@@ -68,6 +69,8 @@ void psgi_server_release(pTHX_ struct psgi_server *server)
         return;
     psgi_env_pool_clear(aTHX_ server);
     psgi_caller_clear(aTHX_ server);
+    while (!list_empty(&server->taken)) /* the app's handles may outlive us */
+        list_remove(list_first(&server->taken));
     Safefree(server->listeners);
     SvREFCNT_dec(server->app);
     SvREFCNT_dec(server->on_drained);
@@ -101,6 +104,7 @@ SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
         croak_sv(sv_2mortal(wrong));
     }
     Newxz(server, 1, struct psgi_server);
+    list_init(&server->taken);
     server->psgi = psgi_get(aTHX);
     server->multiprocess = flag(aTHX_ options, "multiprocess");
     server->harakiri = flag(aTHX_ options, "harakiri");
@@ -308,6 +312,11 @@ static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
     PERL_UNUSED_VAR(params);
     mg->mg_ptr = NULL;
     return 0;
+}
+
+UV psgi_server_taken(pTHX_ struct psgi_server *server)
+{
+    return lazyio_count(aTHX_ & server->taken);
 }
 
 HV *psgi_counters(pTHX_ struct psgi_server *server)

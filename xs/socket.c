@@ -11,7 +11,7 @@
 /* Not 0, 1 or 2: a daemon may have closed those, and perl treats them as special. */
 enum { FIRST_FD = 3 };
 
-static int socket_open(pTHX_ void *arg, struct sprig_span *unread)
+static int socket_open(pTHX_ void *arg, struct sprig_span *unread, struct list_link **among)
 {
     struct psgi_exchange *px = arg;
     int fd;
@@ -27,6 +27,7 @@ static int socket_open(pTHX_ void *arg, struct sprig_span *unread)
     sprig_response_flush(px->ex); /* the app's bytes come behind a 101 that is queued */
     sprig_exchange_stop_reading(px->ex);
     *unread = sprig_exchange_unread(px->ex);
+    *among = &px->server->taken;
     return fd;
 }
 

@@ -247,10 +247,11 @@ sub _drained {
     return;
 }
 
-# Sockets that the app has taken have until the deadline as well. Nobody tells when it closes one.
+# Sockets that the app has taken have until the deadline as well, if somebody may still hear them.
+# Nobody tells when the app closes one.
 sub _awaits_taken {
     my ($self) = @_;
-    if ($self->{is_cut} || !Sprig::counters()->{taken}) {
+    if ($self->{is_cut} || !$self->{service} || !$self->{service}->taken) {
         delete $self->{taken_timer};
         return 0;
     }
