@@ -7,6 +7,7 @@
 #include "inherited.h"
 #include "master.h"
 #include "pidfile.h"
+#include "quit.h"
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -37,7 +38,8 @@ static const char *app_file(const struct command *cmd, char **rest)
     return file;
 }
 
-/* For `caller` and all that is built on it, the outermost code is that of the application's file. */
+/* For `caller` and all that is built on it, the outermost code is that of the application's file.
+ */
 static void add_bootstrap(struct words *out, const char *file)
 {
     words_add(out, "-e");
@@ -84,16 +86,24 @@ static int become_daemon(const struct command *cmd)
     if (cmd->config.daemonize && !sprig_master_is_successor() &&
         sprig_daemonize(&status_fd, why, sizeof why) != 0)
         fail("%s", why);
+    sprig_quit_open();
     return status_fd;
 }
 
 /* ----------------------------------------------------------------- one process ---- */
 
+static struct sprig_pidfile pidfile = {.fd = -1};
+
+static void remove_pidfile(void)
+{
+    sprig_pidfile_remove(&pidfile);
+}
+
 static int run_alone(struct command *cmd, char **rest)
 {
     char why[512];
-    struct sprig_pidfile pidfile = {.fd = -1};
     psgi_daemon_set(become_daemon(cmd));
+    sprig_quit_clean(remove_pidfile);
     if (cmd->config.pid != NULL &&
         sprig_pidfile_open(&pidfile, cmd->config.pid, why, sizeof why) != 0)
         fail("%s", why);
@@ -203,6 +213,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     int status_fd = become_daemon(cmd);
     sprig_log_set_sink(print_message, getenv("SPRIG_DEBUG") ? SPRIG_LOG_DEBUG : SPRIG_LOG_INFO,
                        NULL);
+    sprig_quit_hold(); /* until the master waits for signals */
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);
     if (master == NULL)
         fail("%s", why);

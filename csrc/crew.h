@@ -85,16 +85,19 @@ uint64_t clock_ms(void);
 
 /* ----------------------------------------------------------------- signals ---- */
 
-/* Takes the handlers of the master's signals, and blocks those signals but while it waits. One
- * master a process. 0 or SPRIG_E_SYS. */
-int notices_open(void);
+/* Takes the handlers of the master's signals, and blocks those signals but while it waits. A HUP
+ * that was ignored when the process began (nohup) stays ignored, unless `is_daemon`: then there is
+ * no terminal any more that could send it. One master a process. 0 or SPRIG_E_SYS. */
+int notices_open(bool is_daemon);
 
-/* Gives handlers and mask back as they were; in a worker those that mean something to the master
- * only get a handler that does nothing (and that a program of the app does not inherit). */
+/* Gives handlers and mask back as they were. In a worker all of these signals are let in; HUP, USR1
+ * and USR2 get a handler that does nothing (and that a program of the app does not inherit), TTIN
+ * and TTOU are ignored. */
 void notices_close(bool is_worker);
 
 /* Waits until a signal comes or one of the descriptors is readable, at most `timeout_ms` (-1: for
- * ever). */
+ * ever). Then all signals that have come are noted; TTIN and TTOU only if a process has sent them,
+ * and not the terminal. */
 struct pollfd;
 void notices_wait(struct pollfd *fds, size_t n, int timeout_ms);
 

@@ -2,6 +2,7 @@
 #include "master_internal.h"
 
 #include "privileges.h"
+#include "quit.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -86,6 +87,13 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
         return m;
     sprig_master_free(m);
     return NULL;
+}
+
+void sprig_master_clean(const struct sprig_master *m)
+{
+    if (!m->has_run && !m->is_heir)
+        master_unlink_sockets(m);
+    sprig_pidfile_remove(&m->pidfile);
 }
 
 void sprig_master_free(struct sprig_master *m)
@@ -190,15 +198,24 @@ static void master_forward(struct sprig_master *m)
         succession_start(m);
 }
 
-static void master_obey(struct sprig_master *m)
+/* Who tells each process of a group, or tells twice to be sure, is not in a hurry. */
+static void master_hear_end(struct sprig_master *m)
 {
-    bool was_told = m->was_told_to_end;
+    bool is_told = notices_take(SIGTERM), is_asked = notices_take(SIGQUIT);
     if (notices_take(SIGINT))
         master_end(m, ENDING_AT_ONCE);
-    if (notices_take(SIGTERM) | notices_take(SIGQUIT)) {
-        m->was_told_to_end = true;
-        master_end(m, was_told ? ENDING_AT_ONCE : ENDING_GRACEFUL);
-    }
+    if (!is_told && !is_asked)
+        return;
+    uint64_t now = clock_ms();
+    bool is_first = m->told_to_end_ms == 0;
+    if (is_first)
+        m->told_to_end_ms = now;
+    if (is_first || now - m->told_to_end_ms >= SPRIG_REPEAT_MS)
+        master_end(m, is_first ? ENDING_GRACEFUL : ENDING_AT_ONCE);
+}
+
+static void master_obey(struct sprig_master *m)
+{
     if (m->ending != ENDING_NOT)
         return;
     if (m->deputy != NULL) {
@@ -289,7 +306,7 @@ static bool master_is_over(const struct sprig_master *m)
 int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n)
 {
     m->has_run = true;
-    if (notices_open() != 0) {
+    if (notices_open(m->config->daemonize) != 0) {
         snprintf(why, n, "cannot take signals: %s", strerror(errno));
         return SPRIG_E_SYS;
     }
@@ -298,6 +315,7 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
             return 1;
         master_wait(m);
         crew_hear(&m->crew);
+        master_hear_end(m); /* first: workers that have been told, too, may be gone by now */
         if (notices_take(SIGCHLD))
             crew_reap(&m->crew);
         succession_watch(m);

@@ -52,7 +52,7 @@ struct sprig_master {
     void (*on_ready)(void *arg);
     void *on_ready_arg;
     enum ending ending;
-    bool was_told_to_end; /* by a signal, so that another one means more */
+    uint64_t told_to_end_ms; /* by a signal, so that a later one means more; 0: not yet */
     const char *failure;  /* why the run has failed, or NULL */
     /* An upgrade: the one that is starting, and the one that serves in our place. */
     struct process *successor, *deputy;
@@ -61,6 +61,7 @@ struct sprig_master {
 
 /* Closes all; `unlink` removes the unix paths that are ours. */
 void master_close_sockets(struct sprig_master *m, bool unlink);
+void master_unlink_sockets(const struct sprig_master *m);
 
 /* With reuseport: as many as there are workers. */
 int master_add_sockets(struct sprig_master *m, char *why, size_t n);

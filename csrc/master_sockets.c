@@ -15,13 +15,19 @@ static void bound_close(struct bound *b)
     b->n_sockets = 0;
 }
 
+void master_unlink_sockets(const struct sprig_master *m)
+{
+    for (size_t i = 0; i < m->n_bounds; i++)
+        for (uint32_t k = 0; k < m->bounds[i].n_sockets; k++)
+            socket_unlink(&m->bounds[i].sockets[k]);
+}
+
 void master_close_sockets(struct sprig_master *m, bool unlink)
 {
-    for (size_t i = 0; i < m->n_bounds; i++) {
-        for (uint32_t k = 0; unlink && k < m->bounds[i].n_sockets; k++)
-            socket_unlink(&m->bounds[i].sockets[k]);
+    if (unlink)
+        master_unlink_sockets(m);
+    for (size_t i = 0; i < m->n_bounds; i++)
         bound_close(&m->bounds[i]);
-    }
 }
 
 static struct sprig_socket *bound_add(struct bound *b)

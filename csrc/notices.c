@@ -14,59 +14,109 @@ enum { N_HANDLED = sizeof handled / sizeof handled[0] };
 static volatile sig_atomic_t noted[N_HANDLED];
 static struct sigaction before[N_HANDLED];
 static sigset_t mask_before;
+static bool hangup_is_ignored; /* by whoever started this process, as nohup does */
 
-static void take_note(int signo)
+/* Before the app can have a say in it. */
+__attribute__((constructor)) static void look_at_hangup(void)
 {
+    struct sigaction now;
+    hangup_is_ignored = sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+/* A terminal sends TTIN and TTOU to all of a group of which one member reads or writes. */
+static bool is_from_terminal(int signo, const siginfo_t *info)
+{
+#ifdef SI_KERNEL
+    return (signo == SIGTTIN || signo == SIGTTOU) && info->si_code == SI_KERNEL;
+#else
+    (void)signo, (void)info;
+    return false;
+#endif
+}
+
+static void take_note(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
     for (int i = 0; i < N_HANDLED; i++)
-        if (handled[i] == signo)
+        if (handled[i] == signo && !is_from_terminal(signo, info))
             noted[i] = 1;
 }
 
-static void ignore(int signo)
+static void do_nothing(int signo)
 {
     (void)signo;
 }
 
-int notices_open(void)
+static void get_handled(sigset_t *set)
+{
+    sigemptyset(set);
+    for (int i = 0; i < N_HANDLED; i++)
+        sigaddset(set, handled[i]);
+}
+
+int notices_open(bool is_daemon)
 {
     struct sigaction sa;
-    sigset_t mask;
+    sigset_t set;
     memset(&sa, 0, sizeof sa);
-    sa.sa_handler = take_note;
+    sa.sa_sigaction = take_note;
+    sa.sa_flags = SA_SIGINFO;
     sigfillset(&sa.sa_mask);
-    sigemptyset(&mask);
-    for (int i = 0; i < N_HANDLED; i++)
-        sigaddset(&mask, handled[i]);
-    if (sigprocmask(SIG_BLOCK, &mask, &mask_before) == -1)
+    get_handled(&set);
+    if (sigprocmask(SIG_BLOCK, &set, &mask_before) == -1)
         return SPRIG_E_SYS;
     for (int i = 0; i < N_HANDLED; i++) {
+        bool is_left = handled[i] == SIGHUP && hangup_is_ignored && !is_daemon;
         noted[i] = 0;
-        sigaction(handled[i], &sa, &before[i]);
+        sigaction(handled[i], is_left ? NULL : &sa, &before[i]);
     }
     return 0;
 }
 
-static bool is_masters_only(int signo)
+/* Stopping the job, or hearing that it should stop, is for a shell and a single process. What reads
+ * the terminal all the same gets an error, what writes to it is let through. */
+static void leave_to_worker(int i)
 {
-    return signo == SIGHUP || signo == SIGUSR1 || signo == SIGUSR2 || signo == SIGTTIN ||
-           signo == SIGTTOU;
+    struct sigaction sa = before[i];
+    bool is_free = before[i].sa_handler == SIG_DFL || before[i].sa_handler == SIG_IGN;
+    bool is_stop = handled[i] == SIGTTIN || handled[i] == SIGTTOU;
+    bool is_masters = handled[i] == SIGHUP || handled[i] == SIGUSR1 || handled[i] == SIGUSR2;
+    if (is_free && is_stop)
+        sa.sa_handler = SIG_IGN;
+    if (is_free && is_masters && !(handled[i] == SIGHUP && hangup_is_ignored)) {
+        sa.sa_handler = do_nothing;
+        sa.sa_flags = SA_RESTART;
+    }
+    sigaction(handled[i], &sa, NULL);
 }
 
 void notices_close(bool is_worker)
 {
-    struct sigaction nothing;
-    memset(&nothing, 0, sizeof nothing);
-    nothing.sa_handler = ignore;
-    nothing.sa_flags = SA_RESTART;
+    sigset_t mask = mask_before;
     for (int i = 0; i < N_HANDLED; i++) {
-        bool is_free = before[i].sa_handler == SIG_DFL || before[i].sa_handler == SIG_IGN;
-        bool does_nothing = is_worker && is_free && is_masters_only(handled[i]);
-        sigaction(handled[i], does_nothing ? &nothing : &before[i], NULL);
+        if (is_worker) {
+            sigdelset(&mask, handled[i]);
+            leave_to_worker(i);
+        } else {
+            sigaction(handled[i], &before[i], NULL);
+        }
     }
-    sigprocmask(SIG_SETMASK, &mask_before, NULL);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
-/* The signals are let in only while poll waits, in one step: none is missed. */
+static bool is_pending(void)
+{
+    sigset_t pending;
+    sigpending(&pending);
+    for (int i = 0; i < N_HANDLED; i++)
+        if (sigismember(&pending, handled[i]))
+            return true;
+    return false;
+}
+
+/* The signals are let in only here, in one step with the wait: none is missed. Each handler runs
+ * with all others blocked, so one after the other is let in: who looks knows of all that have
+ * come. */
 void notices_wait(struct pollfd *fds, size_t n, int timeout_ms)
 {
     struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
@@ -76,6 +126,8 @@ void notices_wait(struct pollfd *fds, size_t n, int timeout_ms)
     if (ppoll(fds, (nfds_t)n, timeout_ms < 0 ? NULL : &timeout, &mask) == -1)
         for (size_t i = 0; i < n; i++)
             fds[i].revents = 0;
+    for (int i = 0; i < N_HANDLED && is_pending(); i++)
+        sigsuspend(&mask);
 }
 
 bool notices_take(int signo)

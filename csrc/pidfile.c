@@ -209,13 +209,18 @@ int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why
 
 /* -------------------------------------------------------------------- the end ---- */
 
+void sprig_pidfile_remove(const struct sprig_pidfile *p)
+{
+    bool is_ours = p->path != NULL && p->owner == getpid() && is_same_file(p->path, p->fd);
+    if (is_ours && unlink(p->path) == -1 && ftruncate(p->fd, 0) == -1)
+        errno = 0; /* the file stays; that it is not locked any more tells that it is stale */
+}
+
 void sprig_pidfile_close(struct sprig_pidfile *p)
 {
     if (p->path == NULL)
         return;
-    bool is_ours = p->owner == getpid() && is_same_file(p->path, p->fd);
-    if (is_ours && unlink(p->path) == -1 && ftruncate(p->fd, 0) == -1)
-        errno = 0; /* the file stays; that it is not locked any more tells that it is stale */
+    sprig_pidfile_remove(p);
     close(p->fd);
     free(p->path);
     *p = (struct sprig_pidfile){.fd = -1};

@@ -21,6 +21,9 @@ int sprig_pidfile_open(struct sprig_pidfile *p, const char *path, char *why, siz
  * successor of that process. */
 int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why, size_t n);
 
+/* What sprig_pidfile_close does to the file. Async-signal-safe. */
+void sprig_pidfile_remove(const struct sprig_pidfile *p);
+
 /* Removes the file if this process is its owner and the path is still the same file; where the
  * folder does not allow that (root was given up), empties it. Closes the descriptor. In a forked
  * child: only closes. */

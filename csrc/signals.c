@@ -52,6 +52,15 @@ static int signal_take(int signo, struct sigaction *old)
     return sigaction(signo, &act, old);
 }
 
+/* Masks are inherited: whoever started this process may have blocked it. */
+static void signal_let_in(int signo)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static int signal_claim(struct sprig_loop *loop, int signo)
 {
     claims[signo].loop = loop;
@@ -59,6 +68,7 @@ static int signal_claim(struct sprig_loop *loop, int signo)
         claims[signo].loop = NULL;
         return SPRIG_E_SYS;
     }
+    signal_let_in(signo);
     loop->signals.n_claimed++;
     return 0;
 }

@@ -271,11 +271,13 @@ void socket_close(struct sprig_socket *s)
 
 void socket_unlink(const struct sprig_socket *s)
 {
-    struct sprig_address address;
+    union any_address any;
+    socklen_t len = sizeof any.un;
     struct stat st;
-    if (s->made_path && socket_address(s->fd, &address) == 0 && address.is_unix &&
-        lstat(address.port, &st) == 0 && st.st_dev == s->path_dev && st.st_ino == s->path_ino)
-        unlink(address.port);
+    memset(&any, 0, sizeof any);
+    if (s->made_path && getsockname(s->fd, &any.sa, &len) == 0 && any.sa.sa_family == AF_UNIX &&
+        lstat(any.un.sun_path, &st) == 0 && st.st_dev == s->path_dev && st.st_ino == s->path_ino)
+        unlink(any.un.sun_path);
 }
 
 /* ------------------------------------------------------------------------ as text ---- */

@@ -34,7 +34,7 @@ int socket_address(int fd, struct sprig_address *out);
 void socket_close(struct sprig_socket *s);
 
 /* Removes the unix path if this socket has made it and it is still the same file. Before the close.
- */
+ * Async-signal-safe. */
 void socket_unlink(const struct sprig_socket *s);
 
 /* One socket as text without blanks or ';', for the environment of another program that inherits

@@ -1,6 +1,7 @@
 /* succession.c - an upgrade: the program is executed anew with our sockets and takes our place. */
 #include "master_internal.h"
 
+#include "quit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
 {
     char *sockets = print_sockets(m, control_fd, is_first);
     notices_close(false);
+    sprig_quit_release();
     keep_on_exec(control_fd);
     if (m->folder[0] != '\0' && chdir(m->folder) == -1)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", m->folder, strerror(errno));

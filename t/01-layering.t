@@ -9,7 +9,7 @@ use Test::More;
 my @LAYERS = (
     [qw(span list err log date status chars tempfile cidr board path)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
-        inherited pidfile daemon)],
+        inherited pidfile daemon quit)],
     [qw(sprig)],
     [qw(loop courier interest timer signals watcher response sockets banner)],
     [qw(conn listener server admission exchange accesslog)],
@@ -26,7 +26,8 @@ my %KNOWS_NO = (
 
 # Headers of the core that the bridge and the program may include.
 my %PUBLIC =
-    map { $_ => 1 } qw(sprig.h banner.h list.h master.h inherited.h pidfile.h daemon.h privileges.h);
+    map { $_ => 1 }
+    qw(sprig.h banner.h list.h master.h inherited.h pidfile.h daemon.h privileges.h quit.h);
 my %ALSO = ('bin/command.c' => 'parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY =

@@ -44,6 +44,40 @@ _detach()
   CODE:
     sprig_daemon_detach();
 
+void
+_quit_open()
+  CODE:
+    psgi_quit_open();
+
+void
+_quit_note()
+  CODE:
+    sprig_quit_note();
+
+bool
+_quit_is_repeated()
+  CODE:
+    RETVAL = sprig_quit_is_repeated();
+  OUTPUT:
+    RETVAL
+
+void
+_quit_hold()
+  CODE:
+    sprig_quit_hold();
+
+void
+_quit_linger(for_good)
+    bool for_good
+  CODE:
+    sprig_quit_linger(for_good);
+
+void
+_quit_close()
+  CODE:
+    sprig_quit_release();
+    sprig_quit_close();
+
 MODULE = Sprig    PACKAGE = Sprig::Master
 
 void

@@ -390,6 +390,7 @@ void psgi_daemonize(pTHX);
 void psgi_daemon_ready(pTHX);
 void psgi_pidfile_open(pTHX_ const char *path);
 void psgi_pidfile_close(pTHX);
+void psgi_pidfile_clean(void); /* removes the file only; async-signal-safe */
 /* status_fd of sprig_daemonize, for the caller to tell and close; -1: nobody waits. */
 int psgi_daemon_take_status(void);
 
@@ -408,6 +409,7 @@ bool psgi_master_is_heir(void); /* it has been handed its sockets */
 void psgi_master_drop_privileges(pTHX_ HV *options);
 bool psgi_master_run(pTHX_ SV *on_ready);
 void psgi_master_close(pTHX);
+void psgi_quit_open(void); /* sprig_quit_open, with the files of this process to be removed */
 
 /* ---- watcher.c: AnyEvent watchers on the loop ---- */
 

@@ -4,6 +4,7 @@
 #include "daemon.h"
 #include "embed.h"
 #include "privileges.h"
+#include "quit.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -39,14 +40,30 @@ static char **copy_words(pTHX_ AV *list)
 
 void psgi_master_close(pTHX)
 {
-    if (own.master == NULL)
+    struct sprig_master *master = own.master;
+
+    if (master == NULL)
         return;
-    sprig_master_free(own.master);
     own.master = NULL;
+    sprig_master_free(master);
     sprig_config_clear(&own.config);
     free_words(own.argv);
     SvREFCNT_dec(own.on_ready);
     own.on_ready = NULL;
+}
+
+/* See sprig_quit_clean. */
+static void clean(void)
+{
+    psgi_pidfile_clean();
+    if (own.master != NULL)
+        sprig_master_clean(own.master);
+}
+
+void psgi_quit_open(void)
+{
+    sprig_quit_clean(clean);
+    sprig_quit_open();
 }
 
 /* Gives up what there is, and dies. */
@@ -90,18 +107,26 @@ static void need_master(pTHX)
 void psgi_master_listen(pTHX_ const char *spec)
 {
     char why[512];
+    int rc;
 
     need_master(aTHX);
-    if (sprig_master_listen(own.master, spec, why, sizeof why) != 0)
+    sprig_quit_hold();
+    rc = sprig_master_listen(own.master, spec, why, sizeof why);
+    sprig_quit_release();
+    if (rc != 0)
         fail_master(aTHX_ why);
 }
 
 void psgi_master_adopt(pTHX_ int fd)
 {
     char why[512];
+    int rc;
 
     need_master(aTHX);
-    if (sprig_master_adopt(own.master, fd, why, sizeof why) != 0)
+    sprig_quit_hold();
+    rc = sprig_master_adopt(own.master, fd, why, sizeof why);
+    sprig_quit_release();
+    if (rc != 0)
         fail_master(aTHX_ why);
 }
 

@@ -151,6 +151,11 @@ void psgi_pidfile_open(pTHX_ const char *path)
         croak("%s", why);
 }
 
+void psgi_pidfile_clean(void)
+{
+    sprig_pidfile_remove(&pidfile);
+}
+
 void psgi_pidfile_close(pTHX)
 {
     PERL_UNUSED_CONTEXT;

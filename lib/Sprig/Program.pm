@@ -79,9 +79,6 @@ sub _run {
         $loader ? () : (psgi_app_builder => $builder),
     );
 
-    # These end the server gracefully. Just before and after it they simply end the program.
-    $SIG{$_} ||= sub { exit 0 }
-        for qw(TERM INT QUIT);
     $loader ? $loader->run($handler) : $handler->run;
     return;
 }
@@ -204,7 +201,11 @@ sub _loader {
 
     # Sockets of systemd are for this process. It leaves them to the one that is to serve.
     my $has_sockets = ($ENV{LISTEN_PID} || 0) eq $$;
-    $loader->preload_app(sub { $ENV{LISTEN_PID} = $$ if $has_sockets; $builder->() });
+    $loader->preload_app(sub {
+        $ENV{LISTEN_PID} = $$ if $has_sockets;
+        Sprig::Worker::_quit_open();    # handlers of the one that watches are not for this one
+        $builder->();
+    });
     return $loader;
 }
 

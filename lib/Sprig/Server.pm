@@ -272,13 +272,20 @@ sub _tell_shutdown {
 sub run {
     my ($self, $app) = @_;
 
-    # Until there is a server.
-    local @SIG{qw(INT TERM QUIT)} = (sub { exit 0 }) x 3;
-    return Sprig::Server::Workers::run_worker($self, $app) if Sprig::Worker->current;
-    return $self->_run_alone($app)                         if $self->_setting('workers') == 1;
-    my $made = Sprig::Server::Workers::run_master($self, $app) or return;
-    Sprig::Server::Workers::run_worker($self, $$made);
-    exit 0;    # what follows this call is the master's
+    # Until there is a server, and again once it is over.
+    Sprig::Worker::_quit_open();
+    my $before = AnyEvent::Util::guard { Sprig::Worker::_quit_close() };
+    if (Sprig::Worker->current) {
+        Sprig::Server::Workers::run_worker($self, $app);
+    } elsif ($self->_setting('workers') == 1) {
+        $self->_run_alone($app);
+    } elsif (my $made = Sprig::Server::Workers::run_master($self, $app)) {
+        Sprig::Server::Workers::run_worker($self, $$made);
+        $before->cancel;
+        exit 0;    # what follows this call is the master's
+    }
+    $before->cancel;
+    return;
 }
 
 # The value of an option, also where it was not given.
@@ -300,19 +307,26 @@ sub _run_alone {
     Sprig::Master::_daemonize()     if $self->_setting('daemonize');
     Sprig::Master::_write_pid($pid) if length $pid;
     $app = $self->_built($app);
-    local @SIG{qw(INT TERM QUIT)} = ($self->_stopper) x 3;
-    $self->register_service($app);
-    Sprig::Master::_daemon_ready();
-    $self->_serve;
+    $self->_heeding(sub {
+        $self->register_service($app);
+        Sprig::Master::_daemon_ready();
+        $self->_serve;
+    });
+    Sprig::Worker::_quit_linger(0);
     Sprig::Master::_remove_pid();
     return;
 }
 
-# By %SIG, not by AE::signal: an app that says `local %SIG` would undo a watcher behind its back,
-# while a handler is put back when the scope ends. Set before anybody can connect.
-sub _stopper {
-    my ($self) = @_;
-    return sub { $self->_on_signal($_[0]) };
+# Runs the code with handlers that end the server; when it returns, these signals are held back until
+# others have heard of them. By %SIG, not by AE::signal: an app that says `local %SIG` would undo a
+# watcher behind its back, while a handler is put back when the scope ends. Set before anybody can
+# connect.
+sub _heeding {
+    my ($self, $code) = @_;
+    local @SIG{qw(INT TERM QUIT)} = (sub { $self->_on_signal($_[0]) }) x 3;
+    $code->();
+    Sprig::Worker::_quit_hold();
+    return;
 }
 
 # Until the server is told to end, and has.
@@ -328,15 +342,21 @@ sub _serve {
     return;
 }
 
-# TERM and QUIT let requests finish; INT, or a second signal, does not.
+# TERM and QUIT let requests finish; INT does not, nor does another signal later on. A worker gets
+# one from its master besides that of its group, and leaves the hurry to the master.
 sub _on_signal {
     my ($self, $name) = @_;
-    if ($name eq 'INT' || $self->{got_signal}++ || !$self->{exit_guard}) {
+    my $is_first = !$self->{got_signal}++;
+    if ($name eq 'INT' || !$self->{exit_guard}) {
         $self->{is_stopping} = 1;
         $self->{exit_guard}->send if $self->{exit_guard};
-        return;
+    } elsif ($is_first) {
+        Sprig::Worker::_quit_note();
+        $self->shutdown;
+    } elsif (!Sprig::Worker->current && !Sprig::Worker::_quit_is_repeated()) {
+        $self->{is_stopping} = 1;
+        $self->{exit_guard}->send;
     }
-    $self->shutdown;
     return;
 }
 
@@ -449,8 +469,8 @@ L</start_listen>, and makes L</exit_guard>.
     $server->run($app);
 
 L</register_service>, then serves until the process gets C<TERM> or C<QUIT>, which let requests in
-work finish for at most C<graceful_timeout> seconds, or C<INT> or a second signal, which end it at
-once. Returns.
+work finish for at most C<graceful_timeout> seconds, or C<INT>, or another signal a second after the
+first or later, which end it at once. Returns.
 
 With C<workers> of 2 or more this process becomes their master, and returns when all is over; it obeys
 the signals that L<sprig(1)/WORKERS> lists. The workers end with C<exit> and run the C<END> blocks that were

@@ -34,10 +34,13 @@ sub run_master {
 sub run_worker {
     my ($server, $app) = @_;
     my $worker = Sprig::Worker->current;
+    Sprig::Worker::_quit_open();
     eval { $app = $server->_built($app); 1 } or _give_up($worker, $@);
-    local @SIG{qw(INT TERM QUIT)} = ($server->_stopper) x 3;
-    eval { _start($server, $worker, $app); 1 } or _give_up($worker, $@);
-    $server->_serve;
+    $server->_heeding(sub {
+        eval { _start($server, $worker, $app); 1 } or _give_up($worker, $@);
+        $server->_serve;
+    });
+    Sprig::Worker::_quit_linger(1);
     exit 1 if $server->{has_failed};
     return;
 }
