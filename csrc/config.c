@@ -1,14 +1,15 @@
 /* config.c - the table of all options, and reading and printing their values by it. */
 #include "config.h"
+
 #include "cidr.h"
 #include "err.h"
+#include "invariant.h"
 #include "log.h"
 #include "log_target.h"
 #include "logformat.h"
 #include "path.h"
 #include "privileges.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -388,9 +389,8 @@ void sprig_config_init(struct sprig_config *c)
         union value v;
         if (options[i].type == SPRIG_OPTION_PLACK)
             continue;
-        bool ok = read_value(&options[i], options[i].initial, &v);
-        assert(ok && "a default is out of its own range");
-        if (ok)
+        bool is_in_range = read_value(&options[i], options[i].initial, &v);
+        if (INVARIANT(is_in_range))
             store_value(c, &options[i], &v);
     }
 }

@@ -1,10 +1,10 @@
 /* conn.c - one connection: birth, turns, deadlines, end; see conn.h */
 #include "conn.h"
+#include "invariant.h"
 #include "listener.h"
 #include "watcher.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -27,8 +27,11 @@ static const uint8_t legal_next[] = {
 
 void conn_set_state(struct sprig_conn *c, enum conn_state state)
 {
-    assert(state == c->state || state == CONN_CLOSED || (legal_next[c->state] & 1 << state));
-    c->state = (uint8_t)state;
+    bool is_legal = state == c->state || state == CONN_CLOSED || legal_next[c->state] & 1 << state;
+    if (INVARIANT(is_legal))
+        c->state = (uint8_t)state;
+    else
+        conn_break(c);
 }
 
 void conn_pin(struct sprig_conn *c)
@@ -38,8 +41,8 @@ void conn_pin(struct sprig_conn *c)
 
 void conn_unpin(struct sprig_conn *c)
 {
-    assert(c->pins > 0);
-    c->pins--;
+    if (INVARIANT(c->pins > 0))
+        c->pins--;
 }
 
 /* ------------------------------------------------------------------- turns ---- */
@@ -72,11 +75,6 @@ static void conn_expire_idle(struct sprig_conn *c)
     conn_close(c, SPRIG_END_GONE);
 }
 
-static bool conn_waits_for_app(const struct sprig_conn *c)
-{
-    return c->state == CONN_APP && c->ex != NULL && !c->ex->is_started;
-}
-
 static void conn_on_timeout(struct sprig_conn *c)
 {
     if (conn_awaits_writable(c) && !conn_write_is_stalled(c))
@@ -96,7 +94,7 @@ static void conn_on_timeout(struct sprig_conn *c)
         return;
     case CONN_APP:
     case CONN_REPLY:
-        if (conn_waits_for_app(c)) {
+        if (conn_waits_for_app(c) && !c->is_writing) {
             conn_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
             return;
         }
@@ -138,6 +136,8 @@ static void conn_handle(struct sprig_conn *c, uint32_t what)
         conn_on_broken(c);
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
+    if ((what & CONN_EV_GONE) && c->ex != NULL && c->peer_shut)
+        exchange_peer_gone(c->ex);
     if (what & CONN_EV_NOTIFY)
         conn_tell_notified(c);
     if (what & CONN_EV_DRAIN)
@@ -161,8 +161,8 @@ static void conn_run(struct ready *r, uint32_t what)
     c->is_running = true;
     conn_handle(c, what);
     c->is_running = was_running;
-    if (c->out.size > 0 && !c->is_writing && !(what & CONN_EV_WRITABLE))
-        conn_flush(c);
+    if (c->out.size > 0 && !c->is_writing && !(c->ready.what & CONN_EV_WRITABLE))
+        conn_flush(c); /* unless the next slice of what is written has its turn already */
     if (!was_running)
         conn_settle_later(c);
     conn_register(c);

@@ -37,7 +37,8 @@ enum {
     CONN_EV_DRAIN = 8,    /* the output queue is low enough for more */
     CONN_EV_NOTIFY = 16,  /* sprig_exchange_notify */
     CONN_EV_TIMEOUT = 32, /* the deadline passed */
-    CONN_EV_BROKEN = 64   /* writing failed: the peer is gone */
+    CONN_EV_BROKEN = 64,  /* writing failed: the peer is gone */
+    CONN_EV_GONE = 128    /* the end of file that came before the app was called is to be told */
 };
 
 /* While a request is being answered, at most about this much of what is pipelined behind it is
@@ -56,7 +57,7 @@ struct sprig_exchange {
     uint64_t body_left;           /* of Content-Length, still to come */
     uint64_t body_started_ns;     /* for min_body_rate */
     uint64_t complete_ns;         /* when the request was complete, for queue_timeout */
-    struct list_link wait;        /* in admission.waiting */
+    struct list_link wait;        /* in admission.waiting or server.held */
     void *app;                    /* severable: the bridge's pointer */
     struct access_record *record; /* owned: for the access log; NULL without one */
     uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
@@ -153,6 +154,8 @@ void conn_expire(struct deadline *d);
 
 /* ---- between conn.c, conn_input.c, conn_output.c and exchange.c ---- */
 
+/* A move that the diagram does not have is a mistake of ours: it is logged, and the connection is
+ * reset in its next turn. */
 void conn_set_state(struct sprig_conn *c, enum conn_state state);
 void conn_pin(struct sprig_conn *c);
 void conn_unpin(struct sprig_conn *c);
@@ -182,6 +185,11 @@ void conn_stream_fail(struct sprig_conn *c, int status, const char *reason);
 /* Makes input survive the shared buffer; *rest lies in the connection then. False: no memory. */
 bool conn_keep(struct sprig_conn *c, struct sprig_span *rest);
 void conn_drop_input(struct sprig_conn *c); /* forgets it, and its memory */
+/* The request is complete, or as far as the app needs it, and waits for its turn. */
+static inline bool conn_waits_for_app(const struct sprig_conn *c)
+{
+    return c->state == CONN_APP && c->ex != NULL && !c->ex->is_started;
+}
 static inline bool conn_is_streaming(const struct sprig_conn *c)
 {
     return c->ex != NULL && c->ex->body_open;
@@ -218,6 +226,9 @@ void conn_close_after_output(struct sprig_conn *c);
 /* Sets the deadline of a connection that is idle and has sent everything: keepalive_timeout, or a
  * moment if the server is draining. */
 void conn_await_request(struct sprig_conn *c);
+/* The body of the request may come: an interim 100 if the client waits for one (RFC 9110 section
+ * 10.1.1). Not where it has begun to come already. */
+void conn_invite(struct sprig_conn *c);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void conn_refuse(struct sprig_conn *c, int status, const char *reason);
 /* The same with 503 for a connection just accepted, without a line in the log. */
@@ -249,6 +260,8 @@ void conn_log_refusal(struct sprig_conn *c, int status, uint64_t n_body);
 struct sprig_exchange *exchange_start(struct sprig_conn *c);
 /* Tells the bridge if it knows the exchange, and gives it back to the pool. */
 void exchange_end(struct sprig_conn *c, enum sprig_end why);
+/* What the request waited for is there: its connection goes on with it in its next turn. */
+void exchange_resume(struct sprig_exchange *ex);
 void exchange_pool_clear(struct sprig_exchange *free_list);
 /* The peer closed its sending side or is gone: told to the bridge once. */
 void exchange_peer_gone(struct sprig_exchange *ex);

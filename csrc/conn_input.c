@@ -9,8 +9,6 @@
 /* A new connection is read from at once for so long after the beginning of the pass. */
 enum { FIRST_READ_NS = 10 * 1000 * 1000 };
 
-static const struct sprig_span continue_line = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
-
 /* -------------------------------------------------------------- read event ---- */
 
 void conn_on_event(evutil_socket_t fd, short what, void *arg)
@@ -37,7 +35,12 @@ void conn_set_reading(struct sprig_conn *c, bool on)
     }
     event_assign(&c->read_event, loop_base(c->server->loop), c->fd, EV_READ | EV_PERSIST,
                  conn_on_event, c);
-    loop_event_add(c->server->loop, &c->read_event);
+    if (loop_event_add(c->server->loop, &c->read_event) == 0)
+        return;
+    c->is_registered = false;
+    conn_break(c);
+    log_later(SPRIG_LOG_ERROR, "cannot watch the connection of %s: %s", c->remote_host,
+              strerror(errno));
 }
 
 /* -------------------------------------------------------------- kept input ---- */
@@ -217,13 +220,6 @@ static enum step conn_store_body(struct sprig_conn *c, struct sprig_span piece)
     return STEP_STOP;
 }
 
-/* RFC 9110 section 10.1.1: an interim 100 before the body is read, unless it has begun to come. */
-static void conn_invite_body(struct sprig_conn *c, struct sprig_span input)
-{
-    if (c->ex->request.expect_continue && input.len == 0)
-        outq_add(&c->out, continue_line);
-}
-
 /* The whole body is not here yet: the head has to survive the shared buffer. */
 static enum step conn_await_body(struct sprig_conn *c, struct sprig_span input)
 {
@@ -233,7 +229,8 @@ static enum step conn_await_body(struct sprig_conn *c, struct sprig_span input)
             return STEP_STOP;
         }
         c->ex->body_started_ns = sprig_loop_now(c->server->loop);
-        conn_invite_body(c, input);
+        if (input.len == 0)
+            conn_invite(c);
         conn_set_state(c, CONN_BODY);
         conn_drop_input(c);
     }
@@ -341,6 +338,8 @@ static enum step conn_call_app(struct sprig_conn *c)
     conn_rest_deadline(c);
     size_t n_head = ex->request.head.len;
     ex->is_started = true;
+    if (c->peer_shut)
+        ready_add(c->server->loop, &c->ready, CONN_EV_GONE);
     c->server->handler.on_request(ex, c->server->arg);
     /* not before: a message may enter Perl, and the request lies in the shared buffer */
     sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", c->remote_host, n_head);
@@ -367,9 +366,8 @@ static enum step conn_try_app(struct sprig_conn *c)
     if (!conn_park(c))
         return STEP_STOP;
     if (must_hold)
-        ready_hold(c->server->loop, &c->ready, CONN_EV_RESUME);
-    else
-        deadline_set(&c->server->queue_deadlines, &c->deadline);
+        server_hold(c->ex);
+    conn_stream_set_deadline(c);
     return STEP_STOP;
 }
 
@@ -390,9 +388,12 @@ static enum step conn_step(struct sprig_conn *c, struct sprig_span *input)
 {
     enum step step = STEP_GO_ON;
     if (c->state == CONN_APP) {
-        if (c->ex == NULL || c->ex->is_started)
+        if (!conn_waits_for_app(c))
             return STEP_STOP;
-        return conn_try_app(c);
+        if (!c->transport->is_hung_up(c->fd))
+            return conn_try_app(c);
+        conn_on_broken(c); /* nobody would get the answer */
+        return STEP_STOP;
     }
     if (c->state == CONN_REPLY)
         return STEP_STOP;

@@ -81,6 +81,8 @@ void conn_close_after_output(struct sprig_conn *c)
         return;
     }
     exchange_end(c, SPRIG_END_GONE); /* a part of a request; the app never heard of it */
+    if (c->state == CONN_CLOSED)
+        return;
     c->in_at = c->in_len;
     c->must_close = true;
     c->must_linger = !c->peer_shut;
@@ -230,7 +232,7 @@ void conn_flush(struct sprig_conn *c)
         return;
     case OUTQ_SHORT:
         conn_break(c);
-        sprig_log(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
+        log_later(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
         return;
     }
     conn_check_low_water(c);
@@ -285,7 +287,7 @@ static void conn_spill(struct sprig_conn *c)
         return;
     int error = errno;
     conn_break(c);
-    sprig_log(SPRIG_LOG_ERROR,
+    log_later(SPRIG_LOG_ERROR,
               "response aborted: cannot store output beyond output_buffer_bytes in temp_dir %s: %s",
               tempfile_dir(config->temp_dir), strerror(error));
 }
@@ -301,7 +303,7 @@ static void conn_bound_memory(struct sprig_conn *c)
     uint64_t waiting = c->out.held + c->out.spilled;
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
         conn_break(c);
-        sprig_log(SPRIG_LOG_ERROR, "response aborted: %s has more than max_output_bytes to read",
+        log_later(SPRIG_LOG_ERROR, "response aborted: %s has more than max_output_bytes to read",
                   c->remote_host);
     } else if (c->out.held > limit) {
         conn_spill(c);
@@ -321,6 +323,18 @@ void conn_output_added(struct sprig_conn *c)
     }
     if (!c->is_broken)
         loop_flush_later(c->server->loop, &c->flush); /* also to settle */
+}
+
+void conn_invite(struct sprig_conn *c)
+{
+    struct sprig_exchange *ex = c->ex;
+    if (!ex->request.expect_continue || ex->response.head_out)
+        return;
+    ex->request.expect_continue = false;
+    if (outq_add(&c->out, SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n")) == 0)
+        conn_output_added(c);
+    else
+        conn_break(c);
 }
 
 /* ------------------------------------------------------------------ refusing ---- */
@@ -357,7 +371,9 @@ static void conn_answer_error(struct sprig_conn *c, int status)
 {
     c->must_close = c->must_linger = true;
     c->in_at = c->in_len;
-    exchange_end(c, SPRIG_END_GONE); /* the app never heard of it */
+    exchange_end(c, SPRIG_END_GONE); /* of a body that streams the app hears: anything may follow */
+    if (c->state == CONN_CLOSED || c->is_broken)
+        return;
     if (conn_queue_error(c, status) != 0) {
         conn_close(c, SPRIG_END_GONE);
     } else {

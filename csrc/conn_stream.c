@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-static const struct sprig_span continue_line = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
-
 /* ------------------------------------------------------------------- which ---- */
 
 /* "/up" covers /up, /up/ and /up/x, not /upper. */
@@ -47,7 +45,9 @@ void conn_stream_set_deadline(struct sprig_conn *c)
 {
     if (conn_awaits_writable(c))
         return;
-    if (conn_is_streaming(c) && c->ex->body_wanted)
+    if (conn_waits_for_app(c))
+        deadline_set(&c->server->queue_deadlines, &c->deadline);
+    else if (conn_is_streaming(c) && c->ex->body_wanted)
         deadline_set(&c->server->body_deadlines, &c->deadline);
     else
         deadline_clear(&c->deadline);
@@ -144,17 +144,6 @@ bool sprig_exchange_is_streaming(const struct sprig_exchange *ex)
     return ex->streams;
 }
 
-/* RFC 9110 section 10.1.1: invited when the app wants it; an app that refuses just answers. */
-static void conn_stream_invite(struct sprig_conn *c)
-{
-    struct sprig_exchange *ex = c->ex;
-    if (!ex->request.expect_continue || ex->response.head_out || c->in_len > c->in_at)
-        return;
-    ex->request.expect_continue = false;
-    if (outq_add(&c->out, continue_line) == 0)
-        conn_output_added(c);
-}
-
 void sprig_exchange_read_body(struct sprig_exchange *ex, bool on)
 {
     struct sprig_conn *c = ex->conn;
@@ -165,7 +154,8 @@ void sprig_exchange_read_body(struct sprig_exchange *ex, bool on)
     conn_stream_set_deadline(c);
     if (!on)
         return;
-    conn_stream_invite(c);
+    if (c->in_len == c->in_at)
+        conn_invite(c); /* an app that refuses the body just answers */
     conn_set_reading(c, true);
     if (c->in_len > c->in_at)
         ready_add(c->server->loop, &c->ready, CONN_EV_RESUME);

@@ -60,6 +60,11 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
     server->n_free_exchanges++;
 }
 
+void exchange_resume(struct sprig_exchange *ex)
+{
+    ready_add_now(ex->conn->server->loop, &ex->conn->ready, CONN_EV_RESUME);
+}
+
 void exchange_pool_clear(struct sprig_exchange *free_list)
 {
     while (free_list != NULL) {
@@ -215,6 +220,20 @@ int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span 
 
 /* ------------------------------------------------------------------ the response ---- */
 
+/* The response cannot go on, and must not look as if it had: for the caller the client is gone. */
+static int exchange_abandon(struct sprig_exchange *ex, const char *reason)
+{
+    conn_break(ex->conn);
+    log_later(SPRIG_LOG_ERROR, "response aborted: %s", reason);
+    return SPRIG_E_CLOSED;
+}
+
+/* What a function of the response says of its failure: misuse is the caller's to handle. */
+static int exchange_failed(struct sprig_exchange *ex, int rc)
+{
+    return rc == SPRIG_E_NOMEM ? exchange_abandon(ex, sprig_err_text(rc)) : rc;
+}
+
 int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n)
 {
@@ -225,7 +244,7 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
         ex->response.keep_alive = false;
     int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
-        return rc;
+        return exchange_failed(ex, rc);
     if (ex->record != NULL)
         conn_log_head(ex, head);
     c->is_switched = head->status == 101;
@@ -242,28 +261,21 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
     int rc = response_interim(&ex->response, &ex->conn->out, head, why, n);
     if (rc == 0)
         sprig_response_flush(ex);
-    return rc;
+    return exchange_failed(ex, rc);
 }
 
-/* Common end of all writes: the high-water mark, and the log if bytes were cut. The log may enter
- * Perl: it comes last, here and elsewhere. */
+/* Common end of all writes: the high-water mark, and the log if bytes were cut. */
 static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
 {
     struct sprig_conn *c = ex->conn;
-    if (rc == SPRIG_E_INVALID || rc == SPRIG_E_NOMEM) {
-        conn_break(c);
-        sprig_log(SPRIG_LOG_ERROR, "response aborted: %s",
-                  rc == SPRIG_E_INVALID ? "the app's own chunks are malformed"
-                                        : sprig_err_text(rc));
-    }
+    if (rc == SPRIG_E_INVALID)
+        return exchange_abandon(ex, "the app's own chunks are malformed");
     if (rc < 0)
-        return rc == SPRIG_E_INVALID ? SPRIG_E_CLOSED : rc;
-    bool is_cut = ex->response.cut && !was_cut;
+        return exchange_failed(ex, rc);
+    if (ex->response.cut && !was_cut)
+        log_later(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
     conn_output_added(c);
-    rc = c->is_broken ? SPRIG_E_CLOSED : c->out.size > c->server->config.high_water_bytes;
-    if (is_cut)
-        sprig_log(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
-    return rc;
+    return c->is_broken ? SPRIG_E_CLOSED : c->out.size > c->server->config.high_water_bytes;
 }
 
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
@@ -352,7 +364,7 @@ int sprig_response_end(struct sprig_exchange *ex)
     }
     if (rc == 0)
         conn_output_added(c); /* also without new bytes: the flush settles the exchange */
-    return rc;
+    return exchange_failed(ex, rc);
 }
 
 void sprig_response_abort(struct sprig_exchange *ex, const char *reason)

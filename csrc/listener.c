@@ -21,21 +21,26 @@ union any_address {
 
 /* ----------------------------------------------------------------- accepting ---- */
 
-static void listener_resume(struct ready *r, uint32_t what)
-{
-    (void)what;
-    struct timer *timer = list_entry(r, struct timer, ready);
-    struct sprig_listener *l = list_entry(timer, struct sprig_listener, pause);
-    l->is_paused = false;
-    loop_event_add(l->server->loop, &l->event);
-}
-
 static void listener_rest(struct sprig_listener *l, uint64_t ms)
 {
     struct sprig_loop *loop = l->server->loop;
     l->is_paused = true;
     loop_event_del(loop, &l->event);
     timer_start(loop, &l->pause, sprig_loop_now(loop) + ms * 1000 * 1000);
+}
+
+static void listener_resume(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct timer *timer = list_entry(r, struct timer, ready);
+    struct sprig_listener *l = list_entry(timer, struct sprig_listener, pause);
+    l->is_paused = false;
+    if (loop_event_add(l->server->loop, &l->event) == 0)
+        return;
+    int error = errno;
+    listener_rest(l, LISTENER_PAUSE_MS); /* and then once more */
+    sprig_log(SPRIG_LOG_WARN, "cannot watch %s:%s: %s; pausing %d ms", l->address.host,
+              l->address.port, strerror(error), LISTENER_PAUSE_MS);
 }
 
 /* Out of descriptors or memory: without a pause the listener would be ready again at once, for
@@ -118,8 +123,8 @@ static void listener_on_event(evutil_socket_t fd, short what, void *arg)
 
 /* -------------------------------------------------------------- start and stop ---- */
 
-static void listener_init(struct sprig_listener *l, struct sprig_server *server,
-                          const struct sprig_socket *s)
+static int listener_init(struct sprig_listener *l, struct sprig_server *server,
+                         const struct sprig_socket *s)
 {
     l->server = server;
     l->socket = *s;
@@ -128,6 +133,10 @@ static void listener_init(struct sprig_listener *l, struct sprig_server *server,
     timer_init(&l->pause, listener_resume);
     event_assign(&l->event, loop_base(server->loop), s->fd, EV_READ | EV_PERSIST, listener_on_event,
                  l);
+    if (timer_reserve(server->loop, &l->pause) == 0)
+        return 0;
+    errno = ENOMEM;
+    return SPRIG_E_NOMEM;
 }
 
 /* Takes the socket, also on failure. */
@@ -135,11 +144,11 @@ static struct sprig_listener *listener_start(struct sprig_server *server, struct
                                              char *why, size_t n)
 {
     struct sprig_listener *l = calloc(1, sizeof *l);
-    if (l != NULL)
-        listener_init(l, server, s);
-    if (l == NULL || socket_address(s->fd, &l->address) != 0 ||
+    if (l == NULL || listener_init(l, server, s) != 0 || socket_address(s->fd, &l->address) != 0 ||
         loop_event_add(server->loop, &l->event) != 0) {
         snprintf(why, n, "cannot listen on descriptor %d: %s", s->fd, strerror(errno));
+        if (l != NULL)
+            timer_release(server->loop, &l->pause);
         socket_unlink(s);
         socket_close(s);
         free(l);
@@ -190,7 +199,7 @@ void sprig_listener_close(struct sprig_listener *listener)
     if (listener->socket.fd == -1)
         return;
     loop_event_del(server->loop, &listener->event);
-    timer_stop(server->loop, &listener->pause);
+    timer_release(server->loop, &listener->pause);
     ready_cancel(&listener->ready);
     if (listener->generation == loop_guard(server->loop))
         socket_unlink(&listener->socket);

@@ -1,7 +1,8 @@
 /* log.c - formats messages of the core, keeps them while libevent runs, hands them to the sink. */
 #include "log.h"
-#include <assert.h>
+#include "invariant.h"
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,23 +54,39 @@ void log_clean(char *text)
             *p = ' ';
 }
 
-void sprig_log(enum sprig_log_level level, const char *fmt, ...)
+__attribute__((format(printf, 2, 0))) static void tell(enum sprig_log_level level, const char *fmt,
+                                                       va_list args, bool is_held)
 {
-    if (!log_sink || level < log_min)
-        return;
     char text[MESSAGE_BYTES];
-    va_list args;
-    va_start(args, fmt);
     int n = vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
     if (n < 0)
         return;
     size_t len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     log_clean(text);
-    if (held.depth)
+    if (is_held)
         keep(level, text, len);
     else
         hand_over(level, text);
+}
+
+void sprig_log(enum sprig_log_level level, const char *fmt, ...)
+{
+    if (!log_sink || level < log_min)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    tell(level, fmt, args, held.depth > 0);
+    va_end(args);
+}
+
+void log_later(enum sprig_log_level level, const char *fmt, ...)
+{
+    if (!log_sink || level < log_min)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    tell(level, fmt, args, true);
+    va_end(args);
 }
 
 void log_hold(void)
@@ -79,8 +96,7 @@ void log_hold(void)
 
 void log_release(void)
 {
-    assert(held.depth > 0);
-    if (--held.depth)
+    if (INVARIANT(held.depth > 0) && --held.depth > 0)
         return;
     if (!held.len && !held.n_lost)
         return;

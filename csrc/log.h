@@ -20,6 +20,11 @@ void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void 
 void sprig_log(enum sprig_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* As sprig_log, where the sink must not be called, since it may enter Perl: in the middle of a write, or
+ * of a change of state. The message is kept until the next pass of the loop. */
+void log_later(enum sprig_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Prints "sprig: MESSAGE" and a newline on descriptor 2, for sinks. Unless that is a terminal, time
  * and process come first: "2026-11-30T04:46:34.123Z [1234 worker 2] sprig: ...". Never waits for a
  * reader (see log_target.h): what cannot be written is counted, which the next line tells. The text

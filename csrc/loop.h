@@ -35,7 +35,8 @@ void ready_add_now(struct sprig_loop *loop, struct ready *r, uint32_t what);
 /* Takes it out of the queue and forgets its reasons. */
 void ready_cancel(struct ready *r);
 
-/* Parks it until no app call is active any more (sprig_loop_hold), then queues it. */
+/* Parks it until no app call is active any more (sprig_loop_hold), then queues it. Meanwhile
+ * nothing else may want it to run: a level-triggered event would come again and again. */
 void ready_hold(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
 /* A one-shot timer on CLOCK_MONOTONIC. Equal times run in the order of starting; never early. */
@@ -43,12 +44,18 @@ struct timer {
     uint64_t at;  /* ns */
     uint64_t seq; /* order among equal times */
     size_t slot;  /* index in the heap, TIMER_OFF while stopped */
+    bool has_room; /* timer_reserve */
     struct ready ready;
 };
 #define TIMER_OFF ((size_t)-1)
 
 void timer_init(struct timer *t, void (*run)(struct ready *r, uint32_t what));
-/* (Re)starts for the absolute time `at` (ns, sprig_loop_now). SPRIG_E_NOMEM or 0. */
+/* Makes sure that this timer can be started, at any time: for those that something depends on.
+ * SPRIG_E_NOMEM or 0. timer_release gives the room back, and stops it. */
+int timer_reserve(struct sprig_loop *loop, struct timer *t);
+void timer_release(struct sprig_loop *loop, struct timer *t);
+/* (Re)starts for the absolute time `at` (ns, sprig_loop_now). SPRIG_E_NOMEM or 0; always 0 with
+ * room that was reserved. */
 int timer_start(struct sprig_loop *loop, struct timer *t, uint64_t at);
 /* Stops it, also if it is due and queued already. Harmless if stopped. */
 void timer_stop(struct sprig_loop *loop, struct timer *t);
@@ -68,9 +75,10 @@ struct deadline_list {
     void (*expire)(struct deadline *d); /* phase 2; the deadline is disarmed already */
 };
 
-void deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
-                        void (*expire)(struct deadline *d));
-void deadline_list_clear(struct deadline_list *l); /* disarms all */
+/* SPRIG_E_NOMEM or 0. */
+int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
+                       void (*expire)(struct deadline *d));
+void deadline_list_clear(struct deadline_list *l); /* disarms all; also after a failed init */
 void deadline_init(struct deadline *d);
 /* Arms for now + length of this list, moving it from any other list. */
 void deadline_set(struct deadline_list *l, struct deadline *d);

@@ -7,6 +7,7 @@
 #include "listener.h"
 #include "privileges.h"
 #include "timer.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -57,6 +58,26 @@ static void server_run_leaving(struct ready *r, uint32_t what)
     server_visit_conns(server, conn_close_left);
 }
 
+/* In this very drain: none of them can come back before another app call has begun. */
+static void server_run_unheld(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct sprig_server *server = list_entry(r, struct sprig_server, unheld);
+    struct list_link *first;
+    while ((first = list_first(&server->held)) != NULL) {
+        list_remove(first);
+        exchange_resume(list_entry(first, struct sprig_exchange, wait));
+    }
+}
+
+void server_hold(struct sprig_exchange *ex)
+{
+    struct sprig_server *server = ex->conn->server;
+    if (!list_linked(&ex->wait))
+        list_append(&server->held, &ex->wait);
+    ready_hold(server->loop, &server->unheld, 1);
+}
+
 /* max_requests is the least, and up to a tenth is added: workers that were started together are not
  * to retire together. */
 static void server_init_retire(struct sprig_server *server)
@@ -78,22 +99,43 @@ static void server_on_fork(struct fork_hook *h)
     list_foreach_safe (it, next, &server->conns)
         conn_abandon(list_entry(it, struct sprig_conn, link));
     admission_forget(server);
+    list_init(&server->held);
     if (server->access_log != NULL)
         access_log_forget(server->access_log);
 }
 
-static void server_init_deadlines(struct sprig_server *server)
+static int server_init_timers(struct sprig_server *server)
 {
-    struct sprig_loop *loop = server->loop;
     const struct sprig_config *config = &server->config;
-    deadline_list_init(&server->header_deadlines, loop, config->header_timeout, conn_expire);
-    deadline_list_init(&server->body_deadlines, loop, config->body_timeout, conn_expire);
-    deadline_list_init(&server->write_deadlines, loop, config->write_timeout / WRITE_TICKS,
-                       conn_expire);
-    deadline_list_init(&server->keepalive_deadlines, loop, config->keepalive_timeout, conn_expire);
-    deadline_list_init(&server->linger_deadlines, loop, LINGER_SECONDS, conn_expire);
-    deadline_list_init(&server->leave_deadlines, loop, LEAVE_SECONDS, conn_expire);
-    deadline_list_init(&server->queue_deadlines, loop, config->queue_timeout, conn_expire);
+    struct {
+        struct deadline_list *list;
+        double seconds;
+    } all[] = {
+        {&server->header_deadlines, config->header_timeout},
+        {&server->body_deadlines, config->body_timeout},
+        {&server->write_deadlines, config->write_timeout / WRITE_TICKS},
+        {&server->keepalive_deadlines, config->keepalive_timeout},
+        {&server->linger_deadlines, LINGER_SECONDS},
+        {&server->leave_deadlines, LEAVE_SECONDS},
+        {&server->queue_deadlines, config->queue_timeout},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        rc |= deadline_list_init(all[i].list, server->loop, all[i].seconds, conn_expire);
+    timer_init(&server->leaving, server_run_leaving);
+    return rc | timer_reserve(server->loop, &server->leaving);
+}
+
+static void server_clear_timers(struct sprig_server *server)
+{
+    deadline_list_clear(&server->header_deadlines);
+    deadline_list_clear(&server->body_deadlines);
+    deadline_list_clear(&server->write_deadlines);
+    deadline_list_clear(&server->keepalive_deadlines);
+    deadline_list_clear(&server->linger_deadlines);
+    deadline_list_clear(&server->leave_deadlines);
+    deadline_list_clear(&server->queue_deadlines);
+    timer_release(server->loop, &server->leaving);
 }
 
 /* Offsets in a head are of 32 bits, whoever wants no limit. */
@@ -123,9 +165,16 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     list_init(&server->conns);
     ready_init(&server->drained, server_run_drained);
     ready_init(&server->retire, server_run_retire);
-    timer_init(&server->leaving, server_run_leaving);
+    list_init(&server->held);
+    ready_init(&server->unheld, server_run_unheld);
     server_init_retire(server);
-    server_init_deadlines(server);
+    if (server_init_timers(server) != 0) {
+        server_clear_timers(server);
+        sprig_config_clear(&server->config);
+        free(server);
+        errno = ENOMEM;
+        return NULL;
+    }
     admission_init(server);
     privileges_set_umask(&server->config);
     char bad[64]; /* the configuration was checked */
@@ -183,14 +232,8 @@ static void server_release(struct sprig_server *server)
     server->access_log = NULL;
     ready_cancel(&server->drained);
     ready_cancel(&server->retire);
-    timer_stop(server->loop, &server->leaving);
-    deadline_list_clear(&server->header_deadlines);
-    deadline_list_clear(&server->body_deadlines);
-    deadline_list_clear(&server->write_deadlines);
-    deadline_list_clear(&server->keepalive_deadlines);
-    deadline_list_clear(&server->linger_deadlines);
-    deadline_list_clear(&server->leave_deadlines);
-    deadline_list_clear(&server->queue_deadlines);
+    ready_cancel(&server->unheld);
+    server_clear_timers(server);
     admission_clear(server);
     cidr_list_clear(&server->trusted_proxies);
     exchange_pool_clear(server->free_exchanges);

@@ -8,6 +8,7 @@
 #include "loop_internal.h"
 
 struct sprig_conn;
+struct sprig_exchange;
 struct access_log;
 
 struct sprig_server {
@@ -22,6 +23,9 @@ struct sprig_server {
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines;
     struct admission admission;
+    struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
+                              call is on the stack */
+    struct ready unheld;   /* resumes them */
     struct cidr_list trusted_proxies;
     struct access_log *access_log;         /* owned; NULL: none */
     struct sprig_exchange *free_exchanges; /* owned pool */
@@ -62,6 +66,9 @@ static inline void server_count_request(struct sprig_server *server)
 
 /* One connection more or less (delta 1, -1). */
 void server_count_conn(struct sprig_server *server, int delta);
+
+/* The request waits until no app call is on the stack, and is resumed then. */
+void server_hold(struct sprig_exchange *ex);
 
 /* A connection was freed: the last one of a draining server ends it. */
 void server_conn_gone(struct sprig_server *server);

@@ -324,7 +324,8 @@ struct sprig_head {
 /* Validates and queues the head, and decides the framing (RFC 9112 section 6.3): Content-Length,
  * chunked, close-delimited or none. SPRIG_E_INVALID: nothing is queued, `why` (n bytes) says what
  * is wrong ("header 'X-A' has a control character in its value"). SPRIG_E_STATE: there was one
- * before. SPRIG_E_CLOSED: client gone; treat as success. */
+ * before. SPRIG_E_CLOSED: the client is gone, or memory was short and the connection is reset; treat
+ * as success. */
 int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n);
 
@@ -335,7 +336,7 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 
 /* Body bytes. Where the response has no body they are dropped; beyond a Content-Length that the app
  * announced they are cut (logged). > 0: queued, and the queue is above high_water_bytes; 0: queued;
- * < 0: SPRIG_E_CLOSED, SPRIG_E_STATE, SPRIG_E_NOMEM. Chunks that the app makes itself and makes
+ * < 0: SPRIG_E_CLOSED (also where memory is short), SPRIG_E_STATE. Chunks that the app makes itself and makes
  * wrong abort the response (SPRIG_E_CLOSED). _ref, _shared (of memory that lives on without
  * the response) and _file take the reference in every case: see outq.h. Bytes leave at the end of
  * the current pass, or at once when the queue is above high_water_bytes. What the client does not

@@ -10,7 +10,7 @@ enum { NS_PER_S = 1000000000 };
 
 void timer_heap_init(struct timer_heap *heap)
 {
-    *heap = (struct timer_heap){NULL, 0, 0, 0};
+    *heap = (struct timer_heap){.slots = NULL};
 }
 
 void timer_heap_clear(struct timer_heap *heap)
@@ -63,16 +63,25 @@ static void heap_sink(struct timer_heap *heap, size_t slot, struct timer *t)
     heap_put(heap, slot, t);
 }
 
+/* Room for n timers. */
+static int heap_grow(struct timer_heap *heap, size_t n)
+{
+    if (n <= heap->capacity)
+        return 0;
+    size_t capacity = heap->capacity ? heap->capacity * 2 : 64;
+    struct timer **slots = realloc(heap->slots, capacity * sizeof(struct timer *));
+    if (slots == NULL)
+        return SPRIG_E_NOMEM;
+    heap->slots = slots;
+    heap->capacity = capacity;
+    return 0;
+}
+
+/* Those that have reserved room and run are counted twice here, which only makes it grow early. */
 static int heap_insert(struct timer_heap *heap, struct timer *t)
 {
-    if (heap->n == heap->capacity) {
-        size_t capacity = heap->capacity ? heap->capacity * 2 : 64;
-        struct timer **slots = realloc(heap->slots, capacity * sizeof(struct timer *));
-        if (slots == NULL)
-            return SPRIG_E_NOMEM;
-        heap->slots = slots;
-        heap->capacity = capacity;
-    }
+    if (!t->has_room && heap_grow(heap, heap->n + heap->n_reserved + 1) != 0)
+        return SPRIG_E_NOMEM;
     t->seq = heap->seq++;
     heap_rise(heap, heap->n++, t);
     return 0;
@@ -98,7 +107,25 @@ void timer_init(struct timer *t, void (*run)(struct ready *r, uint32_t what))
 {
     t->at = t->seq = 0;
     t->slot = TIMER_OFF;
+    t->has_room = false;
     ready_init(&t->ready, run);
+}
+
+int timer_reserve(struct sprig_loop *loop, struct timer *t)
+{
+    struct timer_heap *heap = &loop->timers;
+    if (heap_grow(heap, heap->n + heap->n_reserved + 1) != 0)
+        return SPRIG_E_NOMEM;
+    t->has_room = true;
+    heap->n_reserved++;
+    return 0;
+}
+
+void timer_release(struct sprig_loop *loop, struct timer *t)
+{
+    timer_stop(loop, t);
+    loop->timers.n_reserved -= t->has_room;
+    t->has_room = false;
 }
 
 int timer_start(struct sprig_loop *loop, struct timer *t, uint64_t at)
@@ -177,14 +204,15 @@ static void deadline_list_run(struct ready *r, uint32_t what)
     }
 }
 
-void deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
-                        void (*expire)(struct deadline *d))
+int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
+                       void (*expire)(struct deadline *d))
 {
     list_init(&l->head);
     l->length_ns = seconds > 0 ? (uint64_t)(seconds * NS_PER_S) : 0;
     l->loop = loop;
     l->expire = expire;
     timer_init(&l->timer, deadline_list_run);
+    return timer_reserve(loop, &l->timer);
 }
 
 void deadline_list_clear(struct deadline_list *l)
@@ -192,7 +220,7 @@ void deadline_list_clear(struct deadline_list *l)
     struct list_link *first;
     while ((first = list_first(&l->head)) != NULL)
         list_remove(first);
-    timer_stop(l->loop, &l->timer);
+    timer_release(l->loop, &l->timer);
 }
 
 void deadline_init(struct deadline *d)

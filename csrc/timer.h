@@ -9,7 +9,7 @@
 /* Embedded in struct sprig_loop as `timers`. */
 struct timer_heap {
     struct timer **slots; /* owned array of borrowed timers; slots[0] is the earliest */
-    size_t n, capacity;
+    size_t n, capacity, n_reserved; /* capacity >= timers without room of their own + n_reserved */
     uint64_t seq; /* of the next timer that is started */
 };
 

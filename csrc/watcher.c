@@ -218,11 +218,14 @@ void sprig_io_free(struct sprig_io *io)
 
 /* ----------------------------------------------------------------- timer ---- */
 
-/* NaN and negative spans count as 0, endless ones as some centuries. */
+/* NaN and negative spans count as 0, endless ones as some centuries; what is more than nothing is a
+ * nanosecond at least. */
 static uint64_t ns_from_seconds(double seconds)
 {
     if (!(seconds > 0))
         return 0;
+    if (seconds < 1e-9)
+        return 1;
     return seconds < 9e9 ? (uint64_t)(seconds * 1e9) : UINT64_C(9000000000000000000);
 }
 
@@ -254,7 +257,8 @@ struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, doubl
     t->cb = cb;
     t->arg = arg;
     uint64_t at = timer_clock() + ns_from_seconds(after);
-    if (timer_start(loop, &t->timer, at) == 0)
+    if ((t->interval == 0 || timer_reserve(loop, &t->timer) == 0) &&
+        timer_start(loop, &t->timer, at) == 0)
         return t;
     free(t);
     errno = ENOMEM;
@@ -264,7 +268,7 @@ struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, doubl
 void sprig_timer_free(struct sprig_timer *t)
 {
     loop_guard(t->loop);
-    timer_stop(t->loop, &t->timer);
+    timer_release(t->loop, &t->timer);
     free(t);
 }
 

@@ -7,7 +7,7 @@ use Test::More;
 # Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
 # conn_input.c.
 my @LAYERS = (
-    [qw(span list err log date status chars tempfile cidr board path)],
+    [qw(span list err log invariant date status chars tempfile cidr board path)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon quit)],
     [qw(sprig)],

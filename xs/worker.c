@@ -6,6 +6,7 @@
 #include "pidfile.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 /* ---- what this process is ---- */
 
@@ -47,7 +48,7 @@ bool psgi_worker_report(const char *text)
     }
     line[n++] = '\n';
     /* There is room for it on the line, unless the master is gone. */
-    if (write(current.control_fd, line, n) == -1)
+    if (send(current.control_fd, line, n, MSG_NOSIGNAL) == -1)
         errno = 0;
     return true;
 }

@@ -55,6 +55,7 @@ SV *psgi_writer_new(pTHX_ struct psgi_exchange *px)
 
     (void)hv_stores(hv, "handle", psgi_lazy_new(aTHX_ px, PSGI_LAZY_WRITER_HANDLE));
     px->writer = writer_attach(aTHX_(SV *) hv, px);
+    px->writer->is_gone = sprig_exchange_is_gone(px->ex);
     px->writer->is_fatal = psgi_exchange_config(px)->die_on_disconnect;
     return writer_bless(aTHX_ hv);
 }

@@ -112,6 +112,7 @@ sub tell {
     my ($self, $words) = @_;
     my $text = "$words\n";
     my $line = $self->_line;
+    local $SIG{PIPE} = 'IGNORE';
     while (length $text) {
         my $n = syswrite $line, $text;
         if (defined $n) {
