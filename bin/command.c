@@ -235,6 +235,17 @@ static void check_port(const char *value)
         refuse("port must be a whole number from 0 to 65535, got '%s'", value);
 }
 
+static void add_address(struct command *cmd, const char *text)
+{
+    char why[512], plain[SPRIG_LISTEN_TEXT_BYTES];
+    struct sprig_listen_spec spec;
+    if (sprig_listen_spec_read(&spec, text, why, sizeof why) != 0)
+        refuse("%s", why);
+    cmd->addresses = need(realloc(cmd->addresses, (cmd->n_addresses + 1) * sizeof spec));
+    cmd->addresses[cmd->n_addresses++] = spec;
+    words_add(&cmd->settings, "listen=%s", sprig_listen_spec_print(&spec, plain, sizeof plain));
+}
+
 /* Takes an option that is no field of the configuration. `value` is NULL for switches. */
 static void take_plack_option(struct command *cmd, const struct sprig_option *o, const char *value)
 {
@@ -254,7 +265,9 @@ static void take_plack_option(struct command *cmd, const struct sprig_option *o,
         refuse("%s must be 0 or 1, got '%s'", o->name, value);
     if (o->letter == 'p')
         check_port(value);
-    if (o->letter == 'I')
+    if (o->letter == 'l')
+        add_address(cmd, value);
+    else if (o->letter == 'I')
         words_add(&cmd->switches, "-I%s", value);
     else
         words_add(&cmd->settings, "%s=%s", o->name, value);
@@ -366,9 +379,26 @@ static void take_environ(struct command *cmd)
         refuse("%s", why);
     for (size_t i = 0; i < n; i++) {
         const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
+        if (value && options[i].type == SPRIG_OPTION_PATH)
+            value = sprig_config_get(&cmd->config, options[i].name, why, sizeof why); /* absolute */
         if (value)
             words_add(&cmd->settings, "%s=%s", options[i].name, value);
     }
+}
+
+/* -l, else -S, else -o and -p. */
+static void choose_addresses(struct command *cmd)
+{
+    char text[SPRIG_LISTEN_TEXT_BYTES];
+    const char *path = command_setting(cmd, "socket"), *host = command_setting(cmd, "host"),
+               *port = command_setting(cmd, "port");
+    if (cmd->n_addresses > 0)
+        return;
+    if (path != NULL)
+        snprintf(text, sizeof(text), "unix:%s", path);
+    else
+        sprig_listen_join(host ? host : "", port ? port : "5000", text, sizeof(text));
+    add_address(cmd, text);
 }
 
 void command_read(struct command *cmd, int argc, char **argv)
@@ -386,6 +416,7 @@ void command_read(struct command *cmd, int argc, char **argv)
         take_option(cmd, val, optarg);
     }
     flags_clear(&flags);
+    choose_addresses(cmd);
     char why[1200];
     if (sprig_config_check(&cmd->config, why, sizeof(why)))
         refuse("%s", why);
@@ -397,6 +428,7 @@ void command_clear(struct command *cmd)
     sprig_config_clear(&cmd->config);
     words_clear(&cmd->switches);
     words_clear(&cmd->settings);
+    free(cmd->addresses);
     memset(cmd, 0, sizeof *cmd);
 }
 

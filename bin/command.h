@@ -17,8 +17,10 @@ void words_clear(struct words *w);
 /* What the command line says, in the words of Sprig::Program and of perl. */
 struct command {
     struct sprig_config config;
-    struct words switches; /* for perl: -Idir */
-    struct words settings; /* for Sprig::Program: name=value */
+    struct words switches;               /* for perl: -Idir */
+    struct words settings;               /* for Sprig::Program: name=value */
+    struct sprig_listen_spec *addresses; /* owned; where to listen: settings has them, too */
+    size_t n_addresses;
 };
 
 /* Reads all options; the words that are none follow from argv[optind] on. Ends the process after

@@ -23,6 +23,10 @@ static const char bootstrap[] =
 /* One process writes its pid file and leaves for the background here: Perl is not told of it. */
 static bool is_done(const struct command *cmd, const char *setting)
 {
+    static const char *const where[] = {"host=", "port=", "socket="};
+    for (size_t i = 0; i < sizeof where / sizeof where[0]; i++)
+        if (strncmp(setting, where[i], strlen(where[i])) == 0)
+            return true; /* it is among the addresses */
     return cmd->config.workers == 1 &&
            (strncmp(setting, "pid=", 4) == 0 || strncmp(setting, "daemonize=", 10) == 0);
 }
@@ -152,33 +156,6 @@ __attribute__((noreturn)) static void give_up(struct sprig_master *master, const
     fail("%s", why);
 }
 
-static void listen_on(struct sprig_master *master, const char *spec)
-{
-    char why[512];
-    if (sprig_master_listen(master, spec, why, sizeof why) != 0)
-        give_up(master, why);
-}
-
-/* -l, else -S, else -o and -p. */
-static void listen_on_all(struct sprig_master *master, const struct command *cmd)
-{
-    char spec[512];
-    bool is_listening = false;
-    const char *path = command_setting(cmd, "socket"), *host = command_setting(cmd, "host"),
-               *port = command_setting(cmd, "port");
-    for (size_t i = 0; i < cmd->settings.n; i++)
-        if (strncmp(cmd->settings.items[i], "listen=", 7) == 0) {
-            listen_on(master, cmd->settings.items[i] + 7);
-            is_listening = true;
-        }
-    if (is_listening)
-        return;
-    bool is_v6 = host != NULL && strchr(host, ':') != NULL && *host != '[';
-    snprintf(spec, sizeof spec, "%s%s%s:%s", is_v6 ? "[" : "", host ? host : "", is_v6 ? "]" : "",
-             port ? port : "5000");
-    listen_on(master, path != NULL ? path : spec);
-}
-
 enum { MAX_INHERITED = 1000 };
 
 static void open_sockets(struct sprig_master *master, const struct command *cmd)
@@ -193,8 +170,9 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
     for (int i = 0; i < n; i++)
         if (sprig_master_adopt(master, fds[i], why, sizeof why) != 0)
             give_up(master, why);
-    if (n == 0)
-        listen_on_all(master, cmd);
+    for (size_t i = 0; n == 0 && i < cmd->n_addresses; i++)
+        if (sprig_master_listen(master, &cmd->addresses[i], why, sizeof why) != 0)
+            give_up(master, why);
 }
 
 /* The folder by its name: where that is a link to a release, a reload finds the new one. */

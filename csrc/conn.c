@@ -245,7 +245,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     }
     conn_init(c, server, fd);
     c->listener = listener;
-    c->awaits_proxy = listener != NULL && listener->socket.proxy_protocol;
+    c->awaits_proxy = listener != NULL && listener->socket.options.proxy_protocol;
     memcpy(c->remote_host, peer.host, n_host);
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;

@@ -160,25 +160,37 @@ static struct sprig_listener *listener_start(struct sprig_server *server, struct
     return l;
 }
 
-struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *spec, char *why,
-                                           size_t n)
+int sprig_server_listen(struct sprig_server *server, const struct sprig_listen_spec *spec,
+                        struct sprig_listener **out, size_t max, char *why, size_t n)
 {
-    struct sprig_socket s;
+    struct sprig_socket sockets[SPRIG_LISTEN_MAX_ADDRESSES];
     const struct sprig_config *config = &server->config;
-    if (socket_open(config, spec, config->reuseport, &s, why, n) != 0)
-        return NULL;
-    return listener_start(server, &s, why, n);
+    if (max > SPRIG_LISTEN_MAX_ADDRESSES)
+        max = SPRIG_LISTEN_MAX_ADDRESSES;
+    int n_sockets = sockets_open(config, spec, config->reuseport, sockets, max, why, n);
+    int n_started = 0;
+    for (int i = 0; i < n_sockets; i++) {
+        struct sprig_listener *l = listener_start(server, &sockets[i], why, n);
+        if (l != NULL)
+            out[n_started++] = l;
+    }
+    if (n_started == n_sockets)
+        return n_sockets;
+    while (n_started > 0)
+        sprig_listener_close(out[--n_started]);
+    return SPRIG_E_SYS;
 }
 
 struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int fd,
-                                              bool proxy_protocol, char *why, size_t n)
+                                              const struct sprig_listen_options *options, char *why,
+                                              size_t n)
 {
     struct sprig_socket s;
     if (socket_adopt(&server->config, fd, &s, why, n) != 0) {
         close(fd);
         return NULL;
     }
-    s.proxy_protocol = proxy_protocol;
+    s.options = *options;
     return listener_start(server, &s, why, n);
 }
 

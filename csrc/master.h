@@ -64,7 +64,8 @@ const char *sprig_master_folder(const struct sprig_master *m);
 /* Opens one more address (see sprig_server_listen), or takes a socket that listens already (taken
  * only on success). With the option reuseport there is one socket for each worker. 0 or < 0 and
  * `why`. */
-int sprig_master_listen(struct sprig_master *m, const char *spec, char *why, size_t n);
+int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
+                        size_t n);
 int sprig_master_adopt(struct sprig_master *m, int fd, char *why, size_t n);
 
 /* The addresses listened on, i from 0; NULL behind the last. Borrowed until the master is freed. */

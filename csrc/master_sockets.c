@@ -65,13 +65,10 @@ static int master_keep_bound(struct sprig_master *m, struct bound *b, char *why,
 /* Another socket on the address that the first one has got. */
 static int bound_open_next(const struct sprig_master *m, struct bound *b, char *why, size_t n)
 {
-    char spec[512];
-    const struct sprig_address *a = &b->address;
-    bool is_v6 = strchr(a->host, ':') != NULL;
+    struct sprig_listen_spec spec;
     struct sprig_socket *s = bound_add(b);
-    snprintf(spec, sizeof spec, "%s%s%s:%s%s", is_v6 ? "[" : "", a->host, is_v6 ? "]" : "", a->port,
-             b->sockets[0].proxy_protocol ? ",proxy_protocol" : "");
-    if (s == NULL || socket_open(m->config, spec, true, s, why, n) != 0)
+    listen_spec_of_address(&spec, &b->address, &b->sockets[0].options);
+    if (s == NULL || sockets_open(m->config, &spec, true, s, 1, why, n) != 1)
         return SPRIG_E_SYS;
     b->n_sockets++;
     return 0;
@@ -82,18 +79,36 @@ static bool bound_has_many(const struct sprig_master *m, const struct bound *b)
     return m->config->reuseport && !b->address.is_unix;
 }
 
-int sprig_master_listen(struct sprig_master *m, const char *spec, char *why, size_t n)
+/* Takes the socket, also on failure. */
+static int master_take_socket(struct sprig_master *m, struct sprig_socket *s, char *why, size_t n)
 {
     struct bound *b = master_add_bound(m);
-    snprintf(why, n, "out of memory");
-    int rc = b == NULL ? SPRIG_E_NOMEM
-                       : socket_open(m->config, spec, m->config->reuseport, b->sockets, why, n);
-    if (rc == 0)
-        rc = master_keep_bound(m, b, why, n);
+    if (b == NULL) {
+        snprintf(why, n, "out of memory");
+        socket_unlink(s);
+        socket_close(s);
+        return SPRIG_E_NOMEM;
+    }
+    b->sockets[0] = *s;
+    int rc = master_keep_bound(m, b, why, n);
     while (rc == 0 && bound_has_many(m, b) && b->n_sockets < m->n_workers)
         rc = bound_open_next(m, b, why, n);
-    if (rc != 0 && b != NULL)
-        bound_close(b);
+    return rc;
+}
+
+int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
+                        size_t n)
+{
+    struct sprig_socket sockets[SPRIG_LISTEN_MAX_ADDRESSES];
+    int rc = 0, n_sockets = sockets_open(m->config, spec, m->config->reuseport, sockets,
+                                         SPRIG_LISTEN_MAX_ADDRESSES, why, n);
+    if (n_sockets < 0)
+        return n_sockets;
+    for (int i = 0; i < n_sockets; i++)
+        if (rc == 0)
+            rc = master_take_socket(m, &sockets[i], why, n);
+        else
+            socket_close(&sockets[i]);
     return rc;
 }
 

@@ -15,6 +15,8 @@ char *path_absolute(const char *path)
     char folder[PATH_MAX], *absolute;
     if (*path == '/' || *path == '\0')
         return strdup(path);
+    while (path[0] == '.' && path[1] == '/')
+        path += 2;
     if (getcwd(folder, sizeof folder) == NULL)
         return NULL;
     const char *slash = strcmp(folder, "/") == 0 ? "" : "/";

@@ -11,11 +11,17 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* For the lock of a folder: a second in all. */
+enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 10 };
 
 union any_address {
     struct sockaddr sa;
@@ -25,44 +31,18 @@ union any_address {
     struct sockaddr_un un;
 };
 
-/* What one address is opened with. */
+/* What one spec is opened with. */
 struct opening {
     const struct sprig_config *config;
+    const struct sprig_listen_spec *spec;
     int backlog;
     bool reuseport;
+    struct sprig_socket *out;
+    size_t n, max;
     const char *problem; /* NULL: errno says why it failed */
 };
 
 /* ----------------------------------------------------------------- addresses ---- */
-
-/* Splits "host:port", ":port", "*:port", "[v6]:port". False: it is the path of a unix socket. */
-static bool split_spec(const char *spec, char *host, size_t n, const char **port)
-{
-    const char *colon = strrchr(spec, ':');
-    if (colon == NULL || colon[1] == '\0' || colon[1 + strspn(colon + 1, "0123456789")] != '\0')
-        return false;
-    const char *start = spec;
-    size_t len = (size_t)(colon - spec);
-    if (len >= 2 && spec[0] == '[' && colon[-1] == ']') {
-        start++;
-        len -= 2;
-    }
-    if (len == 1 && *start == '*')
-        len = 0;
-    snprintf(host, n, "%.*s", (int)len, start);
-    *port = colon + 1;
-    return true;
-}
-
-/* Cuts ",proxy_protocol" off the end of the address. */
-static bool cut_suffix(const char *spec, char *address, size_t n)
-{
-    static const char suffix[] = ",proxy_protocol";
-    size_t len = strlen(spec);
-    bool is_there = len >= sizeof suffix && strcmp(spec + len - (sizeof suffix - 1), suffix) == 0;
-    snprintf(address, n, "%.*s", (int)(is_there ? len - (sizeof suffix - 1) : len), spec);
-    return is_there;
-}
 
 int socket_address(int fd, struct sprig_address *out)
 {
@@ -73,6 +53,8 @@ int socket_address(int fd, struct sprig_address *out)
         return SPRIG_E_SYS;
     out->is_unix = any.sa.sa_family == AF_UNIX;
     if (out->is_unix) {
+        if (len > offsetof(struct sockaddr_un, sun_path) && *any.un.sun_path == '\0')
+            *any.un.sun_path = '@'; /* abstract */
         snprintf(out->host, sizeof out->host, "unix/");
         snprintf(out->port, sizeof out->port, "%.*s", (int)sizeof any.un.sun_path - 1,
                  any.un.sun_path);
@@ -106,28 +88,101 @@ static int bind_and_listen(const struct sockaddr *sa, socklen_t len, const struc
     return -1;
 }
 
-static int open_tcp(const char *host, const char *port, struct opening *o)
+static void close_all(struct opening *o)
 {
+    int saved = errno;
+    while (o->n > 0)
+        socket_close(&o->out[--o->n]);
+    errno = saved;
+}
+
+static void keep_socket(struct opening *o, int fd)
+{
+    o->out[o->n++] = (struct sprig_socket){.fd = fd, .options = o->spec->options};
+}
+
+static in_port_t *port_of(struct sockaddr *sa)
+{
+    return sa->sa_family == AF_INET6 ? &((struct sockaddr_in6 *)(void *)sa)->sin6_port
+                                     : &((struct sockaddr_in *)(void *)sa)->sin_port;
+}
+
+/* /etc/hosts may name an address twice. */
+static bool is_repeated(const struct addrinfo *found, const struct addrinfo *ai)
+{
+    for (; found != ai; found = found->ai_next)
+        if (found->ai_addrlen == ai->ai_addrlen &&
+            memcmp(found->ai_addr, ai->ai_addr, ai->ai_addrlen) == 0)
+            return true;
+    return false;
+}
+
+/* The port that the kernel chose for the first address is to be that of all. */
+static void learn_port(struct sockaddr *sa, int fd)
+{
+    union any_address any;
+    socklen_t len = sizeof any;
+    if (*port_of(sa) == 0 && getsockname(fd, &any.sa, &len) == 0)
+        *port_of(sa) = *port_of(&any.sa);
+}
+
+/* Whether this machine has not got the address: a name in /etc/hosts may have more of them. */
+static bool is_elsewhere(int error)
+{
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
+}
+
+/* False: none is open, and errno says why. */
+static bool bind_all(struct addrinfo *found, struct opening *o)
+{
+    int error = EADDRNOTAVAIL;
+    in_port_t port = 0;
+    for (struct addrinfo *ai = found; ai != NULL && o->n < o->max; ai = ai->ai_next) {
+        if (port != 0)
+            *port_of(ai->ai_addr) = port;
+        if (is_repeated(found, ai))
+            continue;
+        int fd = bind_and_listen(ai->ai_addr, ai->ai_addrlen, o);
+        if (fd != -1) {
+            learn_port(ai->ai_addr, fd);
+            port = *port_of(ai->ai_addr);
+            keep_socket(o, fd);
+        } else if (is_elsewhere(error = errno)) {
+            continue;
+        } else {
+            close_all(o);
+            return false;
+        }
+    }
+    errno = error;
+    return o->n > 0;
+}
+
+/* A port that is free at one address may be taken at the next one. */
+enum { MAX_PORTS_TRIED = 20 };
+
+static bool open_tcp(struct opening *o)
+{
+    const char *host = o->spec->host;
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                              .ai_family = *host ? AF_UNSPEC : AF_INET,
                              .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    int fd = -1, rc;
-    if (strlen(port) > 5 || atoi(port) > 65535) {
-        o->problem = "the port must be 0..65535";
-        return -1;
+    bool is_open = false, may_choose = atoi(o->spec->port) == 0;
+    for (int i = 0; i < (may_choose ? MAX_PORTS_TRIED : 1) && !is_open; i++) {
+        struct addrinfo *found = NULL;
+        int rc = getaddrinfo(*host ? host : NULL, o->spec->port, &hints, &found);
+        if (rc != 0) {
+            o->problem = gai_strerror(rc);
+            return false;
+        }
+        is_open = bind_all(found, o);
+        int saved = errno;
+        freeaddrinfo(found);
+        errno = saved;
+        if (errno != EADDRINUSE)
+            break;
     }
-    rc = getaddrinfo(*host ? host : NULL, port, &hints, &found);
-    if (rc != 0) {
-        o->problem = gai_strerror(rc);
-        return -1;
-    }
-    for (struct addrinfo *ai = found; ai != NULL && fd == -1; ai = ai->ai_next)
-        fd = bind_and_listen(ai->ai_addr, ai->ai_addrlen, o);
-    int saved = errno;
-    freeaddrinfo(found);
-    errno = saved;
-    return fd;
+    return is_open;
 }
 
 /* Replaces a socket that nobody listens on any more; a living one, and any other file, stays. */
@@ -152,25 +207,80 @@ static bool remove_stale(const struct sockaddr_un *un)
     return unlink(un->sun_path) == 0;
 }
 
-static int open_unix(const char *path, struct opening *o)
+/* What is to be done to a new unix path. On failure nothing is left there. */
+static int finish_path(const struct sprig_config *config, const char *path, struct sprig_socket *s)
 {
-    struct sockaddr_un un;
-    memset(&un, 0, sizeof un);
-    un.sun_family = AF_UNIX;
-    if (*path == '\0' || strlen(path) >= sizeof un.sun_path) {
-        o->problem = *path ? "the path is too long for a unix socket" : "the address is empty";
-        return -1;
+    struct stat st;
+    if (lstat(path, &st) == -1)
+        return SPRIG_E_SYS;
+    s->made_path = true;
+    s->path_dev = st.st_dev;
+    s->path_ino = st.st_ino;
+    int rc = privileges_give_socket(config, path, st.st_dev, st.st_ino), saved = errno;
+    if (rc != 0)
+        socket_unlink(s);
+    errno = saved;
+    return rc;
+}
+
+/* Between looking at the path and listening there, another server must not do the same: it would
+ * take the fresh socket for a stale one. The folder is locked (flock) meanwhile, unless it cannot
+ * be read, or somebody keeps it locked for longer. -1: it is not. */
+static int lock_folder(const char *path)
+{
+    char folder[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; fd != -1 && i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            break;
+        poll(NULL, 0, LOCK_PAUSE_MS);
     }
-    memcpy(un.sun_path, path, strlen(path));
-    if (!remove_stale(&un))
-        return -1;
+    return fd;
+}
+
+static int bind_path(const struct sockaddr_un *un, struct opening *o)
+{
     int mask = privileges_socket_umask(o->config), saved = 0;
+    if (!remove_stale(un))
+        return -1;
     if (mask != -1)
         saved = (int)umask((mode_t)mask);
-    int fd = bind_and_listen((const struct sockaddr *)&un, sizeof un, o);
+    int fd = bind_and_listen((const struct sockaddr *)un, sizeof *un, o);
     if (mask != -1)
         umask((mode_t)saved);
     return fd;
+}
+
+static bool open_path(struct opening *o)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    memcpy(un.sun_path, o->spec->path, strlen(o->spec->path));
+    int lock = lock_folder(un.sun_path), fd = bind_path(&un, o), saved = errno;
+    if (lock != -1)
+        close(lock);
+    errno = saved;
+    if (fd == -1)
+        return false;
+    keep_socket(o, fd);
+    if (finish_path(o->config, un.sun_path, o->out) == 0)
+        return true;
+    o->problem = "cannot give it to its owner";
+    close_all(o);
+    return false;
+}
+
+static bool open_abstract(struct opening *o)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    size_t len = strlen(o->spec->path);
+    memcpy(un.sun_path + 1, o->spec->path, len);
+    len += offsetof(struct sockaddr_un, sun_path) + 1;
+    int fd = bind_and_listen((const struct sockaddr *)&un, (socklen_t)len, o);
+    if (fd != -1)
+        keep_socket(o, fd);
+    return fd != -1;
 }
 
 /* ----------------------------------------------------------- opened and taken over ---- */
@@ -191,44 +301,29 @@ static void set_no_delay(const struct sprig_config *config, int fd)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-/* What is to be done to a new unix path. On failure nothing is left there. */
-static int finish_path(const struct sprig_config *config, const char *path, struct sprig_socket *s)
+int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
+                 bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n)
 {
-    struct stat st;
-    if (lstat(path, &st) == -1)
-        return SPRIG_E_SYS;
-    s->made_path = true;
-    s->path_dev = st.st_dev;
-    s->path_ino = st.st_ino;
-    int rc = privileges_give_socket(config, path, st.st_dev, st.st_ino), saved = errno;
-    if (rc != 0)
-        socket_unlink(s);
-    errno = saved;
-    return rc;
-}
-
-int socket_open(const struct sprig_config *config, const char *full, bool reuseport,
-                struct sprig_socket *out, char *why, size_t n)
-{
-    char spec[512], host[256];
-    const char *port;
+    char text[SPRIG_LISTEN_TEXT_BYTES];
     struct opening o = {.config = config,
+                        .spec = spec,
                         .backlog = config->backlog ? (int)config->backlog : SOMAXCONN,
-                        .reuseport = reuseport};
-    bool proxy_protocol = cut_suffix(full, spec, sizeof spec);
-    bool is_tcp = split_spec(spec, host, sizeof host, &port);
-    int fd = is_tcp ? open_tcp(host, port, &o) : open_unix(spec, &o);
-    if (fd == -1) {
-        snprintf(why, n, "cannot listen on %s: %s", spec, o.problem ? o.problem : strerror(errno));
+                        .reuseport = reuseport,
+                        .out = out,
+                        .max = max};
+    bool is_open = spec->kind == SPRIG_LISTEN_TCP    ? open_tcp(&o)
+                   : spec->kind == SPRIG_LISTEN_UNIX ? open_path(&o)
+                                                     : open_abstract(&o);
+    if (!is_open) {
+        int saved = errno;
+        snprintf(why, n, "cannot listen on %s: %s",
+                 sprig_listen_spec_print(spec, text, sizeof text),
+                 o.problem ? o.problem : strerror(saved));
         return SPRIG_E_SYS;
     }
-    *out = (struct sprig_socket){.fd = fd, .proxy_protocol = proxy_protocol};
-    set_no_delay(config, fd);
-    if (is_tcp || finish_path(config, spec, out) == 0)
-        return 0;
-    snprintf(why, n, "cannot give the socket %s to its owner: %s", spec, strerror(errno));
-    socket_close(out);
-    return SPRIG_E_SYS;
+    for (size_t i = 0; i < o.n; i++)
+        set_no_delay(config, out[i].fd);
+    return (int)o.n;
 }
 
 /* NULL, or what is wrong with the descriptor. */
@@ -284,7 +379,7 @@ void socket_unlink(const struct sprig_socket *s)
 
 char *socket_print(const struct sprig_socket *s, char *buf, size_t n)
 {
-    snprintf(buf, n, "%d:%d:%d:%ju:%ju", s->fd, s->proxy_protocol, s->made_path,
+    snprintf(buf, n, "%d:%d:%d:%ju:%ju", s->fd, s->options.proxy_protocol, s->made_path,
              (uintmax_t)s->path_dev, (uintmax_t)s->path_ino);
     return buf;
 }
@@ -316,7 +411,7 @@ int socket_read(const char *text, struct sprig_socket *out)
         if (!read_number(&text, max[i], &v[i]))
             return SPRIG_E_INVALID;
     *out = (struct sprig_socket){.fd = (int)v[0],
-                                 .proxy_protocol = v[1] != 0,
+                                 .options = {.proxy_protocol = v[1] != 0},
                                  .made_path = v[2] != 0,
                                  .path_dev = (dev_t)v[3],
                                  .path_ino = (ino_t)v[4]};

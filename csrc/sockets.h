@@ -3,6 +3,7 @@
 #define SPRIG_SOCKETS_H
 
 #include "config.h"
+#include "listen_spec.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -10,24 +11,28 @@
 struct sprig_address;
 
 struct sprig_socket {
-    int fd;              /* owned, non-blocking, close-on-exec; -1: closed */
-    bool proxy_protocol; /* its connections begin with a PROXY header */
-    bool made_path;      /* the unix path is ours to remove, while it is the file of these: */
+    int fd; /* owned, non-blocking, close-on-exec; -1: closed */
+    struct sprig_listen_options options;
+    bool made_path; /* the unix path is ours to remove, while it is the file of these: */
     dev_t path_dev;
     ino_t path_ino;
 };
 
 /* Binds and listens as sprig_server_listen (sprig.h) describes; `reuseport` sets SO_REUSEPORT on
- * TCP sockets. 0, or SPRIG_E_SYS and `why` (n bytes) names the address and the reason. */
-int socket_open(const struct sprig_config *config, const char *spec, bool reuseport,
-                struct sprig_socket *out, char *why, size_t n);
+ * TCP sockets. Opens one socket for each address of a name, all on one port, at most `max` of them;
+ * an address that this machine has not got is passed over if another one can be had. The number of
+ * sockets, or SPRIG_E_SYS and `why` (n bytes) names the address and the reason, and none is open.
+ */
+int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
+                 bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n);
 
-/* Takes over a socket that listens already: sets the flags that socket_open would have set. On
+/* Takes over a socket that listens already: sets the flags that sockets_open would have set. On
  * failure the descriptor stays the caller's, and `why` says what is wrong with it. */
 int socket_adopt(const struct sprig_config *config, int fd, struct sprig_socket *out, char *why,
                  size_t n);
 
-/* What the socket is bound to, the port that the kernel chose included. 0 or SPRIG_E_SYS. */
+/* What the socket is bound to, the port that the kernel chose included; the port of an abstract
+ * socket is "@NAME". 0 or SPRIG_E_SYS. */
 int socket_address(int fd, struct sprig_address *out);
 
 /* Closes the descriptor; the path stays. */

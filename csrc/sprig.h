@@ -13,6 +13,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "listen_spec.h"
 #include "log.h"
 #include "request.h"
 #include "span.h"
@@ -190,18 +191,18 @@ struct sprig_address {
     bool is_unix;
 };
 
-/* Binds and listens: "host:port", ":port", "*:port", "[v6]:port", a name, port 0 = any free one;
- * all else is the path of a unix socket (a stale socket there is replaced). ",proxy_protocol"
- * behind it: each connection has to begin with a PROXY header, and to come from one of
- * trusted_proxies. A name with several addresses listens on the first that can be bound. On failure
- * NULL, and `why` (n bytes) names the address and the reason: "cannot listen on 127.0.0.1:80:
- * Permission denied". */
-struct sprig_listener *sprig_server_listen(struct sprig_server *server, const char *spec, char *why,
-                                           size_t n);
+/* Binds and listens; see listen_spec.h. A stale unix socket is replaced, a living one stays. A name
+ * with several addresses (localhost) is listened on at all of them. With proxy_protocol each
+ * connection has to begin with a PROXY header, and to come from one of trusted_proxies. The number
+ * of listeners, at most `max`, or < 0, and `why` (n bytes) names the address and the reason: "cannot
+ * listen on 127.0.0.1:80: Permission denied". */
+int sprig_server_listen(struct sprig_server *server, const struct sprig_listen_spec *spec,
+                        struct sprig_listener **out, size_t max, char *why, size_t n);
 
 /* Serves an already listening socket (inherited descriptor); taken. */
 struct sprig_listener *sprig_server_listen_fd(struct sprig_server *server, int fd,
-                                              bool proxy_protocol, char *why, size_t n);
+                                              const struct sprig_listen_options *options, char *why,
+                                              size_t n);
 const struct sprig_address *sprig_listener_address(const struct sprig_listener *listener);
 int sprig_listener_fd(const struct sprig_listener *listener);
 

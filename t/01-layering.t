@@ -10,7 +10,7 @@ my @LAYERS = (
     [qw(span list err log invariant date status chars tempfile cidr board path)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon quit)],
-    [qw(sprig)],
+    [qw(sprig listen_spec)],
     [qw(loop courier interest timer signals watcher response sockets banner)],
     [qw(conn listener server admission exchange accesslog)],
     [qw(master crew notices roster succession)],

@@ -27,11 +27,11 @@ for my $closed ([0], [1], [2], [0, 1], [0, 1, 2]) {
     subtest "closed at the start: $name" => sub {
         for my $workers (1, 2) {
             my $pid_file = SprigTest::temp_path('pid');
-            my $server   = start_redirected(\%redirected, '-l', '127.0.0.1:0', '--workers', $workers,
+            my $server = start_redirected(\%redirected, '-l', '127.0.0.1:0', '--workers', $workers,
                 '--pid', $pid_file, @app);
             is $server->ask($get)->body, 'hi', "$workers: a request";
             my %name = names_of($server->pid);
-            is $name{$_}, '/dev/null', "descriptor $_ is /dev/null" for @$closed;
+            is $name{$_},        '/dev/null',         "descriptor $_ is /dev/null" for @$closed;
             is slurp($pid_file), $server->pid . "\n", 'the pid file has the number only';
             $server->stop_ok;
         }
@@ -40,11 +40,14 @@ for my $closed ([0], [1], [2], [0, 1], [0, 1, 2]) {
         my $path     = SprigTest::temp_path('socket');
         my $pid_file = SprigTest::temp_path('pid');
         for my $workers (1, 2) {
-            my ($status) = run_redirected(\%redirected, '-S', $path, '--workers', $workers, '--daemonize',
-                '--pid', $pid_file, @app);
+            my ($status) = run_redirected(
+                \%redirected, '-S',          $path,   '--workers',
+                $workers,     '--daemonize', '--pid', $pid_file,
+                @app
+            );
             is $status, 0, "$workers: it has started";
-            my ($pid) = slurp($pid_file) =~ /\A([0-9]+)\n\z/ or return fail 'there is a pid file';
-            my $socket = IO::Socket::UNIX->new($path) or return fail "somebody listens: $!";
+            my ($pid)  = slurp($pid_file) =~ /\A([0-9]+)\n\z/ or return fail 'there is a pid file';
+            my $socket = IO::Socket::UNIX->new($path)         or return fail "somebody listens: $!";
             my $client = SprigTest::Client->adopt($socket);
             $client->send($get);
             is $client->response->body, 'hi', 'it serves';
@@ -56,8 +59,9 @@ for my $closed ([0], [1], [2], [0, 1], [0, 1, 2]) {
 
 subtest 'Sprig::Server in a perl without standard descriptors' => sub {
     for my $options ('', 'workers => 2, ') {
-        my $dir  = SprigTest::temp_path('run');
-        my $code = "chdir '$dir'; require Sprig::Server;"
+        my $dir = SprigTest::temp_path('run');
+        my $code =
+              "chdir '$dir'; require Sprig::Server;"
             . "Sprig::Server->new($options pid => 'pid', listen => ['$dir/socket'])"
             . '->run(sub { [200, [], ["hi"]] })';
         mkdir $dir or die "mkdir: $!";
@@ -73,8 +77,8 @@ subtest 'Sprig::Server in a perl without standard descriptors' => sub {
             or fail 'somebody listens';
         my $client = SprigTest::Client->adopt($socket);
         $client->send($get);
-        is $client->response->body, 'hi', "{$options}: it serves";
-        is slurp("$dir/pid"), "$pid\n", 'the pid file has the number only';
+        is $client->response->body, 'hi',     "{$options}: it serves";
+        is slurp("$dir/pid"),       "$pid\n", 'the pid file has the number only';
         kill 'TERM', $pid;
         waitpid $pid, 0;
         is $? >> 8, 0, 'it ends';

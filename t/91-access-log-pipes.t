@@ -6,7 +6,7 @@ use warnings;
 use Fcntl qw(F_GETFL O_NONBLOCK O_RDONLY);
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
+use POSIX  ();
 use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
 use SprigTest;
 use SprigTest::Program;
@@ -142,7 +142,7 @@ subtest 'a socket, as the journal has it' => sub {
 };
 
 subtest 'another user writes to the descriptor as well' => sub {
-    plan skip_all => 'only root can become another user'      if $> != 0;
+    plan skip_all => 'only root can become another user'       if $> != 0;
     plan skip_all => 'the build cannot be read by other users' if !SprigTest::others_may_read();
     pipe my $reader, my $writer or die "pipe: $!";
     for my $n (1, 2) {
@@ -157,7 +157,8 @@ subtest 'another user writes to the descriptor as well' => sub {
 subtest 'a descriptor that is not there' => sub {
     my $run = run_program(@here, '--access-log', '/proc/self/fd/77');
     is $run->{status}, 1, 'is an error';
-    is $run->{err}, "sprig: cannot write to /proc/self/fd/77: Bad file descriptor\n", 'which is told';
+    is $run->{err}, "sprig: cannot write to /proc/self/fd/77: Bad file descriptor\n",
+        'which is told';
 };
 
 subtest 'standard error that nobody reads: bad requests do not block the server' => sub {
@@ -167,15 +168,13 @@ subtest 'standard error that nobody reads: bad requests do not block the server'
     syswrite $writer, 'x' x 4096 for 1 .. fcntl($writer, F_GETPIPE_SZ, 0) / 4096;
     my $bad = "GET / HTTP/1.1\r\n\r\n";
     is scalar(grep { $server->ask($bad)->status == 400 } 1 .. 5), 5, 'bad requests are answered';
-    is ask_often($server, 1, '/still'), 1, 'and so is a good one';
+    is ask_often($server, 1, '/still'),                           1, 'and so is a good one';
     like read_until($reader, qr/x(?!x)/), qr/\Ax+\z/, 'their messages did not fit';
     my $text = '';
-    ok $server->eventually(
-        sub {
-            $server->ask($bad);
-            ($text .= read_until($reader, qr/\n/)) =~ /messages lost/;
-        }
-        ),
+    ok $server->eventually(sub {
+        $server->ask($bad);
+        ($text .= read_until($reader, qr/\n/)) =~ /messages lost/;
+        }),
         'as soon as somebody reads again';
     like $text, qr/sprig: [1-9][0-9]* messages lost: nobody read them$/m, 'their number is told';
     ok !(fcntl($writer, F_GETFL, 0) & O_NONBLOCK), 'others who write there notice nothing';

@@ -41,7 +41,7 @@ subtest 'process 1' => sub {
         workers => 2,
         under   => \@unshare,
         flags   => ['--pid',       'pid'],
-        listen  => ['127.0.0.1:0', 'app.sock']
+        listen  => ['127.0.0.1:0', './app.sock']
     );
     my ($master) = children_of($outer->pid);
     is join(' ', $outer->lines('pid')), 1,      'the master is process 1';
@@ -71,7 +71,7 @@ subtest 'process 1, and USR2' => sub {
         under   => \@unshare,
         code    => app_text(module => 1),
         flags   => ['--pid',       'pid'],
-        listen  => ['127.0.0.1:0', 'app.sock'],
+        listen  => ['127.0.0.1:0', './app.sock'],
         prepare => sub { spew('lib/Changed.pm', 'package Changed; our $VERSION = "m1"; 1') }
     );
     my ($master) = children_of($outer->pid);
@@ -176,7 +176,7 @@ for my $n (1, 2) {
         my $master = start_workers(
             workers => $n,
             flags   => ['--daemonize', '--pid', 'pid'],
-            listen  => ['127.0.0.1:0', 'app.sock'],
+            listen  => ['127.0.0.1:0', './app.sock'],
             waits   => 0
         );
         is run_daemon($master), 0, 'with status 0';
@@ -248,7 +248,7 @@ subtest 'daemonize that fails' => sub {
         my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die $!;
         my $bound = start_workers(
             workers => $n,
-            listen  => ['app.sock',    '127.0.0.1:' . $taken->sockport],
+            listen  => ['./app.sock',  '127.0.0.1:' . $taken->sockport],
             flags   => ['--daemonize', '--pid', 'pid'],
             waits   => 0
         );
@@ -310,7 +310,7 @@ sub ids { return join '|', $<, $>, $( + 0, $) + 0, sprintf '%03o', umask }
 my $at_load = ids();
 sub { [200, [], [$_[0]{PATH_INFO} eq '/load' ? $at_load : ids()]] };
 APP
-                listen => ['127.0.0.1:0', 'app.sock'],
+                listen => ['127.0.0.1:0', './app.sock'],
                 flags  =>
                     [qw(--user nobody --umask 027 --pid pid), $preloads ? '--preload-app' : ()],
             );

@@ -29,7 +29,7 @@ sub unix_body {
 for my $by ('program', 'preload') {
     subtest "USR2 to a broken app, at a unix socket ($by)" => sub {
         my $master = start_workers(
-            listen => ['127.0.0.1:0', 'app.sock'],
+            listen => ['127.0.0.1:0', './app.sock'],
             flags  => [$by eq 'preload' ? '--preload-app' : ()],
         );
         my @before = $master->serving(2);

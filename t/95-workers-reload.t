@@ -26,7 +26,7 @@ sub replaced {
 }
 
 subtest 'new code' => sub {
-    my $master = start_workers(workers => 2, listen => ['127.0.0.1:0', 'app.sock']);
+    my $master = start_workers(workers => 2, listen => ['127.0.0.1:0', './app.sock']);
     my @old    = $master->serving(2);
     my @loads =
         ($master->loads, SprigTest::Load->start(path => $master->path('app.sock'), keeps => 0));

@@ -18,7 +18,7 @@ sub loaders_of {
 }
 
 subtest 'the program' => sub {
-    my $master  = start_workers(workers => 3, listen => ['127.0.0.1:0', 'app.sock']);
+    my $master  = start_workers(workers => 3, listen => ['127.0.0.1:0', './app.sock']);
     my @workers = $master->serving(3);
     is "@workers", join(' ', $master->workers), 'three processes serve, all children of one'
         or diag $master->stderr;

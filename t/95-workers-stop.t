@@ -23,7 +23,7 @@ sub clients_in {
 
 for my $signal (qw(TERM QUIT)) {
     subtest "$signal: requests in work are answered" => sub {
-        my $master = start_workers(listen => ['127.0.0.1:0', 'app.sock']);
+        my $master = start_workers(listen => ['127.0.0.1:0', './app.sock']);
         $master->serving(2);
         my ($stream, $poll) = clients_in($master, '/stream?6x0.1', '/poll?0.7');
         my $idle = $master->connect;

@@ -18,7 +18,7 @@ sub start_upgradable {
     my (%option) = @_;
     return start_workers(
         code    => app_text(module => 1),
-        listen  => ['127.0.0.1:0', 'app.sock'],
+        listen  => ['127.0.0.1:0', './app.sock'],
         flags   => ['--pid', 'pid', @{ $option{flags} || [] }],
         prepare => sub { spew('lib/Changed.pm', 'package Changed; our $VERSION = "m1"; 1') },
         %option{ grep { $_ ne 'flags' } keys %option },

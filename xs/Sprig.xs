@@ -57,6 +57,25 @@ descriptors()
 MODULE = Sprig    PACKAGE = Sprig::Service
 
 SV *
+read_address(text)
+    const char *text
+  CODE:
+    RETVAL = psgi_address_read(aTHX_ text);
+  OUTPUT:
+    RETVAL
+
+const char *
+join_address(host, port)
+    const char *host
+    const char *port
+  PREINIT:
+    char text[SPRIG_LISTEN_TEXT_BYTES];
+  CODE:
+    RETVAL = sprig_listen_join(host, port, text, sizeof text);
+  OUTPUT:
+    RETVAL
+
+SV *
 check_options(options)
     HV *options
   CODE:
@@ -85,14 +104,25 @@ new(class, app, options, drained)
   OUTPUT:
     RETVAL
 
-SV *
-listen(self, spec, fd = -1)
+void
+listen(self, spec)
     SV *self
     const char *spec
+  PPCODE:
+    struct psgi_server *server = psgi_server_get(aTHX_ self);
+    AV *infos = (AV *)sv_2mortal((SV *)psgi_server_listen(aTHX_ server, spec));
+    psgi_server_keep(aTHX_ server, self);
+    for (SSize_t i = 0; i <= av_len(infos); i++)
+        XPUSHs(sv_mortalcopy(*av_fetch(infos, i, 0)));
+
+SV *
+listen_fd(self, fd, options)
+    SV *self
     int fd
+    HV *options
   CODE:
     struct psgi_server *server = psgi_server_get(aTHX_ self);
-    RETVAL = psgi_server_listen(aTHX_ server, spec, fd);
+    RETVAL = psgi_server_listen_fd(aTHX_ server, fd, options);
     psgi_server_keep(aTHX_ server, self);
   OUTPUT:
     RETVAL

@@ -213,9 +213,14 @@ void psgi_server_release(pTHX_ struct psgi_server *server);
 SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name);
 /* The server of such an object; croaks if it is none. */
 struct psgi_server *psgi_server_get(pTHX_ SV *ref);
-/* Listens on an address, or on a descriptor (taken) if fd >= 0. Returns { id, host, port, unix, fd
- * }. Croaks. */
-SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd);
+/* Listens on all addresses of the text (listen_spec.h): a list of { id, host, port, unix, fd }, owned
+ * by the caller. Croaks. */
+AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text);
+/* The same for a descriptor (taken): one { ... }. `options` are those of struct sprig_listen_options.
+ */
+SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options);
+/* The address in its plain form, with an absolute path; owned by the caller. Croaks. */
+SV *psgi_address_read(pTHX_ const char *text);
 /* Becomes the user and group of the options. Croaks. */
 void psgi_server_drop_privileges(pTHX_ struct psgi_server *server);
 /* Serves a connected stream socket (taken) of this process itself. Croaks. */
@@ -401,7 +406,7 @@ int psgi_daemon_take_status(void);
  * each worker and false in the master when all is over; `on_ready` (code ref or undef) is called
  * when the first worker serves. */
 void psgi_master_open(pTHX_ HV *options, AV *argv);
-void psgi_master_listen(pTHX_ const char *spec);
+void psgi_master_listen(pTHX_ const char *text);
 void psgi_master_adopt(pTHX_ int fd);
 AV *psgi_master_addresses(pTHX);
 bool psgi_master_is_heir(void); /* it has been handed its sockets */

@@ -104,14 +104,17 @@ static void need_master(pTHX)
         croak("Sprig: there is no master");
 }
 
-void psgi_master_listen(pTHX_ const char *spec)
+void psgi_master_listen(pTHX_ const char *text)
 {
+    struct sprig_listen_spec spec;
     char why[512];
     int rc;
 
     need_master(aTHX);
     sprig_quit_hold();
-    rc = sprig_master_listen(own.master, spec, why, sizeof why);
+    rc = sprig_listen_spec_read(&spec, text, why, sizeof why);
+    if (rc == 0)
+        rc = sprig_master_listen(own.master, &spec, why, sizeof why);
     sprig_quit_release();
     if (rc != 0)
         fail_master(aTHX_ why);

@@ -168,23 +168,63 @@ SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name)
     return text != NULL ? newSVpv(text, 0) : newSV(0);
 }
 
-SV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *spec, int fd)
+/* The description of a listener that is new. */
+static SV *keep_listener(pTHX_ struct psgi_server *server, struct sprig_listener *listener)
 {
-    char why[512];
-    const char *comma = strrchr(spec, ',');
-    bool is_proxied = comma != NULL && strEQ(comma, ",proxy_protocol");
-    struct sprig_listener *listener;
-
-    if (server->core == NULL)
-        croak("Sprig: this server was stopped");
-    listener = fd >= 0 ? sprig_server_listen_fd(server->core, fd, is_proxied, why, sizeof why)
-                       : sprig_server_listen(server->core, spec, why, sizeof why);
-    if (listener == NULL)
-        croak("%s", why);
     Renew(server->listeners, server->n_listeners + 1, struct sprig_listener *);
     server->listeners[server->n_listeners] = listener;
     server->n_open++;
     return listener_info(aTHX_ listener, server->n_listeners++);
+}
+
+static struct sprig_server *need_core(pTHX_ struct psgi_server *server)
+{
+    PERL_UNUSED_CONTEXT;
+    if (server->core == NULL)
+        croak("Sprig: this server was stopped");
+    return server->core;
+}
+
+AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text)
+{
+    struct sprig_listener *listeners[SPRIG_LISTEN_MAX_ADDRESSES];
+    struct sprig_listen_spec spec;
+    struct sprig_server *core = need_core(aTHX_ server);
+    char why[512];
+    AV *infos;
+
+    int n = sprig_listen_spec_read(&spec, text, why, sizeof why);
+    if (n == 0)
+        n = sprig_server_listen(core, &spec, listeners, SPRIG_LISTEN_MAX_ADDRESSES, why,
+                                sizeof why);
+    if (n < 0)
+        croak("%s", why);
+    infos = newAV();
+    for (int i = 0; i < n; i++)
+        av_push(infos, keep_listener(aTHX_ server, listeners[i]));
+    return infos;
+}
+
+SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options)
+{
+    struct sprig_listen_options read = {.proxy_protocol = flag(aTHX_ options, "proxy_protocol")};
+    struct sprig_listener *listener;
+    char why[512];
+
+    listener = sprig_server_listen_fd(need_core(aTHX_ server), fd, &read, why, sizeof why);
+    if (listener == NULL)
+        croak("%s", why);
+    return keep_listener(aTHX_ server, listener);
+}
+
+SV *psgi_address_read(pTHX_ const char *text)
+{
+    struct sprig_listen_spec spec;
+    char why[512], plain[SPRIG_LISTEN_TEXT_BYTES];
+
+    if (sprig_listen_spec_read(&spec, text, why, sizeof why) != 0)
+        croak("%s\n", why);
+    return newSVpv(sprig_listen_spec_print(&spec, plain, sizeof plain), 0);
 }
 
 void psgi_server_drop_privileges(pTHX_ struct psgi_server *server)

@@ -91,7 +91,7 @@ AV *psgi_worker_take_sockets(pTHX)
             continue;
         info = newHV();
         (void)hv_stores(info, "fd", newSViv(socket->fd));
-        (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->proxy_protocol)));
+        (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->options.proxy_protocol)));
         av_push(list, newRV_noinc((SV *)info));
         socket->fd = -1;
     }

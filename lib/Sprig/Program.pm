@@ -18,8 +18,7 @@ my %is_list = map { $_ => 1 } qw(listen module Reload);
 
 # Settings for this module; all others are options of the server.
 my @own = qw(
-    app eval module env default_middleware path host port listen socket
-    reload Reload loader
+    app eval module env default_middleware path listen reload Reload loader
 );
 
 # Runs the program; @ARGV is "name=value" ... "--" [app] arguments of the app. Returns the exit status.
@@ -74,7 +73,7 @@ sub _run {
     require Plack::Handler::Sprig;
     my $handler = Plack::Handler::Sprig->new(
         %{ $self->{options} },
-        listen       => $self->_addresses,
+        listen       => $self->{listen},
         server_ready => sub { $self->_print_banner(@_) },
         $loader ? () : (psgi_app_builder => $builder),
     );
@@ -232,17 +231,6 @@ sub _prepare_restarts {
 }
 
 # ---- where it listens ----
-
-# What to listen on: -l, else -S, else -o and -p.
-sub _addresses {
-    my ($self) = @_;
-    return $self->{listen}   if $self->{listen};
-    return [$self->{socket}] if defined $self->{socket};
-    my ($host, $port) = @$self{qw(host port)};
-    $host = ''        if !defined $host;
-    $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
-    return ["$host:" . (defined $port ? $port : 5000)];
-}
 
 # The line that tells where it listens. What the application has done to STDERR is not for it.
 sub _print_banner {

@@ -32,18 +32,23 @@ sub new {
     }
 
     # Whatever the application makes the working folder.
+    $self->{listen} = [map { Sprig::Service::read_address($_) } @{ $self->{listen} }] if $self->{listen};
     $self->{$_} = $self->_setting($_) for grep { defined $self->{$_} } qw(access_log pid temp_dir);
     return $self;
 }
 
 sub _wrong_options {
     my ($self) = @_;
-    my $port = $self->{port};
-    if (defined $port && length $port && ($port !~ /\A[0-9]{1,5}\z/ || $port > 65535)) {
-        return "port must be 0..65535, got '$port'";
+    my ($port, $listen) = @$self{qw(port listen)};
+    return 'listen must be an array reference' if defined $listen && ref $listen ne 'ARRAY';
+    for my $address ($listen ? @$listen : ()) {
+        eval { Sprig::Service::read_address($address); 1 } or return $@ =~ s/\n\z//r;
     }
-    if (defined $self->{listen} && ref $self->{listen} ne 'ARRAY') {
-        return 'listen must be an array reference';
+
+    # plackup passes what it takes for host and port of a listen address, too.
+    my $is_replaced = $listen && @$listen || $self->{listen_sock};
+    if (!$is_replaced && defined $port && length $port && ($port !~ /\A[0-9]{1,5}\z/ || $port > 65535)) {
+        return "port must be 0..65535, got '$port'";
     }
 
     # Other keys mean nothing. But who asks for TLS must not be served without.
@@ -69,15 +74,13 @@ sub _options {
 
 # ---- listening ----
 
-# "host:port" of each listener, or the path of a unix socket.
+# What to listen on, in the forms of csrc/listen_spec.h.
 sub _addresses {
     my ($self) = @_;
     return @{ $self->{listen} } if $self->{listen} && @{ $self->{listen} };
     return                      if $self->{listen_sock};
     my $host = defined $self->{host} ? $self->{host} : '';
-    my $port = $self->{port} || 0;
-    $host = "[$host]" if $host =~ /:/ && $host !~ /\A\[/;
-    return "$host:$port";
+    return Sprig::Service::join_address($host, $self->{port} || 0);
 }
 
 sub start_listen {
@@ -104,8 +107,8 @@ sub _join_loop {
 # Messages of our own tell no place.
 sub _plainly {
     my ($code) = @_;
-    my $result = eval { $code->() };
-    return $result if !$@;
+    my @results = eval { $code->() };
+    return wantarray ? @results : $results[0] if !$@;
     croak $@ =~ s/ at \S+ line \d+\.?\n\z//r;
 }
 
@@ -131,13 +134,14 @@ sub _service {
 
 sub _listen {
     my ($self, $service, $spec) = @_;
-    return $self->_guard($service, _plainly(sub { $service->listen($spec) }));
+    my @infos = _plainly(sub { $service->listen($spec) });
+    return map { $self->_guard($service, $_) } @infos;
 }
 
 # A socket that somebody else has bound; it stays theirs, we listen on a duplicate.
 sub _listen_on {
     my ($self, $service, $socket) = @_;
-    return $self->_guard($service, $service->listen('', _duplicate($socket)));
+    return $self->_guard($service, $service->listen_fd(_duplicate($socket), {}));
 }
 
 sub _duplicate {
@@ -418,8 +422,9 @@ that the system chooses.
 
 =item listen
 
-Array reference of addresses: C<host:port>, C<:port>, C<*:port>, C<[v6]:port>; everything else is the
-path of a unix socket.
+Array reference of addresses: C<port>, C<:port> and C<*:port> are all IPv4 addresses; C<host:port> is each
+address of that name; C<[v6]:port>; C<unix:path> or a path with a slash is a unix socket, C<@name> an
+abstract one. C<host> and C<port> mean nothing then.
 
 =item listen_sock
 

@@ -84,7 +84,10 @@ static void start(void)
     loop = sprig_loop_new();
     server = sprig_server_new(loop, &config, &handler, NULL);
     sprig_config_clear(&config);
-    struct sprig_listener *l = sprig_server_listen(server, "127.0.0.1:0", why, sizeof why);
+    struct sprig_listen_spec spec;
+    struct sprig_listener *l = NULL;
+    sprig_listen_spec_read(&spec, "127.0.0.1:0", why, sizeof why);
+    sprig_server_listen(server, &spec, &l, 1, why, sizeof why);
     port = atoi(sprig_listener_address(l)->port);
     sprig_log_set_sink(sink, SPRIG_LOG_WARN, NULL);
 }

@@ -188,7 +188,9 @@ __attribute__((noreturn)) static void be_master(const char *const *options, int 
         sprig_config_set(&config, options[0], options[1], why, sizeof why);
     struct sprig_master *m = sprig_master_new(&config, argv, -1, why, sizeof why);
     sprig_master_on_ready(m, on_ready, NULL);
-    if (sprig_master_listen(m, "127.0.0.1:0", why, sizeof why) != 0)
+    struct sprig_listen_spec spec;
+    if (sprig_listen_spec_read(&spec, "127.0.0.1:0", why, sizeof why) != 0 ||
+        sprig_master_listen(m, &spec, why, sizeof why) != 0)
         note("log", why);
     dprintf(port_fd, "%s", sprig_master_address(m, 0)->port);
     close(port_fd);

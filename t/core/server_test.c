@@ -128,7 +128,10 @@ static void open_server(const char *option, const char *value)
     logged[0] = '\0';
     server = sprig_server_new(loop, &config, &handler, NULL);
     sprig_config_clear(&config);
-    struct sprig_listener *l = sprig_server_listen(server, "127.0.0.1:0", why, sizeof why);
+    struct sprig_listen_spec spec;
+    struct sprig_listener *l = NULL;
+    sprig_listen_spec_read(&spec, "127.0.0.1:0", why, sizeof why);
+    sprig_server_listen(server, &spec, &l, 1, why, sizeof why);
     port = l ? atoi(sprig_listener_address(l)->port) : 0;
 }
 

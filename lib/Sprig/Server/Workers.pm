@@ -95,8 +95,7 @@ sub _listen {
     return if $server->{is_stopping} || $server->{got_signal};
     Sprig::Worker::_share($service);
     for my $socket (@{ Sprig::Worker::_take_sockets() }) {
-        my $spec = $socket->{proxy_protocol} ? ',proxy_protocol' : '';
-        $server->_guard($service, $service->listen($spec, $socket->{fd}));
+        $server->_guard($service, $service->listen_fd($socket->{fd}, $socket));
     }
     $worker->tell('ready');
     Sprig::Worker::_detach() if $worker->is_daemon;

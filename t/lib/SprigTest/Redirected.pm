@@ -45,7 +45,8 @@ sub run_redirected {
     my $program = SprigTest::Program::program();
     defined(my $pid = fork) or die "fork: $!";
     _become($self, $redirected, $program, @arguments) if !$pid;
-    SprigTest::Server::_until(20, sub { waitpid($pid, POSIX::WNOHANG()) == $pid }) and return $? >> 8;
+    SprigTest::Server::_until(20, sub { waitpid($pid, POSIX::WNOHANG()) == $pid })
+        and return $? >> 8;
     kill 'KILL', $pid;
     waitpid $pid, 0;
     return;
@@ -62,7 +63,7 @@ sub _become {
     $ENV{PERL5LIB} = join ':', "$blib/lib", "$blib/arch", grep { length } $ENV{PERL5LIB} || '';
     delete @ENV{qw(PLACK_ENV PERL_ANYEVENT_MODEL)};
     my $error = POSIX::open($self->{stderr_path}, POSIX::O_WRONLY() | POSIX::O_APPEND());
-    my $null  = POSIX::open('/dev/null', POSIX::O_RDWR());
+    my $null  = POSIX::open('/dev/null',          POSIX::O_RDWR());
     my %fd    = (0 => $null, 1 => $null, 2 => $error);
     $fd{$_} = defined $redirected->{$_} ? fileno $redirected->{$_} : undef for keys %$redirected;
     defined $fd{$_} ? POSIX::dup2($fd{$_}, $_) : POSIX::close($_) for 0 .. 2;

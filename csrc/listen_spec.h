@@ -1,0 +1,48 @@
+/* listen_spec.h - an address to listen on, as users write it. */
+#ifndef SPRIG_LISTEN_SPEC_H
+#define SPRIG_LISTEN_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sprig_address;
+
+/* What is said of an address besides where it is. Goes along with its sockets. */
+struct sprig_listen_options {
+    bool proxy_protocol; /* connections begin with a PROXY header */
+};
+
+enum sprig_listen_kind {
+    SPRIG_LISTEN_TCP,
+    SPRIG_LISTEN_UNIX,    /* a path */
+    SPRIG_LISTEN_ABSTRACT /* a name without a file, Linux only (unix(7)) */
+};
+
+struct sprig_listen_spec {
+    enum sprig_listen_kind kind;
+    char host[256]; /* TCP: a name or an address without brackets; "": all IPv4 addresses */
+    char port[6];   /* TCP: decimal, 0 to 65535; 0: any free one */
+    char path[108]; /* unix: absolute; abstract: the name without '@' */
+    struct sprig_listen_options options;
+};
+
+/* Reads PORT, :PORT, *:PORT, HOST:PORT, [IPV6]:PORT; unix:PATH or a path with a slash; @NAME or
+ * unix:@NAME; each may have the suffix ",proxy_protocol". A relative path is made absolute. 0, or
+ * SPRIG_E_INVALID, and `why` (n bytes) names the address, what is wrong, and the forms. */
+int sprig_listen_spec_read(struct sprig_listen_spec *out, const char *text, char *why, size_t n);
+
+/* Writes it as sprig_listen_spec_read would take it. Returns buf (n >= SPRIG_LISTEN_TEXT_BYTES). */
+enum { SPRIG_LISTEN_TEXT_BYTES = 320 };
+char *sprig_listen_spec_print(const struct sprig_listen_spec *spec, char *buf, size_t n);
+
+/* One name or port may be that many sockets; addresses beyond are left out. */
+enum { SPRIG_LISTEN_MAX_ADDRESSES = 16 };
+
+/* "host:port" with brackets where the host is an IPv6 address without them. Returns buf. */
+char *sprig_listen_join(const char *host, const char *port, char *buf, size_t n);
+
+/* The spec of a TCP address that is bound already. */
+void listen_spec_of_address(struct sprig_listen_spec *out, const struct sprig_address *address,
+                            const struct sprig_listen_options *options);
+
+#endif
