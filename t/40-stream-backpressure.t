@@ -189,5 +189,6 @@ is($server->ask(get('/cycle'))->body, 'x', 'a writer in its own callbacks');
 is_deeply([await_diary($server, 1)], ['released'], 'is released with the response');
 
 ok(comes_to_rest($server), 'nothing is left over');
+$server->idle_ok;
 $server->stop_ok;
 done_testing;

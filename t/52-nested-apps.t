@@ -80,6 +80,7 @@ subtest 'later responses leave while an app blocks' => sub {
     is $later->response->body, 'later', 'the one that was asked for first';
     ok $blocked->is_quiet(0.02), 'before the blocking app has ended';
     is $blocked->response->body, 'waited', 'which then ends as well';
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -93,6 +94,7 @@ subtest 'dispatch' => sub {
     my @responses = ask_all($server, ('/blocks') x 5);
     is_deeply [map { $_->body } @responses], [('waited') x 5], 'waits within waits';
     is $blocked->response->body, 'waited', 'the first one ends as well';
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -101,6 +103,7 @@ subtest 'nested_depth' => sub {
     my @status = map { $_->status } ask_all($server, ('/blocks') x 3);
     is_deeply [sort @status], [200, 200, 500], 'one wait too many fails alone';
     ok $server->stderr_like(qr/recursive blocking wait attempted/), 'with the usual message';
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -109,6 +112,7 @@ subtest 'croak' => sub {
     is $server->ask(get('/blocks'))->status, 500, 'a blocking recv in an app is an error';
     ok $server->stderr_like(qr/recursive blocking wait attempted/), 'with the usual message';
     is $server->ask(get('/later'))->body, 'later', 'the server goes on';
+    $server->idle_ok;
     $server->stop_ok;
 };
 

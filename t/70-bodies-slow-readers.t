@@ -136,6 +136,7 @@ sub downloads {
 
 subtest 'others do not wait' => sub {
     plan skip_all => 'needs curl' if !tool_path('curl');
+    $server->idle_ok;
     $server->stop_ok;
     $server = start_probe($code);    # curl rests for more than a second at times
     my ($size, $rate, $n) = $ENV{SPRIG_TEST_FULL} ? (50, 1, 50) : (24, 8, 20);
@@ -155,5 +156,6 @@ subtest 'others do not wait' => sub {
     ok comes_to_rest($server), 'nothing is left';
 };
 
+$server->idle_ok;
 $server->stop_ok;
 done_testing;

@@ -202,5 +202,6 @@ subtest 'failures' => sub {
     ok comes_to_rest($server), 'nothing is left';
 };
 
+$server->idle_ok;
 $server->stop_ok;
 done_testing;

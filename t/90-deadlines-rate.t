@@ -24,5 +24,6 @@ $quick->send('q' x (2000 - $sent));
 is($quick->response->status, 200, 'one of 300 is fine');
 ok($server->stderr_like(qr/^sprig: 408 for 127\.0\.0\.1: min_body_rate/m), 'logged');
 $_->close for $slow, $quick;
+$server->idle_ok;
 $server->stop_ok;
 done_testing;

@@ -94,6 +94,7 @@ subtest 'header_timeout is for the whole head' => sub {
     took_ok(seconds_of(sub { ok($client->is_closed, 'a client that never says a word') }),
         'is closed without one');
     ok($server->stderr_like(qr/^sprig: 408 for 127\.0\.0\.1: header_timeout/m), 'logged');
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -119,6 +120,7 @@ subtest 'body_timeout is for silence' => sub {
     $client->send($post);
     late_ok($server, $client, 'no byte of a body');
     ok($server->stderr_like(qr/^sprig: 408 for 127\.0\.0\.1: body_timeout/m), 'logged');
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -145,6 +147,7 @@ subtest 'write_timeout is for no progress' => sub {
     cmp_ok($all,  '>', 8_000_000, 'a slow reader gets all of it');
     cmp_ok($took, '>', LIMIT,     'also when that takes longer');
     $client->close;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -160,6 +163,7 @@ subtest 'keepalive_timeout is for the next request' => sub {
     $client->response;
     took_ok(seconds_of(sub { ok($client->is_closed, 'closed without a word') }), 'after it');
     is($server->stderr, '', 'and without a line in the log');
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -178,6 +182,7 @@ subtest '0 is none' => sub {
     $_->send($get)                          for @clients[0, 3];
     is($_->response->status, 200, 'served') for @clients;
     $_->close                               for @clients;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -202,6 +207,7 @@ subtest 'a loop that was busy does not punish its clients' => sub {
     is($body->response->body,    '<0123456789>', 'and the body');
     is($idle->response->status,  200,            'and the next request of an idle connection');
     $_->close for $head, $body, $idle, $block;
+    $server->idle_ok;
     $server->stop_ok;
 };
 

@@ -97,6 +97,7 @@ subtest 'max_connections' => sub {
     is($_->response->status,     200, 'the others were served') for @clients[1, 2];
     ok($server->stderr_like(qr/^sprig: 503 for 1 connection: max_connections$/m), 'logged');
     $_->close for @clients, $sixth;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -108,6 +109,7 @@ subtest 'silent connections are not idle ones' => sub {
     $_->send($get)                                     for @silent;
     is($_->response->status, 200, 'and can still ask') for @silent;
     $_->close                                          for @silent;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -130,6 +132,7 @@ subtest 'many that were turned away' => sub {
     $client->send($get);
     is($client->response->status, 200, 'service again');
     $client->close;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -151,6 +154,7 @@ subtest 'max_connections_per_ip' => sub {
     $again->send($get);
     is($again->response->status, 200, 'one left, one came');
     $_->close for $clients[1], $other, $again;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -171,6 +175,7 @@ subtest 'max_requests_in_flight' => sub {
     $clients[2]->close;
     is($clients[0]->response->status, 200, 'clients that leave free their slots') for 1 .. 2;
     $_->close for @clients;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -189,6 +194,7 @@ subtest 'queue_timeout' => sub {
     $first->reset;
     is($third->response->status, 200, 'one that waited less is served');
     $third->close;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -201,6 +207,7 @@ subtest 'queue_timeout where the app keeps the process busy' => sub {
     my @status = map { $_->response->status } @clients;
     is("@status", '200 200 503 503', 'those that waited too long are not run');
     $_->close for @clients;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -250,6 +257,7 @@ subtest 'no descriptor is left' => sub {
     $again->send($get);
     is($again->response->status, 200, 'full service when there are descriptors');
     $_->reset for $client, $again;
+    $server->idle_ok;
     $server->stop_ok;
 };
 
@@ -265,6 +273,7 @@ subtest 'the limit of descriptors is raised, and max_connections follows it' => 
     my $n_busy = grep { $_->poll; $_->buffered =~ /\AHTTP\/1.1 503 / } @clients[0 .. 58];
     is($n_busy, 19, '40 of them fit') or diag $server->stderr;
     $_->reset for @clients;
+    $server->idle_ok;
     $server->stop_ok;
 
     $server  = started(under => ['/bin/sh', '-c', 'ulimit -S -n 64 && exec "$@"', 'sh']);
@@ -272,6 +281,7 @@ subtest 'the limit of descriptors is raised, and max_connections follows it' => 
     $_->send($get) for @clients;
     is(scalar(grep { $_->response->status != 200 } @clients), 0, 'a soft limit is raised');
     $_->close for @clients;
+    $server->idle_ok;
     $server->stop_ok;
 };
 

@@ -136,6 +136,29 @@ static void a_timer_cannot_starve_the_loop(void)
     free(all);
 }
 
+static void a_timer_with_room_can_always_be_started(void)
+{
+    struct noted *all = noted_new(MANY);
+    struct timer_heap *heap = &loop->timers;
+    is_int(timer_reserve(loop, &all[0].timer), 0, "room is reserved");
+    uint64_t far = sprig_loop_now(loop) + 1000ull * 1000 * NS_PER_MS;
+    bool has_room = true;
+    for (int i = 1; i < MANY; i++) {
+        timer_start(loop, &all[i].timer, far);
+        has_room = has_room && heap->n < heap->capacity;
+    }
+    ok(has_room, "and kept free, however many are started");
+    heap->n_reserved += heap->capacity; /* memory is short: nobody may grow the heap */
+    struct timer **slots = heap->slots;
+    is_int(timer_start(loop, &all[0].timer, far), 0, "it starts");
+    ok(heap->slots == slots, "without memory");
+    heap->n_reserved -= heap->capacity;
+    for (int i = 0; i < MANY; i++)
+        timer_release(loop, &all[i].timer);
+    ok(heap->n == 0 && heap->n_reserved == 0, "room is given back");
+    free(all);
+}
+
 /* ------------------------------------------------------------- deadlines ---- */
 
 struct patient {
@@ -208,6 +231,7 @@ int main(void)
     a_restart_moves_it();
     a_due_timer_can_still_be_stopped();
     a_timer_cannot_starve_the_loop();
+    a_timer_with_room_can_always_be_started();
     deadlines_expire_in_order();
     deadlines_can_be_set_while_expiring();
     length_zero_is_off();

@@ -194,6 +194,16 @@ static void timers_run(void)
     sprig_timer_free(t);
 }
 
+static void the_shortest_interval_repeats(void)
+{
+    n_calls = 0;
+    struct sprig_timer *t = sprig_timer_new(loop, 0, 1e-10, count_timer, NULL);
+    for (int i = 0; i < 1000 && n_calls < 3; i++)
+        sprig_loop_pass(loop, false);
+    is_int(n_calls, 3, "an interval of less than a nanosecond is not once");
+    sprig_timer_free(t);
+}
+
 static void intervals_neither_drift_nor_catch_up(void)
 {
     n_calls = 0;
@@ -377,6 +387,7 @@ int main(void)
     bad_descriptors_are_refused();
     a_number_may_be_used_again();
     timers_run();
+    the_shortest_interval_repeats();
     intervals_neither_drift_nor_catch_up();
     signals_run_all_their_watchers();
     a_newer_handler_is_left_alone();
