@@ -130,7 +130,8 @@ static const struct sprig_option options[] = {
 #undef G
 #define G "Proxies"
     FIELD(STRING, trusted_proxies, G, "NETWORKS", "", 0, 4000,
-          "Addresses of proxies that are believed, such as 127.0.0.1,10.0.0.0/8,unix."),
+          "Addresses of proxies that are believed, such as 127.0.0.1,10.0.0.0/8,unix, or how "
+          "many there are."),
     {"proxy_headers", 0, SPRIG_OPTION_CHOICE, G, "KIND", "x-forwarded", 0, 0,
           "x-forwarded|forwarded|none", offsetof(struct sprig_config, proxy_headers),
      "Where they name the client: in X-Forwarded-For and its like, or in Forwarded."},
@@ -579,7 +580,10 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
     char bad[64];
     struct cidr_list networks;
     if (cidr_list_read(&networks, c->trusted_proxies, bad, sizeof bad) == SPRIG_E_INVALID) {
-        snprintf(why, n, "trusted_proxies must be a list of addresses and networks, got '%s'", bad);
+        snprintf(why, n,
+                 "trusted_proxies must be a list of addresses and networks, or a number of hops "
+                 "from 1 to %d, got '%s'",
+                 PROXY_MAX_HOPS, bad);
         return SPRIG_E_INVALID;
     }
     cidr_list_clear(&networks);

@@ -70,8 +70,7 @@ static void conn_tell_notified(struct sprig_conn *c)
 /* keepalive_timeout, or no byte ever came. */
 static void conn_expire_idle(struct sprig_conn *c)
 {
-    sprig_log(SPRIG_LOG_DEBUG, "timeout: %s:%s sent no request", c->remote_host,
-              c->remote_host + c->remote_port_at);
+    sprig_log(SPRIG_LOG_DEBUG, "timeout: %s sent no request", conn_client(c));
     conn_close(c, SPRIG_END_GONE);
 }
 
@@ -102,8 +101,7 @@ static void conn_on_timeout(struct sprig_conn *c)
             conn_stream_fail(c, 408, "body_timeout: the body made no progress");
             return;
         }
-        sprig_log(SPRIG_LOG_WARN, "write_timeout: %s took no bytes, connection reset",
-                  c->remote_host);
+        conn_tell(c, 0, "write_timeout: it took no bytes");
         c->is_broken = true;
         conn_on_broken(c);
         return;
@@ -187,11 +185,11 @@ static void conn_name_peer(struct peer_name *name, const struct sockaddr *addr)
     name->port[0] = '\0';
     if (addr->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-        inet_ntop(AF_INET, &in->sin_addr, name->host, sizeof name->host);
+        cidr_print(AF_INET, &in->sin_addr, name->host);
         snprintf(name->port, sizeof name->port, "%u", ntohs(in->sin_port));
     } else if (addr->sa_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
-        inet_ntop(AF_INET6, &in6->sin6_addr, name->host, sizeof name->host);
+        cidr_print(AF_INET6, &in6->sin6_addr, name->host);
         snprintf(name->port, sizeof name->port, "%u", ntohs(in6->sin6_port));
     } else {
         snprintf(name->host, sizeof name->host, "unix/");

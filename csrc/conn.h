@@ -113,6 +113,7 @@ struct sprig_conn {
     bool reading_is_over : 1; /* the app reads from the socket itself */
     bool is_switched : 1;     /* 101 was sent: what follows is no HTTP of ours */
     bool awaits_proxy : 1;    /* the PROXY header has not come yet */
+    bool is_anonymous : 1;    /* it has, and does not name the client: nobody else is believed */
     bool is_turned_away : 1;  /* was answered 503 as soon as it was accepted */
     bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
     uint8_t remote_port_at;   /* offset of the port in remote_host */
@@ -255,6 +256,16 @@ void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head);
 void conn_log_end(struct sprig_exchange *ex, enum sprig_end why);
 /* A request that is answered without the app, or a part of one; also without an access log. */
 void conn_log_refusal(struct sprig_conn *c, int status, uint64_t n_body);
+
+/* Whom a message of the log is about: as trusted proxies tell it where the head of the request is
+ * still there, else as the PROXY header or the socket does. Every message that names a client gets
+ * the name here, before the exchange ends. */
+struct client_name {
+    char text[INET6_ADDRSTRLEN];
+};
+struct client_name conn_client_name(struct sprig_conn *c);
+/* One line, within the limits of refusals.h: status (0: reset), client, reason (static text). */
+void conn_tell(struct sprig_conn *c, int status, const char *reason);
 
 /* exchange.c */
 struct sprig_exchange *exchange_start(struct sprig_conn *c);

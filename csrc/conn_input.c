@@ -39,7 +39,7 @@ void conn_set_reading(struct sprig_conn *c, bool on)
         return;
     c->is_registered = false;
     conn_break(c);
-    log_later(SPRIG_LOG_ERROR, "cannot watch the connection of %s: %s", c->remote_host,
+    log_later(SPRIG_LOG_ERROR, "cannot watch the connection of %s: %s", conn_client(c),
               strerror(errno));
 }
 
@@ -151,6 +151,7 @@ static enum step conn_take_head(struct sprig_conn *c, struct sprig_span *input, 
 static void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header)
 {
     c->awaits_proxy = false;
+    c->is_anonymous = !header->is_told;
     if (header->is_told && (c->proxied = malloc(sizeof *header)) != NULL)
         *c->proxied = *header;
 }
@@ -163,9 +164,10 @@ static enum step conn_step_proxy(struct sprig_conn *c, struct sprig_span *input)
         conn_refuse(c, 400, "PROXY protocol: the peer is not one of trusted_proxies");
         return STEP_STOP;
     }
-    long n = proxy_header_parse(*input, &header);
+    const char *reason;
+    long n = proxy_header_parse(*input, &header, &reason);
     if (n < 0) {
-        conn_refuse(c, 400, "PROXY protocol: no such header, or a malformed one");
+        conn_refuse(c, 400, reason);
         return STEP_STOP;
     }
     if (n == 0)
@@ -188,6 +190,7 @@ static enum step conn_step_head(struct sprig_conn *c, struct sprig_span *input)
     if (n < 0) {
         if (c->server->access_log != NULL)
             conn_log_raw(c, *input);
+        request_clear(&c->ex->request); /* is not to be read */
         conn_refuse(c, why.status, why.reason);
         return STEP_STOP;
     }
@@ -342,7 +345,7 @@ static enum step conn_call_app(struct sprig_conn *c)
         ready_add(c->server->loop, &c->ready, CONN_EV_GONE);
     c->server->handler.on_request(ex, c->server->arg);
     /* not before: a message may enter Perl, and the request lies in the shared buffer */
-    sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", c->remote_host, n_head);
+    sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", conn_client(c), n_head);
     if (c->state == CONN_CLOSED || c->state == CONN_DETACHED)
         return STEP_STOP;
     if (c->ex == ex)
@@ -459,12 +462,15 @@ static void conn_discard(struct sprig_conn *c)
 static void conn_end_of_input(struct sprig_conn *c)
 {
     bool in_body = c->state == CONN_BODY;
+    struct client_name client;
     c->peer_shut = true;
+    if (in_body)
+        client = conn_client_name(c);
     if (in_body)
         conn_log_refusal(c, 400, 0);
     conn_close_after_output(c); /* answers may still be on their way to it */
     if (in_body)
-        sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);
+        refusals_tell(&c->server->refusals, 400, client.text, "connection closed inside the body");
 }
 
 static void conn_receive(struct sprig_conn *c)

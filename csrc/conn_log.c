@@ -25,7 +25,7 @@ void conn_log_request(struct sprig_conn *c)
         return; /* nobody's: a request of our own */
     struct log_input in = {.request = &c->ex->request};
     struct sprig_forwarded told = {.remote_host = {NULL, 0}};
-    if (c->server->trusted_proxies.n > 0 && c->server->access_log->format.has_host)
+    if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
         sprig_exchange_forwarded(c->ex, &told);
     in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
     c->ex->record = conn_record(c, &in);
@@ -88,6 +88,26 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     ex->record = NULL;
     access_log_add(ex->conn->server->access_log, record, status,
                    r->n_body > n_lost ? r->n_body - n_lost : 0);
+}
+
+struct client_name conn_client_name(struct sprig_conn *c)
+{
+    struct client_name name;
+    struct sprig_span host = span_str(conn_client(c));
+    if (c->ex != NULL && c->ex->request.n_headers > 0) {
+        struct sprig_forwarded told;
+        sprig_exchange_forwarded(c->ex, &told);
+        host = told.remote_host;
+    }
+    size_t n = host.len < sizeof name.text ? host.len : sizeof name.text - 1;
+    memcpy(name.text, host.ptr, n);
+    name.text[n] = '\0';
+    return name;
+}
+
+void conn_tell(struct sprig_conn *c, int status, const char *reason)
+{
+    refusals_tell(&c->server->refusals, status, conn_client_name(c).text, reason);
 }
 
 int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)

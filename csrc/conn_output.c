@@ -303,8 +303,7 @@ static void conn_bound_memory(struct sprig_conn *c)
     uint64_t waiting = c->out.held + c->out.spilled;
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
         conn_break(c);
-        log_later(SPRIG_LOG_ERROR, "response aborted: %s has more than max_output_bytes to read",
-                  c->remote_host);
+        conn_tell(c, 0, "max_output_bytes: there is more for it to read");
     } else if (c->out.held > limit) {
         conn_spill(c);
     }
@@ -386,10 +385,12 @@ static void conn_answer_error(struct sprig_conn *c, int status)
 
 void conn_refuse(struct sprig_conn *c, int status, const char *reason)
 {
-    c->server->counters.n_refused++;
+    struct sprig_server *server = c->server;
+    struct client_name client = conn_client_name(c);
+    server->counters.n_refused++;
     conn_log_refusal(c, status, strlen(status_reason(status)));
     conn_answer_error(c, status);
-    sprig_log(SPRIG_LOG_WARN, "%d for %s: %s", status, conn_client(c), reason); /* may enter Perl */
+    refusals_tell(&server->refusals, status, client.text, reason);
 }
 
 void conn_turn_away(struct sprig_conn *c)

@@ -35,10 +35,12 @@ void conn_stream_fail(struct sprig_conn *c, int status, const char *reason)
 /* The client broke its own request off. */
 static void conn_stream_broken(struct sprig_conn *c)
 {
+    struct sprig_server *server = c->server;
+    struct client_name client = conn_client_name(c);
     c->peer_shut = true;
     exchange_peer_gone(c->ex);
     conn_close(c, SPRIG_END_GONE);
-    sprig_log(SPRIG_LOG_WARN, "400 for %s: connection closed inside the body", c->remote_host);
+    refusals_tell(&server->refusals, 400, client.text, "connection closed inside the body");
 }
 
 void conn_stream_set_deadline(struct sprig_conn *c)

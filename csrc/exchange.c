@@ -145,7 +145,11 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     const struct sprig_config *config = &c->server->config;
     struct sprig_span host, port;
     sprig_exchange_remote(ex, &host, &port);
-    proxy_forwarded(&ex->request, &c->server->trusted_proxies, config->proxy_headers, host, out);
+    struct cidr_list trusted = c->server->trusted_proxies;
+    if (c->proxied != NULL && trusted.hops > 0)
+        trusted.hops--; /* the one that sent the PROXY header */
+    enum sprig_proxy_headers which = c->is_anonymous ? SPRIG_PROXY_NONE : config->proxy_headers;
+    proxy_forwarded(&ex->request, &trusted, which, host, out);
     if (out->remote_host.ptr == NULL) {
         out->remote_host = host;
         out->remote_port = port;

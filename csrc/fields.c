@@ -1,6 +1,7 @@
 /* fields.c - the rules on Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect. */
 #include "fields.h"
 #include "chars.h"
+#include "elements.h"
 #include "parser.h"
 #include "target.h"
 
@@ -74,7 +75,7 @@ static int check_coding(struct sprig_request *req, struct fields_seen *seen,
     if (req->minor == 0)
         return fields_refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
     struct sprig_span coding;
-    while (span_next_element(&value, &coding)) {
+    while (element_first(&value, &coding)) {
         if (!is_token(coding))
             return fields_refuse(why, 400, "malformed Transfer-Encoding");
         if (req->chunked)
@@ -90,7 +91,7 @@ static int check_coding(struct sprig_request *req, struct fields_seen *seen,
 static void read_connection(struct fields_seen *seen, struct sprig_span value)
 {
     struct sprig_span option;
-    while (span_next_element(&value, &option)) {
+    while (element_first(&value, &option)) {
         if (span_ieq(option, SPAN_LIT("close")))
             seen->close = true;
         else if (span_ieq(option, SPAN_LIT("keep-alive")))
@@ -103,7 +104,7 @@ static void read_connection(struct fields_seen *seen, struct sprig_span value)
 static void read_upgrade(struct fields_seen *seen, struct sprig_span value)
 {
     struct sprig_span protocol;
-    while (span_next_element(&value, &protocol))
+    while (element_first(&value, &protocol))
         if (protocol.len && !span_ieq(protocol, SPAN_LIT("h2c")))
             seen->protocol = true;
 }
@@ -112,7 +113,7 @@ static int check_expect(struct sprig_request *req, struct sprig_span value,
                         struct parser_refusal *why)
 {
     struct sprig_span expectation;
-    while (req->minor > 0 && span_next_element(&value, &expectation)) {
+    while (req->minor > 0 && element_first(&value, &expectation)) {
         if (expectation.len == 0)
             continue;
         if (!span_ieq(expectation, SPAN_LIT("100-continue")))

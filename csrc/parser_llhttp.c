@@ -31,11 +31,12 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
+/* Behind PRI the library expects the preface of HTTP/2, whatever the version. */
 static bool take_line(llhttp_t *ll, struct collector *c, struct sprig_span line)
 {
     llhttp_init(ll, HTTP_REQUEST, &settings);
     ll->data = c;
-    return llhttp_execute(ll, line.ptr, line.len) == HPE_OK;
+    return llhttp_execute(ll, line.ptr, line.len) == HPE_OK && llhttp_get_method(ll) != HTTP_PRI;
 }
 
 int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,

@@ -7,22 +7,28 @@
 #include "config.h"
 #include "request.h"
 
-/* A longer one is refused: version 1 has at most 107 bytes, version 2 carries little else. */
-enum { PROXY_MAX_BYTES = 1024 };
+/* What version 2 carries behind its first 16 bytes: addresses, and TLVs such as the certificate's
+ * name or the identifier of a cloud's endpoint. More is refused; version 1 has at most 107 bytes.
+ */
+enum { PROXY_MAX_BYTES = 4096 };
 
 struct proxy_header {
-    bool is_told; /* false: UNKNOWN, LOCAL or another family: the socket's own addresses stand */
+    /* False: UNKNOWN, LOCAL or another family. Then the socket's own addresses stand, and nobody
+     * knows who the client is: what it says in header fields must not be believed. */
+    bool is_told;
     char remote_host[46], remote_port[6];
     char local_host[46], local_port[6];
 };
 
 /* Reads a PROXY header, version 1 or 2, at the start of `bytes`. > 0: its length; 0: incomplete;
- * < 0: there is none, or it is malformed. The verdict does not depend on how the bytes were cut. */
-long proxy_header_parse(struct sprig_span bytes, struct proxy_header *out);
+ * < 0: *reason tells, in static text, that there is none, or what is wrong with it. The verdict
+ * does not depend on how the bytes were cut. */
+long proxy_header_parse(struct sprig_span bytes, struct proxy_header *out, const char **reason);
 
 /* What trusted proxies say about a request that came from `peer` (numeric, or "unix/"). From other
  * peers nothing is believed. Spans are borrowed from the request; their ptr is NULL where nothing
- * is told. The addresses are read from right to left until one is not that of a trusted proxy. */
+ * is told. The addresses are read from right to left until one is not that of a trusted proxy, or
+ * as many as there are trusted hops. */
 void proxy_forwarded(const struct sprig_request *req, const struct cidr_list *trusted,
                      enum sprig_proxy_headers which, struct sprig_span peer,
                      struct sprig_forwarded *out);

@@ -41,6 +41,7 @@ struct sprig_forwarded {
     struct sprig_span scheme;      /* "http" or "https" */
     struct sprig_span host;        /* host[:port], as the client asked for it */
     struct sprig_span port;        /* that the client connected to */
+    bool host_lacks_port;          /* ":" port belongs behind host, which names none */
 };
 
 /* Copies head bytes and header array into one owned block and rebases every span on it, so that

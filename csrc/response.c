@@ -2,6 +2,7 @@
 #include "response.h"
 #include "chars.h"
 #include "date.h"
+#include "elements.h"
 #include "err.h"
 #include "log.h"
 #include "status.h"
@@ -291,7 +292,7 @@ static enum option option_of(struct sprig_span element)
 static void see_connection(struct seen *seen, struct sprig_span list)
 {
     struct sprig_span element;
-    while (span_next_element(&list, &element)) {
+    while (element_first(&list, &element)) {
         enum option option = option_of(element);
         seen->close |= option == OPTION_CLOSE;
         seen->options |= option == OPTION_OTHER;
@@ -423,7 +424,7 @@ static char *put_options(char *at, const struct sprig_head *head)
         struct sprig_span list = head->headers[i].value, element;
         if (field_of(head->headers[i].name) != FIELD_CONNECTION)
             continue;
-        while (span_next_element(&list, &element)) {
+        while (element_first(&list, &element)) {
             if (option_of(element) != OPTION_OTHER)
                 continue;
             at = put(at, element.ptr, element.len);

@@ -100,6 +100,7 @@ static void server_on_fork(struct fork_hook *h)
         conn_abandon(list_entry(it, struct sprig_conn, link));
     admission_forget(server);
     list_init(&server->held);
+    refusals_forget(&server->refusals);
     if (server->access_log != NULL)
         access_log_forget(server->access_log);
 }
@@ -176,6 +177,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
         return NULL;
     }
     admission_init(server);
+    refusals_init(&server->refusals, loop);
     privileges_set_umask(&server->config);
     char bad[64]; /* the configuration was checked */
     cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
@@ -253,6 +255,7 @@ void sprig_server_free(struct sprig_server *server)
     server_close_listeners(server);
     server_visit_conns(server, server_close_conn);
     sprig_server_flush_log(server);
+    refusals_clear(&server->refusals);
     server->is_freed = true;
     server_conn_gone(server);
 }

@@ -6,6 +6,7 @@
 #include "cidr.h"
 #include "loop.h"
 #include "loop_internal.h"
+#include "refusals.h"
 
 struct sprig_conn;
 struct sprig_exchange;
@@ -26,6 +27,7 @@ struct sprig_server {
     struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
                               call is on the stack */
     struct ready unheld;   /* resumes them */
+    struct refusals refusals;
     struct cidr_list trusted_proxies;
     struct access_log *access_log;         /* owned; NULL: none */
     struct sprig_exchange *free_exchanges; /* owned pool */

@@ -2,6 +2,7 @@
 #include "sockets.h"
 #include "transport.h"
 
+#include "cidr.h"
 #include "privileges.h"
 #include "sprig.h"
 #include <errno.h>
@@ -283,6 +284,30 @@ static bool open_abstract(struct opening *o)
     return fd != -1;
 }
 
+/* ------------------------------------------------------------------------- trust ---- */
+
+/* A network that has more than proxies in it is told of once in a process, and so in its workers.
+ */
+static void warn_of_trust(const struct sprig_config *config)
+{
+    static bool is_told;
+    struct cidr_list trusted;
+    char text[INET6_ADDRSTRLEN], bad[64];
+    if (is_told || cidr_list_read(&trusted, config->trusted_proxies, bad, sizeof bad) != 0)
+        return;
+    const struct cidr *c = cidr_list_find_public(&trusted);
+    if (c != NULL) {
+        is_told = true;
+        cidr_print(c->family == 4 ? AF_INET : AF_INET6, c->bytes, text);
+        sprig_log(
+            SPRIG_LOG_WARN,
+            "trusted_proxies has %s/%d: clients in there choose the address that applications "
+            "see; name the proxies alone, or give the number of hops",
+            text, c->bits);
+    }
+    cidr_list_clear(&trusted);
+}
+
 /* ----------------------------------------------------------- opened and taken over ---- */
 
 static bool is_unix_socket(int fd)
@@ -311,6 +336,14 @@ int sockets_open(const struct sprig_config *config, const struct sprig_listen_sp
                         .reuseport = reuseport,
                         .out = out,
                         .max = max};
+    if (spec->options.proxy_protocol && config->trusted_proxies == NULL) {
+        snprintf(why, n,
+                 "cannot listen on %s: proxy_protocol needs trusted_proxies, the addresses of "
+                 "those that may send PROXY headers",
+                 sprig_listen_spec_print(spec, text, sizeof text));
+        return SPRIG_E_INVALID;
+    }
+    warn_of_trust(config);
     bool is_open = spec->kind == SPRIG_LISTEN_TCP    ? open_tcp(&o)
                    : spec->kind == SPRIG_LISTEN_UNIX ? open_path(&o)
                                                      : open_abstract(&o);
@@ -350,6 +383,7 @@ int socket_adopt(const struct sprig_config *config, int fd, struct sprig_socket 
         snprintf(why, n, "cannot listen on descriptor %d: %s", fd, fault);
         return SPRIG_E_SYS;
     }
+    warn_of_trust(config);
     set_no_delay(config, fd);
     *out = (struct sprig_socket){.fd = fd};
     return 0;

@@ -48,17 +48,4 @@ static inline struct sprig_span span_trim(struct sprig_span s)
     return s;
 }
 
-/* Takes the next element of a comma-separated list (RFC 9110 section 5.6.1) off *list, trimmed.
- * Empty elements are returned as empty spans. False when the list is used up. */
-static inline bool span_next_element(struct sprig_span *list, struct sprig_span *element)
-{
-    if (list->ptr == NULL)
-        return false;
-    const char *comma = list->len ? memchr(list->ptr, ',', list->len) : NULL;
-    size_t n = comma ? (size_t)(comma - list->ptr) : list->len;
-    *element = span_trim(span_make(list->ptr, n));
-    *list = comma ? span_make(comma + 1, list->len - n - 1) : span_make(NULL, 0);
-    return true;
-}
-
 #endif

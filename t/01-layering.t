@@ -7,11 +7,12 @@ use Test::More;
 # Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
 # conn_input.c.
 my @LAYERS = (
-    [qw(span list err log invariant date status chars tempfile cidr board path)],
+    [qw(span list err log invariant date status chars tempfile cidr board path number elements)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon quit)],
     [qw(sprig listen_spec)],
     [qw(loop courier interest timer signals watcher response sockets banner)],
+    [qw(refusals)],
     [qw(conn listener server admission exchange accesslog)],
     [qw(master crew notices roster succession)],
 );

@@ -184,6 +184,33 @@ subtest 'what speaks another protocol is named in the log' => sub {
     }
 };
 
+subtest 'a flood of refusals is no flood of the log' => sub {
+    my $server = start_server(app => dump_app());
+    my $n      = 1000;
+    my $second = int time;
+    for (1 .. $n) {
+        my $client = $server->connect;
+        $client->send("flood\r\n\r\n");
+        $client->response;
+    }
+    $second = 1 + time - $second;
+    my $told = sub {
+        my @lines = grep { /malformed request line/ } split /\n/, $server->stderr;
+        my $more = 0;
+        $more += $_ for map { /\(and ([0-9]+) more like it\)\z/ } @lines;
+        return (scalar @lines, $more);
+    };
+    ok(SprigTest::Server::_until(5, sub { my ($lines, $more) = $told->(); $lines + $more == $n }),
+        'each is told of, or counted');
+    my ($lines) = $told->();
+    cmp_ok($lines, '<=', 11 * ($second + 1), "in $lines lines");
+    my $other = length $server->stderr;
+    is($server->ask("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n")->status, 400, 'another one');
+    ok($server->stderr_like(qr/ for 127\.0\.0\.1: bad percent-encoding/, from => $other),
+        'does not count for it');
+    $server->stop_ok;
+};
+
 subtest 'an extension of 256 bytes is the longest' => sub {
     for my $n (256, 257) {
         my $extension = ';' . 'e' x ($n - 1);

@@ -8,7 +8,8 @@ struct env_builder {
     const struct psgi_keys *keys;
     const struct sprig_request *req;
     struct psgi_env *env;
-    struct sprig_span host; /* that the Host header gives way to, or ptr NULL */
+    struct sprig_span host;      /* that the Host header gives way to, or ptr NULL */
+    struct sprig_span host_port; /* to be put behind it, or ptr NULL */
 };
 
 static inline bool is_set(const uint64_t *bits, unsigned slot)
@@ -143,6 +144,18 @@ static void put_unknown_header(pTHX_ struct env_builder *b, const struct sprig_h
     SvREFCNT_dec(key);
 }
 
+/* Of an absolute target, or told by a proxy: then the port may have come apart from it. */
+static void put_host(pTHX_ struct env_builder *b)
+{
+    unsigned slot = (unsigned)b->keys->host;
+
+    put_span(aTHX_ b, slot, b->host);
+    if (b->host_port.ptr != NULL) {
+        sv_catpvn_nomg(HeVAL(b->env->entry[slot]), ":", 1);
+        sv_catpvn_nomg(HeVAL(b->env->entry[slot]), b->host_port.ptr, b->host_port.len);
+    }
+}
+
 static void put_headers(pTHX_ struct env_builder *b)
 {
     for (uint32_t i = 0; i < b->req->n_headers; i++) {
@@ -156,7 +169,7 @@ static void put_headers(pTHX_ struct env_builder *b)
             put_unknown_header(aTHX_ b, h);
     }
     if (b->host.ptr != NULL)
-        put_span(aTHX_ b, (unsigned)b->keys->host, b->host);
+        put_host(aTHX_ b);
 }
 
 /* ---- the parts of an env ---- */
@@ -185,6 +198,7 @@ static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex
     if (f.remote_port.len)
         put_span(aTHX_ b, KEY_REMOTE_PORT, f.remote_port);
     b->host = f.host.ptr ? f.host : b->req->authority;
+    b->host_port = f.host_lacks_port ? f.port : span_make(NULL, 0);
 }
 
 static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
@@ -345,6 +359,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     struct env_builder b = {px->server->psgi->keys,
                             sprig_exchange_request(px->ex),
                             psgi_env_take(aTHX_ px->server),
+                            {NULL, 0},
                             {NULL, 0}};
 
     px->entries = b.env;

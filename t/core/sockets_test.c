@@ -336,6 +336,11 @@ static void test_suffix(void)
 {
     struct sprig_socket s;
     char spec[320];
+    is_int(open_spec("127.0.0.1:0,proxy_protocol", false, &s), SPRIG_E_INVALID,
+           "an address with the suffix needs trusted_proxies");
+    ok(strstr(why, "proxy_protocol needs trusted_proxies") != NULL, "... and that is said: %s",
+       why);
+    sprig_config_set(&config, "trusted_proxies", "127.0.0.1", why, sizeof why);
     is_int(open_spec("127.0.0.1:0,proxy_protocol", false, &s), 0, "an address with the suffix");
     ok(s.options.proxy_protocol, "wants PROXY headers");
     socket_close(&s);
@@ -344,6 +349,7 @@ static void test_suffix(void)
     ok(exists(scratch_path("proxied")), "which is not part of the path");
     socket_unlink(&s);
     socket_close(&s);
+    sprig_config_set(&config, "trusted_proxies", "", why, sizeof why);
 }
 
 static void test_unix(void)

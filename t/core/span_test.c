@@ -24,27 +24,6 @@ static void test_trim(void)
     is_span(span_trim(SPAN_LIT("\r\na\v")), "\r\na\v", "other space is kept");
 }
 
-/* The elements, each in brackets. */
-static const char *elements(struct sprig_span list)
-{
-    static char text[128];
-    struct sprig_span element;
-    size_t n = 0;
-    text[0] = '\0';
-    while (span_next_element(&list, &element))
-        n += (size_t)snprintf(text + n, sizeof text - n, "[%.*s]", (int)element.len, element.ptr);
-    return text;
-}
-
-static void test_elements(void)
-{
-    is_str(elements(SPAN_LIT("a")), "[a]", "one");
-    is_str(elements(SPAN_LIT("a, b ,\tc d")), "[a][b][c d]", "several");
-    is_str(elements(SPAN_LIT(",a,,b,")), "[][a][][b][]", "empty ones are told");
-    is_str(elements(SPAN_LIT("")), "[]", "an empty list has one empty element");
-    is_str(elements(span_make(NULL, 0)), "", "no list");
-}
-
 struct item {
     int n;
     struct list_link link;
@@ -94,7 +73,6 @@ int main(void)
 {
     test_equal();
     test_trim();
-    test_elements();
     test_lists();
     return done_testing();
 }

@@ -9,12 +9,14 @@ static long parse(const uint8_t *data, size_t n, struct cuts *cuts, struct proxy
 {
     size_t at = 0;
     long rc = 0;
+    const char *reason;
     do {
         size_t step = cuts != NULL ? cuts_next(cuts) : n;
         at = step < n - at ? at + step : n;
         char *bytes = exact_copy(data, at);
-        rc = proxy_header_parse(span_make(bytes, at), header);
+        rc = proxy_header_parse(span_make(bytes, at), header, &reason);
         free(bytes);
+        FUZZ_CHECK((rc < 0) == (reason != NULL));
     } while (rc == 0 && at < n);
     return rc;
 }
