@@ -150,6 +150,8 @@ static const struct sprig_option options[] = {
           "Unsent output of one client beyond this goes to a temporary file."),
     FIELD(BYTES, max_output_bytes, G, "BYTES", "0", 0, MIB * GIB,
           "A response with more unsent output than this is aborted; 0 is no limit."),
+    FIELD(BOOL, chunked_responses, G, NULL, "1", 0, 1,
+          "Bodies of unknown length are sent in chunks; without, the connection ends them."),
     FIELD(STRING, server_header, G, "TEXT", "", 0, 200,
           "Value of the Server header; none is sent if not given."),
 #undef G

@@ -72,6 +72,7 @@ struct sprig_config {
     uint64_t low_water_bytes;
     uint64_t output_buffer_bytes;
     uint64_t max_output_bytes; /* 0 = no limit */
+    bool chunked_responses; /* false: bodies of unknown length end with the connection */
     char *server_header;       /* NULL: no Server header */
     /* the app */
     enum sprig_nested nested;

@@ -246,6 +246,7 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
         return SPRIG_E_CLOSED;
     if (c->server->is_draining || c->must_close)
         ex->response.keep_alive = false;
+    ex->response.no_chunks = !c->server->config.chunked_responses;
     int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
         return exchange_failed(ex, rc);
@@ -366,6 +367,8 @@ int sprig_response_end(struct sprig_exchange *ex)
             sprig_response_abort(ex, "the body is shorter than its Content-Length");
         return rc;
     }
+    if (rc == SPRIG_E_NOMEM)
+        sprig_response_abort(ex, sprig_err_text(rc));
     if (rc == 0)
         conn_output_added(c); /* also without new bytes: the flush settles the exchange */
     return exchange_failed(ex, rc);

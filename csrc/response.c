@@ -376,12 +376,12 @@ static void decide_framing(struct response *r, const struct seen *seen, uint64_t
         r->framing = FRAMING_CLOSE;
     } else if (seen->chunked) {
         r->framing = FRAMING_CHUNKED;
-        r->app_framed = true;
+        r->app_framed = r->app_unsure = true;
         chunk_init(&r->check, UINT32_MAX);
     } else if (seen->has_length || length != SPRIG_LENGTH_UNKNOWN) {
         r->framing = FRAMING_LENGTH;
         r->announced = r->left = seen->has_length ? seen->length : length;
-    } else if (r->minor > 0) {
+    } else if (r->minor > 0 && !r->no_chunks) {
         r->framing = FRAMING_CHUNKED;
     } else {
         r->framing = FRAMING_CLOSE;

@@ -1,12 +1,16 @@
 /* response_body.c - the body of a response: chunks, the announced length, the end. */
 #include "err.h"
 #include "response.h"
+#include <unistd.h>
 
 /* Bytes of the longest chunk-size line: 16 hex digits and CRLF. */
 enum { SIZE_LINE_BYTES = 18 };
 
 /* Chunks up to this size are written with their framing into one contiguous piece. */
 enum { SMALL_CHUNK_BYTES = 4096 };
+
+/* At the start of a file, to see whether it consists of chunks. */
+enum { FILE_LOOK_BYTES = 1024 };
 
 /* The chunk-size line for n > 0; returns its length. */
 static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
@@ -59,15 +63,6 @@ static int admit_app_chunks(struct response *r, struct sprig_span *bytes)
     return 0;
 }
 
-/* Common start of response_body and _ref: the piece that may pass, possibly empty. */
-static int admit_span(struct response *r, struct sprig_span *bytes)
-{
-    uint64_t n;
-    int err = admit(r, bytes->len, &n);
-    bytes->len = (size_t)n;
-    return !err && n && r->app_framed ? admit_app_chunks(r, bytes) : err;
-}
-
 static bool makes_chunks(const struct response *r)
 {
     return r->framing == FRAMING_CHUNKED && !r->app_framed;
@@ -100,9 +95,63 @@ static int add_chunk_end(struct outq *q)
     return outq_add(q, SPAN_LIT("\r\n"));
 }
 
+/* An app that says "chunked" means either that it makes the chunks, or that we are to (as other
+ * servers have it): its first bytes tell. */
+enum app_chunks { APP_CHUNKS_NO, APP_CHUNKS_PERHAPS, APP_CHUNKS_YES };
+
+/* What the bytes are, behind those that are held. */
+static enum app_chunks look_for_chunks(const struct response *r, struct sprig_span bytes)
+{
+    struct chunk check;
+    struct sprig_span held = span_make(r->held, r->n_held), data;
+    int got = CHUNK_MORE;
+    chunk_init(&check, UINT32_MAX);
+    chunk_decode(&check, &held, &data);
+    do
+        got = chunk_decode(&check, &bytes, &data);
+    while (got == CHUNK_DATA);
+    if (got < 0)
+        return APP_CHUNKS_NO;
+    bool is_line = got == CHUNK_END || check.total > 0 || chunk_announced(&check) > 0;
+    return is_line ? APP_CHUNKS_YES : APP_CHUNKS_PERHAPS;
+}
+
+/* Decides, and lets go of what was held; or holds the bytes as well, and empties *bytes. */
+static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *bytes)
+{
+    enum app_chunks chunks = look_for_chunks(r, *bytes);
+    struct sprig_span held = span_make(r->held, r->n_held), all = held;
+    if (chunks == APP_CHUNKS_PERHAPS && r->n_held + bytes->len <= sizeof r->held) {
+        memcpy(r->held + r->n_held, bytes->ptr, bytes->len);
+        r->n_held = (uint8_t)(r->n_held + bytes->len);
+        bytes->len = 0;
+        return 0;
+    }
+    r->app_unsure = false;
+    r->app_framed = chunks == APP_CHUNKS_YES;
+    r->n_held = 0;
+    if (held.len == 0)
+        return 0;
+    if (!r->app_framed)
+        return add_small_chunk(q, held);
+    int err = admit_app_chunks(r, &all);
+    return err ? err : outq_add(q, held);
+}
+
+/* Common start of response_body and _ref: the piece that may pass, possibly empty. */
+static int admit_span(struct response *r, struct outq *q, struct sprig_span *bytes)
+{
+    uint64_t n;
+    int err = admit(r, bytes->len, &n);
+    bytes->len = (size_t)n;
+    if (!err && n && r->app_unsure)
+        err = decide_chunks(r, q, bytes);
+    return !err && bytes->len && r->app_framed ? admit_app_chunks(r, bytes) : err;
+}
+
 int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
 {
-    int err = admit_span(r, &bytes);
+    int err = admit_span(r, q, &bytes);
     if (err || bytes.len == 0)
         return err;
     if (!makes_chunks(r))
@@ -139,7 +188,7 @@ typedef int add_cb(struct outq *q, struct sprig_span bytes, outq_release_cb *rel
 static int body_by(add_cb *add, struct response *r, struct outq *q, struct sprig_span bytes,
                    outq_release_cb *release, void *arg)
 {
-    int err = admit_span(r, &bytes);
+    int err = admit_span(r, q, &bytes);
     bool chunk = !err && bytes.len && makes_chunks(r);
     if (chunk)
         err = add_chunk_start(q, bytes.len);
@@ -163,15 +212,33 @@ int response_body_shared(struct response *r, struct outq *q, struct sprig_span b
     return body_by(outq_add_shared, r, q, bytes, release, arg);
 }
 
+/* Looks whether a file begins with a chunk. One so short that this cannot be told is held: *n is 0. */
+static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,
+                              uint64_t *n)
+{
+    char start[FILE_LOOK_BYTES];
+    size_t wanted = *n < sizeof start ? (size_t)*n : sizeof start;
+    ssize_t got = pread(fd, start, wanted, (off_t)offset);
+    struct sprig_span bytes = span_make(start, got > 0 ? (size_t)got : 0);
+    if ((size_t)bytes.len < wanted)
+        return SPRIG_E_INVALID; /* shorter than it was, or not readable */
+    int err = decide_chunks(r, q, &bytes);
+    if (bytes.len == 0)
+        *n = 0;
+    return err;
+}
+
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
                        outq_release_cb *release, void *arg)
 {
     uint64_t n;
     int err = admit(r, length, &n);
+    if (!err && n && r->app_unsure)
+        err = decide_file_chunks(r, q, fd, offset, &n);
     bool chunk = !err && n && makes_chunks(r);
     if (chunk)
         err = add_chunk_start(q, n);
-    if (n && r->app_framed) {
+    if (n && !err && r->app_framed) {
         /* Chunks in a file pass unseen, so nothing may follow them on this connection. */
         r->app_done = true;
         r->keep_alive = false;
@@ -185,14 +252,24 @@ int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offs
 /* True if the client would wait for more than it gets. */
 static bool is_short(const struct response *r)
 {
-    return r->framing == FRAMING_LENGTH ? r->left > 0 : r->app_framed && !r->app_done;
+    return r->framing == FRAMING_LENGTH ? r->left > 0
+                                        : r->app_framed && !r->app_unsure && !r->app_done;
+}
+
+/* What was held to the end is no chunk. */
+static int end_unsure(struct response *r, struct outq *q)
+{
+    r->app_unsure = r->app_framed = false;
+    return r->n_held > 0 ? add_small_chunk(q, span_make(r->held, r->n_held)) : 0;
 }
 
 int response_end(struct response *r, struct outq *q)
 {
     if (!r->head_out || r->ended || is_short(r))
         return SPRIG_E_STATE;
-    int err = makes_chunks(r) ? outq_add(q, SPAN_LIT("0\r\n\r\n")) : 0;
+    int err = r->app_unsure ? end_unsure(r, q) : 0;
+    if (!err && makes_chunks(r))
+        err = outq_add(q, SPAN_LIT("0\r\n\r\n"));
     r->ended = !err;
     return err;
 }

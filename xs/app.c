@@ -66,8 +66,11 @@ static void send_500(pTHX_ struct psgi_exchange *px)
     char why[128];
 
     px->is_answered = true;
-    if (sprig_response_head(px->ex, &head, why, sizeof why) == 0)
-        sprig_response_write(px->ex, text);
+    if (sprig_response_head(px->ex, &head, why, sizeof why) != 0) {
+        sprig_response_abort(px->ex, "there is no memory for an answer");
+        return;
+    }
+    sprig_response_write(px->ex, text);
     psgi_exchange_finish(aTHX_ px);
 }
 
@@ -206,6 +209,8 @@ void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned)
     bool blessed = type != SVt_NULL && SvOBJECT(SvRV(returned));
 
     if (px->ex == NULL)
+        return;
+    if (px->is_answered) /* by psgix.raise */
         return;
     if (type == SVt_PVAV && !blessed)
         psgi_reply_send(aTHX_ px, returned, false);

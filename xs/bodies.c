@@ -4,6 +4,12 @@
 #include <perliol.h>
 #include <sys/stat.h>
 
+#ifdef __linux__
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#define FUSE_MAGIC 0x65735546
+#endif
+
 enum {
     WRITE_REF_MIN_BYTES = 16 * 1024, /* from here on sharing a string is cheaper than copying it */
     RECORD_BYTES = 64 * 1024,        /* $/ for getline */
@@ -190,6 +196,40 @@ static bool has_plain_layers(PerlIO *file)
     return true;
 }
 
+/* True for a file of a filesystem that makes its contents up when they are read. Files that have no
+ * blocks are rare elsewhere (sparse, or so small that they lie in the inode). */
+static bool is_virtual(int fd)
+{
+#ifdef __linux__
+    static const unsigned long ones[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC,  DEBUGFS_MAGIC,
+                                         TRACEFS_MAGIC,    CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+                                         FUSE_MAGIC};
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) != 0)
+        return true;
+    for (size_t i = 0; i < C_ARRAY_LENGTH(ones); i++)
+        if ((unsigned long)fs.f_type == ones[i])
+            return true;
+#else
+    PERL_UNUSED_VAR(fd);
+#endif
+    return false;
+}
+
+/* True for a regular file whose size is the length of what can be read: neither /proc, where files
+ * look empty, nor /sys and the like, where they look like a page. */
+static bool has_true_size(int fd, const struct stat *st, Off_t at)
+{
+    char byte;
+
+    if (!S_ISREG(st->st_mode))
+        return false;
+    if (st->st_size <= at)
+        return pread(fd, &byte, 1, at) == 0;
+    return st->st_blocks > 0 || !is_virtual(fd);
+}
+
 /* A plain regular file is sent by the kernel, from where the next read would start. The descriptor
  * is duplicated: what the app does with its handle from now on is its own business. */
 static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
@@ -204,7 +244,8 @@ static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
         !has_plain_layers(file) || has_own_getline(aTHX_ SvROK(sv) ? SvRV(sv) : sv))
         return false;
     fd = PerlIO_fileno(file);
-    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (at = PerlIO_tell(file)) < 0)
+    if (fd < 0 || fstat(fd, &st) != 0 || (at = PerlIO_tell(file)) < 0 ||
+        !has_true_size(fd, &st, at))
         return false;
     body->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     body->offset = (uint64_t)at;
@@ -263,7 +304,7 @@ static bool take_file(int fd, struct psgi_body *body)
 {
     struct stat st;
 
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+    if (fstat(fd, &st) != 0 || !has_true_size(fd, &st, 0))
         return false;
     body->kind = PSGI_BODY_FILE;
     body->fd = fd;
@@ -473,7 +514,9 @@ static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *
                 pump->n_rests = 0;
             pumped = pump_write(aTHX_ px, chunk, &rc, error);
         }
-        SvREFCNT_dec(chunk);
+        SvREFCNT_dec(chunk); /* which may be the end of the exchange */
+        if (px->ex == NULL)
+            return PUMPED_END;
         if (pumped != PUMPED_WAIT || rc != 0)
             return pumped; /* on_drain or on_end follows */
         if (pump->n_empty >= MAX_EMPTY) {
@@ -504,13 +547,18 @@ static void pump_end(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump, SV 
         psgi_exchange_finish(aTHX_ px);
 }
 
+bool psgi_pump_is_reading(const struct psgi_exchange *px)
+{
+    return px->pump != NULL && px->pump->is_reading;
+}
+
 void psgi_pump_run(pTHX_ struct psgi_exchange *px)
 {
     struct psgi_pump *pump = px->pump;
     enum pumped pumped = PUMPED_END;
     SV *error = NULL;
 
-    if (pump == NULL || pump->is_running || !pump->is_reading || pump->rest != NULL)
+    if (px->ex == NULL || pump == NULL || pump->is_running || !pump->is_reading || pump->rest != NULL)
         return;
     psgi_exchange_hold(px);
     pump->is_running = true;
@@ -544,7 +592,7 @@ static void release_fd(void *fd)
 static bool is_kept_by_app(AV *av, SV *sv)
 {
     return SvPOK(sv) && !SvUTF8(sv) && !SvROK(sv) && SvCUR(sv) >= WRITE_REF_MIN_BYTES &&
-           (SvREFCNT(av) > 1 || SvREFCNT(sv) > 1 || (SvIsCOW(sv) && CowREFCNT(sv) > 0));
+           (SvREFCNT(av) > 2 || SvREFCNT(sv) > 1 || (SvIsCOW(sv) && CowREFCNT(sv) > 0));
 }
 
 /* The bytes of a string that is to be copied into the queue. */
@@ -566,7 +614,8 @@ static int send_piece(pTHX_ struct psgi_exchange *px, AV *av, SV *sv)
                                   : psgi_write_sv(aTHX_ px->ex, sv);
 }
 
-/* Small pieces that follow each other are written at one go. */
+/* Small pieces that follow each other are written at one go. A piece that is cut is warned of, which
+ * may be code that empties the array. */
 static void send_array(pTHX_ struct psgi_exchange *px, AV *av)
 {
     struct sprig_span pieces[MAX_PIECES];

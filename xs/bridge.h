@@ -125,6 +125,7 @@ struct psgi_exchange {
     struct psgi_handle *socket;    /* severable: psgix.io */
     struct psgi_handle *reader;    /* severable: psgix.input.reader */
     CV *informer;                  /* owned: psgix.informational */
+    CV *raiser;                    /* owned: psgix.raise, if the app has looked at it */
     struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
     SV *guard;                     /* owned: a guard that the delayed callback returned */
     SV *promise;                   /* owned: a future, condvar or promise that is waited for */
@@ -323,6 +324,8 @@ void psgi_body_clear(struct psgi_body *body);
 /* True for a string or number whose bytes can be had without magic, overloading or recoding. */
 bool psgi_is_plain(SV *sv);
 
+/* An iterator body is at work: not at its end yet. */
+bool psgi_pump_is_reading(const struct psgi_exchange *px);
 void psgi_pump_run(pTHX_ struct psgi_exchange *px);  /* from on_drain */
 void psgi_pump_free(pTHX_ struct psgi_exchange *px); /* closes the body, exactly once */
 /* What a piece of a body refers to, if it is a plain reference to a string (which spares the app a

@@ -248,6 +248,16 @@ static void put_socket(pTHX_ struct env_builder *b, struct psgi_exchange *px)
     SvREFCNT_dec(sv);
 }
 
+static void put_raiser(pTHX_ struct env_builder *b, struct psgi_exchange *px)
+{
+    SV *sv = value_of(aTHX_ b, KEY_RAISE);
+
+    if (psgi_lazy_reuse(aTHX_ sv, px))
+        return;
+    HeVAL(b->env->entry[KEY_RAISE]) = psgi_lazy_new(aTHX_ px, PSGI_LAZY_RAISER);
+    SvREFCNT_dec(sv);
+}
+
 static void put_informer(pTHX_ struct env_builder *b, struct psgi_exchange *px)
 {
     SV *sv = value_of(aTHX_ b, KEY_INFORMATIONAL);
@@ -374,6 +384,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     put_errors(aTHX_ & b, px->server->psgi);
     put_socket(aTHX_ & b, px);
     put_informer(aTHX_ & b, px);
+    put_raiser(aTHX_ & b, px);
     delete_stale(aTHX_ & b);
     if (sprig_exchange_is_streaming(px->ex))
         put_reader(aTHX_ b.env->hv, px);

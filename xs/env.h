@@ -34,7 +34,8 @@
     X(HARAKIRI, "psgix.harakiri")                                                                  \
     X(INFORMATIONAL, "psgix.informational")                                                        \
     X(SCALAR_REFS, "psgix.body.scalar_refs")                                                       \
-    X(EXIT_GUARD, "psgix.exit_guard")
+    X(EXIT_GUARD, "psgix.exit_guard")                                                              \
+    X(RAISE, "psgix.raise")
 
 /* A slot is the number of a key; those of the known request headers follow these. */
 enum env_key {

@@ -8,17 +8,18 @@ struct interim {
     size_t n;
 };
 
-/* The bytes of a name or value, kept by a temporary value where they had to be recoded. */
+/* The bytes of a name or value, in a temporary copy: making text of another one may be code that
+ * changes this one. */
 static struct sprig_span interim_text(pTHX_ SV **slot)
 {
     struct sprig_span bytes = SPAN_LIT("");
+    SV *sv = slot != NULL ? sv_2mortal(SvREFCNT_inc_simple_NN(*slot)) : NULL;
     SV *hold = NULL;
 
-    if (slot != NULL && !psgi_bytes(aTHX_ * slot, &bytes, &hold))
+    if (sv != NULL && !psgi_bytes(aTHX_ sv, &bytes, &hold))
         croak("psgix.informational: wide character in a header");
-    if (hold != NULL)
-        sv_2mortal(hold);
-    return bytes;
+    hold = sv_2mortal(hold != NULL ? hold : newSVpvn(bytes.ptr, bytes.len));
+    return span_make(SvPVX_const(hold), SvCUR(hold));
 }
 
 static void interim_read(pTHX_ struct interim *interim, SV *ref)
@@ -28,7 +29,7 @@ static void interim_read(pTHX_ struct interim *interim, SV *ref)
     SvGETMAGIC(ref);
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVAV)
         croak("psgix.informational: the headers are not an array reference");
-    list = (AV *)SvRV(ref);
+    list = (AV *)sv_2mortal(SvREFCNT_inc_simple_NN(SvRV(ref)));
     if (av_len(list) % 2 == 0)
         croak("psgix.informational: odd number of header elements");
     interim->n = (size_t)(av_len(list) + 1) / 2;

@@ -5,7 +5,7 @@
 typedef SV *lazy_make(pTHX_ struct psgi_exchange *px);
 
 /* By enum psgi_lazy, which stands in mg_private. */
-static lazy_make *const makers[] = {psgi_socket_make, psgi_writer_handle_make};
+static lazy_make *const makers[] = {psgi_socket_make, psgi_writer_handle_make, psgi_raiser_make};
 
 /* What the value is to be made of, owned by the caller; NULL if it was made, or set, before. */
 static struct psgi_exchange *lazy_take(MAGIC *mg)

@@ -173,7 +173,8 @@ static bool is_input(pTHX_ struct psgi_env *env, SV *sv)
            env->input.layer->flags == env->input.layer_flags;
 }
 
-static bool is_socket(pTHX_ struct psgi_exchange *px, SV *sv)
+/* psgix.io, psgix.raise: nobody has looked at it. */
+static bool is_lazy(pTHX_ struct psgi_exchange *px, SV *sv)
 {
     return SvREFCNT(sv) == 1 && psgi_lazy_park(aTHX_ sv, px);
 }
@@ -205,7 +206,8 @@ static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange 
     case KEY_INPUT:
         return is_input(aTHX_ env, sv);
     case KEY_IO:
-        return is_socket(aTHX_ px, sv);
+    case KEY_RAISE:
+        return is_lazy(aTHX_ px, sv);
     case KEY_INFORMATIONAL:
         return is_informer(aTHX_ env, px, sv);
     case KEY_CLEANUP_HANDLERS:

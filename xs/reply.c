@@ -147,14 +147,17 @@ static enum look read_headers(pTHX_ struct reply *r)
     return LOOK_OK;
 }
 
-/* No third element, or an undefined one: the body comes later by a writer, or is empty. */
+/* No third element, or an undefined one: the body comes later by a writer. */
 static enum look read_body(pTHX_ struct reply *r)
 {
     SV *sv = element(r->parts, 2);
 
     if (sv == NULL || (!SvOK(sv) && !SvGMAGICAL(sv))) {
+        if (!r->streaming)
+            return wrong(aTHX_ r, "PSGI response has an undefined body, expected "
+                                  "[status, headers, body]");
         r->body.kind = PSGI_BODY_NONE;
-        r->body.length = r->streaming ? SPRIG_LENGTH_UNKNOWN : 0;
+        r->body.length = SPRIG_LENGTH_UNKNOWN;
         return LOOK_OK;
     }
     r->streaming = false;
@@ -198,20 +201,35 @@ static SV *copy_bytes(pTHX_ SV *sv)
     return hold;
 }
 
-/* The array behind a reference: plain, tied, or an object that overloads @{}; else NULL. */
-static AV *any_array(pTHX_ SV *ref)
-{
-    SvGETMAGIC(ref);
-    if (SvROK(ref) && SvAMAGIC(ref) && SvTYPE(SvRV(ref)) != SVt_PVAV)
-        ref = amagic_deref_call(ref, to_av_amg);
-    return SvROK(ref) && SvTYPE(SvRV(ref)) == SVt_PVAV ? (AV *)SvRV(ref) : NULL;
-}
-
 static SV *any_element(pTHX_ AV *av, SSize_t i)
 {
     SV **sv = av_fetch(av, i, 0);
 
     return sv != NULL ? *sv : &PL_sv_undef;
+}
+
+/* The elements of an array, held by a temporary one: what makes text of an element may be code that
+ * changes the response. */
+static AV *hold_elements(pTHX_ AV *from)
+{
+    AV *held = (AV *)sv_2mortal((SV *)newAV());
+
+    sv_2mortal(SvREFCNT_inc_simple_NN((SV *)from));
+    for (SSize_t i = 0; i <= av_len(from); i++)
+        av_push(held, SvREFCNT_inc_simple_NN(any_element(aTHX_ from, i)));
+    return held;
+}
+
+/* The elements of the array behind a reference: plain, tied, or an object that overloads @{}. NULL: it
+ * is none. */
+static AV *any_array(pTHX_ SV *ref)
+{
+    SvGETMAGIC(ref);
+    if (SvROK(ref) && SvAMAGIC(ref) && SvTYPE(SvRV(ref)) != SVt_PVAV)
+        ref = amagic_deref_call(ref, to_av_amg);
+    if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVAV)
+        return NULL;
+    return hold_elements(aTHX_(AV *) SvRV(ref));
 }
 
 /* An undefined value is sent as an empty one, and warned of. */
@@ -325,10 +343,10 @@ static void copy_body(pTHX_ struct reply *r, SV *sv)
 static void copy_parts(pTHX_ void *arg)
 {
     struct reply *r = arg;
-    SSize_t last = av_len(r->parts);
+    AV *parts = hold_elements(aTHX_ r->parts);
 
-    for (SSize_t i = 0; i <= last && i < 5; i++) {
-        SV *sv = any_element(aTHX_ r->parts, i);
+    for (SSize_t i = 0; i <= AvFILLp(parts) && i < 5; i++) {
+        SV *sv = AvARRAY(parts)[i];
         if (i == 0)
             av_push(r->copy, copy_bytes(aTHX_ sv));
         else if (i == 1)
@@ -378,23 +396,32 @@ static int send_head(pTHX_ struct reply *r)
     rc = sprig_response_head(r->px->ex, &head, why, sizeof why);
     if (rc == SPRIG_E_INVALID)
         wrong(aTHX_ r, "PSGI response: %s", why);
-    return rc == SPRIG_E_INVALID ? -1 : 0;
+    else if (rc == SPRIG_E_NOMEM)
+        wrong(aTHX_ r, "PSGI response: out of memory");
+    return r->error != NULL ? -1 : 0;
 }
 
 static int send_reply(pTHX_ struct reply *r)
 {
     struct psgi_exchange *px = r->px;
+    SV *body = NULL;
 
     if (px->ex == NULL)
         return 0;
-    if (send_head(aTHX_ r) != 0)
-        return -1;
-    px->is_answered = true;
     if (r->on_complete != NULL && px->on_complete == NULL)
         px->on_complete = newSVsv(r->on_complete);
+    if (r->body.kind != PSGI_BODY_NONE)
+        body = SvREFCNT_inc_simple_NN(r->body.sv); /* a warning may be code that changes the array */
+    if (send_head(aTHX_ r) != 0) {
+        SvREFCNT_dec(body);
+        return -1;
+    }
+    px->is_answered = true;
     if (r->streaming)
         return 1;
-    psgi_body_send(aTHX_ px, &r->body);
+    if (px->ex != NULL)
+        psgi_body_send(aTHX_ px, &r->body);
+    SvREFCNT_dec(body);
     return 0;
 }
 

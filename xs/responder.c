@@ -186,7 +186,8 @@ static bool can_fail(const struct psgi_exchange *px)
 {
     if (px->ex == NULL)
         return false;
-    return !px->is_answered || px->writer_dropped || (px->writer != NULL && !px->writer->is_used);
+    return !px->is_answered || px->writer_dropped || psgi_pump_is_reading(px) ||
+           (px->writer != NULL && !px->writer->is_used);
 }
 
 void psgi_stream_fail(pTHX_ struct psgi_exchange *px, SV *error)
@@ -297,5 +298,6 @@ void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
     psgi_reader_ended(aTHX_ px, why);
     psgi_promise_forget(aTHX_ px);
     psgi_socket_sever(aTHX_ px);
+    psgi_raiser_sever(aTHX_ px, why == SPRIG_END_GONE);
     psgi_exchange_release(aTHX_ px);
 }

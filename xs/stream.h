@@ -6,7 +6,7 @@
 
 /* ---- lazyvalue.c ---- */
 
-enum psgi_lazy { PSGI_LAZY_SOCKET, PSGI_LAZY_WRITER_HANDLE };
+enum psgi_lazy { PSGI_LAZY_SOCKET, PSGI_LAZY_WRITER_HANDLE, PSGI_LAZY_RAISER };
 
 /* A scalar that gets its value when it is first read. Owned by the caller. */
 SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what);
@@ -16,9 +16,15 @@ bool psgi_lazy_park(pTHX_ SV *sv, struct psgi_exchange *px);
 /* Gives a parked one to an exchange. False: it is none. */
 bool psgi_lazy_reuse(pTHX_ SV *sv, struct psgi_exchange *px);
 
-/* How they are made (socket.c, writer.c): owned by the caller, NULL for undef. */
+/* How they are made (socket.c, writer.c, raiser.c): owned by the caller, NULL for undef. */
 SV *psgi_socket_make(pTHX_ struct psgi_exchange *px);
 SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px);
+SV *psgi_raiser_make(pTHX_ struct psgi_exchange *px);
+
+/* ---- raiser.c ---- */
+
+/* The exchange is over: its psgix.raise can only warn, or, where the client left, does nothing. */
+void psgi_raiser_sever(pTHX_ struct psgi_exchange *px, bool is_gone);
 
 /* ---- responder.c ---- */
 

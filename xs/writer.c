@@ -170,15 +170,16 @@ static SV *plain_bytes(pTHX_ SV *value, I32 number)
     return SvCUR(value) > 0 ? value : NULL;
 }
 
-/* Replaces the values by plain ones; NULL for empty ones. In an array of its own: magic may move
- * the Perl stack. */
+/* Replaces the values by plain ones; NULL for empty ones. In an array of its own: magic may move the
+ * Perl stack. They are held: what makes text of one may be code that frees another. */
 static SV **plain_values(pTHX_ SV **values, I32 n)
 {
     SV **plain;
 
     Newx(plain, n > 0 ? n : 1, SV *);
     SAVEFREEPV(plain);
-    Copy(values, plain, n, SV *);
+    for (I32 i = 0; i < n; i++)
+        plain[i] = sv_2mortal(SvREFCNT_inc_simple_NN(values[i]));
     for (I32 i = 0; i < n; i++)
         plain[i] = plain_bytes(aTHX_ plain[i], i + 1);
     return plain;

@@ -64,6 +64,10 @@ Reports C<$error> to C<psgi.errors> and answers "500 Internal Server Error". If 
 already, the response is cut off instead, so that the client can see that it is not complete. This is
 how a callback tells that it has failed: dying there would tell the event loop, not the client.
 
+Middleware that changes responses (whatever uses C<Plack::Util::response_cb>) gives the application a code
+reference of its own, which has no such method. C<< $env->{'psgix.raise'}->($error) >> does the same and
+works everywhere: see L<Sprig::Manual::Migration>.
+
 =head1 WHAT MAY HAPPEN
 
 =over

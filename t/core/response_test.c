@@ -76,6 +76,8 @@ static void sent_is(const char *expected, const char *name)
     is_bytes(wire, n_wire, expected, "%s", name);
 }
 
+static bool no_chunks; /* of the next response */
+
 /* Starts the response to a request: a method and what was special, "GET", "HEAD 1.0 close". The
  * client keeps the connection unless it says "close" or, in HTTP/1.0, does not say "keep". */
 static void start(const char *request)
@@ -87,6 +89,7 @@ static void start(const char *request)
     req.upgrade = strstr(request, "upgrade") != NULL;
     outq_clear(&q);
     response_init(&r, &req, strstr(request, "draining") == NULL);
+    r.no_chunks = no_chunks;
 }
 
 /* Splits "Name: value|Name: value". */
@@ -666,15 +669,70 @@ static void chunks_of_the_app_pass(void)
     ok(r.cut && end() == 0, "... which is remembered");
 
     start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
-    is_int(body("hello"), SPRIG_E_INVALID, "malformed ones are refused");
+    body("5\r\nhello\r\n");
+    sent_is("5\r\nhello\r\n", "a chunk has passed");
+    is_int(body("hello"), SPRIG_E_INVALID, "then malformed ones are refused");
     is_int(body_ref("5"), SPRIG_E_INVALID, "... for good");
     sent_is("", "... and not sent");
     is_int(n_released, 1, "... and given back");
+}
+
+/* The head says "chunked", the body is not. */
+static void chunks_are_made_for_the_app(void)
+{
+    start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
+    body("hello");
+    body_ref("5");
+    is_int(end(), 0, "a body that consists of no chunks");
+    sent_is("5\r\nhello\r\n1\r\n5\r\n0\r\n\r\n", "... gets them");
+    ok(r.keep_alive, "... and the connection stays");
+
+    start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
+    body("de");
+    body("af");
+    sent_is("", "what may be a size waits");
+    body(" ears");
+    is_int(end(), 0, "... until it turns out to be none");
+    sent_is("4\r\ndeaf\r\n5\r\n ears\r\n0\r\n\r\n", "... and is not lost");
+
+    start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
+    body("2");
+    body_ref("\r");
+    body("\nhi\r\n0\r\n\r\n");
+    sent_is("2\r\nhi\r\n0\r\n\r\n", "a size that comes in pieces is one");
+    is_int(end(), 0, "... and the body complete");
+
+    start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
+    body("12345678901234567890");
+    is_int(end(), 0, "more digits than a size may have");
+    sent_is("14\r\n12345678901234567890\r\n0\r\n\r\n", "... are a body");
+
+    start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
+    body("cafe");
+    is_int(end(), 0, "digits and nothing else");
+    sent_is("4\r\ncafe\r\n0\r\n\r\n", "... are a body, too");
+
+    start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
+    is_int(end(), 0, "no body at all");
+    sent_is("0\r\n\r\n", "... is complete");
 
     start_body("GET", 200, "Transfer-Encoding: chunked", UNKNOWN);
     body_file(0, 3);
-    sent_is("012", "those in a file pass unseen");
-    ok(end() == 0 && !r.keep_alive, "... so the connection ends");
+    is_int(end(), 0, "a file");
+    sent_is("3\r\n012\r\n0\r\n\r\n", "... is chunked as well");
+}
+
+static void without_chunks_the_connection_ends_the_body(void)
+{
+    start_body("GET", 200, "", UNKNOWN);
+    ok(r.framing == FRAMING_CHUNKED, "a body of unknown length is chunked");
+    no_chunks = true;
+    start_body("GET", 200, "", UNKNOWN);
+    no_chunks = false;
+    ok(r.framing == FRAMING_CLOSE && !r.keep_alive, "... unless chunks are not wanted");
+    body("all");
+    is_int(end(), 0, "... then the connection ends it");
+    sent_is("all", "... and the bytes are as they are");
 }
 
 /* ------------------------------------------------------- the whole, at random ---- */
@@ -785,6 +843,8 @@ int main(void)
     bodies_are_dropped_where_there_is_none();
     bodies_without_framing();
     chunks_of_the_app_pass();
+    chunks_are_made_for_the_app();
+    without_chunks_the_connection_ends_the_body();
     chunked_bodies_decode_to_what_was_written();
     references_come_back_after_errors();
     pipelined_responses_leave_together();

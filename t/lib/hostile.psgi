@@ -116,9 +116,11 @@ my %action = (
     each_object  => sub {
         my ($env) = @_;
         $env->{$_} = Hostile::Object->new('lazy') for keys %$env;
-        my $key = '';    # always the same one, and the one where the iterator stands
-        $key = each %$env while $key ne 'SCRIPT_NAME';
-        delete $env->{$key};
+        while (defined(my $key = each %$env)) {    # always the same one, where the iterator stands
+            next if $key ne 'SCRIPT_NAME';
+            delete $env->{$key};
+            last;
+        }
     },
     keys_lvalue  => sub { keys(%{ $_[0] }) = 128 },
     keys_huge    => sub { keys(%{ $_[0] }) = 4096 },
@@ -237,6 +239,13 @@ my %action = (
     guard_alias   => sub { push @refs, \$_[0]{'psgix.exit_guard'} },
     guard_weak    => sub { weaken $_[0]{'psgix.exit_guard'} if ref $_[0]{'psgix.exit_guard'} },
     guard_gone    => sub { delete $_[0]{'psgix.exit_guard'} },
+    raise_look    => sub { my $x = ref $_[0]{'psgix.raise'}; 1 },
+    raise_keep    => sub { push @kept, $_[0]{'psgix.raise'} },
+    raise_alias   => sub { push @refs, \$_[0]{'psgix.raise'} },
+    raise_other   => sub { $_[0]{'psgix.raise'} = sub { } },
+    raise_gone    => sub { delete $_[0]{'psgix.raise'} },
+    raise_weak    => sub { push @weak, $_[0]{'psgix.raise'}; weaken $weak[-1] },
+    raise_local   => sub { local $_[0]{'psgix.raise'} = 1; 1 },
     inform_keep   => sub { push @kept, $_[0]{'psgix.informational'} },
     inform_other  => sub {
         $_[0]{'psgix.informational'} = sub { }

@@ -1,0 +1,57 @@
+/* raiser.c - psgix.raise: tells the server that a request has failed, whoever holds its responder. */
+#include "stream.h"
+
+/* In the place of the exchange, once that is over because the client left. */
+static char left;
+
+/* The app has not answered yet: neither a response nor a writer of it may follow. */
+static void raise_error(pTHX_ struct psgi_exchange *px, SV *error)
+{
+    psgi_exchange_hold(px);
+    if (px->responder != NULL)
+        px->responder->is_used = true;
+    psgi_stream_fail(aTHX_ px, error);
+    psgi_exchange_release(aTHX_ px);
+}
+
+/* The body of each of these code refs. */
+XS(psgi_raiser_call);
+XS(psgi_raiser_call)
+{
+    dXSARGS;
+    void *of;
+
+    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    of = CvXSUBANY(cv).any_ptr;
+    if (items != 1)
+        croak("Usage: $env->{'psgix.raise'}->($error)");
+    if (of == NULL)
+        warn_sv(sv_2mortal(newSVpvf("psgix.raise called after the request was over: %" SVf,
+                                    SVfARG(ST(0)))));
+    else if (of != &left)
+        raise_error(aTHX_ of, sv_mortalcopy(ST(0)));
+    XSRETURN_EMPTY;
+}
+
+SV *psgi_raiser_make(pTHX_ struct psgi_exchange *px)
+{
+    CV *cv = newXS(NULL, psgi_raiser_call, __FILE__);
+
+    if (px->ex != NULL) {
+        CvXSUBANY(cv).any_ptr = px;
+        px->raiser = (CV *)SvREFCNT_inc_simple_NN((SV *)cv);
+    }
+    return newRV_noinc((SV *)cv);
+}
+
+void psgi_raiser_sever(pTHX_ struct psgi_exchange *px, bool is_gone)
+{
+    CV *cv = px->raiser;
+
+    PERL_UNUSED_CONTEXT;
+    px->raiser = NULL;
+    if (cv == NULL)
+        return;
+    CvXSUBANY(cv).any_ptr = is_gone ? &left : NULL;
+    SvREFCNT_dec((SV *)cv);
+}
