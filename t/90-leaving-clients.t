@@ -261,9 +261,10 @@ sub read_all {
 
 subtest '100 Continue in the same step as the end of a blocked response' => sub {
     my $server = started(high_water_bytes => '64M', output_buffer_bytes => '64M');
-    for my $try (1 .. 3) {
+    my $n_hits = 0;
+    for my $try (1 .. 8) {
         my $client = $server->connect;
-        my $size   = room($server) + 100_000 * $try;
+        my $size   = room($server) + 100_000 * $try;    # the kernel does not always take the same
         $client->send(request("/big?$size"));
         select undef, undef, undef, 0.3;
         my $n = _stopped($server, sub {
@@ -271,7 +272,7 @@ subtest '100 Continue in the same step as the end of a blocked response' => sub 
             $client->send(request('/body', '', 'Content-Length: 5', 'Expect: 100-continue'));
             return $read;
         });
-        note "$n of $size";
+        $n_hits++ if $n < $size;
         my $rest = '';
         my $end  = time + 5;
         my $socket = $client->socket;
@@ -280,6 +281,7 @@ subtest '100 Continue in the same step as the end of a blocked response' => sub 
         }
         like $rest, qr{HTTP/1\.1 100 Continue\r\n\r\n\z}, 'the client is invited';
         $client->close;
+        last if $n_hits == 2;
     }
     $server->stop_ok;
 };
