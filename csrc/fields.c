@@ -72,7 +72,7 @@ static int check_coding(struct sprig_request *req, struct fields_seen *seen,
 {
     if (check_single(&seen->transfer_encoding, why, "two Transfer-Encoding headers") < 0)
         return -400;
-    if (req->minor == 0)
+    if (req->version < 11)
         return fields_refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
     struct sprig_span coding;
     while (element_first(&value, &coding)) {
@@ -113,7 +113,7 @@ static int check_expect(struct sprig_request *req, struct sprig_span value,
                         struct parser_refusal *why)
 {
     struct sprig_span expectation;
-    while (req->minor > 0 && element_first(&value, &expectation)) {
+    while (req->version >= 11 && element_first(&value, &expectation)) {
         if (expectation.len == 0)
             continue;
         if (!span_ieq(expectation, SPAN_LIT("100-continue")))
@@ -173,12 +173,12 @@ int fields_check(struct sprig_request *req, struct parser_refusal *why)
     }
     if (seen.transfer_encoding && req->has_content_length)
         return fields_refuse(why, 400, "Content-Length with Transfer-Encoding");
-    if (req->minor > 0 && !seen.host)
+    if (req->version >= 11 && !seen.host)
         return fields_refuse(why, 400, "no Host header");
     if (seen.unknown_coding)
         return fields_refuse(why, 501, "unknown transfer coding");
-    req->keep_alive = !seen.close && (req->minor > 0 || seen.keep_alive);
-    req->upgrade = (req->minor > 0 && seen.upgrade && seen.protocol) ||
+    req->keep_alive = !seen.close && (req->version >= 11 || seen.keep_alive);
+    req->upgrade = (req->version >= 11 && seen.upgrade && seen.protocol) ||
                    span_eq(req->method, SPAN_LIT("CONNECT"));
     req->is_head = span_eq(req->method, SPAN_LIT("HEAD"));
     return 0;

@@ -7,7 +7,7 @@
 
 struct parser_refusal;
 
-/* Reads minor, method and headers of *req and fills the rest: content_length, has_content_length,
+/* Reads version, method and headers of *req and fills the rest: content_length, has_content_length,
  * chunked, keep_alive, expect_continue, upgrade, is_head. 0, or -status with *why filled.
  *
  *   Host               once on 1.1, at most once on 1.0; valid, or empty (RFC 9112 section 3.2)

@@ -240,7 +240,7 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
         log_format_escape(b, r->query);
         return;
     case LOG_PROTOCOL:
-        add(b, r->minor ? SPAN_LIT("HTTP/1.1") : SPAN_LIT("HTTP/1.0"));
+        add(b, request_protocol(r));
         return;
     case LOG_HEADER:
         if (!add_header(b, r->headers, r->n_headers, item->text))

@@ -290,7 +290,7 @@ static void split_line(struct sprig_request *req, struct sprig_span line)
     const char *space = memchr(line.ptr, ' ', line.len);
     req->method = span_make(line.ptr, (size_t)(space - line.ptr));
     req->target = span_make(space + 1, (size_t)(target_end - space - 1));
-    req->minor = (uint8_t)(end[-1] - '0');
+    req->version = (uint8_t)(10 + end[-1] - '0');
 }
 
 /* Splits the header lines without the back end, which has not come to the end of them. */

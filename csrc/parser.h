@@ -66,7 +66,7 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
                  struct parser_refusal *why);
 
 /* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line
- * of n_line bytes (CRLF included), header lines of token ':' value. method, target and minor of
+ * of n_line bytes (CRLF included), header lines of token ':' value. method, target and version of
  * *req are there; fills headers (trimmed) and n_headers; headers has room for `capacity`. Returns
  * 0, -400 with *why set, or PARSER_FRAMING: the library dislikes a Content-Length or
  * Transfer-Encoding and has stopped there.

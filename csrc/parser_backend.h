@@ -58,7 +58,7 @@ static inline int collector_value(struct collector *c, const char *at, size_t le
 /* A request line that every library takes, of the same version. */
 static inline struct sprig_span parser_stand_in(const struct sprig_request *req)
 {
-    return req->minor ? SPAN_LIT("GET / HTTP/1.1\r\n") : SPAN_LIT("GET / HTTP/1.0\r\n");
+    return req->version > 10 ? SPAN_LIT("GET / HTTP/1.1\r\n") : SPAN_LIT("GET / HTTP/1.0\r\n");
 }
 
 /* The library has taken the request line: both have the same target in it. */

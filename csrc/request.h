@@ -24,7 +24,7 @@ struct sprig_request {
     struct sprig_header *headers;
     uint32_t n_headers;
     uint64_t content_length; /* 0 if none was sent */
-    uint8_t minor;           /* HTTP/1.minor: 0 or 1 */
+    uint8_t version;         /* 10 and 11: HTTP/1.0 and 1.1; 20: HTTP/2 */
     bool has_content_length : 1;
     bool chunked : 1;         /* Transfer-Encoding: chunked */
     bool keep_alive : 1;      /* what the client asked for, version taken into account */
@@ -33,6 +33,14 @@ struct sprig_request {
     bool is_head : 1;         /* HEAD: the response has no body */
     char *own;                /* owned: the copy made by request_own(), else NULL */
 };
+
+/* "HTTP/1.1": its name on the line and in SERVER_PROTOCOL. */
+static inline struct sprig_span request_protocol(const struct sprig_request *req)
+{
+    return req->version == 11   ? SPAN_LIT("HTTP/1.1")
+           : req->version == 10 ? SPAN_LIT("HTTP/1.0")
+                                : SPAN_LIT("HTTP/2");
+}
 
 /* What trusted proxies tell about the client; ptr NULL: nothing is told. */
 struct sprig_forwarded {
@@ -52,7 +60,7 @@ int request_own(struct sprig_request *req);
 /* Frees what request_own() made and empties the request. */
 void request_clear(struct sprig_request *req);
 
-/* The app has its env: frees the copy and empties all spans; flags, lengths and minor stay. */
+/* The app has its env: frees the copy and empties all spans; flags, lengths and version stay. */
 void request_forget(struct sprig_request *req);
 
 /* The value of the first header of that name, compared without case; ptr NULL if there is none. */

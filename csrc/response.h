@@ -20,7 +20,8 @@ enum framing {
     FRAMING_NONE     /* there is no body */
 };
 
-/* What may be the beginning of a chunk, without the end of its first line: that many bytes decide. */
+/* What may be the beginning of a chunk, without the end of its first line: that many bytes decide.
+ */
 enum { RESPONSE_HELD_BYTES = CHUNK_MAX_SIZE_DIGITS + 2 };
 
 /* The response to one request; embedded in the exchange, owns nothing. Until the head is out only
@@ -34,7 +35,7 @@ struct response {
     struct chunk check;   /* app_framed: follows the app's chunks */
     char held[RESPONSE_HELD_BYTES];
     uint8_t n_held;
-    uint8_t minor;        /* of the request's version */
+    uint8_t version;      /* of the request */
     bool is_head : 1;     /* the request was HEAD */
     bool is_connect : 1;  /* the request was CONNECT */
     bool may_upgrade : 1; /* the client offered an upgrade */
@@ -45,9 +46,9 @@ struct response {
     bool bodyless : 1;    /* body bytes are dropped: HEAD, 1xx, 204, 304 */
     bool app_framed : 1;  /* the app chunks the body itself: passed through, never chunked twice. An
                              app that only says so in its head gets chunks of ours */
-    bool app_unsure : 1;  /* app_framed: its bytes so far may be chunks or not; they are in `held` */
-    bool app_done : 1;    /* app_framed: its last chunk has passed */
-    bool cut : 1;         /* the app gave more bytes than it announced: the rest was dropped */
+    bool app_unsure : 1; /* app_framed: its bytes so far may be chunks or not; they are in `held` */
+    bool app_done : 1;   /* app_framed: its last chunk has passed */
+    bool cut : 1;        /* the app gave more bytes than it announced: the rest was dropped */
 };
 
 /* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.

@@ -242,7 +242,7 @@ const struct sprig_config *sprig_server_config(const struct sprig_server *server
 
 /* Valid from on_request until on_end returns. */
 
-/* Borrowed until Perl is entered; afterwards only the flags and minor may be read. */
+/* Borrowed until Perl is entered; afterwards only the flags and the version may be read. */
 const struct sprig_request *sprig_exchange_request(struct sprig_exchange *ex);
 struct sprig_server *sprig_exchange_server(struct sprig_exchange *ex);
 

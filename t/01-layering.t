@@ -11,7 +11,7 @@ my @LAYERS = (
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon quit)],
     [qw(sprig listen_spec)],
-    [qw(loop courier interest timer signals watcher response sockets banner)],
+    [qw(loop courier interest timer signals watcher response head sockets banner)],
     [qw(refusals)],
     [qw(conn listener server admission exchange accesslog)],
     [qw(master crew notices roster succession)],

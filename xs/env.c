@@ -181,8 +181,7 @@ static void put_request_line(pTHX_ struct env_builder *b)
     put_path(aTHX_ b);
     put_span(aTHX_ b, KEY_QUERY_STRING, b->req->query);
     put_span(aTHX_ b, KEY_SCRIPT_NAME, SPAN_LIT(""));
-    put_span(aTHX_ b, KEY_SERVER_PROTOCOL,
-             b->req->minor ? SPAN_LIT("HTTP/1.1") : SPAN_LIT("HTTP/1.0"));
+    put_span(aTHX_ b, KEY_SERVER_PROTOCOL, request_protocol(b->req));
 }
 
 static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex)

@@ -21,7 +21,7 @@ static struct sprig_request request = {
     .query = {head + 10, 1},
     .headers = headers,
     .n_headers = 3,
-    .minor = 1,
+    .version = 11,
 };
 
 static void refuses(const char *format, const char *what)

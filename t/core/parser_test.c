@@ -34,7 +34,7 @@ static void add_request(char *text, const struct sprig_request *req)
     add_span(text, " ", req->uri);
     add_span(text, " ", req->path);
     add_span(text, " ", req->query.len ? req->query : SPAN_LIT("-"));
-    add(text, " 1.%d%s%s", req->minor, req->keep_alive ? " keep" : "",
+    add(text, " 1.%d%s%s", req->version - 10, req->keep_alive ? " keep" : "",
         req->upgrade ? " upgrade" : "");
     if (req->has_content_length)
         add(text, " cl=%llu", (unsigned long long)req->content_length);

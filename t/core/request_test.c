@@ -87,7 +87,7 @@ static void test_forget(void)
     request_forget(&req);
     ok(req.own == NULL && req.headers == NULL && req.n_headers == 0 && req.head.ptr == NULL,
        "forgotten");
-    ok(req.is_head && req.keep_alive && req.minor == 1 && req.content_length == 3,
+    ok(req.is_head && req.keep_alive && req.version == 11 && req.content_length == 3,
        "flags, lengths and version stay");
     request_clear(&req);
 }

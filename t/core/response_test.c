@@ -83,7 +83,7 @@ static bool no_chunks; /* of the next response */
 static void start(const char *request)
 {
     bool old = strstr(request, "1.0") != NULL;
-    struct sprig_request req = {.minor = !old, .is_head = !strncmp(request, "HEAD", 4)};
+    struct sprig_request req = {.version = old ? 10 : 11, .is_head = !strncmp(request, "HEAD", 4)};
     req.method = span_make(request, strcspn(request, " "));
     req.keep_alive = old ? strstr(request, "keep") != NULL : !strstr(request, "close");
     req.upgrade = strstr(request, "upgrade") != NULL;
@@ -809,7 +809,7 @@ static void pipelined_responses_leave_together(void)
     head(200, "", 1);
     body("a");
     end();
-    struct sprig_request req = {.minor = 1, .keep_alive = true};
+    struct sprig_request req = {.version = 11, .keep_alive = true};
     response_init(&r, &req, true);
     head(404, "Date: x|X: y", 1);
     body("b");

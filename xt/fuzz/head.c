@@ -40,7 +40,7 @@ static void check_request(const struct verdict *v, size_t n)
     FUZZ_CHECK((size_t)v->rc <= n);
     FUZZ_CHECK(lies_within(req->method, req->head) && lies_within(req->target, req->head));
     FUZZ_CHECK(req->path.len > 0 && req->path.ptr[0] == '/');
-    FUZZ_CHECK(!(req->chunked && (req->has_content_length || req->minor == 0)));
+    FUZZ_CHECK(!(req->chunked && (req->has_content_length || req->version < 11)));
     for (uint32_t i = 0; i < req->n_headers; i++) {
         FUZZ_CHECK(lies_within(req->headers[i].name, req->head) && req->headers[i].name.len > 0);
         FUZZ_CHECK(lies_within(req->headers[i].value, req->head));

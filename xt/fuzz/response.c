@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     char *bytes = exact_copy(data + 3, n - 3);
     memset(&req, 0, sizeof req);
-    req.minor = data[2] & 1;
+    req.version = 10 + (data[2] & 1);
     req.is_head = data[2] >> 1 & 1;
     req.keep_alive = data[2] >> 2 & 1;
     size_t n_headers = headers_of(span_make(bytes, n - 3), headers);
