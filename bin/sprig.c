@@ -108,6 +108,7 @@ static int run_alone(struct command *cmd, char **rest)
     char why[512];
     psgi_daemon_set(become_daemon(cmd));
     sprig_quit_clean(remove_pidfile);
+    sprig_alone_open();
     if (cmd->config.pid != NULL &&
         sprig_pidfile_open(&pidfile, cmd->config.pid, why, sizeof why) != 0)
         fail("%s", why);
@@ -200,6 +201,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     open_sockets(master, cmd);
     int rc = sprig_master_run(master, &worker, why, sizeof why);
     if (rc > 0) {
+        sprig_daemon_drop_input();
         enter_folder(master);
         psgi_worker_set(&worker);
         sprig_log_set_sink(NULL, SPRIG_LOG_WARN, NULL);

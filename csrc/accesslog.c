@@ -120,22 +120,27 @@ static void on_timer(struct ready *r, uint32_t what)
 
 /* Lines that came before the signal belong to the old file, those apart that nobody reads there. A
  * descriptor that was there before us stays what it is. */
-static void on_signal(struct sprig_signal *signal, int signo, void *arg)
+bool access_log_reopen(struct access_log *log)
 {
-    (void)signal, (void)signo;
-    struct access_log *log = arg;
     struct log_target target;
     write_lines(log);
     if (log->target.is_inherited)
-        return;
+        return false;
     if (log_target_open(&target, log->path) == -1) {
         sprig_log(SPRIG_LOG_ERROR, "cannot reopen the access log %s: %s; the old one goes on",
                   log->path, strerror(errno));
-        return;
+        return false;
     }
     log_target_close(&log->target);
     log->target = target;
     log->is_torn = false;
+    return true;
+}
+
+static void on_signal(struct sprig_signal *signal, int signo, void *arg)
+{
+    (void)signal, (void)signo;
+    access_log_reopen(arg);
 }
 
 /* ------------------------------------------------------------ open and close ---- */

@@ -56,6 +56,10 @@ struct access_log {
 struct access_log *access_log_open(struct sprig_loop *loop, const char *path, const char *format,
                                    char *why, size_t n);
 
+/* Opens the file anew; false if it is a descriptor, or cannot be opened, which is logged: then the
+ * old one goes on. */
+bool access_log_reopen(struct access_log *log);
+
 /* As access_log_flush, unless the lines are another process's; tells of what is lost, and frees. */
 void access_log_close(struct access_log *log);
 

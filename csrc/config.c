@@ -60,6 +60,8 @@ static const struct sprig_option options[] = {
 #define G "Processes"
     FIELD(COUNT, workers, G, "N", "1", 1, 1000,
           "Processes that serve; from 2 on a master starts and watches them."),
+    FIELD(COUNT, workers_limit, G, "N", "0", 0, 1000,
+          "So many workers may TTIN make of them; 0 is four times as many as there are."),
     FIELD(BOOL, preload_app, G, NULL, "0", 0, 1,
           "Loads the application once, in the master, in place of once in each worker."),
     FIELD(COUNT, max_requests, G, "N", "0", 0, UINT_32,
@@ -558,6 +560,11 @@ const char *sprig_config_get(const struct sprig_config *c, const char *name, cha
 
 int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
 {
+    if (c->workers_limit != 0 && c->workers_limit < c->workers) {
+        snprintf(why, n, "workers_limit must be 0, or not less than workers (%u), got '%u'",
+                 c->workers, c->workers_limit);
+        return SPRIG_E_INVALID;
+    }
     if (c->low_water_bytes > c->high_water_bytes) {
         snprintf(why, n, "low_water_bytes must not exceed high_water_bytes (%llu), got '%llu'",
                  (unsigned long long)c->high_water_bytes, (unsigned long long)c->low_water_bytes);

@@ -21,6 +21,7 @@ enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG
 struct sprig_config {
     /* processes */
     uint32_t workers;
+    uint32_t workers_limit; /* 0: from workers */
     bool preload_app;
     uint32_t max_requests; /* of one worker; 0 = no limit */
     double start_timeout;  /* seconds */
@@ -140,7 +141,7 @@ int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n);
  * Writes into buf (n >= 64) or returns the string itself. */
 const char *sprig_config_get(const struct sprig_config *c, const char *name, char *buf, size_t n);
 
-/* What no single value tells: low_water_bytes <= high_water_bytes, temp_dir can be written to; like
+/* What no single value tells: workers <= workers_limit, low_water_bytes <= high_water_bytes, temp_dir can be written to; like
  * sprig_config_set. */
 int sprig_config_check(const struct sprig_config *c, char *why, size_t n);
 

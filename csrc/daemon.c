@@ -129,3 +129,14 @@ void sprig_daemon_detach(void)
     if (null > STDERR_FILENO)
         close(null);
 }
+
+void sprig_daemon_drop_input(void)
+{
+    int null = open("/dev/null", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    if (null > STDIN_FILENO) {
+        dup2(null, STDIN_FILENO);
+        close(null);
+    } else if (null == STDIN_FILENO) {
+        fcntl(null, F_SETFD, 0);
+    }
+}

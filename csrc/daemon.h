@@ -1,11 +1,11 @@
-/* daemon.h - leaving the terminal. */
+/* daemon.h - leaving the terminal, or its keyboard. */
 #ifndef SPRIG_DAEMON_H
 #define SPRIG_DAEMON_H
 
 #include <stddef.h>
 
-/* Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file or
- * socket gets such a number, and messages go into it, or a child closes it. First thing in a
+/* Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file
+ * or socket gets such a number, and messages go into it, or a child closes it. First thing in a
  * process, before anything else is opened. */
 void sprig_open_standard(void);
 
@@ -24,5 +24,9 @@ void sprig_daemon_ready(int status_fd);
 /* Standard input becomes /dev/null, output and error as well unless they are regular files. In each
  * process that has started serving. */
 void sprig_daemon_detach(void);
+
+/* Standard input becomes /dev/null: of several processes that read the same one, each would get a
+ * part, and a terminal would stop them. */
+void sprig_daemon_drop_input(void);
 
 #endif

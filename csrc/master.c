@@ -152,10 +152,22 @@ static void master_reload(struct sprig_master *m)
     sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
 }
 
+/* What a signal does again and again must have an end. */
+static uint32_t workers_limit(const struct sprig_config *config)
+{
+    uint32_t n = config->workers_limit != 0 ? config->workers_limit : 4 * config->workers;
+    return n < BOARD_MAX_WORKERS ? n : BOARD_MAX_WORKERS;
+}
+
 static void master_add_worker(struct sprig_master *m)
 {
     char why[512];
-    if (m->n_workers >= BOARD_MAX_WORKERS || slots_grow(m, m->n_workers + 1) != 0)
+    if (m->n_workers >= workers_limit(m->config)) {
+        sprig_log(SPRIG_LOG_WARN, "TTIN: there are %u workers, as many as workers_limit allows",
+                  m->n_workers);
+        return;
+    }
+    if (slots_grow(m, m->n_workers + 1) != 0)
         return;
     m->n_workers++;
     if (master_add_sockets(m, why, sizeof why) != 0)

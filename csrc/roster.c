@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CANNOT_START "a worker cannot start (trying again after pauses of 0.1 to 30 seconds)"
+
 /* Pauses before a restart: up to, and the health after which the first is due again. */
 enum { DELAY_MAX_MS = 30 * 1000, HEALTHY_MS = 60 * 1000 };
 
@@ -83,13 +85,24 @@ static void master_note_failure(struct sprig_master *m, uint64_t started_ms)
     m->fail_delay_ms = delay_next(m->fail_delay_ms);
 }
 
-/* What is said once is not said again until a worker has started. */
-static void master_report(struct sprig_master *m, const char *what, const char *error)
+/* What is said once is not said again until a worker has started. False: it was. */
+static bool master_is_new(struct sprig_master *m, const char *error)
 {
     if (strcmp(m->last_error, error) == 0)
-        return;
+        return false;
     snprintf(m->last_error, sizeof m->last_error, "%s", error);
-    sprig_log(SPRIG_LOG_ERROR, "%s: %s", what, error);
+    return true;
+}
+
+/* Nobody has ever served, and nobody is left who could: this is no server. As long as others are
+ * starting, what went wrong is kept; what it was is told if one of them serves. */
+static void master_first_failed(struct sprig_master *m, const char *error, bool is_awaited)
+{
+    snprintf(m->last_error, sizeof m->last_error, "%s", error);
+    if (!is_awaited && master_count_starting(m) > 0)
+        return;
+    m->failure = m->last_error;
+    master_end(m, ENDING_AT_ONCE);
 }
 
 static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *worker)
@@ -100,8 +113,13 @@ static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *w
     if (rc == 1)
         return worker_begin(m, i + 1, control_fd, worker);
     if (rc < 0) {
-        master_report(m, "cannot fork a worker", strerror(errno));
+        char text[128];
+        snprintf(text, sizeof text, "cannot fork a worker: %s", strerror(errno));
         master_note_failure(m, clock_ms());
+        if (!m->has_served)
+            master_first_failed(m, text, false);
+        else if (master_is_new(m, text))
+            sprig_log(SPRIG_LOG_ERROR, "%s", text);
         return 0;
     }
     if (m->board != NULL && m->slots[i].serving == NULL)
@@ -180,6 +198,8 @@ static bool master_is_complete(const struct sprig_master *m, bool of_generation)
 static void master_announce(struct sprig_master *m)
 {
     if (!m->has_served) {
+        if (m->last_error[0] != '\0')
+            sprig_log(SPRIG_LOG_ERROR, CANNOT_START ": %s", m->last_error);
         m->has_served = true;
         if (m->on_ready != NULL)
             m->on_ready(m->on_ready_arg);
@@ -212,9 +232,9 @@ static void on_ready(struct process *p, void *arg)
         master_dismiss(m, s->serving);
     s->serving = p;
     m->is_failing = false;
-    m->last_error[0] = '\0';
     m->served_generation = p->generation;
     master_announce(m);
+    m->last_error[0] = '\0';
 }
 
 void roster_forget(struct sprig_master *m, uint32_t number)
@@ -252,19 +272,14 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
         m->generation = m->served_generation;
         m->is_reloading = false;
         m->last_error[0] = '\0';
-        master_report(m, "cannot reload, the workers from before go on", text);
-        return;
-    }
-    bool is_awaited = !m->has_served && (m->status_fd != -1 || m->predecessor_fd != -1);
-    if (is_awaited) { /* whoever waits is told by our end, and can do something about it */
-        snprintf(m->last_error, sizeof m->last_error, "%s", text);
-        m->failure = m->last_error;
-        master_end(m, ENDING_AT_ONCE);
+        sprig_log(SPRIG_LOG_ERROR, "cannot reload, the workers from before go on: %s", text);
         return;
     }
     master_note_failure(m, p->since_ms);
-    master_report(m, "a worker cannot start (trying again after pauses of 0.1 to 30 seconds)",
-                  text);
+    if (!m->has_served) /* whoever waits is told by our end, and can do something about it */
+        master_first_failed(m, text, m->status_fd != -1 || m->predecessor_fd != -1);
+    else if (master_is_new(m, text))
+        sprig_log(SPRIG_LOG_ERROR, CANNOT_START ": %s", text);
 }
 
 static void slot_crashed(struct slot *s, const struct process *p, int status)

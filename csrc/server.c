@@ -229,6 +229,7 @@ static void server_close_conn(struct sprig_conn *c)
 static void server_release(struct sprig_server *server)
 {
     server_free_listeners(server);
+    sprig_server_give_back_signals(server);
     if (server->access_log != NULL)
         access_log_close(server->access_log);
     server->access_log = NULL;

@@ -30,6 +30,7 @@ struct sprig_server {
     struct refusals refusals;
     struct cidr_list trusted_proxies;
     struct access_log *access_log;         /* owned; NULL: none */
+    struct sprig_signal *alone[3];         /* owned; see alone.c */
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
     struct sprig_counters counters;

@@ -12,6 +12,7 @@ struct sprig_signal {
     struct ready ready;
     struct sprig_loop *loop; /* borrowed */
     int signo;
+    bool is_spare; /* signal_spare */
     sprig_signal_cb *cb;
     void *arg;
 };
@@ -95,6 +96,12 @@ void signal_trust(struct sprig_signal *w)
     table->is_trusted[w->signo] = true;
 }
 
+void signal_spare(struct sprig_signal *w)
+{
+    w->is_spare = true;
+    signal_trust(w);
+}
+
 /* A scope that localised the signal ends by the default action, or by the one from before the
  * claim. The end of a child may have been missed meanwhile; other signals would not have been
  * ignored. */
@@ -129,6 +136,24 @@ bool signals_pending(struct sprig_loop *loop)
     return loop->signals.any != 0;
 }
 
+static bool has_others(const struct list_link *watchers)
+{
+    list_foreach (it, watchers)
+        if (!list_entry(it, struct sprig_signal, link)->is_spare)
+            return true;
+    return false;
+}
+
+static void queue_watchers(struct sprig_loop *loop, const struct list_link *watchers)
+{
+    bool spares_sleep = has_others(watchers);
+    list_foreach (it, watchers) {
+        struct sprig_signal *w = list_entry(it, struct sprig_signal, link);
+        if (!w->is_spare || !spares_sleep)
+            ready_add(loop, &w->ready, 1);
+    }
+}
+
 void signals_queue_pending(struct sprig_loop *loop)
 {
     struct signal_table *table = &loop->signals;
@@ -139,9 +164,7 @@ void signals_queue_pending(struct sprig_loop *loop)
         if (!table->pending[signo])
             continue;
         table->pending[signo] = 0;
-        list_foreach (it, &table->watchers[signo]) {
-            ready_add(loop, &list_entry(it, struct sprig_signal, link)->ready, 1);
-        }
+        queue_watchers(loop, &table->watchers[signo]);
     }
 }
 

@@ -41,6 +41,9 @@ bool signals_pending(struct sprig_loop *loop);
 /* Nobody is expected to localise this signal, which spares a look at it before each sleep. */
 void signal_trust(struct sprig_signal *w);
 
+/* This watcher runs only if nobody else watches the signal; trusted as well. */
+void signal_spare(struct sprig_signal *w);
+
 /* Appends the watchers of all pending signals to the ready queue. */
 void signals_queue_pending(struct sprig_loop *loop);
 

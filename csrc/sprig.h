@@ -194,8 +194,8 @@ struct sprig_address {
 /* Binds and listens; see listen_spec.h. A stale unix socket is replaced, a living one stays. A name
  * with several addresses (localhost) is listened on at all of them. With proxy_protocol each
  * connection has to begin with a PROXY header, and to come from one of trusted_proxies. The number
- * of listeners, at most `max`, or < 0, and `why` (n bytes) names the address and the reason: "cannot
- * listen on 127.0.0.1:80: Permission denied". */
+ * of listeners, at most `max`, or < 0, and `why` (n bytes) names the address and the reason:
+ * "cannot listen on 127.0.0.1:80: Permission denied". */
 int sprig_server_listen(struct sprig_server *server, const struct sprig_listen_spec *spec,
                         struct sprig_listener **out, size_t max, char *why, size_t n);
 
@@ -220,6 +220,18 @@ int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t 
  * clearly more than another it lets that one go first. See board.h. */
 struct sprig_board;
 void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot);
+
+/* HUP, USR1 and USR2 mean something to a master; where there is none, people and tools send them
+ * all the same, and they must not end the process. Where nobody else has a handler or a watcher for
+ * them, from now on HUP opens the access log anew and says what it did, USR2 says that it needs a
+ * master. Until sprig_server_give_back_signals, or the end of the server. */
+void sprig_server_stand_alone(struct sprig_server *server);
+void sprig_server_give_back_signals(struct sprig_server *server);
+
+/* From open to close (calls nest) these signals do nothing by themselves: around the life of such a
+ * server, while the application is being loaded, and behind its end. */
+void sprig_alone_open(void);
+void sprig_alone_close(void);
 
 /* Stops accepting, closes, removes its unix path if that is still the one it made and this process
  * made it. Frees the listener. Its connections are served on. */
@@ -325,8 +337,8 @@ struct sprig_head {
 /* Validates and queues the head, and decides the framing (RFC 9112 section 6.3): Content-Length,
  * chunked, close-delimited or none. SPRIG_E_INVALID: nothing is queued, `why` (n bytes) says what
  * is wrong ("header 'X-A' has a control character in its value"). SPRIG_E_STATE: there was one
- * before. SPRIG_E_CLOSED: the client is gone, or memory was short and the connection is reset; treat
- * as success. */
+ * before. SPRIG_E_CLOSED: the client is gone, or memory was short and the connection is reset;
+ * treat as success. */
 int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n);
 
@@ -337,12 +349,12 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 
 /* Body bytes. Where the response has no body they are dropped; beyond a Content-Length that the app
  * announced they are cut (logged). > 0: queued, and the queue is above high_water_bytes; 0: queued;
- * < 0: SPRIG_E_CLOSED (also where memory is short), SPRIG_E_STATE. Chunks that the app makes itself and makes
- * wrong abort the response (SPRIG_E_CLOSED). _ref, _shared (of memory that lives on without
- * the response) and _file take the reference in every case: see outq.h. Bytes leave at the end of
- * the current pass, or at once when the queue is above high_water_bytes. What the client does not
- * take is moved to a temporary file beyond output_buffer_bytes; beyond max_output_bytes, and where
- * that file cannot be written, the response is aborted (SPRIG_E_CLOSED). */
+ * < 0: SPRIG_E_CLOSED (also where memory is short), SPRIG_E_STATE. Chunks that the app makes itself
+ * and makes wrong abort the response (SPRIG_E_CLOSED). _ref, _shared (of memory that lives on
+ * without the response) and _file take the reference in every case: see outq.h. Bytes leave at the
+ * end of the current pass, or at once when the queue is above high_water_bytes. What the client
+ * does not take is moved to a temporary file beyond output_buffer_bytes; beyond max_output_bytes,
+ * and where that file cannot be written, the response is aborted (SPRIG_E_CLOSED). */
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes);
 int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_span *pieces,
                                 size_t n);

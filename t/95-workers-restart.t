@@ -81,40 +81,81 @@ subtest 'max_requests' => sub {
     $master->ends_ok;
 };
 
-subtest 'an app that dies at load' => sub {
-    my $master = start_workers(
-        workers => 4,
-        code    => app_text(dies => 'die "broken on purpose\n";'),
-        waits   => 0
-    );
-    $master->await_lines('loads', qr/./, 9, 10);
-    my @pauses = (gaps($master))[3 .. 7];    # behind the first four
-    cmp_ok $pauses[0],  '<', 1,   'is loaded again soon';
-    cmp_ok $pauses[-1], '>', 1.2, "and then later and later (@pauses)";
-    is scalar(grep { $pauses[$_] < 0.095 * 2**$_ } 2 .. 4), 0, '... by doubling';
+# Serves, and then all workers are killed and cannot come up again.
+sub start_and_break {
+    my ($n, $dies) = @_;
+    my $master = start_workers(workers => $n);
+    $master->settles($n);
+    my $n_loads = $master->lines('loads');
+    $master->rewrite(dies => $dies);
+    kill 'KILL', $master->workers;
+    return ($master, $n_loads);
+}
+
+subtest 'an app that dies at load, later on' => sub {
+    my ($master, $n) = start_and_break(4, 'die "broken on purpose\n";');
+    $master->await_lines('loads', qr/./, $n + 9, 20);
+    my @pauses = (gaps($master))[$n + 3 .. $n + 7];    # behind the first four
+    cmp_ok $pauses[0],  '<', 2,   'is loaded again soon';
+    cmp_ok $pauses[-1], '>', 0.7, "and then later and later (@pauses)";
     ok $master->is_alive, 'the master goes on trying';
     is scalar(() = $master->stderr =~ /broken on purpose/g), 1, 'the error is told once'
         or diag $master->stderr;
 
     $master->rewrite;
-    ok eventually(sub { $master->_is_ready }, 20), 'once the app is right, it serves';
+    ok $master->settles(4, 30), 'once the app is right, all workers serve';
     is $master->body_of('/'), 1, 'the right one';
-    ok $master->settles(4), 'with all workers';
     $master->ends_ok;
 };
 
-subtest 'an app that dies at load, and TERM' => sub {
-    my $master = start_workers(code => 'die "broken on purpose\n"', waits => 0);
-    ok $master->stderr_like(qr/broken on purpose/), 'the error is told';
-    is $master->stop, 0, 'TERM ends it at once';
-};
-
-subtest 'an app that ends the process at load' => sub {
-    my $master = start_workers(workers => 2, code => app_text(dies => 'exit 7;'), waits => 0);
-    cmp_ok scalar $master->await_lines('loads', qr/./, 5), '>=', 5, 'is tried again';
+subtest 'an app that ends the process at load, later on' => sub {
+    my ($master, $n) = start_and_break(2, 'exit 7;');
+    cmp_ok scalar $master->await_lines('loads', qr/./, $n + 4), '>=', $n + 4, 'is tried again';
     like $master->stderr, qr/exited with status 7/, 'the status is told';
     is scalar(() = $master->stderr =~ /status 7/g), 1, '... once';
     is $master->stop,                               0, 'TERM ends it';
+};
+
+# Of a server that nobody has seen serve yet.
+my %first = (
+    'an app that dies at load'             => ['die "broken on purpose\n"', qr/broken on purpose/],
+    'an app that is not there'             => ['require Not::There',        qr/Not\/There\.pm/],
+    'an app that ends the process at load' => ['exit 7', qr/exited with status 7/],
+    'an access log that cannot be opened'  =>
+        [undef, qr{no/such/folder/log}, '--access-log', 'no/such/folder/log'],
+);
+
+for my $name (sort keys %first) {
+    for my $preloads (0, 1) {
+        next if $preloads && $name =~ /ends the process/;
+        subtest "the very first start, preload $preloads: $name" => sub {
+            my ($code, $message, @flags) = @{ $first{$name} };
+            my $master = start_workers(
+                workers => 4,
+                listen  => ['127.0.0.1:0', './app.sock'],
+                flags   => ['--pid', 'pid', @flags, $preloads ? '--preload-app' : ()],
+                code    => defined $code ? "$code; sub { }" : undef,
+                waits   => 0,
+            );
+            ok eventually(sub { !$master->is_alive }, 20), 'the server ends';
+            is $master->stop('CONT') >> 8, 1, 'with status 1';
+            is scalar(() = $master->stderr =~ /$message/g), 1, 'and says why, once'
+                or diag $master->stderr;
+            is join(' ', processes_in($master->dir), grep { -S || /pid/ } glob $master->path('*')),
+                '', 'nothing is left';
+        };
+    }
+}
+
+subtest 'the very first start, and one of the workers cannot' => sub {
+    my $master = start_workers(
+        workers => 3,
+        code    => app_text(dies => 'die "only once\n" if -e "once" && unlink "once";'),
+        prepare => sub { spew('once', '') },
+    );
+    ok $master->settles(3), 'the others serve, and it is tried again';
+    is scalar(() = $master->stderr =~ /only once/g), 1, 'which is told' or diag $master->stderr;
+    $master->ends_ok;
 };
 
 subtest 'start_timeout' => sub {

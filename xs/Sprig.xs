@@ -128,6 +128,13 @@ listen_fd(self, fd, options)
     RETVAL
 
 void
+stand_alone(self, is_alone)
+    SV *self
+    bool is_alone
+  CODE:
+    psgi_server_stand_alone(aTHX_ psgi_server_get(aTHX_ self), is_alone);
+
+void
 drop_privileges(self)
     SV *self
   CODE:

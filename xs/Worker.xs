@@ -78,6 +78,16 @@ _quit_close()
     sprig_quit_release();
     sprig_quit_close();
 
+void
+_alone_open()
+  CODE:
+    sprig_alone_open();
+
+void
+_alone_close()
+  CODE:
+    sprig_alone_close();
+
 MODULE = Sprig    PACKAGE = Sprig::Master
 
 void

@@ -210,10 +210,19 @@ static void enter_folder(const struct sprig_master *master)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", folder, Strerror(errno));
 }
 
+/* A program that has closed it may have something else there. */
+static void drop_input(pTHX)
+{
+    IO *io = PL_stdingv != NULL ? GvIO(PL_stdingv) : NULL;
+
+    if (io != NULL && IoIFP(io) != NULL && PerlIO_fileno(IoIFP(io)) == STDIN_FILENO)
+        sprig_daemon_drop_input();
+}
+
 bool psgi_master_run(pTHX_ SV *code)
 {
     struct sprig_worker worker;
-    char why[512];
+    char why[1200];
     int rc;
 
     need_master(aTHX);
@@ -236,6 +245,7 @@ bool psgi_master_run(pTHX_ SV *code)
     psgi_master_close(aTHX);
     if (rc == 0)
         return false;
+    drop_input(aTHX);
     psgi_worker_set(&worker);
     reseed(aTHX);
     return true;

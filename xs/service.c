@@ -235,6 +235,15 @@ void psgi_server_drop_privileges(pTHX_ struct psgi_server *server)
         croak("%s", why);
 }
 
+void psgi_server_stand_alone(pTHX_ struct psgi_server *server, bool is_alone)
+{
+    PERL_UNUSED_CONTEXT;
+    if (server->core != NULL && is_alone)
+        sprig_server_stand_alone(server->core);
+    else if (server->core != NULL)
+        sprig_server_give_back_signals(server->core);
+}
+
 void psgi_server_adopt(pTHX_ struct psgi_server *server, int fd)
 {
     PERL_UNUSED_CONTEXT;

@@ -315,13 +315,13 @@ sub streams {
 # ---- broken ----
 
 sub broken {
-    my $master = start_workers(
-        workers => $option{workers},
-        code    => app_text(dies => 'die "broken on purpose\n";'),
-        waits   => 0
-    );
+    my $master = start_workers(workers => $option{workers});
+    $master->settles($option{workers});
+    my $before_it = $master->lines('loads');
+    $master->rewrite(dies => 'die "broken on purpose\n";');
+    kill 'KILL', $master->workers;
     until_time(time + $option{seconds});
-    my $n = () = $master->lines('loads');
+    my $n = $master->lines('loads') - $before_it;
     promise($n >= 4 && $n < 20,                                  "$n forks in $option{seconds} s");
     promise((() = $master->stderr =~ /broken on purpose/g) == 1, 'the error is told once');
     my $before = time;

@@ -189,6 +189,9 @@ sub _default_middleware {
 
 # ---- loaders: -r, -R, -L ----
 
+# Signals that mean the process that serves, and not the one that watches.
+my @passed_on = qw(HUP USR1 USR2);
+
 # The loader of Plack that was asked for, if any; it calls the builder when it wants the application.
 sub _loader {
     my ($self, $builder) = @_;
@@ -196,13 +199,17 @@ sub _loader {
     my $loader = eval { Plack::Util::load_class($name, 'Plack::Loader')->new };
     die "cannot load the loader $name: ", _as_line($@) if !$loader;
     $loader->watch($self->_watched);
-    $self->_prepare_restarts if $loader->isa('Plack::Loader::Restarter');
+    my $restarts = $loader->isa('Plack::Loader::Restarter');
+    $self->_prepare_restarts($loader) if $restarts;
 
     # Sockets of systemd are for this process. It leaves them to the one that is to serve.
     my $has_sockets = ($ENV{LISTEN_PID} || 0) eq $$;
     $loader->preload_app(sub {
         $ENV{LISTEN_PID} = $$ if $has_sockets;
-        Sprig::Worker::_quit_open();    # handlers of the one that watches are not for this one
+
+        # Handlers of the one that watches are not for this one.
+        Sprig::Worker::_quit_open();
+        @SIG{@passed_on} = ('DEFAULT') x @passed_on if $restarts;
         $builder->();
     });
     return $loader;
@@ -220,8 +227,11 @@ sub _watched {
 # The process that watches ends its child at TERM only. And it waits until that child has left: nobody
 # wants to wait for a stream that a browser keeps open.
 sub _prepare_restarts {
-    my ($self) = @_;
+    my ($self, $loader) = @_;
     my $watcher = $$;
+    for my $signal (@passed_on) {
+        $SIG{$signal} = sub { kill $signal, $loader->{pid} if $$ == $watcher && $loader->{pid} };
+    }
     for my $signal (qw(INT QUIT)) {
         $SIG{$signal} = sub { $$ == $watcher ? kill TERM => $watcher : exit 0 };
     }

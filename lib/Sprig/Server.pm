@@ -32,7 +32,8 @@ sub new {
     }
 
     # Whatever the application makes the working folder.
-    $self->{listen} = [map { Sprig::Service::read_address($_) } @{ $self->{listen} }] if $self->{listen};
+    $self->{listen} = [map { Sprig::Service::read_address($_) } @{ $self->{listen} }]
+        if $self->{listen};
     $self->{$_} = $self->_setting($_) for grep { defined $self->{$_} } qw(access_log pid temp_dir);
     return $self;
 }
@@ -47,7 +48,11 @@ sub _wrong_options {
 
     # plackup passes what it takes for host and port of a listen address, too.
     my $is_replaced = $listen && @$listen || $self->{listen_sock};
-    if (!$is_replaced && defined $port && length $port && ($port !~ /\A[0-9]{1,5}\z/ || $port > 65535)) {
+    if (   !$is_replaced
+        && defined $port
+        && length $port
+        && ($port !~ /\A[0-9]{1,5}\z/ || $port > 65535))
+    {
         return "port must be 0..65535, got '$port'";
     }
 
@@ -308,13 +313,17 @@ sub _built {
 sub _run_alone {
     my ($self, $app) = @_;
     my $pid = $self->_setting('pid');
+    Sprig::Worker::_alone_open();
+    my $alone = AnyEvent::Util::guard { Sprig::Worker::_alone_close() };
     Sprig::Master::_daemonize()     if $self->_setting('daemonize');
     Sprig::Master::_write_pid($pid) if length $pid;
     $app = $self->_built($app);
     $self->_heeding(sub {
         $self->register_service($app);
+        $self->{service}->stand_alone(1);
         Sprig::Master::_daemon_ready();
         $self->_serve;
+        $self->{service}->stand_alone(0);
     });
     Sprig::Worker::_quit_linger(0);
     Sprig::Master::_remove_pid();
