@@ -65,6 +65,7 @@ struct sprig_exchange {
     bool want_drain : 1;
     bool was_high : 1;
     bool gone_told : 1;
+    bool left_early : 1; /* the client had closed its sending side before the head was out */
     bool notify : 1;
     bool end_after_flush : 1;
     bool has_slot : 1;                /* one of max_requests_in_flight */

@@ -191,6 +191,7 @@ static enum step conn_step_head(struct sprig_conn *c, struct sprig_span *input)
         if (c->server->access_log != NULL)
             conn_log_raw(c, *input);
         request_clear(&c->ex->request); /* is not to be read */
+        c->ex->request.is_head = request_begins_as_head(*input);
         conn_refuse(c, why.status, why.reason);
         return STEP_STOP;
     }

@@ -3,9 +3,13 @@
 
 #include "accesslog.h"
 #include "listener.h"
+#include "timer.h"
 
 /* Status of a request whose client left before the answer, as nginx has it. */
 enum { STATUS_CLIENT_LEFT = 499 };
+
+/* An app that takes longer to begin its answer may not have heard that its client has left. */
+enum { LEFT_UNSEEN_MS = 20 };
 
 /* Of bytes that are no request, so many are shown. */
 enum { RAW_MAX_BYTES = 1024 };
@@ -48,8 +52,19 @@ void conn_log_raw(struct sprig_conn *c, struct sprig_span bytes)
         c->ex->record = conn_record_raw(c, bytes);
 }
 
+/* While an app keeps the loop nobody sees the end of file of its client: then the kernel is asked.
+ * Over TCP the client may have closed its sending side only, and get the answer; few do, and nginx
+ * does not tell them apart, either. */
+static bool conn_left_unseen(const struct sprig_exchange *ex)
+{
+    const struct sprig_conn *c = ex->conn;
+    return timer_clock() - ex->complete_ns > LEFT_UNSEEN_MS * 1000 * 1000ull &&
+           c->transport->closed(c->fd) != SIDES_NONE;
+}
+
 void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
 {
+    ex->left_early = ex->left_early || conn_left_unseen(ex);
     access_record_headers(ex->conn->server->access_log, ex->record, head->headers, head->n_headers,
                           head->length);
 }
@@ -80,7 +95,7 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     const struct response *r = &ex->response;
     uint64_t n_lost = why == SPRIG_END_DONE ? 0 : ex->n_unsent;
     int status = r->head_out ? r->status : 0;
-    if (status == 0 && why == SPRIG_END_GONE)
+    if (ex->left_early || (status == 0 && why == SPRIG_END_GONE))
         status = STATUS_CLIENT_LEFT;
     else if (status == 0 && why == SPRIG_END_ABORTED)
         status = 500;

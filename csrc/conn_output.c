@@ -339,7 +339,7 @@ void conn_invite(struct sprig_conn *c)
 /* ------------------------------------------------------------------ refusing ---- */
 
 /* Too much to do is the one error of ours that is over soon. */
-static int conn_queue_error(struct sprig_conn *c, int status)
+static int conn_queue_error(struct sprig_conn *c, int status, bool is_head)
 {
     char why[128];
     const char *reason = status_reason(status);
@@ -351,6 +351,7 @@ static int conn_queue_error(struct sprig_conn *c, int status)
     struct sprig_head head = {status, headers, status == 503 ? 3 : 2, strlen(reason)};
     struct response response;
     response_init(&response, NULL, false);
+    response.is_head = is_head;
     int rc =
         response_head(&response, &c->out, &head, c->server->config.server_header, why, sizeof why);
     if (rc == 0)
@@ -366,14 +367,20 @@ void conn_rest_deadline(struct sprig_conn *c)
         deadline_clear(&c->deadline);
 }
 
+static bool conn_asks_for_head(const struct sprig_conn *c)
+{
+    return c->ex != NULL ? c->ex->request.is_head : request_begins_as_head(conn_kept_input(c));
+}
+
 static void conn_answer_error(struct sprig_conn *c, int status)
 {
+    bool is_head = conn_asks_for_head(c);
     c->must_close = c->must_linger = true;
     c->in_at = c->in_len;
     exchange_end(c, SPRIG_END_GONE); /* of a body that streams the app hears: anything may follow */
     if (c->state == CONN_CLOSED || c->is_broken)
         return;
-    if (conn_queue_error(c, status) != 0) {
+    if (conn_queue_error(c, status, is_head) != 0) {
         conn_close(c, SPRIG_END_GONE);
     } else {
         conn_set_state(c, CONN_REPLY);
@@ -388,7 +395,7 @@ void conn_refuse(struct sprig_conn *c, int status, const char *reason)
     struct sprig_server *server = c->server;
     struct client_name client = conn_client_name(c);
     server->counters.n_refused++;
-    conn_log_refusal(c, status, strlen(status_reason(status)));
+    conn_log_refusal(c, status, conn_asks_for_head(c) ? 0 : strlen(status_reason(status)));
     conn_answer_error(c, status);
     refusals_tell(&server->refusals, status, client.text, reason);
 }

@@ -80,6 +80,7 @@ void exchange_peer_gone(struct sprig_exchange *ex)
     if (ex->gone_told || !ex->is_started || ex->response.ended)
         return;
     ex->gone_told = true;
+    ex->left_early = !ex->response.head_out;
     conn_pin(ex->conn);
     struct sprig_conn *c = ex->conn;
     server->handler.on_gone(ex, server->arg);
@@ -238,6 +239,23 @@ static int exchange_failed(struct sprig_exchange *ex, int rc)
     return rc == SPRIG_E_NOMEM ? exchange_abandon(ex, sprig_err_text(rc)) : rc;
 }
 
+/* RFC 9110 section 9.3.6: 2xx to CONNECT means that bytes are tunnelled from now on. Unless the app
+ * uses the socket nobody does that: most apps do not look at the method. The app's body is dropped.
+ */
+static const struct sprig_head *exchange_no_tunnel(struct sprig_exchange *ex,
+                                                   const struct sprig_head *head)
+{
+    static struct sprig_header allow = {SPAN_LIT("Allow"), SPAN_LIT("")};
+    static const struct sprig_head refused = {405, &allow, 1, 0};
+    if (!ex->response.is_connect || head->status < 200 || head->status > 299 ||
+        ex->conn->reading_is_over)
+        return head;
+    ex->conn->must_close = ex->conn->must_linger = true; /* what follows is no request */
+    ex->response.keep_alive = false;
+    ex->response.is_dropped = true;
+    return &refused;
+}
+
 int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n)
 {
@@ -247,12 +265,13 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
     if (c->server->is_draining || c->must_close)
         ex->response.keep_alive = false;
     ex->response.no_chunks = !c->server->config.chunked_responses;
+    head = exchange_no_tunnel(ex, head);
     int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
         return exchange_failed(ex, rc);
     if (ex->record != NULL)
         conn_log_head(ex, head);
-    c->is_switched = head->status == 101;
+    c->is_switched = head->status == 101 || (ex->response.is_connect && head->status < 300);
     conn_set_state(c, CONN_REPLY);
     conn_output_added(c);
     return 0;

@@ -4,6 +4,13 @@
 #include "err.h"
 #include <stdlib.h>
 
+bool request_begins_as_head(struct sprig_span bytes)
+{
+    while (bytes.len > 0 && (*bytes.ptr == '\r' || *bytes.ptr == '\n'))
+        bytes.ptr++, bytes.len--;
+    return bytes.len >= 5 && memcmp(bytes.ptr, "HEAD ", 5) == 0;
+}
+
 static bool holds(struct sprig_span block, struct sprig_span s)
 {
     return s.ptr && (uintptr_t)s.ptr >= (uintptr_t)block.ptr &&

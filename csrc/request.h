@@ -70,4 +70,8 @@ struct sprig_span request_header(const struct sprig_request *req, struct sprig_s
  * passed the parser: every '%' is followed by two hex digits. */
 size_t request_decode_path(struct sprig_span path, char *out);
 
+/* True if bytes that are no whole head, or no proper one, begin as a HEAD request does: an error
+ * response to it has no body, either. */
+bool request_begins_as_head(struct sprig_span bytes);
+
 #endif

@@ -49,6 +49,7 @@ struct response {
     bool app_unsure : 1; /* app_framed: its bytes so far may be chunks or not; they are in `held` */
     bool app_done : 1;   /* app_framed: its last chunk has passed */
     bool cut : 1;        /* the app gave more bytes than it announced: the rest was dropped */
+    bool is_dropped : 1; /* body bytes are dropped: the head is none of the app's */
 };
 
 /* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.

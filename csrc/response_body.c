@@ -30,7 +30,7 @@ static int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
     *n_allowed = 0;
     if (!r->head_out || r->ended)
         return SPRIG_E_STATE;
-    if (r->bodyless)
+    if (r->bodyless || r->is_dropped)
         return 0;
     if (r->framing == FRAMING_LENGTH && n > r->left) {
         n = r->left;

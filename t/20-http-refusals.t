@@ -221,5 +221,41 @@ subtest 'an extension of 256 bytes is the longest' => sub {
 
 unlike($server->stderr, qr/[^\x20-\x7e\n]/, 'no byte of a client is logged as it came');
 
+subtest 'CONNECT to an app that does not look at the method' => sub {
+    my $plain = start_server(code => <<'APP', by => 'program');
+sub {
+    my ($env) = @_;
+    return [403, [], ['no']] if $env->{SERVER_PROTOCOL} eq 'HTTP/1.0';
+    return [200, [], ['front page']];
+};
+APP
+    my $client = $plain->connect;
+    $client->send("CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n${get}\r\n");
+    my $response = $client->response;
+    is $response->status,          405,  'is no tunnel';
+    is $response->header('Allow'), '',   'the status wants an Allow line';
+    is $response->body,            '',   'the front page is not sent';
+    ok $client->is_closed, 'what follows is no request';
+    is $plain->ask("CONNECT b:443 HTTP/1.0\r\n\r\n")->status, 403, 'what the app refuses is its own';
+    $plain->stop_ok;
+};
+
+subtest 'a HEAD request that is refused' => sub {
+    my %cases = (
+        'a broken target'  => "HEAD /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+        'a broken header'  => "HEAD / HTTP/1.1\r\nHost: a\r\nA B: c\r\n\r\n",
+        'behind CRLF'      => "\r\nHEAD / HTTP/1.1\r\n\r\n",
+        'too long a line'  => 'HEAD /' . 'x' x 9000 . " HTTP/1.1\r\nHost: a\r\n\r\n",
+        'too large a body' => "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n",
+    );
+    for my $name (sort keys %cases) {
+        my $client = $server->connect;
+        $client->send($cases{$name});
+        my $bytes = $client->rest;
+        like $bytes, qr/\AHTTP\/1\.1 4\d\d .*\r\n\r\n\z/s, "$name: no body";
+        like $bytes, qr/^Content-Length: [1-9]/m,          '... but its length';
+    }
+};
+
 $server->stop_ok;
 done_testing;

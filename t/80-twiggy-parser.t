@@ -50,7 +50,7 @@ row 'GET http://h:81/a?x',
 row 'OPTIONS *, CONNECT h:443',
     'OPTIONS * HTTP/1.0' => qr{\A200.*^PATH_INFO=/\n.*^REQUEST_URI=\*$}ms => 'OPTIONS *',
     "CONNECT h:443 HTTP/1.1\r\nHost: h:443" =>
-    qr{\A200.*^PATH_INFO=/\n.*^REQUEST_METHOD=CONNECT\nREQUEST_URI=h:443$}ms => 'CONNECT';
+    qr{\A501.*^PATH_INFO=/\n.*^REQUEST_METHOD=CONNECT\nREQUEST_URI=h:443$}ms => 'CONNECT';
 
 row 'dup headers, Cookie', with('X-A: 1', 'X-A: 2') => qr{^HTTP_X_A=1, 2$}m => 'joined by a comma',
     with('Cookie: a=1', 'Cookie: b=2') => qr{^HTTP_COOKIE=a=1; b=2$}m => 'Cookie by a semicolon';

@@ -20,6 +20,13 @@ sub {
         if $path eq '/out';
     die "oops\n" if $path eq '/die';
     if ($path eq '/slow') { select undef, undef, undef, 0.05 }
+    if ($path eq '/blocked') { select undef, undef, undef, 0.5 }
+    if ($path eq '/soon') {
+        return sub {
+            my ($respond) = @_;
+            our $timer = AE::timer(0.3, 0, sub { $respond->([200, [], ['late']]) });
+        };
+    }
     if ($path eq '/short') {
         return sub {
             my $writer = $_[0]->([200, ['Content-Length' => 1000]]);
@@ -186,6 +193,8 @@ subtest 'who leaves early' => sub {
     );
     my @cases = (
         [get('/never'), 'GET /never HTTP/1.1 499', 'before the answer', 'reset'],
+        [get('/soon'),  'GET /soon HTTP/1.1 499',  'before the answer, by FIN', 'close'],
+        [get('/blocked'), 'GET /blocked HTTP/1.1 499', 'while the app keeps the loop', 'close'],
         [
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nabc",
             'POST / HTTP/1.1 400',

@@ -20,5 +20,6 @@ sub {
     while (my $n = $env->{'psgi.input'}->read(my $piece, 65536)) {
         $body .= $piece;
     }
-    return [200, ['Content-Type' => 'text/plain'], ["$text\n$body"]];
+    my $status = $env->{REQUEST_METHOD} eq 'CONNECT' ? 501 : 200;    # 2xx would promise a tunnel
+    return [$status, ['Content-Type' => 'text/plain'], ["$text\n$body"]];
 };
