@@ -17,6 +17,9 @@ enum { N_PEER_BUCKETS = 1024 };
 /* How many connections are looked at in search of one to close. */
 enum { ADMISSION_LOOKS = 16 };
 
+/* So often the log is told at most that idle connections make room for new ones. */
+enum { CROWDED_SECONDS = 60 };
+
 /* ----------------------------------------------------------------- start and end ---- */
 
 /* The limit of descriptors, raised as far as the system allows it. */
@@ -235,6 +238,20 @@ static void admission_turn_away(struct sprig_conn *c, const char *reason)
     conn_turn_away(c);
 }
 
+/* Idle connections were closed for new ones: a pool of a proxy takes that for errors. */
+static void admission_tell_crowded(struct sprig_server *server)
+{
+    struct admission *a = &server->admission;
+    uint64_t now = timer_clock();
+    if (a->crowded_ns != 0 && now - a->crowded_ns < CROWDED_SECONDS * UINT64_C(1000000000))
+        return;
+    a->crowded_ns = now;
+    sprig_log(SPRIG_LOG_WARN,
+              "max_connections: all %u are in use, idle ones are closed for new ones; "
+              "a proxy should keep fewer of them idle, or max_connections be raised",
+              a->max_connections);
+}
+
 bool admission_enter(struct sprig_conn *c, const struct sockaddr *peer)
 {
     struct admission *a = &c->server->admission;
@@ -243,10 +260,13 @@ bool admission_enter(struct sprig_conn *c, const struct sockaddr *peer)
         admission_turn_away(c, "max_connections_per_ip");
         return false;
     }
-    if (a->n_open > a->max_connections && !admission_close_idle(c->server)) {
+    if (a->n_open <= a->max_connections)
+        return true;
+    if (!admission_close_idle(c->server)) {
         admission_turn_away(c, "max_connections");
         return false;
     }
+    admission_tell_crowded(c->server);
     return true;
 }
 

@@ -24,6 +24,7 @@ struct admission {
     int spare_fd;             /* owned: given up to answer when there is no descriptor left */
     uint64_t told_ns;         /* when the log last heard of connections turned away */
     uint32_t n_untold;        /* ... and how many there were since */
+    uint64_t crowded_ns;      /* when it last heard that idle ones were closed for them */
 };
 
 /* What is held back of the descriptors of the process: for the app, for temporary files, and for
@@ -40,6 +41,14 @@ void admission_init(struct sprig_server *server);
 void admission_clear(struct sprig_server *server);
 /* In a forked child: the connections and requests were the parent's. */
 void admission_forget(struct sprig_server *server);
+
+/* From 7/8 of max_connections on responses say "Connection: close": else a proxy that keeps more
+ * connections than that would find those closed under it that it has just chosen. A limit below 8
+ * leaves nothing to hold back. */
+static inline bool admission_is_crowded(const struct admission *a)
+{
+    return a->n_open > a->max_connections - a->max_connections / 8;
+}
 
 /* Counts a connection just accepted. If there is no room for it, idle connections are closed first;
  * if that does not help, it is answered with 503 and lingers, and false is returned. */

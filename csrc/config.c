@@ -140,6 +140,8 @@ static const struct sprig_option options[] = {
 #undef G
 #define G "Connections and output"
     FIELD(BOOL, keepalive, G, NULL, "1", 0, 1, "Several requests on one connection."),
+    FIELD(BOOL, informational, G, NULL, "1", 0, 1,
+          "Whether the application may send interim responses (psgix.informational)."),
     FIELD(COUNT, max_keepalive_requests, G, "N", "0", 0, UINT_32,
           "Requests on one connection; 0 is no limit."),
     FIELD(COUNT, max_requests_per_turn, G, "N", "32", 0, 1000000,

@@ -58,6 +58,7 @@ struct sprig_config {
     double graceful_timeout;
     /* connections */
     bool keepalive;
+    bool informational;
     uint32_t max_keepalive_requests;
     uint32_t max_requests_per_turn;
     /* overload */

@@ -96,7 +96,8 @@ struct sprig_conn {
     uint32_t n_requests;
     uint32_t n_turn; /* requests in this turn */
     uint32_t generation;
-    uint32_t n_lingered_bytes;
+    uint64_t n_lingered_bytes;
+    uint64_t linger_ns; /* when that began */
     int n_unsent; /* bytes in the kernel at the last look; -1: not known */
     int fd;       /* owned; -1 once closed or detached */
     uint16_t pins;

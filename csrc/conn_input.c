@@ -134,7 +134,8 @@ static enum step conn_take_head(struct sprig_conn *c, struct sprig_span *input, 
         conn_log_request(c);
     bool is_last =
         config->max_keepalive_requests != 0 && c->n_requests >= config->max_keepalive_requests;
-    bool may_persist = config->keepalive && !is_last && !c->server->is_draining;
+    bool may_persist = config->keepalive && !is_last && !c->server->is_draining &&
+                       !admission_is_crowded(&c->server->admission);
     response_init(&ex->response, &ex->request, may_persist);
     if (config->max_body_bytes != 0 && ex->request.content_length > config->max_body_bytes) {
         conn_refuse(c, 413, "max_body_bytes: the announced body is too large");
@@ -235,6 +236,7 @@ static enum step conn_await_body(struct sprig_conn *c, struct sprig_span input)
         c->ex->body_started_ns = sprig_loop_now(c->server->loop);
         if (input.len == 0)
             conn_invite(c);
+        c->transport->ack(c->fd); /* who uses Nagle's algorithm waits for that */
         conn_set_state(c, CONN_BODY);
         conn_drop_input(c);
     }
@@ -448,14 +450,24 @@ static void conn_feed(struct sprig_conn *c, struct sprig_span bytes)
 
 /* --------------------------------------------------------------- receiving ---- */
 
+static bool conn_has_lingered(const struct sprig_conn *c)
+{
+    uint64_t by_bodies = c->server->config.max_body_bytes * LINGER_BODIES;
+    uint64_t max = by_bodies > LINGER_MAX_BYTES ? by_bodies : LINGER_MAX_BYTES;
+    uint64_t elapsed = sprig_loop_now(c->server->loop) - c->linger_ns;
+    return c->n_lingered_bytes > max || elapsed > LINGER_MAX_SECONDS * UINT64_C(1000000000);
+}
+
 static void conn_discard(struct sprig_conn *c)
 {
     char *buffer = loop_read_buffer(c->server->loop);
     ssize_t n = c->transport->recv(c->fd, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0)
-        c->n_lingered_bytes += (uint32_t)n;
-    if (n == 0 || (n == -1 && errno != EAGAIN) || c->n_lingered_bytes > LINGER_MAX_BYTES)
+        c->n_lingered_bytes += (uint64_t)n;
+    if (n == 0 || (n == -1 && errno != EAGAIN) || conn_has_lingered(c))
         conn_close(c, SPRIG_END_GONE);
+    else if (n > 0 && !c->is_turned_away)
+        deadline_set(&c->server->linger_deadlines, &c->deadline);
 }
 
 /* End of input between requests or inside one. A body that was announced and broken off is the

@@ -58,6 +58,7 @@ static void conn_become_idle(struct sprig_conn *c)
 static void conn_linger(struct sprig_conn *c)
 {
     conn_set_state(c, CONN_LINGER);
+    c->linger_ns = sprig_loop_now(c->server->loop);
     c->transport->shutdown(c->fd, SHUT_WR);
     conn_stop_writing(c);
     conn_set_reading(c, true);

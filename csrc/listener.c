@@ -114,6 +114,15 @@ static void listener_run(struct ready *r, uint32_t what)
             break;
 }
 
+void listener_take_waiting(struct sprig_listener *l)
+{
+    if (l->generation != loop_guard(l->server->loop))
+        return; /* a child's: its parent serves them */
+    for (int i = 0; i < LISTENER_MAX_WAITING && listener_has_waiting(l); i++)
+        if (!listener_accept_one(l))
+            break;
+}
+
 static void listener_on_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;

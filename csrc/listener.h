@@ -18,9 +18,16 @@ struct sprig_listener {
     bool has_yielded; /* to other workers, which have had their chance when the pause is over */
 };
 
+/* Accepts what waits in the queue of the socket, before it is closed: who is there has been told
+ * that the connection is established, and would see a reset. */
+void listener_take_waiting(struct sprig_listener *l);
+
 /* At most this many connections are accepted in one turn of a listener; fewer where other workers
  * wait for them as well, so that they spread. */
 enum { LISTENER_MAX_ACCEPTS = 64, LISTENER_SHARED_ACCEPTS = 1 };
+
+/* The longest queue that is taken over at the end: that of SOMAXCONN. */
+enum { LISTENER_MAX_WAITING = 4096 };
 
 /* Accepting pauses this long when the process is out of descriptors. */
 enum { LISTENER_PAUSE_MS = 100 };

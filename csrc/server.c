@@ -277,6 +277,8 @@ void sprig_server_drain(struct sprig_server *server)
 {
     loop_guard(server->loop);
     server->is_draining = true;
+    list_foreach (it, &server->listeners)
+        listener_take_waiting(list_entry(it, struct sprig_listener, link));
     server_close_listeners(server);
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);

@@ -58,8 +58,11 @@ enum { WRITE_TICKS = 4 };
  * closed its sending side may still read: that is looked at twice, at this distance. */
 enum { LEAVING_MS = 500 };
 
-/* How long a connection lingers, and how much it discards, before it is closed all the same. */
-enum { LINGER_SECONDS = 5, LINGER_MAX_BYTES = 64 * 1024 * 1024 };
+/* A connection lingers for so long without a byte, and for so long altogether, before it is closed
+ * all the same; and it discards at most so much, or LINGER_BODIES times max_body_bytes if that is
+ * more: some clients send all of a body that was refused before they look for the answer. */
+enum { LINGER_SECONDS = 5, LINGER_MAX_SECONDS = 60 };
+enum { LINGER_MAX_BYTES = 64 * 1024 * 1024, LINGER_BODIES = 8 };
 
 static inline void server_count_request(struct sprig_server *server)
 {

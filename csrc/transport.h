@@ -26,6 +26,8 @@ struct transport {
     /* Behind an end of file: true if the peer is known not to read any more, either. Over TCP that
      * end may be all that a client sends which waits for its answer: false. */
     bool (*is_hung_up)(int fd);
+    /* Has what was received acknowledged at once: the peer may hold back the rest until then. */
+    void (*ack)(int fd);
     /* Asks the kernel which sides have closed. */
     enum transport_sides (*closed)(int fd);
     /* Ends our side (SHUT_WR) or both (SHUT_RDWR) for the peer, whoever else holds the socket. */

@@ -111,6 +111,17 @@ static bool plain_is_hung_up(int fd)
 #endif
 }
 
+/* Fails on unix sockets, which is as well. */
+static void plain_ack(int fd)
+{
+#ifdef TCP_QUICKACK
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+#else
+    (void)fd;
+#endif
+}
+
 static bool is_unix(int fd)
 {
     struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
@@ -183,6 +194,7 @@ const struct transport transport_plain = {
     .sendfile = plain_sendfile,
     .n_unsent = plain_n_unsent,
     .is_hung_up = plain_is_hung_up,
+    .ack = plain_ack,
     .closed = plain_closed,
     .shutdown = plain_shutdown,
     .reset = plain_reset,

@@ -382,7 +382,8 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
         put_constants(aTHX_ & b, px->server);
     put_errors(aTHX_ & b, px->server->psgi);
     put_socket(aTHX_ & b, px);
-    put_informer(aTHX_ & b, px);
+    if (sprig_server_config(sprig_exchange_server(px->ex))->informational)
+        put_informer(aTHX_ & b, px);
     put_raiser(aTHX_ & b, px);
     delete_stale(aTHX_ & b);
     if (sprig_exchange_is_streaming(px->ex))
