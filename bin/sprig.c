@@ -5,6 +5,7 @@
 #include "daemon.h"
 #include "embed.h"
 #include "inherited.h"
+#include "init.h"
 #include "master.h"
 #include "pidfile.h"
 #include "quit.h"
@@ -106,6 +107,8 @@ static void remove_pidfile(void)
 static int run_alone(struct command *cmd, char **rest)
 {
     char why[512];
+    if (!cmd->config.daemonize)
+        sprig_init_begin();
     psgi_daemon_set(become_daemon(cmd));
     sprig_quit_clean(remove_pidfile);
     sprig_alone_open();

@@ -64,8 +64,7 @@ static void enter_session(int fd)
     _exit(pid == -1);
 }
 
-/* What systemd has meant for the old process is meant for the new one, see inherited.h. */
-static void keep_listen_pid(pid_t old)
+void daemon_keep_listen_pid(pid_t old)
 {
     char text[24];
     const char *listen_pid = getenv("LISTEN_PID");
@@ -86,7 +85,7 @@ int sprig_daemonize(int *status_fd, char *why, size_t n)
     if (pid == 0) {
         close(pair[0]);
         enter_session(pair[1]);
-        keep_listen_pid(old);
+        daemon_keep_listen_pid(old);
         *status_fd = pair[1];
         return 0;
     }

@@ -3,6 +3,7 @@
 #define SPRIG_DAEMON_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file
  * or socket gets such a number, and messages go into it, or a child closes it. First thing in a
@@ -17,6 +18,9 @@ void sprig_open_standard(void);
  * interpreter, and flush stdio first. Inherited sockets (inherited.h) may be asked for before and
  * after. */
 int sprig_daemonize(int *status_fd, char *why, size_t n);
+
+/* What systemd has meant for the old process is meant for this one, see inherited.h. */
+void daemon_keep_listen_pid(pid_t old);
 
 /* Tells the waiting process that all is well, and closes status_fd. -1: nothing to do. */
 void sprig_daemon_ready(int status_fd);

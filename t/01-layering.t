@@ -9,7 +9,7 @@ use Test::More;
 my @LAYERS = (
     [qw(span list err log invariant date status chars tempfile cidr board path number elements)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
-        inherited pidfile daemon quit)],
+        inherited pidfile daemon quit init)],
     [qw(sprig listen_spec)],
     [qw(loop courier interest timer signals watcher response head sockets banner)],
     [qw(refusals)],
@@ -28,7 +28,7 @@ my %KNOWS_NO = (
 # Headers of the core that the bridge and the program may include.
 my %PUBLIC =
     map { $_ => 1 }
-    qw(sprig.h banner.h list.h master.h inherited.h pidfile.h daemon.h privileges.h quit.h);
+    qw(sprig.h banner.h list.h master.h inherited.h pidfile.h daemon.h privileges.h quit.h init.h);
 my %ALSO = ('bin/command.c' => 'parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY =
