@@ -57,9 +57,9 @@ sub program {
 }
 
 subtest 'an application' => sub {
-    my ($said, @bodies) = run_program(program('', 'sub { [200, [], ["pid $$"]] }'), 3);
+    my ($said, @bodies) = run_program(program('', 'sub { [200, [], ["pid $$"]] }'), 2, 1);
     my ($master) = $said =~ /^master ([0-9]+)$/m;
-    is scalar(grep { /\Apid [0-9]+\z/ && $_ ne "pid $master" } @bodies), 3, 'workers answer';
+    is scalar(grep { !/\Apid [0-9]+\z/ || $_ eq "pid $master" } @bodies), 0, 'workers answer';
     is scalar(my @ready = $said =~ /^ready/mg), 1, 'server_ready is called once';
     like $said, qr/^over $master\nEND $master\n\z/m, 'the master comes back, last of all';
     is scalar(my @over = $said =~ /^over/mg), 1, 'nobody else does';
@@ -69,9 +69,9 @@ subtest 'an application' => sub {
 subtest 'a builder' => sub {
     my $builder =
         'psgi_app_builder => sub { print "built $$\n"; my $b = $$; sub { [200, [], ["$b $$"]] } },';
-    my ($said, @bodies) = run_program(program($builder, ''), 2);
-    is scalar(my @built = $said =~ /^built/mg),    2, 'is called in each worker';
-    is scalar(grep { /\A([0-9]+) \1\z/ } @bodies), 2, 'which serves what it has built';
+    my ($said, @bodies) = run_program(program($builder, ''), 2, 1);
+    is scalar(my @built = $said =~ /^built/mg),     2, 'is called in each worker';
+    is scalar(grep { !/\A([0-9]+) \1\z/ } @bodies), 0, 'which serves what it has built';
     ($said, @bodies) = run_program(program("$builder preload_app => 1,", ''), 2);
     my ($master) = $said =~ /^master ([0-9]+)$/m;
     is_deeply [$said =~ /^built ([0-9]+)/mg], [$master], 'with preload_app once, in the master';
@@ -90,7 +90,7 @@ subtest 'a program that forks while it loads' => sub {
     my $path = SprigTest::temp_path('socket');
     my $builder =
           "listen => ['127.0.0.1:0', '$path'], preload_app => 1, psgi_app_builder => sub {"
-        . ' if (!fork) { exit 0 } wait; print -e $server->{listen}[1] ? "stays\n" : "gone\n";'
+        . " if (!fork) { exit 0 } wait; print -e '$path' ? qq(stays\n) : qq(gone\n);"
         . ' sub { [200, [], ["x"]] } },';
     my $code = program($builder, '') =~ s/my \$server/our \$server/r;
     my ($said, @bodies) = run_program($code, 1);
@@ -102,7 +102,7 @@ subtest 'a program that forks while it loads' => sub {
 subtest 'what cannot be' => sub {
     my ($said) = run_program(program('listen => ["/nonexistent/socket"],', 'sub { }'), 0);
     like $said,
-        qr{^cannot listen on /nonexistent/socket: No such file or directory at \S+/program\S+ line}m,
+        qr{^cannot listen on (?:unix:)?/nonexistent/socket: No such file or directory at \S+/program\S+ line}m,
         'an address';
     ($said) = run_program(program('pid => "/nonexistent/pid",', 'sub { }'), 0);
     like $said, qr{/nonexistent/pid.*No such file}m, 'a pid file';
