@@ -100,7 +100,12 @@ subtest 'connections that wait to be accepted when the server is told to end' =>
     $_->send($get) for @waiting;
     kill TERM => $server->pid;
     is $first->response->status, 200, 'the one in work is answered';
-    is scalar(grep { eval { $_->response->status == 200 } } @waiting), 30, 'and so are they';
+    is scalar(
+        grep {
+            eval { $_->response->status == 200 }
+        } @waiting
+        ),
+        30, 'and so are they';
     $server->ends_ok;
 };
 
@@ -119,8 +124,8 @@ APP
         for (1 .. 2) {
             $client->send($get);
             my $response = $client->response;
-            is $response->body,                      $on ? 'yes' : 'no', "informational=$on";
-            is scalar(@{ $response->interim || [] }), $on, 'interim responses';
+            is $response->body,                       $on ? 'yes' : 'no', "informational=$on";
+            is scalar(@{ $response->interim || [] }), $on,                'interim responses';
         }
         $server->stop_ok;
     }
