@@ -7,6 +7,7 @@
 #include "inherited.h"
 #include "init.h"
 #include "master.h"
+#include "origin.h"
 #include "pidfile.h"
 #include "quit.h"
 #include <errno.h>
@@ -21,7 +22,8 @@ static const char bootstrap[] =
     " or do { Sprig::_report($@) or print STDERR \"sprig: $@\"; exit 1 };"
     "exit Sprig::Program->main";
 
-/* One process writes its pid file and leaves for the background here: Perl is not told of it. */
+/* One process writes its pid file and leaves for the background here: Perl is not told of it,
+ * unless the file has to wait until the process serves. */
 static bool is_done(const struct command *cmd, const char *setting)
 {
     static const char *const where[] = {"host=", "port=", "socket="};
@@ -29,7 +31,8 @@ static bool is_done(const struct command *cmd, const char *setting)
         if (strncmp(setting, where[i], strlen(where[i])) == 0)
             return true; /* it is among the addresses */
     return cmd->config.workers == 1 &&
-           (strncmp(setting, "pid=", 4) == 0 || strncmp(setting, "daemonize=", 10) == 0);
+           ((strncmp(setting, "pid=", 4) == 0 && !sprig_pidfile_may_replace()) ||
+            strncmp(setting, "daemonize=", 10) == 0);
 }
 
 /* The file that the application is in, or NULL. */
@@ -64,7 +67,7 @@ static void build_perl_argv(struct command *cmd, char **rest, struct words *out)
     for (size_t i = 0; i < cmd->settings.n; i++)
         if (!is_done(cmd, cmd->settings.items[i]))
             words_add(out, "%s", cmd->settings.items[i]);
-    if (cmd->config.workers == 1 && cmd->config.pid)
+    if (cmd->config.workers == 1 && cmd->config.pid && !sprig_pidfile_may_replace())
         words_add(out, "pid="); /* nor by what the environment says */
     if (cmd->config.workers == 1 && cmd->config.daemonize)
         words_add(out, "daemonize=0");
@@ -112,7 +115,7 @@ static int run_alone(struct command *cmd, char **rest)
     psgi_daemon_set(become_daemon(cmd));
     sprig_quit_clean(remove_pidfile);
     sprig_alone_open();
-    if (cmd->config.pid != NULL &&
+    if (cmd->config.pid != NULL && !sprig_pidfile_may_replace() &&
         sprig_pidfile_open(&pidfile, cmd->config.pid, why, sizeof why) != 0)
         fail("%s", why);
     int status = run_perl(cmd, rest);
@@ -233,6 +236,7 @@ int main(int argc, char **argv, char **env)
     struct command cmd = {.switches = {NULL, 0}};
     int status;
     sprig_open_standard();
+    sprig_origin_keep();
     psgi_embed_begin(&argc, &argv, &env);
     char **original = copy_vector(argc, argv);
     sprig_config_init(&cmd.config);

@@ -2,6 +2,7 @@
 #include "inherited.h"
 
 #include "err.h"
+#include "log.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -93,15 +94,31 @@ static int read_systemd(struct found *f, const char *text)
     return rc;
 }
 
+/* A shell or a wrapper that does not exec stands between systemd and this process, as a rule. */
+static void tell_foreign(const char *listen_fds, const char *listen_pid)
+{
+    char line[256];
+    snprintf(
+        line, sizeof line,
+        "LISTEN_FDS=%.20s is not for this process (%ld): LISTEN_PID is %.20s; these sockets are "
+        "not used",
+        listen_fds, (long)getpid(), listen_pid != NULL ? listen_pid : "not set");
+    log_clean(line);
+    sprig_log_print(line);
+}
+
 int sprig_inherited_sockets(int *fds, size_t max, char *why, size_t n)
 {
     struct found f = {.fds = fds, .max = max, .why = why, .why_size = n};
     const char *starter = getenv("SERVER_STARTER_PORT"), *listen_fds = getenv("LISTEN_FDS");
+    const char *listen_pid = getenv("LISTEN_PID");
     int rc = 0;
     if (starter != NULL && *starter != '\0')
         rc = read_server_starter(&f, starter);
-    else if (listen_fds != NULL && *listen_fds != '\0' && is_own_pid(getenv("LISTEN_PID")))
+    else if (listen_fds != NULL && *listen_fds != '\0' && is_own_pid(listen_pid))
         rc = read_systemd(&f, listen_fds);
+    else if (listen_fds != NULL && *listen_fds != '\0')
+        tell_foreign(listen_fds, listen_pid);
     unsetenv("LISTEN_FDS"); /* frees the text: only now */
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDNAMES");

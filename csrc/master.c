@@ -1,6 +1,7 @@
 /* master.c - the life of a master: sockets, signals, the wait, the end; see master.h */
 #include "master_internal.h"
 
+#include "origin.h"
 #include "privileges.h"
 #include "quit.h"
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---------------------------------------------------------------- new and free ---- */
@@ -29,8 +29,8 @@ static int slots_grow(struct sprig_master *m, uint32_t n)
 static int master_open_pidfile(struct sprig_master *m, char *why, size_t n)
 {
     m->pidfile.fd = -1;
-    if (m->config->pid == NULL || sprig_master_is_successor())
-        return 0;
+    if (m->config->pid == NULL || sprig_master_is_successor() || sprig_pidfile_may_replace())
+        return 0; /* that of the process before, until we serve */
     return sprig_pidfile_open(&m->pidfile, m->config->pid, why, n);
 }
 
@@ -40,25 +40,10 @@ static int master_open_board(struct sprig_master *m)
     return m->board != NULL || m->config->reuseport ? 0 : SPRIG_E_NOMEM;
 }
 
-static bool is_current_folder(const char *path)
-{
-    struct stat named, current;
-    return path != NULL && *path == '/' && stat(path, &named) == 0 && stat(".", &current) == 0 &&
-           named.st_dev == current.st_dev && named.st_ino == current.st_ino;
-}
-
-static void master_find_folder(struct sprig_master *m)
-{
-    const char *pwd = getenv("PWD");
-    if (is_current_folder(pwd) && strlen(pwd) < sizeof m->folder)
-        strcpy(m->folder, pwd);
-    else if (getcwd(m->folder, sizeof m->folder) == NULL)
-        m->folder[0] = '\0';
-}
-
 const char *sprig_master_folder(const struct sprig_master *m)
 {
-    return m->folder[0] != '\0' ? m->folder : NULL;
+    (void)m;
+    return *sprig_origin_folder() != '\0' ? sprig_origin_folder() : NULL;
 }
 
 bool sprig_master_is_heir(const struct sprig_master *m)
@@ -81,7 +66,7 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     m->n_workers = config->workers;
     crew_init(&m->crew, &roster_events, m);
     privileges_set_umask(config);
-    master_find_folder(m);
+    sprig_origin_keep();
     if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
         master_open_pidfile(m, why, n) == 0 && succession_inherit(m, why, n) == 0)
         return m;

@@ -26,7 +26,6 @@ enum ending { ENDING_NOT, ENDING_GRACEFUL, ENDING_AT_ONCE };
 struct sprig_master {
     const struct sprig_config *config; /* borrowed */
     char *const *argv;                 /* borrowed */
-    char folder[PATH_MAX];             /* for the successor; "": unknown */
     struct bound *bounds;
     size_t n_bounds;
     struct slot *slots;

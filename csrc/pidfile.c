@@ -207,6 +207,12 @@ int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why
     return pidfile_open(p, path, true, why, n);
 }
 
+bool sprig_pidfile_may_replace(void)
+{
+    const char *generation = getenv("SERVER_STARTER_GENERATION");
+    return generation != NULL && strtoul(generation, NULL, 10) >= 2;
+}
+
 /* -------------------------------------------------------------------- the end ---- */
 
 void sprig_pidfile_remove(const struct sprig_pidfile *p)

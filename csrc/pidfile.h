@@ -2,6 +2,7 @@
 #ifndef SPRIG_PIDFILE_H
 #define SPRIG_PIDFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -20,6 +21,10 @@ int sprig_pidfile_open(struct sprig_pidfile *p, const char *path, char *why, siz
 /* The same, but the file of a living process is replaced (by rename, in one step): for the
  * successor of that process. */
 int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why, size_t n);
+
+/* Server::Starter has started this process in place of another one of its own, which lives until
+ * this one serves (SERVER_STARTER_GENERATION is 2 or more): its file may be taken over then. */
+bool sprig_pidfile_may_replace(void);
 
 /* What sprig_pidfile_close does to the file. Async-signal-safe. */
 void sprig_pidfile_remove(const struct sprig_pidfile *p);

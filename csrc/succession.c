@@ -1,6 +1,8 @@
 /* succession.c - an upgrade: the program is executed anew with our sockets and takes our place. */
 #include "master_internal.h"
 
+#include "origin.h"
+
 #include "quit.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -61,10 +63,8 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
     notices_close(false);
     sprig_quit_release();
     keep_on_exec(control_fd);
-    if (m->folder[0] != '\0' && chdir(m->folder) == -1)
-        sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", m->folder, strerror(errno));
-    if (sockets != NULL && setenv(SUCCESSION_VARIABLE, sockets, 1) == 0)
-        execvp(m->argv[0], m->argv);
+    if (sockets != NULL)
+        origin_execute(m->argv, SUCCESSION_VARIABLE, sockets);
     dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));
     _exit(EXIT_FAILURE);
 }
@@ -205,11 +205,11 @@ int succession_inherit(struct sprig_master *m, char *why, size_t n)
 void succession_announce(struct sprig_master *m)
 {
     char why[512];
-    if (m->predecessor_fd == -1)
-        return;
-    if (m->config->pid != NULL &&
+    if (m->pidfile.path == NULL && m->config->pid != NULL &&
         sprig_pidfile_take_over(&m->pidfile, m->config->pid, why, sizeof why) != 0)
         sprig_log(SPRIG_LOG_WARN, "%s", why);
+    if (m->predecessor_fd == -1)
+        return;
     if (write(m->predecessor_fd, "ready\n", 6) == -1)
         sprig_log(SPRIG_LOG_WARN, "the master before is gone");
     close(m->predecessor_fd);

@@ -7,7 +7,8 @@ use Test::More;
 # Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
 # conn_input.c.
 my @LAYERS = (
-    [qw(span list err log invariant date status chars tempfile cidr board path number elements)],
+    [qw(span list err log invariant date status chars tempfile cidr board path origin number
+        elements)],
     [qw(config logformat privileges request target proxy fields parser chunk body transport outq
         inherited pidfile daemon quit init)],
     [qw(sprig listen_spec)],
@@ -28,7 +29,8 @@ my %KNOWS_NO = (
 # Headers of the core that the bridge and the program may include.
 my %PUBLIC =
     map { $_ => 1 }
-    qw(sprig.h banner.h list.h master.h inherited.h pidfile.h daemon.h privileges.h quit.h init.h);
+    qw(sprig.h banner.h list.h master.h origin.h inherited.h pidfile.h daemon.h privileges.h
+    quit.h init.h);
 my %ALSO = ('bin/command.c' => 'parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY =

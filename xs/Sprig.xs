@@ -6,6 +6,7 @@
 #include "daemon.h"
 #include "embed.h"
 #include "master.h"
+#include "pidfile.h"
 #include "quit.h"
 
 MODULE = Sprig    PACKAGE = Sprig

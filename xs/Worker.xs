@@ -100,6 +100,13 @@ _daemon_ready()
   CODE:
     psgi_daemon_ready(aTHX);
 
+bool
+_may_replace_pid()
+  CODE:
+    RETVAL = sprig_pidfile_may_replace();
+  OUTPUT:
+    RETVAL
+
 void
 _write_pid(path)
     const char *path

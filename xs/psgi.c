@@ -2,6 +2,7 @@
  */
 #include "bridge.h"
 #include "daemon.h"
+#include "origin.h"
 #include <signal.h>
 
 #define MY_CXT_KEY "Sprig::_bridge" SPRIG_VERSION
@@ -22,6 +23,7 @@ void psgi_boot(pTHX)
     struct psgi *psgi;
     MY_CXT_INIT;
 
+    sprig_origin_keep();
     Newxz(psgi, 1, struct psgi);
 #ifdef MULTIPLICITY
     psgi->perl = aTHX;

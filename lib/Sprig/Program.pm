@@ -7,9 +7,8 @@ use Sprig::Loop;
 use Sprig::Worker;
 use File::Basename qw(dirname);
 use File::Spec;
-use overload ();
 use Plack::Util;
-use Scalar::Util ();
+use Sprig::Application ();
 
 our $VERSION = '0.001';
 
@@ -106,22 +105,10 @@ sub _load_app {
     my ($self) = @_;
     my ($code, $file) = @$self{qw(eval app)};
     my $app = defined $code ? _load_code($code, $file) : _load_file($file);
-    return $app if _is_app($app);
+    my $wrong = Sprig::Application::wrong($app);
+    return $app if !defined $wrong;
     my $source = defined $code ? 'the code of -e' : $file;
-    die "$source must return an application (a code reference), not ", _describe($app), "\n";
-}
-
-sub _is_app {
-    my ($app) = @_;
-    return 0 if !ref $app;
-    return 1 if Scalar::Util::reftype($app) eq 'CODE';
-    return Scalar::Util::blessed($app) && overload::Method($app, '&{}') ? 1 : 0;
-}
-
-sub _describe {
-    my ($value) = @_;
-    return 'undef' if !defined $value;
-    return ref $value ? 'a reference to ' . ref $value : "'$value'";
+    die "$source must return $wrong\n";
 }
 
 # Compiles a file in a package of its own. Unlike Plack::Util::load_psgi it leaves @ARGV alone: what

@@ -10,6 +10,7 @@ use Carp                   qw(croak);
 use POSIX                  ();
 use Scalar::Util           qw(refaddr weaken);
 use Sprig                  ();
+use Sprig::Application     ();
 use Sprig::Loop            ();
 use Sprig::Master          ();
 use Sprig::Worker          ();
@@ -132,7 +133,9 @@ sub _listen_socks {
 
 sub _service {
     my ($self, $app) = @_;
+    my $wrong   = Sprig::Application::wrong($app);
     my $address = refaddr $self;
+    croak "the server needs $wrong" if defined $wrong;
     return $self->{service} ||=
         Sprig::Service->new($app, _options($self), sub { _drained($serving{$address}) });
 }
@@ -316,11 +319,15 @@ sub _run_alone {
     Sprig::Worker::_alone_open();
     my $alone = AnyEvent::Util::guard { Sprig::Worker::_alone_close() };
     Sprig::Master::_daemonize()     if $self->_setting('daemonize');
-    Sprig::Master::_write_pid($pid) if length $pid;
+
+    # The file of the process before is left to it until this one serves.
+    my $is_late = Sprig::Master::_may_replace_pid();
+    Sprig::Master::_write_pid($pid) if length $pid && !$is_late;
     $app = $self->_built($app);
     $self->_heeding(sub {
         $self->register_service($app);
         $self->{service}->stand_alone(1);
+        Sprig::Master::_write_pid($pid) if length $pid && $is_late;
         Sprig::Master::_daemon_ready();
         $self->_serve;
         $self->{service}->stand_alone(0);

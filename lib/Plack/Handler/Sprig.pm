@@ -10,11 +10,22 @@ my %name_of = (max_workers => 'workers', max_reqs_per_child => 'max_requests');
 # Nothing is opened or forked here: Plack's loaders make the handler in one process and run it in others.
 sub new {
     my ($class, %args) = @_;
+    _check_names(\%args);
     for my $name (keys %name_of) {
         my $value = delete $args{$name};
         $args{ $name_of{$name} } //= $value if defined $value;
     }
     return bless {%args}, $class;
+}
+
+# In the words that were used.
+sub _check_names {
+    my ($args) = @_;
+    my $n = defined $args->{workers} ? $args->{workers} : $args->{max_workers};
+    return if !$args->{max_reqs_per_child} || defined $n && $n ne '1';
+    my $got = defined $n ? "got '$n'" : 'which is not given';
+    die
+        "max_reqs_per_child needs max_workers of 2 or more, $got: one process cannot replace itself\n";
 }
 
 sub run {
