@@ -276,17 +276,16 @@ static void test_abstract(void)
     socket_close(&other);
 }
 
-/* Opens the path as soon as the pipe is closed, and keeps it for a while. 0: it has got it. */
-static int open_at_once(const char *path, int start)
+/* Opens the path as soon as `start` is closed, says by one byte whether it has got it, and keeps it
+ * until `end` is closed. */
+static int open_at_once(const char *path, int start, int said, int end)
 {
     struct sprig_socket s;
     char byte;
     if (read(start, &byte, 1) == -1)
-        return 2;
-    int rc = open_spec(path, false, &s);
-    if (rc == 0)
-        poll(NULL, 0, 30);
-    return rc == 0 ? 0 : 1;
+        return 1;
+    byte = open_spec(path, false, &s) == 0 ? '+' : '-';
+    return write(said, &byte, 1) == 1 && read(end, &byte, 1) == 0 ? 0 : 1;
 }
 
 /* Of servers that start at once, over a stale socket, one has the path. */
@@ -296,21 +295,28 @@ static void test_race(void)
     struct sprig_socket s;
     int n_wrong = 0;
     for (int round = 0; round < 40; round++) {
-        int start[2], status, n_open = 0;
-        if (open_spec(path, false, &s) != 0 || pipe(start) != 0)
+        int start[2], said[2], end[2], n_open = 0;
+        char bytes[4];
+        if (open_spec(path, false, &s) != 0 || pipe(start) != 0 || pipe(said) != 0 ||
+            pipe(end) != 0)
             abort();
         socket_close(&s); /* stale from now on */
-        pid_t pids[4];
         for (int i = 0; i < 4; i++)
-            if ((pids[i] = fork()) == 0) {
+            if (fork() == 0) {
                 close(start[1]);
-                _exit(open_at_once(path, start[0]));
+                close(end[1]);
+                _exit(open_at_once(path, start[0], said[1], end[0]));
             }
-        close(start[0]);
         close(start[1]);
         for (int i = 0; i < 4; i++)
-            if (waitpid(pids[i], &status, 0) == pids[i] && WEXITSTATUS(status) == 0)
-                n_open++;
+            n_open += read(said[0], &bytes[i], 1) == 1 && bytes[i] == '+';
+        close(end[1]);
+        while (wait(NULL) > 0)
+            ;
+        close(start[0]);
+        close(said[0]);
+        close(said[1]);
+        close(end[0]);
         n_wrong += n_open != 1;
     }
     is_int(n_wrong, 0, "of four that start at once, one has got the path");
