@@ -17,6 +17,7 @@
 #include <XSUB.h>
 #include <perl.h>
 
+#include "compat.h"
 #include "list.h"
 #include "sprig.h"
 
