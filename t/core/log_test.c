@@ -23,7 +23,7 @@ static void reset(void)
 
 static void test_levels(void)
 {
-    int n = 0;
+    static int n; /* the sink stays set */
     sprig_log(SPRIG_LOG_ERROR, "nobody listens");
     sprig_log_set_sink(sink, SPRIG_LOG_WARN, &n);
     sprig_log(SPRIG_LOG_INFO, "below");

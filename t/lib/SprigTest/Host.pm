@@ -77,7 +77,7 @@ my %hosts = (
         },
     },
     'Mojo on EV' => {
-        needs => 'EV',
+        needs => 'Mojo::Reactor::EV',
         load  => sub { $ENV{MOJO_REACTOR} = 'Mojo::Reactor::EV'; require Mojo::IOLoop },
         model => 'EV',
         run   => sub { Mojo::IOLoop->start },
