@@ -146,10 +146,9 @@ static void peer_leave(struct sprig_conn *c)
  * requests, and none is on its way already. */
 static bool conn_is_unused(const struct sprig_conn *c)
 {
-    char byte;
-    if (c->state != CONN_IDLE || c->out.size > 0 || c->in_len > c->in_at || c->pins > 0)
+    if (c->state != CONN_IDLE || conn_has_output(c) || c->in_len > c->in_at || c->pins > 0)
         return false;
-    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    int n = transport_peek(&c->transport);
     return n == 0 || (n == -1 && c->n_requests > 0);
 }
 

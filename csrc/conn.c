@@ -80,7 +80,7 @@ static void conn_on_timeout(struct sprig_conn *c)
         return;
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
-        if (c->out.size > 0)
+        if (conn_has_output(c))
             conn_reset(c, SPRIG_END_GONE); /* write_timeout */
         else
             conn_expire_idle(c);
@@ -164,6 +164,8 @@ static void conn_run(struct ready *r, uint32_t what)
     if (!was_running)
         conn_settle_later(c);
     conn_register(c);
+    if (c->is_reading && transport_has_input(&c->transport))
+        ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
     conn_unpin(c);
 }
 
@@ -217,8 +219,7 @@ static bool conn_reap(struct reapable *r)
 static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
 {
     c->server = server;
-    c->fd = fd;
-    c->transport = &transport_plain;
+    transport_plain_init(&c->transport, fd);
     c->generation = loop_guard(server->loop);
     ready_init(&c->ready, conn_run);
     list_init(&c->link);
@@ -274,30 +275,31 @@ static void conn_retire(struct sprig_conn *c)
     list_remove(&c->flush.link);
     ready_cancel(&c->ready);
     outq_clear(&c->out);
-    if (c->fd != -1)
+    if (transport_is_open(&c->transport))
         admission_leave(c);
 }
 
 /* The one place where a connection ends for its client. To close is not enough: a child that the
  * app has forked may hold the socket for as long as it lives. Where the app has it, it has what
  * comes in, and after a 101 all of it. */
-static void conn_hang_up(struct sprig_conn *c)
+static void conn_hang_up(struct sprig_conn *c, enum sprig_end why)
 {
     if (c->must_reset)
-        c->transport->reset(c->fd);
+        c->transport.ops->reset(&c->transport);
     else if (!c->reading_is_over)
-        c->transport->shutdown(c->fd, SHUT_RDWR);
+        c->transport.ops->hang_up(&c->transport, why == SPRIG_END_DONE);
     else if (!c->is_switched)
-        c->transport->shutdown(c->fd, SHUT_WR);
-    c->transport->close(c->fd);
+        c->transport.ops->finish(&c->transport);
+    c->transport.ops->close(&c->transport);
 }
 
 static void conn_leave(struct sprig_conn *c, enum conn_state state, enum sprig_end why)
 {
     conn_retire(c);
-    if (state == CONN_CLOSED && c->fd != -1)
-        conn_hang_up(c);
-    c->fd = -1;
+    if (state == CONN_DETACHED)
+        transport_take_fd(&c->transport);
+    else if (transport_is_open(&c->transport))
+        conn_hang_up(c, why);
     conn_set_state(c, state);
     conn_pin(c);
     exchange_end(c, why);
@@ -311,9 +313,11 @@ void conn_close(struct sprig_conn *c, enum sprig_end why)
         conn_leave(c, CONN_CLOSED, why);
 }
 
-void conn_detach(struct sprig_conn *c)
+int conn_detach(struct sprig_conn *c)
 {
+    int fd = c->transport.fd;
     conn_leave(c, CONN_DETACHED, SPRIG_END_DETACHED);
+    return fd;
 }
 
 void conn_reset(struct sprig_conn *c, enum sprig_end why)
@@ -324,9 +328,9 @@ void conn_reset(struct sprig_conn *c, enum sprig_end why)
 
 void conn_close_left(struct sprig_conn *c)
 {
-    if ((c->state != CONN_APP && c->state != CONN_REPLY) || c->out.size > 0)
+    if ((c->state != CONN_APP && c->state != CONN_REPLY) || conn_has_output(c))
         return;
-    enum transport_sides closed = c->transport->closed(c->fd);
+    enum transport_sides closed = c->transport.ops->closed(&c->transport);
     bool was_leaving = c->is_leaving;
     c->is_leaving = closed == SIDES_ONE;
     if (closed == SIDES_BOTH || (closed == SIDES_ONE && was_leaving))
@@ -338,9 +342,8 @@ void conn_abandon(struct sprig_conn *c)
     if (c->state == CONN_CLOSED)
         return;
     conn_retire(c);
-    if (c->fd != -1)
-        c->transport->close(c->fd); /* the parent goes on with it */
-    c->fd = -1;
+    if (transport_is_open(&c->transport))
+        c->transport.ops->close(&c->transport); /* the parent goes on with it */
     conn_set_state(c, CONN_CLOSED);
     server_count_conn(c->server, -1);
     c->server->has_strays = true;

@@ -90,7 +90,7 @@ struct sprig_conn {
     struct event *write_event;             /* owned; made when a write first blocks */
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
                                               NULL: sprig_server_adopt */
-    const struct transport *transport;
+    struct transport transport; /* owner of the descriptor */
     struct proxy_header *proxied; /* owned: what the PROXY header told; NULL mostly */
     struct peer *peer;            /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
@@ -99,7 +99,6 @@ struct sprig_conn {
     uint64_t n_lingered_bytes;
     uint64_t linger_ns; /* when that began */
     int n_unsent; /* bytes in the kernel at the last look; -1: not known */
-    int fd;       /* owned; -1 once closed or detached */
     uint16_t pins;
     uint8_t state;            /* enum conn_state */
     uint8_t n_stalled;        /* looks in a row that saw no progress of a blocked write */
@@ -145,8 +144,8 @@ void conn_reset(struct sprig_conn *c, enum sprig_end why);
  * sending side before the last look and is not being sent anything. */
 void conn_close_left(struct sprig_conn *c);
 
-/* Leaves the descriptor to somebody else and ends the exchange with SPRIG_END_DETACHED. */
-void conn_detach(struct sprig_conn *c);
+/* Gives the descriptor to the caller, and ends the exchange with SPRIG_END_DETACHED. */
+int conn_detach(struct sprig_conn *c);
 
 /* In a forked child: forgets the parent's connection. No byte, no shutdown, no callback; its memory
  * stays, since frames of the app may still point to it. */
@@ -202,6 +201,12 @@ static inline bool conn_is_streaming(const struct sprig_conn *c)
 struct sprig_span conn_kept_input(const struct sprig_conn *c);
 
 /* conn_output.c */
+/* Something of what was queued is not with the kernel yet: in the queue, or in the transport, which
+ * then waits to be writable. */
+static inline bool conn_has_output(const struct sprig_conn *c)
+{
+    return c->out.size > 0 || c->is_writing;
+}
 /* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
 void conn_flush(struct sprig_conn *c);
 void conn_init_flush(struct sprig_conn *c);

@@ -33,7 +33,7 @@ void conn_set_reading(struct sprig_conn *c, bool on)
         loop_event_del(c->server->loop, &c->read_event);
         return;
     }
-    event_assign(&c->read_event, loop_base(c->server->loop), c->fd, EV_READ | EV_PERSIST,
+    event_assign(&c->read_event, loop_base(c->server->loop), c->transport.fd, EV_READ | EV_PERSIST,
                  conn_on_event, c);
     if (loop_event_add(c->server->loop, &c->read_event) == 0)
         return;
@@ -236,7 +236,7 @@ static enum step conn_await_body(struct sprig_conn *c, struct sprig_span input)
         c->ex->body_started_ns = sprig_loop_now(c->server->loop);
         if (input.len == 0)
             conn_invite(c);
-        c->transport->ack(c->fd); /* who uses Nagle's algorithm waits for that */
+        c->transport.ops->ack(&c->transport); /* who uses Nagle's algorithm waits for that */
         conn_set_state(c, CONN_BODY);
         conn_drop_input(c);
     }
@@ -396,7 +396,7 @@ static enum step conn_step(struct sprig_conn *c, struct sprig_span *input)
     if (c->state == CONN_APP) {
         if (!conn_waits_for_app(c))
             return STEP_STOP;
-        if (!c->transport->is_hung_up(c->fd))
+        if (!c->transport.ops->is_hung_up(&c->transport))
             return conn_try_app(c);
         conn_on_broken(c); /* nobody would get the answer */
         return STEP_STOP;
@@ -461,7 +461,7 @@ static bool conn_has_lingered(const struct sprig_conn *c)
 static void conn_discard(struct sprig_conn *c)
 {
     char *buffer = loop_read_buffer(c->server->loop);
-    ssize_t n = c->transport->recv(c->fd, buffer, LOOP_READ_BUFFER_BYTES);
+    ssize_t n = c->transport.ops->discard(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0)
         c->n_lingered_bytes += (uint64_t)n;
     if (n == 0 || (n == -1 && errno != EAGAIN) || conn_has_lingered(c))
@@ -489,7 +489,7 @@ static void conn_end_of_input(struct sprig_conn *c)
 static void conn_receive(struct sprig_conn *c)
 {
     char *buffer = loop_read_buffer(c->server->loop);
-    ssize_t n = c->transport->recv(c->fd, buffer, LOOP_READ_BUFFER_BYTES);
+    ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0)
         conn_feed(c, span_make(buffer, (size_t)n));
     else if (n == 0)
@@ -508,10 +508,11 @@ static void conn_receive_busy(struct sprig_conn *c)
         return;
     }
     char *buffer = loop_read_buffer(c->server->loop);
-    ssize_t n = c->transport->recv(c->fd, buffer, LOOP_READ_BUFFER_BYTES);
+    ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0 && !conn_append_input(c, span_make(buffer, (size_t)n)))
         conn_close(c, SPRIG_END_GONE);
-    else if (n == 0 && !c->transport->is_hung_up(c->fd)) { /* it may still read the answer */
+    else if (n == 0 &&
+             !c->transport.ops->is_hung_up(&c->transport)) { /* it may still read the answer */
         conn_set_reading(c, false);
         c->peer_shut = true;
         exchange_peer_gone(c->ex);

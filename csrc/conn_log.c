@@ -59,7 +59,7 @@ static bool conn_left_unseen(const struct sprig_exchange *ex)
 {
     const struct sprig_conn *c = ex->conn;
     return timer_clock() - ex->complete_ns > LEFT_UNSEEN_MS * 1000 * 1000ull &&
-           c->transport->closed(c->fd) != SIDES_NONE;
+           c->transport.ops->closed(&c->transport) != SIDES_NONE;
 }
 
 void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)

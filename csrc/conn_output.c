@@ -28,8 +28,8 @@ static void conn_start_writing(struct sprig_conn *c)
     if (c->is_writing)
         return;
     if (c->write_event == NULL)
-        c->write_event =
-            event_new(loop_base(c->server->loop), c->fd, EV_WRITE | EV_PERSIST, conn_on_event, c);
+        c->write_event = event_new(loop_base(c->server->loop), c->transport.fd,
+                                   EV_WRITE | EV_PERSIST, conn_on_event, c);
     if (c->write_event == NULL || loop_event_add(c->server->loop, c->write_event) != 0) {
         conn_break(c);
         return;
@@ -51,7 +51,7 @@ static void conn_become_idle(struct sprig_conn *c)
     conn_set_state(c, CONN_IDLE);
     c->must_linger = false;
     conn_set_reading(c, true);
-    if (c->out.size == 0)
+    if (!conn_has_output(c))
         conn_await_request(c);
 }
 
@@ -59,7 +59,7 @@ static void conn_linger(struct sprig_conn *c)
 {
     conn_set_state(c, CONN_LINGER);
     c->linger_ns = sprig_loop_now(c->server->loop);
-    c->transport->shutdown(c->fd, SHUT_WR);
+    c->transport.ops->finish(&c->transport);
     conn_stop_writing(c);
     conn_set_reading(c, true);
     deadline_set(&c->server->linger_deadlines, &c->deadline);
@@ -77,7 +77,7 @@ static void conn_finish(struct sprig_conn *c)
 
 void conn_close_after_output(struct sprig_conn *c)
 {
-    if (c->out.size == 0) {
+    if (!conn_has_output(c)) {
         conn_close(c, SPRIG_END_GONE);
         return;
     }
@@ -115,8 +115,9 @@ bool conn_settle(struct sprig_conn *c)
     if (c->state != CONN_REPLY || c->is_broken)
         return false;
     if (ex != NULL) {
-        uint64_t limit = ex->end_after_flush ? 0 : c->server->config.high_water_bytes;
-        if (!ex->response.ended || c->out.size > limit)
+        bool is_out = ex->end_after_flush ? !conn_has_output(c)
+                                          : c->out.size <= c->server->config.high_water_bytes;
+        if (!ex->response.ended || !is_out)
             return false;
         if (!conn_may_persist(c, ex))
             c->must_close = true;
@@ -130,7 +131,7 @@ bool conn_settle(struct sprig_conn *c)
         conn_become_idle(c);
         return true;
     }
-    if (c->out.size == 0)
+    if (!conn_has_output(c))
         conn_finish(c);
     return false;
 }
@@ -156,7 +157,7 @@ static void conn_check_low_water(struct sprig_conn *c)
  * may be in the middle of a call from Perl. */
 void conn_break(struct sprig_conn *c)
 {
-    if (c->is_broken || c->fd == -1)
+    if (c->is_broken || !transport_is_open(&c->transport))
         return;
     c->is_broken = true;
     conn_stop_writing(c);
@@ -185,13 +186,13 @@ static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
     if ((n_written == 0 && !is_first) || !conn_awaits_writable(c))
         return;
     c->n_stalled = 0;
-    c->n_unsent = c->transport->n_unsent(c->fd);
+    c->n_unsent = c->transport.ops->n_unsent(&c->transport);
     deadline_set(&c->server->write_deadlines, &c->deadline);
 }
 
 bool conn_write_is_stalled(struct sprig_conn *c)
 {
-    int n_unsent = c->transport->n_unsent(c->fd);
+    int n_unsent = c->transport.ops->n_unsent(&c->transport);
     bool moves = n_unsent >= 0 && n_unsent < c->n_unsent;
     c->n_unsent = n_unsent;
     c->n_stalled = moves ? 0 : c->n_stalled + 1;
@@ -212,12 +213,12 @@ static void conn_drained(struct sprig_conn *c)
 
 void conn_flush(struct sprig_conn *c)
 {
-    if (c->fd == -1 || c->is_broken)
+    if (!transport_is_open(&c->transport) || c->is_broken)
         return;
     list_remove(&c->flush.link);
     uint64_t n_written = 0;
     enum outq_result result =
-        outq_flush(&c->out, c->transport, c->fd, CONN_WRITE_SLICE_BYTES, &n_written);
+        outq_flush(&c->out, &c->transport, CONN_WRITE_SLICE_BYTES, &n_written);
     switch (result) {
     case OUTQ_DRAINED:
         conn_drained(c);
@@ -255,8 +256,8 @@ static void conn_flush_late(struct flushable *f)
 static void conn_carry(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
-    if (c->fd != -1 && !c->is_broken)
-        outq_carry(&c->out, c->transport, c->fd);
+    if (transport_is_open(&c->transport) && !c->is_broken)
+        outq_carry(&c->out, &c->transport);
 }
 
 static void conn_settle_carried(struct flushable *f)

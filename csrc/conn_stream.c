@@ -130,7 +130,7 @@ void conn_stream_receive(struct sprig_conn *c)
         return;
     }
     char *buffer = loop_read_buffer(c->server->loop);
-    ssize_t n = c->transport->recv(c->fd, buffer, LOOP_READ_BUFFER_BYTES);
+    ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0)
         conn_stream_pass(c, span_make(buffer, (size_t)n));
     else if (n == 0)

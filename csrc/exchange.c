@@ -161,7 +161,7 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
 
 int sprig_exchange_fd(const struct sprig_exchange *ex)
 {
-    return ex->conn->fd;
+    return ex->conn->transport.fd;
 }
 
 /* ---------------------------------------------------------------- its end ---- */
@@ -216,10 +216,9 @@ int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span 
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
     uint64_t n_written;
-    outq_flush(&c->out, c->transport, c->fd, 0, &n_written);
-    *fd = c->fd;
+    outq_flush(&c->out, &c->transport, 0, &n_written);
     *unread = conn_kept_input(c);
-    conn_detach(c);
+    *fd = conn_detach(c);
     return 0;
 }
 
@@ -363,7 +362,7 @@ static void exchange_abort(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     uint64_t n_written;
-    outq_flush(&c->out, c->transport, c->fd, EXCHANGE_LAST_BYTES, &n_written);
+    outq_flush(&c->out, &c->transport, EXCHANGE_LAST_BYTES, &n_written);
     const struct response *r = &ex->response;
     bool looks_whole = r->head_out && r->framing != FRAMING_CHUNKED &&
                        (r->framing != FRAMING_LENGTH || r->left == 0);

@@ -94,13 +94,9 @@ void log_hold(void)
     held.depth++;
 }
 
-void log_release(void)
+/* The sink may log, hold and release in its turn: everything is taken off first. */
+static void hand_over_kept(void)
 {
-    if (INVARIANT(held.depth > 0) && --held.depth > 0)
-        return;
-    if (!held.len && !held.n_lost)
-        return;
-    /* The sink may log, hold and release in its turn: everything is taken off first. */
     char *bytes = held.bytes;
     size_t len = held.len;
     unsigned n_lost = held.n_lost;
@@ -111,6 +107,19 @@ void log_release(void)
     free(bytes);
     if (n_lost)
         sprig_log(SPRIG_LOG_WARN, "%u log messages lost: too many at once", n_lost);
+}
+
+void log_deliver(void)
+{
+    if (held.depth == 0 && (held.len > 0 || held.n_lost > 0))
+        hand_over_kept();
+}
+
+void log_release(void)
+{
+    if (INVARIANT(held.depth > 0))
+        held.depth--;
+    log_deliver();
 }
 
 /* Bytes that this one takes when escaped. */

@@ -21,7 +21,7 @@ void sprig_log(enum sprig_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* As sprig_log, where the sink must not be called, since it may enter Perl: in the middle of a write, or
- * of a change of state. The message is kept until the next pass of the loop. */
+ * of a change of state. The message is kept until the end of the pass. */
 void log_later(enum sprig_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -42,6 +42,10 @@ void sprig_log_set_worker(uint32_t number);
  * The loop holds them while libevent runs, so that no sink is entered from within it. */
 void log_hold(void);
 void log_release(void);
+
+/* Hands over what log_later has kept, unless messages are held. The loop does so at the end of a
+ * pass. */
+void log_deliver(void);
 
 /* Makes blanks of control characters, as sprig_log does. */
 void log_clean(char *text);

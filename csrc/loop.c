@@ -328,6 +328,7 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     loop_collect(loop);
     int n_run = loop_drain(loop);
     loop_flush_all(loop);
+    log_deliver();
     loop_reap_all(loop);
     if (loop->is_hosted)
         loop_arm_timer(loop);

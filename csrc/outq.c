@@ -458,14 +458,14 @@ static bool is_file_error(int err)
 
 /* One sendfile for the range at the head. OUTQ_MORE: go on. A short count says nothing by itself:
  * the socket may be full or the file may have ended, and the next call tells which. */
-static enum outq_result send_file(struct outq *q, const struct transport *t, int fd, uint64_t limit,
+static enum outq_result send_file(struct outq *q, struct transport *t, uint64_t limit,
                                   uint64_t *n_written)
 {
     struct outq_segment *s = q->head;
     uint64_t n = s->left < limit ? s->left : limit;
     if (n > SENDFILE_BYTES)
         n = SENDFILE_BYTES;
-    ssize_t sent = t->sendfile(fd, s->fd, &s->offset, (size_t)n);
+    ssize_t sent = t->ops->sendfile(t, s->fd, &s->offset, (size_t)n);
     if (sent > 0) {
         consume(q, (uint64_t)sent);
         *n_written += (uint64_t)sent;
@@ -498,14 +498,14 @@ static int gather(const struct outq *q, struct iovec *iov, uint64_t limit, uint6
 }
 
 /* One writev for the memory pieces at the head. OUTQ_MORE: all of them are sent, go on. */
-static enum outq_result send_memory(struct outq *q, const struct transport *t, int fd,
-                                    uint64_t limit, uint64_t *n_written)
+static enum outq_result send_memory(struct outq *q, struct transport *t, uint64_t limit,
+                                    uint64_t *n_written)
 {
     struct iovec iov[MAX_IOV];
     uint64_t asked;
     bool more;
     int n = gather(q, iov, limit, &asked, &more);
-    ssize_t sent = t->writev(fd, iov, n, more);
+    ssize_t sent = t->ops->writev(t, iov, n, more);
     if (sent == -1)
         return write_failed();
     consume(q, (uint64_t)sent);
@@ -513,7 +513,7 @@ static enum outq_result send_memory(struct outq *q, const struct transport *t, i
     return (uint64_t)sent < asked ? OUTQ_BLOCKED : OUTQ_MORE;
 }
 
-enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, uint64_t budget,
+enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,
                             uint64_t *n_written)
 {
     *n_written = 0;
@@ -521,11 +521,13 @@ enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, u
         uint64_t limit = budget ? budget - *n_written : UINT64_MAX;
         if (limit == 0)
             return OUTQ_MORE;
-        enum outq_result result = is_in_file(q->head) ? send_file(q, t, fd, limit, n_written)
-                                                      : send_memory(q, t, fd, limit, n_written);
+        enum outq_result result = is_in_file(q->head) ? send_file(q, t, limit, n_written)
+                                                      : send_memory(q, t, limit, n_written);
         if (result != OUTQ_MORE)
             return result;
     }
+    if (t->ops->flush != NULL && t->ops->flush(t) == -1)
+        return write_failed();
     return OUTQ_DRAINED;
 }
 
@@ -544,13 +546,13 @@ static const struct outq_segment *carry_from(const struct outq *q, uint64_t *ski
     return s && !is_in_file(s) ? s : NULL;
 }
 
-void outq_carry(struct outq *q, const struct transport *t, int fd)
+void outq_carry(struct outq *q, struct transport *t)
 {
     const struct outq_segment *s;
     uint64_t skip;
     while (q->carry_error == 0 && (s = carry_from(q, &skip)) != NULL) {
         struct iovec iov = {.iov_base = s->ptr + skip, .iov_len = (size_t)(s->left - skip)};
-        ssize_t sent = t->writev(fd, &iov, 1, false);
+        ssize_t sent = t->ops->writev(t, &iov, 1, false);
         if (sent > 0)
             q->n_carried += (uint64_t)sent;
         else if (sent == -1 && write_failed() == OUTQ_GONE)

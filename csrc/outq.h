@@ -87,14 +87,14 @@ enum outq_result {
 /* Writes up to `budget` bytes (0 = no limit): one writev for neighbouring memory pieces, sendfile
  * for file ranges. *n_written gets the bytes that left. Once `size` falls to what the socket
  * took, no extra system call is made to see EAGAIN. */
-enum outq_result outq_flush(struct outq *q, const struct transport *t, int fd, uint64_t budget,
+enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,
                             uint64_t *n_written);
 
 /* Sends what lies in memory before the first file, as far as the socket takes it, and changes
  * nothing else: the one thing that another thread may do with a queue that is left alone meanwhile.
  * outq_settle() then forgets what was sent, before anything else is done with the queue; it returns
  * false if the peer is gone (errno). */
-void outq_carry(struct outq *q, const struct transport *t, int fd);
+void outq_carry(struct outq *q, struct transport *t);
 bool outq_settle(struct outq *q);
 
 #endif

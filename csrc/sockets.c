@@ -454,5 +454,7 @@ int socket_read(const char *text, struct sprig_socket *out)
 
 int sprig_socket_closed(int fd)
 {
-    return (int)transport_plain.closed(fd);
+    struct transport t;
+    transport_plain_init(&t, fd);
+    return (int)t.ops->closed(&t);
 }

@@ -1,11 +1,13 @@
-/* transport.h - how bytes get in and out of a connection. Plain sockets now; TLS is a second table.
+/* transport.h - how bytes get in and out of a connection: the owner of its descriptor, and what is
+ * done by way of it. Plain sockets; encryption is another table of operations.
  *
- * Each function behaves like the system call of its name on a non-blocking descriptor: -1 and errno
- * on failure (EAGAIN: later; EINTR is retried inside). */
+ * recv, writev and sendfile behave like the system call of that name on a non-blocking descriptor:
+ * -1 and errno on failure (EAGAIN: later; EINTR is retried inside). */
 #ifndef SPRIG_TRANSPORT_H
 #define SPRIG_TRANSPORT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -14,31 +16,71 @@
  * read (it has closed its sending side only) or send (we have closed ours). */
 enum transport_sides { SIDES_NONE, SIDES_ONE, SIDES_BOTH };
 
+/* Embedded in its connection. */
 struct transport {
-    ssize_t (*recv)(int fd, void *buf, size_t n);
-    /* Never raises SIGPIPE. more: further bytes follow at once, so a packet may wait for them. */
-    ssize_t (*writev)(int fd, const struct iovec *iov, int n, bool more);
-    /* Sends from in_fd at *offset, advancing it; 0: the file ends there. May raise SIGPIPE, which
-     * the loop has a handler for. */
-    ssize_t (*sendfile)(int fd, int in_fd, uint64_t *offset, size_t n);
-    /* Bytes that were written and that the peer has not taken yet; -1: not known. */
-    int (*n_unsent)(int fd);
-    /* Behind an end of file: true if the peer is known not to read any more, either. Over TCP that
-     * end may be all that a client sends which waits for its answer: false. */
-    bool (*is_hung_up)(int fd);
-    /* Has what was received acknowledged at once: the peer may hold back the rest until then. */
-    void (*ack)(int fd);
-    /* Asks the kernel which sides have closed. */
-    enum transport_sides (*closed)(int fd);
-    /* Ends our side (SHUT_WR) or both (SHUT_RDWR) for the peer, whoever else holds the socket. */
-    int (*shutdown)(int fd, int how);
-    /* Ends the connection so that the peer sees an error behind what it got, as far as the kernel
-     * has a way; also if a child of the app still holds the socket. Drops what is unsent. */
-    void (*reset)(int fd);
-    /* Gives the descriptor back. The peer hears of it only if nobody else holds the socket. */
-    int (*close)(int fd);
+    const struct transport_ops *ops;
+    int fd; /* owned; -1 once closed or given away */
 };
 
-extern const struct transport transport_plain;
+struct transport_ops {
+    ssize_t (*recv)(struct transport *t, void *buf, size_t n);
+    /* Never raises SIGPIPE. more: further bytes follow at once, so a packet may wait for them. What
+     * is taken need not be sent: see flush. */
+    ssize_t (*writev)(struct transport *t, const struct iovec *iov, int n, bool more);
+    /* Sends from in_fd at *offset, advancing it; 0: the file ends there. May raise SIGPIPE, which
+     * the loop has a handler for. */
+    ssize_t (*sendfile)(struct transport *t, int in_fd, uint64_t *offset, size_t n);
+    /* Sends what was taken and is still inside: 0: nothing is left there; -1: EAGAIN, or an error.
+     * NULL: nothing ever stays inside. */
+    int (*flush)(struct transport *t);
+    /* True if recv would give bytes that the descriptor does not poll readable for. NULL: never. */
+    bool (*has_input)(const struct transport *t);
+    /* Our side is complete, and the peer is told so; it may still send. */
+    int (*finish)(struct transport *t);
+    /* As recv, for input that nobody looks at. */
+    ssize_t (*discard)(struct transport *t, void *buf, size_t n);
+    /* Bytes that were written and that the peer has not taken yet; -1: not known. */
+    int (*n_unsent)(const struct transport *t);
+    /* Behind an end of file: true if the peer is known not to read any more, either. Over TCP that
+     * end may be all that a client sends which waits for its answer: false. */
+    bool (*is_hung_up)(const struct transport *t);
+    /* Has what was received acknowledged at once: the peer may hold back the rest until then. */
+    void (*ack)(struct transport *t);
+    /* Asks the kernel which sides have closed. */
+    enum transport_sides (*closed)(const struct transport *t);
+    /* Ends both sides for the peer, whoever else holds the socket. is_complete: all that was to be
+     * said was said. */
+    void (*hang_up)(struct transport *t, bool is_complete);
+    /* Ends the connection so that the peer sees an error behind what it got, as far as the kernel
+     * has a way; also if a child of the app still holds the socket. Drops what is unsent. */
+    void (*reset)(struct transport *t);
+    /* Gives the descriptor back. The peer hears of it only if nobody else holds the socket. */
+    void (*close)(struct transport *t);
+};
+
+/* Takes the connected, non-blocking socket. */
+void transport_plain_init(struct transport *t, int fd);
+
+static inline bool transport_has_input(const struct transport *t)
+{
+    return t->ops->has_input != NULL && t->ops->has_input(t);
+}
+
+static inline bool transport_is_open(const struct transport *t)
+{
+    return t->fd != -1;
+}
+
+/* The descriptor is the caller's from now on. */
+static inline int transport_take_fd(struct transport *t)
+{
+    int fd = t->fd;
+    t->fd = -1;
+    return fd;
+}
+
+/* Looks at the descriptor without taking anything: 1 (bytes wait), 0 (end of file), -1 (neither).
+ */
+int transport_peek(const struct transport *t);
 
 #endif

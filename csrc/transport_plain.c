@@ -23,11 +23,11 @@
 /* Bytes read from a file at a time where the kernel cannot send it by itself. */
 enum { COPY_BYTES = 32 * 1024 };
 
-static ssize_t plain_recv(int fd, void *buf, size_t n)
+static ssize_t plain_recv(struct transport *t, void *buf, size_t n)
 {
     ssize_t got;
     do
-        got = recv(fd, buf, n, 0);
+        got = recv(t->fd, buf, n, 0);
     while (got == -1 && errno == EINTR);
     return got;
 }
@@ -41,15 +41,15 @@ static ssize_t plain_send(int fd, const void *buf, size_t n, int flags)
     return sent;
 }
 
-static ssize_t plain_writev(int fd, const struct iovec *iov, int n, bool more)
+static ssize_t plain_writev(struct transport *t, const struct iovec *iov, int n, bool more)
 {
     int flags = more ? MSG_MORE : 0;
     if (n == 1)
-        return plain_send(fd, iov->iov_base, iov->iov_len, flags);
+        return plain_send(t->fd, iov->iov_base, iov->iov_len, flags);
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
     ssize_t sent;
     do
-        sent = sendmsg(fd, &message, flags | MSG_NOSIGNAL);
+        sent = sendmsg(t->fd, &message, flags | MSG_NOSIGNAL);
     while (sent == -1 && errno == EINTR);
     return sent;
 }
@@ -70,55 +70,55 @@ static ssize_t copy_file(int fd, int in_fd, uint64_t *offset, size_t n)
     return sent;
 }
 
-static ssize_t plain_sendfile(int fd, int in_fd, uint64_t *offset, size_t n)
+static ssize_t plain_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
 {
 #ifdef __linux__
     off_t at = (off_t)*offset;
     ssize_t sent;
     do
-        sent = sendfile(fd, in_fd, &at, n);
+        sent = sendfile(t->fd, in_fd, &at, n);
     while (sent == -1 && errno == EINTR);
     /* Some file systems can be read but not sent from. */
     if (sent == -1 && (errno == EINVAL || errno == ENOSYS))
-        return copy_file(fd, in_fd, offset, n);
+        return copy_file(t->fd, in_fd, offset, n);
     *offset = (uint64_t)at;
     return sent;
 #else
-    return copy_file(fd, in_fd, offset, n);
+    return copy_file(t->fd, in_fd, offset, n);
 #endif
 }
 
-static int plain_n_unsent(int fd)
+static int plain_n_unsent(const struct transport *t)
 {
 #ifdef TIOCOUTQ
     int n;
-    return ioctl(fd, TIOCOUTQ, &n) == 0 ? n : -1;
+    return ioctl(t->fd, TIOCOUTQ, &n) == 0 ? n : -1;
 #else
-    (void)fd;
+    (void)t;
     return -1;
 #endif
 }
 
 /* Linux tells it of unix sockets; elsewhere POLLHUP may mean the end of file only. */
-static bool plain_is_hung_up(int fd)
+static bool plain_is_hung_up(const struct transport *t)
 {
 #ifdef __linux__
-    struct pollfd p = {.fd = fd};
+    struct pollfd p = {.fd = t->fd};
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
 #else
-    (void)fd;
+    (void)t;
     return false;
 #endif
 }
 
 /* Fails on unix sockets, which is as well. */
-static void plain_ack(int fd)
+static void plain_ack(struct transport *t)
 {
 #ifdef TCP_QUICKACK
     int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 #else
-    (void)fd;
+    (void)t;
 #endif
 }
 
@@ -138,12 +138,12 @@ static enum transport_sides unix_closed(int fd)
     return p.revents & (POLLHUP | POLLERR) ? SIDES_BOTH : SIDES_ONE;
 }
 
-static enum transport_sides plain_closed(int fd)
+static enum transport_sides plain_closed(const struct transport *t)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
-        return unix_closed(fd);
+    if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+        return unix_closed(t->fd);
     switch (info.tcpi_state) {
     case TCP_FIN_WAIT2: /* what we have sent was received */
     case TCP_CLOSE_WAIT:
@@ -158,45 +158,65 @@ static enum transport_sides plain_closed(int fd)
     }
 }
 #else
-static enum transport_sides plain_closed(int fd)
+static enum transport_sides plain_closed(const struct transport *t)
 {
-    (void)fd;
+    (void)t;
     return SIDES_NONE;
 }
 #endif
 
-static int plain_shutdown(int fd, int how)
+static int plain_finish(struct transport *t)
 {
-    return shutdown(fd, how);
+    return shutdown(t->fd, SHUT_WR);
+}
+
+static void plain_hang_up(struct transport *t, bool is_complete)
+{
+    (void)is_complete; /* the end of a stream of bytes is all that can be said */
+    shutdown(t->fd, SHUT_RDWR);
 }
 
 /* A close with SO_LINGER resets only where nobody else holds the socket. Dissolving the association
  * does at once, on Linux; other systems refuse to. A unix socket has neither way. */
-static void plain_reset(int fd)
+static void plain_reset(struct transport *t)
 {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     struct linger hard = {1, 0};
-    if (is_unix(fd))
+    if (is_unix(t->fd))
         return;
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    (void)!connect(fd, &nobody, sizeof nobody);
+    setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    (void)!connect(t->fd, &nobody, sizeof nobody);
 }
 
 /* Not retried: after EINTR the descriptor is gone already and may belong to somebody else. */
-static int plain_close(int fd)
+static void plain_close(struct transport *t)
 {
-    return close(fd);
+    close(transport_take_fd(t));
 }
 
-const struct transport transport_plain = {
+static const struct transport_ops transport_plain = {
     .recv = plain_recv,
     .writev = plain_writev,
     .sendfile = plain_sendfile,
+    .finish = plain_finish,
+    .discard = plain_recv,
     .n_unsent = plain_n_unsent,
     .is_hung_up = plain_is_hung_up,
     .ack = plain_ack,
     .closed = plain_closed,
-    .shutdown = plain_shutdown,
+    .hang_up = plain_hang_up,
     .reset = plain_reset,
     .close = plain_close,
 };
+
+void transport_plain_init(struct transport *t, int fd)
+{
+    t->ops = &transport_plain;
+    t->fd = fd;
+}
+
+int transport_peek(const struct transport *t)
+{
+    char byte;
+    return (int)recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}

@@ -35,9 +35,9 @@ static void wire_reset(size_t takes, int fails)
     wire.n_got = 0;
 }
 
-static ssize_t wire_writev(int fd, const struct iovec *iov, int n, bool more)
+static ssize_t wire_writev(struct transport *t, const struct iovec *iov, int n, bool more)
 {
-    (void)fd;
+    (void)t;
     wire.n_calls++;
     wire.n_iov = n;
     wire.more = more;
@@ -56,9 +56,9 @@ static ssize_t wire_writev(int fd, const struct iovec *iov, int n, bool more)
     return (ssize_t)sum;
 }
 
-static ssize_t wire_sendfile(int fd, int in_fd, uint64_t *offset, size_t n)
+static ssize_t wire_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
 {
-    (void)fd;
+    (void)t;
     wire.n_calls++;
     errno = wire.fails;
     if (wire.fails)
@@ -72,12 +72,21 @@ static ssize_t wire_sendfile(int fd, int in_fd, uint64_t *offset, size_t n)
     return got;
 }
 
-static const struct transport obedient = {.writev = wire_writev, .sendfile = wire_sendfile};
+static const struct transport_ops wire_ops = {.writev = wire_writev, .sendfile = wire_sendfile};
+static struct transport obedient = {.ops = &wire_ops, .fd = -1};
+
+/* Over a real socket, which stays the caller's. */
+static struct transport *plain(int fd)
+{
+    static struct transport t;
+    transport_plain_init(&t, fd);
+    return &t;
+}
 
 static enum outq_result flush(struct outq *q, uint64_t budget)
 {
     uint64_t n;
-    return outq_flush(q, &obedient, -1, budget, &n);
+    return outq_flush(q, &obedient, budget, &n);
 }
 
 /* -------------------------------------------------------------- material ---- */
@@ -306,14 +315,14 @@ static void the_budget_is_kept_exactly(void)
     uint64_t n, sum = 0;
     enum outq_result result;
     bool all_right = true;
-    while ((result = outq_flush(&q, &obedient, -1, 700, &n)) == OUTQ_MORE) {
+    while ((result = outq_flush(&q, &obedient, 700, &n)) == OUTQ_MORE) {
         sum += n;
         all_right = all_right && n == 700 && q.size == 6000 - sum;
     }
     ok(all_right && result == OUTQ_DRAINED && n == 6000 % 700, "slices of the budget's size");
     ok(wire.n_got == 6000 && is_pattern(wire.got, 0, 6000), "carry all bytes");
     outq_add(&q, span_make(text, 700));
-    is_int(outq_flush(&q, &obedient, -1, 700, &n), OUTQ_DRAINED, "a budget that just suffices");
+    is_int(outq_flush(&q, &obedient, 700, &n), OUTQ_DRAINED, "a budget that just suffices");
     free(text);
     close(fd);
 }
@@ -402,13 +411,13 @@ static void a_file_that_shrank_is_short(void)
     outq_add_file(&q, fd, 0, 1000, release_counted, &one);
     ok(ftruncate(fd, 600) == 0, "the file shrinks after it was queued");
     uint64_t n;
-    is_int(outq_flush(&q, &transport_plain, fds[0], 0, &n), OUTQ_SHORT, "the end is noticed");
+    is_int(outq_flush(&q, plain(fds[0]), 0, &n), OUTQ_SHORT, "the end is noticed");
     is_int((long long)n, 600, "after what there was");
     outq_clear(&q);
     is_int(n_released, 1, "and its reference is given back");
     close(fd);
     outq_add_file(&q, fds[1], 0, 10, NULL, NULL);
-    is_int(outq_flush(&q, &transport_plain, fds[0], 0, &n), OUTQ_SHORT,
+    is_int(outq_flush(&q, plain(fds[0]), 0, &n), OUTQ_SHORT,
            "what cannot be read like a file is short, too");
     outq_clear(&q);
     close(fds[0]);
@@ -430,7 +439,7 @@ static void a_peer_that_left_is_gone(void)
         else
             outq_add_ref(&q, SPAN_LIT("abc"), release_counted, &one);
         uint64_t n;
-        enum outq_result result = outq_flush(&q, &transport_plain, fds[0], 0, &n);
+        enum outq_result result = outq_flush(&q, plain(fds[0]), 0, &n);
         ok(result == OUTQ_GONE && errno == EPIPE && n == 0, "the peer left before the %s",
            with_file ? "file" : "bytes");
         outq_clear(&q);
@@ -456,7 +465,7 @@ static void an_unusual_file_is_copied(void)
     outq_init(&q, &pool);
     outq_add_file(&q, fd, 0, (uint64_t)size, NULL, NULL);
     uint64_t n;
-    enum outq_result result = outq_flush(&q, &transport_plain, fds[0], 0, &n);
+    enum outq_result result = outq_flush(&q, plain(fds[0]), 0, &n);
     ok(result == OUTQ_DRAINED && n == (uint64_t)size && read(fds[1], got, sizeof(got)) == size &&
            memcmp(want, got, (size_t)size) == 0,
        "a file without a size of its own is sent");
@@ -541,7 +550,7 @@ static bool read_something(int fd)
 static bool flush_something(struct outq *q, int fd)
 {
     uint64_t before = q->size, n, budget = random_below(2) ? 0 : 1 + random_size();
-    enum outq_result result = outq_flush(q, &transport_plain, fd, budget, &n);
+    enum outq_result result = outq_flush(q, plain(fd), budget, &n);
     if (before - q->size != n || (budget && n > budget))
         return false;
     switch (result) {

@@ -19,9 +19,9 @@ static char wire[200000];
 static size_t n_wire;
 static int n_calls;
 
-static ssize_t wire_writev(int fd, const struct iovec *iov, int n, bool more)
+static ssize_t wire_writev(struct transport *t, const struct iovec *iov, int n, bool more)
 {
-    (void)fd, (void)more;
+    (void)t, (void)more;
     size_t before = n_wire;
     n_calls++;
     for (int i = 0; i < n; i++) {
@@ -31,16 +31,17 @@ static ssize_t wire_writev(int fd, const struct iovec *iov, int n, bool more)
     return (ssize_t)(n_wire - before);
 }
 
-static ssize_t wire_sendfile(int fd, int in_fd, uint64_t *offset, size_t n)
+static ssize_t wire_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
 {
-    (void)fd;
+    (void)t;
     ssize_t got = pread(in_fd, wire + n_wire, n, (off_t)*offset);
     *offset += (uint64_t)got;
     n_wire += (size_t)got;
     return got;
 }
 
-static const struct transport to_wire = {.writev = wire_writev, .sendfile = wire_sendfile};
+static const struct transport_ops wire_ops = {.writev = wire_writev, .sendfile = wire_sendfile};
+static struct transport to_wire = {.ops = &wire_ops, .fd = -1};
 
 static bool is_now(const char *date)
 {
@@ -58,7 +59,7 @@ static const char *sent(void)
     uint64_t n;
     n_wire = 0;
     n_calls = 0;
-    if (outq_flush(&q, &to_wire, -1, 0, &n) != OUTQ_DRAINED)
+    if (outq_flush(&q, &to_wire, 0, &n) != OUTQ_DRAINED)
         return "not drained";
     wire[n_wire] = '\0';
     char *date = strstr(wire, "\r\nDate: ");

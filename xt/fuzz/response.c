@@ -7,9 +7,9 @@ static struct outq_pool pool;
 static char wire[1 << 18];
 static size_t n_wire;
 
-static ssize_t collect(int fd, const struct iovec *iov, int n, bool more)
+static ssize_t collect(struct transport *t, const struct iovec *iov, int n, bool more)
 {
-    (void)fd, (void)more;
+    (void)t, (void)more;
     size_t before = n_wire;
     for (int i = 0; i < n; i++) {
         size_t len = iov[i].iov_len;
@@ -21,7 +21,8 @@ static ssize_t collect(int fd, const struct iovec *iov, int n, bool more)
     return (ssize_t)(n_wire - before);
 }
 
-static const struct transport transport = {.writev = collect};
+static const struct transport_ops ops = {.writev = collect};
+static struct transport transport = {.ops = &ops, .fd = -1};
 
 /* Lines "name:value" of the input as headers; at most 32. */
 static size_t headers_of(struct sprig_span in, struct sprig_header *headers)
@@ -81,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     int rc = response_head(&response, &q, &head, NULL, why, sizeof why);
     FUZZ_CHECK((rc == 0) == (q.size > 0));
     uint64_t n_written;
-    outq_flush(&q, &transport, -1, 0, &n_written);
+    outq_flush(&q, &transport, 0, &n_written);
     if (rc == 0)
         check_wire(n_headers);
     outq_clear(&q);
