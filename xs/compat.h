@@ -28,6 +28,41 @@ static inline SV *sprig_new_sv_nomg(pTHX_ SV *from)
 #define toUPPER_A(c) toUPPER(c)
 #endif
 
+#ifndef SVf_IsCOW /* 5.17.3: before, such strings are SVf_READONLY, too */
+#define SVf_IsCOW 0
+#endif
+
+#ifndef CowREFCNT /* 5.19.0: before, only keys of hashes are shared */
+#define CowREFCNT(sv) 0
+#endif
+
+#ifndef isREGEXP /* 5.17.7 */
+#define isREGEXP(sv) (SvTYPE(sv) == SVt_REGEXP)
+#endif
+
+#ifndef HvAMAGIC /* 5.17.0: before, nothing says it without a look at the methods */
+#define HvAMAGIC(stash) 1
+#endif
+
+#ifndef sv_copypv_nomg /* 5.17.2 */
+static inline void sprig_copypv_nomg(pTHX_ SV *to, SV *from)
+{
+    STRLEN n;
+    const char *bytes = SvPV_nomg(from, n);
+
+    sv_setpvn(to, bytes, n);
+    if (SvUTF8(from))
+        SvUTF8_on(to);
+    else
+        SvUTF8_off(to);
+}
+#define sv_copypv_nomg(to, from) sprig_copypv_nomg(aTHX_ to, from)
+#endif
+
+#ifndef SvREFCNT_dec_NN /* 5.17.7 */
+#define SvREFCNT_dec_NN(sv) SvREFCNT_dec(sv)
+#endif
+
 #ifndef isDIGIT_A /* 5.13.7 has it; some systems' headers of 5.16 do not */
 #define isDIGIT_A(c) isDIGIT(c)
 #endif
