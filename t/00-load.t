@@ -14,6 +14,12 @@ cmp_ok $core, '==', $version, 'version of the core';
 my ($changes) = slurp('Changes') =~ /^(\d\S*)/m;
 cmp_ok $changes, '==', $version, 'version that Changes is about';
 
+# As PAUSE reads them: a number in each file.
+for my $file (sort grep { slurp($_) =~ /^our \$VERSION/m } split /\n/, `find lib -name '*.pm'`) {
+    my ($said) = slurp($file) =~ /^our \$VERSION\s*=\s*'([0-9.]+)';$/m;
+    is $said, $version, "version of $file";
+}
+
 for my $module (qw(Sprig::Server Sprig::Loop Plack::Handler::Sprig)) {
     require_ok $module;
 }

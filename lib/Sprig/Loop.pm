@@ -5,7 +5,7 @@ use warnings;
 
 use Sprig ();
 
-our $VERSION = $Sprig::VERSION;
+our $VERSION = '0.001';
 
 our $DIED;                     # code ref: gets what died in a callback; default: warn
 our $NESTED       = 'hold';    # what a blocking recv inside of callbacks does

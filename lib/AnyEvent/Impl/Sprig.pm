@@ -5,7 +5,7 @@ BEGIN { AnyEvent::common_sense }
 use Carp        ();
 use Sprig::Loop ();
 
-our $VERSION = $Sprig::VERSION;
+our $VERSION = '0.001';
 
 *AE::io         = \&Sprig::Loop::io;
 *AE::timer      = \&Sprig::Loop::timer;

@@ -6,7 +6,7 @@ use Carp         qw(croak);
 use Scalar::Util qw(weaken);
 use Sprig::Loop  ();
 
-our $VERSION = $Sprig::VERSION;
+our $VERSION = '0.001';
 
 # The loop of a process is one, so one reactor can be it; any further one polls by itself.
 my $is_taken;
