@@ -142,16 +142,6 @@ static void peer_leave(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------- connections ---- */
 
-/* Whether the connection can be closed without harm: its client has gone, or it is idle between
- * requests, and none is on its way already. */
-static bool conn_is_unused(const struct sprig_conn *c)
-{
-    if (c->state != CONN_IDLE || conn_has_output(c) || c->in_len > c->in_at || c->pins > 0)
-        return false;
-    int n = transport_peek(&c->transport);
-    return n == 0 || (n == -1 && c->n_requests > 0);
-}
-
 /* One of the oldest connections that wait for this deadline. */
 static struct sprig_conn *unused_of_deadline(struct deadline_list *list)
 {
@@ -180,17 +170,15 @@ static struct sprig_conn *unused_of_all(struct sprig_server *server)
     return NULL;
 }
 
-/* Closes the connection that has been idle for longest, or one that was given up unused. */
-static bool admission_close_idle(struct sprig_server *server)
+/* The connection that has been idle for longest, or one that was given up unused. */
+struct sprig_conn *admission_idle(struct sprig_server *server)
 {
     struct sprig_conn *c = unused_of_deadline(&server->keepalive_deadlines);
     if (c == NULL && server->config.keepalive_timeout <= 0)
         c = unused_of_all(server);
     if (c == NULL)
         c = unused_of_deadline(&server->header_deadlines);
-    if (c != NULL)
-        conn_close(c, SPRIG_END_GONE);
-    return c != NULL;
+    return c;
 }
 
 /* The first at once, then one line a second: a flood must not become one of the log. */
@@ -203,38 +191,38 @@ static void admission_tell(struct sprig_server *server, const char *reason, uint
     if (a->told_ns != 0 && now - a->told_ns < 1000000000u)
         return;
     a->told_ns = now;
-    sprig_log(SPRIG_LOG_WARN, "503 for %u connection%s: %s", a->n_untold,
+    log_later(SPRIG_LOG_WARN, "503 for %u connection%s: %s", a->n_untold,
               a->n_untold == 1 ? "" : "s", reason);
     a->n_untold = 0;
 }
 
-/* Those that got their 503 hold a descriptor for as long as they linger; the oldest has to go. */
-static void admission_close_turned_away(struct sprig_server *server)
+/* Those that got their 503 hold a descriptor for as long as they linger. The oldest one, if there
+ * are too many. */
+static struct sprig_conn *admission_oldest_away(struct sprig_server *server)
 {
     int looks = 0;
+    if (server->admission.n_turned_away < ADMISSION_AWAY)
+        return NULL;
     list_foreach (it, &server->linger_deadlines.head) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, deadline.link);
-        if (c->is_turned_away) {
-            conn_read(c); /* what lies unread would turn the close into a reset */
-            conn_close(c, SPRIG_END_GONE);
-            return;
-        }
+        if (c->is_turned_away)
+            return c;
         if (++looks > ADMISSION_LOOKS)
-            return;
+            break;
     }
+    return NULL;
 }
 
-static void admission_turn_away(struct sprig_conn *c, const char *reason)
+static struct admission_answer admission_turn_away(struct sprig_conn *c, const char *reason)
 {
     struct admission *a = &c->server->admission;
-    if (a->n_turned_away >= ADMISSION_AWAY)
-        admission_close_turned_away(c->server);
+    struct admission_answer answer = {ADMISSION_TURN_AWAY, admission_oldest_away(c->server)};
     a->n_open--;
     a->n_turned_away++;
     c->is_turned_away = true;
     peer_leave(c);
     admission_tell(c->server, reason, 1);
-    conn_turn_away(c);
+    return answer;
 }
 
 /* Idle connections were closed for new ones: a pool of a proxy takes that for errors. */
@@ -245,28 +233,26 @@ static void admission_tell_crowded(struct sprig_server *server)
     if (a->crowded_ns != 0 && now - a->crowded_ns < CROWDED_SECONDS * UINT64_C(1000000000))
         return;
     a->crowded_ns = now;
-    sprig_log(SPRIG_LOG_WARN,
+    log_later(SPRIG_LOG_WARN,
               "max_connections: all %u are in use, idle ones are closed for new ones; "
               "a proxy should keep fewer of them idle, or max_connections be raised",
               a->max_connections);
 }
 
-bool admission_enter(struct sprig_conn *c, const struct sockaddr *peer)
+struct admission_answer admission_enter(struct sprig_conn *c, const struct sockaddr *peer)
 {
     struct admission *a = &c->server->admission;
+    struct admission_answer answer = {ADMISSION_ENTER, NULL};
     a->n_open++;
-    if (peer_enter(c, peer)) {
-        admission_turn_away(c, "max_connections_per_ip");
-        return false;
-    }
+    if (peer_enter(c, peer))
+        return admission_turn_away(c, "max_connections_per_ip");
     if (a->n_open <= a->max_connections)
-        return true;
-    if (!admission_close_idle(c->server)) {
-        admission_turn_away(c, "max_connections");
-        return false;
-    }
+        return answer;
+    answer.to_close = admission_idle(c->server);
+    if (answer.to_close == NULL)
+        return admission_turn_away(c, "max_connections");
     admission_tell_crowded(c->server);
-    return true;
+    return answer;
 }
 
 void admission_leave(struct sprig_conn *c)
@@ -299,12 +285,10 @@ static void answer_and_close(int fd, char *buffer)
     close(fd);
 }
 
-bool admission_find_descriptor(struct sprig_server *server, int listener_fd, int max)
+void admission_answer_busy(struct sprig_server *server, int listener_fd, int max)
 {
     struct admission *a = &server->admission;
     uint32_t n = 0;
-    if (admission_close_idle(server))
-        return true;
     if (a->spare_fd != -1)
         close(a->spare_fd);
     for (int fd; (int)n < max; n++) {
@@ -315,7 +299,6 @@ bool admission_find_descriptor(struct sprig_server *server, int listener_fd, int
     }
     a->spare_fd = admission_open_spare();
     admission_tell(server, "no descriptor is left", n);
-    return false;
 }
 
 /* ---------------------------------------------------------------- requests in work ---- */
@@ -352,7 +335,7 @@ void admission_leave_slot(struct sprig_exchange *ex)
         return;
     struct sprig_exchange *next = list_entry(first, struct sprig_exchange, wait);
     admission_take_slot(next);
-    ready_add(server->loop, &next->conn->ready, CONN_EV_RESUME);
+    exchange_resume(next);
 }
 
 bool admission_is_stale(const struct sprig_exchange *ex)

@@ -50,15 +50,23 @@ static inline bool admission_is_crowded(const struct admission *a)
     return a->n_open > a->max_connections - a->max_connections / 8;
 }
 
-/* Counts a connection just accepted. If there is no room for it, idle connections are closed first;
- * if that does not help, it is answered with 503 and lingers, and false is returned. */
-bool admission_enter(struct sprig_conn *c, const struct sockaddr *peer);
+/* What is to become of a connection that was just accepted. */
+struct admission_answer {
+    enum { ADMISSION_ENTER, ADMISSION_TURN_AWAY /* with 503, behind which it lingers */ } what;
+    struct sprig_conn *to_close; /* an older one that has to make room; or NULL */
+};
+
+/* Counts a connection just accepted, and says what to do with it: nothing here acts. */
+struct admission_answer admission_enter(struct sprig_conn *c, const struct sockaddr *peer);
 /* Its descriptor is no longer ours. Once for each connection. */
 void admission_leave(struct sprig_conn *c);
 
-/* accept failed for want of descriptors. True: an idle connection was closed, try again. False: the
- * clients that wait, at most `max`, were answered with 503 by means of the spare descriptor. */
-bool admission_find_descriptor(struct sprig_server *server, int listener_fd, int max);
+/* A connection that can be closed without harm: the one that has been idle for longest. Or NULL. */
+struct sprig_conn *admission_idle(struct sprig_server *server);
+
+/* accept failed for want of descriptors, and no connection is idle: the clients that wait, at most
+ * `max`, are answered with 503 by means of the spare descriptor. */
+void admission_answer_busy(struct sprig_server *server, int listener_fd, int max);
 
 /* Gives the request a slot, or puts it in the queue and returns false; whoever leaves a slot has it
  * resumed. With a slot it is in order to call the app. */

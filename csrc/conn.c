@@ -102,7 +102,7 @@ static void conn_on_timeout(struct sprig_conn *c)
             return;
         }
         conn_tell(c, 0, "write_timeout: it took no bytes");
-        c->is_broken = true;
+        conn_mark_broken(c);
         conn_on_broken(c);
         return;
     case CONN_LINGER:
@@ -198,12 +198,8 @@ static void conn_name_peer(struct peer_name *name, const struct sockaddr *addr)
     }
 }
 
-static bool conn_reap(struct reapable *r)
+void conn_free(struct sprig_conn *c)
 {
-    struct sprig_conn *c = list_entry(r, struct sprig_conn, reap);
-    if (c->pins > 0)
-        return false;
-    struct sprig_server *server = c->server;
     list_remove(&c->link);
     outq_clear(&c->out);
     if (c->write_event != NULL)
@@ -211,9 +207,6 @@ static bool conn_reap(struct reapable *r)
     free(c->in);
     free(c->proxied);
     free(c);
-    server_count_conn(server, -1);
-    server_conn_gone(server);
-    return true;
 }
 
 static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
@@ -225,10 +218,10 @@ static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
     list_init(&c->link);
     conn_init_flush(c);
     list_init(&c->reap.link);
-    c->reap.reap = conn_reap;
+    c->reap.reap = server->reap_conn;
     deadline_init(&c->deadline);
     parser_init(&c->parser);
-    outq_init(&c->out, &server->loop->outq_pool);
+    outq_init(&c->out, &server->outq_pool);
 }
 
 struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,
@@ -249,22 +242,27 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;
     list_append(&server->conns, &c->link);
-    server_count_conn(server, 1);
     watcher_forget_fd(server->loop, fd);
     conn_begin(c);
     deadline_set(&server->header_deadlines, &c->deadline);
-    if (listener != NULL) {
-        server->counters.n_accepted++;
-        admission_enter(c, addr);
-    }
-    sprig_log(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host,
+    log_later(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host,
               c->remote_host + c->remote_port_at);
     return c;
+}
+
+bool conn_is_unused(const struct sprig_conn *c)
+{
+    if (c->state != CONN_IDLE || conn_has_output(c) || c->in_len > c->in_at || c->pins > 0)
+        return false;
+    int n = transport_peek(&c->transport);
+    return n == 0 || (n == -1 && c->n_requests > 0);
 }
 
 /* Everything that points to the connection from outside lets go of it. */
 static void conn_retire(struct sprig_conn *c)
 {
+    if (c->ex != NULL)
+        c->ex->is_over = true;
     loop_recall(c->server->loop);
     conn_count_unsent(c);
     conn_set_reading(c, false);
@@ -345,8 +343,6 @@ void conn_abandon(struct sprig_conn *c)
     if (transport_is_open(&c->transport))
         c->transport.ops->close(&c->transport); /* the parent goes on with it */
     conn_set_state(c, CONN_CLOSED);
-    server_count_conn(c->server, -1);
-    c->server->has_strays = true;
     conn_pin(c); /* for ever: frames of the app that forked may still point here */
     list_remove(&c->link);
 }

@@ -49,6 +49,7 @@ struct access_record;
 
 struct sprig_exchange {
     struct sprig_conn *conn; /* owner; NULL while in the pool */
+    struct outq *out;        /* where its bytes go: the queue of the connection */
     struct sprig_request request;
     struct response response;
     struct body body;
@@ -62,6 +63,7 @@ struct sprig_exchange {
     struct access_record *record; /* owned: for the access log; NULL without one */
     uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
     bool is_started : 1;          /* on_request was called, so on_end will be */
+    bool is_over : 1;             /* nothing of what is asked of it can have an effect any more */
     bool want_drain : 1;
     bool was_high : 1;
     bool gone_told : 1;
@@ -90,15 +92,15 @@ struct sprig_conn {
     struct event *write_event;             /* owned; made when a write first blocks */
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
                                               NULL: sprig_server_adopt */
-    struct transport transport; /* owner of the descriptor */
-    struct proxy_header *proxied; /* owned: what the PROXY header told; NULL mostly */
-    struct peer *peer;            /* shared count of its address; NULL: not counted */
+    struct transport transport;            /* owner of the descriptor */
+    struct proxy_header *proxied;          /* owned: what the PROXY header told; NULL mostly */
+    struct peer *peer;                     /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t n_turn; /* requests in this turn */
     uint32_t generation;
     uint64_t n_lingered_bytes;
     uint64_t linger_ns; /* when that began */
-    int n_unsent; /* bytes in the kernel at the last look; -1: not known */
+    int n_unsent;       /* bytes in the kernel at the last look; -1: not known */
     uint16_t pins;
     uint8_t state;            /* enum conn_state */
     uint8_t n_stalled;        /* looks in a row that saw no progress of a blocked write */
@@ -150,6 +152,13 @@ int conn_detach(struct sprig_conn *c);
 /* In a forked child: forgets the parent's connection. No byte, no shutdown, no callback; its memory
  * stays, since frames of the app may still point to it. */
 void conn_abandon(struct sprig_conn *c);
+
+/* Frees the memory of a closed connection that nobody has pinned. */
+void conn_free(struct sprig_conn *c);
+
+/* Whether the connection can be closed without harm: its client has gone, or it is idle between
+ * requests, and none is on its way already. */
+bool conn_is_unused(const struct sprig_conn *c);
 
 /* The deadline of its server's lists passed. */
 void conn_expire(struct deadline *d);
@@ -239,6 +248,9 @@ void conn_await_request(struct sprig_conn *c);
 void conn_invite(struct sprig_conn *c);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void conn_refuse(struct sprig_conn *c, int status, const char *reason);
+/* Closes one that does without harm, for another one. What lies unread behind a 503 would turn the
+ * close into a reset. */
+void conn_make_room(struct sprig_conn *c);
 /* The same with 503 for a connection just accepted, without a line in the log. */
 void conn_turn_away(struct sprig_conn *c);
 /* Restores the deadline of what is still being written, if anything is; else there is none. */
@@ -248,6 +260,12 @@ static inline void conn_count_unsent(struct sprig_conn *c)
 {
     if (c->ex != NULL && c->out.size > 0)
         c->ex->n_unsent = c->out.size;
+}
+static inline void conn_mark_broken(struct sprig_conn *c)
+{
+    c->is_broken = true;
+    if (c->ex != NULL)
+        c->ex->is_over = true;
 }
 /* Nothing more can be written. Told to the bridge in a turn of its own, since whoever found out may
  * be in the middle of a call from Perl; then the connection is reset. */

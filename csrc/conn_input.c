@@ -187,7 +187,7 @@ static enum step conn_step_head(struct sprig_conn *c, struct sprig_span *input)
     }
     long n = input->len == 0 ? 0
                              : parser_head(&c->parser, *input, &c->server->limits,
-                                           &c->server->loop->scratch, &c->ex->request, &why);
+                                           &c->server->scratch, &c->ex->request, &why);
     if (n < 0) {
         if (c->server->access_log != NULL)
             conn_log_raw(c, *input);

@@ -124,30 +124,3 @@ void conn_tell(struct sprig_conn *c, int status, const char *reason)
 {
     refusals_tell(&c->server->refusals, status, conn_client_name(c).text, reason);
 }
-
-int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)
-{
-    const struct sprig_config *config = &server->config;
-    if (config->access_log == NULL || server->access_log != NULL)
-        return 0;
-    const char *format = config->access_log_format ? config->access_log_format : "combined";
-    server->access_log = access_log_open(server->loop, config->access_log, format, why, n);
-    return server->access_log ? 0 : SPRIG_E_SYS;
-}
-
-void sprig_server_flush_log(struct sprig_server *server)
-{
-    if (server->access_log != NULL)
-        access_log_flush(server->access_log);
-}
-
-bool sprig_exchange_wants_user(const struct sprig_exchange *ex)
-{
-    return ex->record != NULL && ex->conn->server->access_log->format.has_user;
-}
-
-void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user)
-{
-    if (ex->record != NULL)
-        access_record_user(ex->conn->server->access_log, ex->record, user);
-}

@@ -159,7 +159,7 @@ void conn_break(struct sprig_conn *c)
 {
     if (c->is_broken || !transport_is_open(&c->transport))
         return;
-    c->is_broken = true;
+    conn_mark_broken(c);
     conn_stop_writing(c);
     conn_count_unsent(c);
     outq_clear(&c->out);
@@ -400,6 +400,13 @@ void conn_refuse(struct sprig_conn *c, int status, const char *reason)
     conn_log_refusal(c, status, conn_asks_for_head(c) ? 0 : strlen(status_reason(status)));
     conn_answer_error(c, status);
     refusals_tell(&server->refusals, status, client.text, reason);
+}
+
+void conn_make_room(struct sprig_conn *c)
+{
+    if (c->is_turned_away)
+        conn_read(c);
+    conn_close(c, SPRIG_END_GONE);
 }
 
 void conn_turn_away(struct sprig_conn *c)

@@ -2,6 +2,7 @@
  * sprig_response_* */
 #include "conn.h"
 
+#include "accesslog.h"
 #include "listener.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,6 +28,8 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c)
     body_init(&ex->body);
     list_init(&ex->wait);
     ex->conn = c;
+    ex->out = &c->out;
+    ex->is_over = c->is_broken;
     c->ex = ex;
     server->counters.n_exchanges++;
     return ex;
@@ -62,7 +65,7 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
 
 void exchange_resume(struct sprig_exchange *ex)
 {
-    ready_add_now(ex->conn->server->loop, &ex->conn->ready, CONN_EV_RESUME);
+    ready_add(ex->conn->server->loop, &ex->conn->ready, CONN_EV_RESUME);
 }
 
 void exchange_pool_clear(struct sprig_exchange *free_list)
@@ -164,6 +167,17 @@ int sprig_exchange_fd(const struct sprig_exchange *ex)
     return ex->conn->transport.fd;
 }
 
+bool sprig_exchange_wants_user(const struct sprig_exchange *ex)
+{
+    return ex->record != NULL && ex->conn->server->access_log->format.has_user;
+}
+
+void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user)
+{
+    if (ex->record != NULL)
+        access_record_user(ex->conn->server->access_log, ex->record, user);
+}
+
 /* ---------------------------------------------------------------- its end ---- */
 
 void sprig_exchange_end_after_flush(struct sprig_exchange *ex)
@@ -184,16 +198,13 @@ void sprig_exchange_notify(struct sprig_exchange *ex)
 /* True where a call on the exchange can have no effect any more; also in a forked child. */
 static bool exchange_is_over(struct sprig_exchange *ex)
 {
-    struct sprig_conn *c = ex->conn;
-    loop_guard(c->server->loop); /* may abandon the connection */
-    loop_recall(c->server->loop);
-    return c->state == CONN_CLOSED || c->state == CONN_DETACHED || c->is_broken;
+    loop_guard(ex->conn->server->loop); /* may abandon the connection */
+    return ex->is_over;
 }
 
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex)
 {
-    const struct sprig_conn *c = ex->conn;
-    return c->is_broken || c->peer_shut || c->state == CONN_CLOSED;
+    return ex->is_over || ex->conn->peer_shut;
 }
 
 void sprig_exchange_stop_reading(struct sprig_exchange *ex)
@@ -265,7 +276,7 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
         ex->response.keep_alive = false;
     ex->response.no_chunks = !c->server->config.chunked_responses;
     head = exchange_no_tunnel(ex, head);
-    int rc = response_head(&ex->response, &c->out, head, c->server->config.server_header, why, n);
+    int rc = response_head(&ex->response, ex->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
         return exchange_failed(ex, rc);
     if (ex->record != NULL)
@@ -281,7 +292,7 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 {
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
-    int rc = response_interim(&ex->response, &ex->conn->out, head, why, n);
+    int rc = response_interim(&ex->response, ex->out, head, why, n);
     if (rc == 0)
         sprig_response_flush(ex);
     return exchange_failed(ex, rc);
@@ -298,7 +309,7 @@ static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
     if (ex->response.cut && !was_cut)
         log_later(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
     conn_output_added(c);
-    return c->is_broken ? SPRIG_E_CLOSED : c->out.size > c->server->config.high_water_bytes;
+    return ex->is_over ? SPRIG_E_CLOSED : ex->out->size > c->server->config.high_water_bytes;
 }
 
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
@@ -306,7 +317,7 @@ int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
     bool was_cut = ex->response.cut;
-    return exchange_wrote(ex, response_body(&ex->response, &ex->conn->out, bytes), was_cut);
+    return exchange_wrote(ex, response_body(&ex->response, ex->out, bytes), was_cut);
 }
 
 int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_span *pieces,
@@ -315,8 +326,7 @@ int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_sp
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
     bool was_cut = ex->response.cut;
-    return exchange_wrote(ex, response_body_pieces(&ex->response, &ex->conn->out, pieces, n),
-                          was_cut);
+    return exchange_wrote(ex, response_body_pieces(&ex->response, ex->out, pieces, n), was_cut);
 }
 
 int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
@@ -327,7 +337,7 @@ int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
         return SPRIG_E_CLOSED;
     }
     bool was_cut = ex->response.cut;
-    int rc = response_body_ref(&ex->response, &ex->conn->out, bytes, release, arg);
+    int rc = response_body_ref(&ex->response, ex->out, bytes, release, arg);
     return exchange_wrote(ex, rc, was_cut);
 }
 
@@ -339,7 +349,7 @@ int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span byt
         return SPRIG_E_CLOSED;
     }
     bool was_cut = ex->response.cut;
-    int rc = response_body_shared(&ex->response, &ex->conn->out, bytes, release, arg);
+    int rc = response_body_shared(&ex->response, ex->out, bytes, release, arg);
     return exchange_wrote(ex, rc, was_cut);
 }
 
@@ -351,7 +361,7 @@ int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset
         return SPRIG_E_CLOSED;
     }
     bool was_cut = ex->response.cut;
-    int rc = response_body_file(&ex->response, &ex->conn->out, fd, offset, length, release, arg);
+    int rc = response_body_file(&ex->response, ex->out, fd, offset, length, release, arg);
     return exchange_wrote(ex, rc, was_cut);
 }
 
@@ -362,7 +372,7 @@ static void exchange_abort(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     uint64_t n_written;
-    outq_flush(&c->out, &c->transport, EXCHANGE_LAST_BYTES, &n_written);
+    outq_flush(ex->out, &c->transport, EXCHANGE_LAST_BYTES, &n_written);
     const struct response *r = &ex->response;
     bool looks_whole = r->head_out && r->framing != FRAMING_CHUNKED &&
                        (r->framing != FRAMING_LENGTH || r->left == 0);
@@ -377,7 +387,7 @@ int sprig_response_end(struct sprig_exchange *ex)
     struct sprig_conn *c = ex->conn;
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
-    int rc = response_end(&ex->response, &c->out);
+    int rc = response_end(&ex->response, ex->out);
     if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
         if (sprig_exchange_is_gone(ex)) /* an app that heard of it need not go on */
             exchange_abort(ex);
@@ -407,13 +417,13 @@ bool sprig_response_has_head(const struct sprig_exchange *ex)
 
 bool sprig_response_is_bodyless(const struct sprig_exchange *ex)
 {
-    return ex->response.bodyless || ex->conn->is_broken || ex->conn->state == CONN_CLOSED;
+    return ex->response.bodyless || ex->is_over;
 }
 
 uint64_t sprig_response_buffered(const struct sprig_exchange *ex)
 {
     loop_recall(ex->conn->server->loop);
-    return ex->conn->out.size;
+    return ex->out->size;
 }
 
 void sprig_response_want_drain(struct sprig_exchange *ex)
@@ -422,14 +432,14 @@ void sprig_response_want_drain(struct sprig_exchange *ex)
     if (exchange_is_over(ex))
         return;
     ex->want_drain = true;
-    if (c->out.size <= c->server->config.low_water_bytes)
+    if (ex->out->size <= c->server->config.low_water_bytes)
         ready_add(c->server->loop, &c->ready, CONN_EV_DRAIN);
 }
 
 void sprig_response_flush(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (exchange_is_over(ex) || c->is_writing || c->out.size == 0)
+    if (exchange_is_over(ex) || c->is_writing || ex->out->size == 0)
         return;
     conn_flush(c);
     if (ex->response.ended && !c->is_broken)

@@ -60,6 +60,18 @@ static bool listener_has_waiting(const struct sprig_listener *l)
     return poll(&p, 1, 0) == 1;
 }
 
+/* True: an idle connection has left its own, try again. False: those that wait were told that the
+ * server is busy. */
+static bool listener_find_descriptor(struct sprig_listener *l)
+{
+    struct sprig_conn *idle = admission_idle(l->server);
+    if (idle != NULL)
+        conn_close(idle, SPRIG_END_GONE);
+    else
+        admission_answer_busy(l->server, l->socket.fd, LISTENER_MAX_ACCEPTS);
+    return idle != NULL;
+}
+
 static bool listener_accept_one(struct sprig_listener *l)
 {
     union any_address peer;
@@ -71,7 +83,7 @@ static bool listener_accept_one(struct sprig_listener *l)
         bool is_full = errno == EMFILE || errno == ENFILE;
         if (is_full && !listener_has_waiting(l))
             return false;
-        if (is_full && admission_find_descriptor(l->server, l->socket.fd, LISTENER_MAX_ACCEPTS))
+        if (is_full && listener_find_descriptor(l))
             return true;
         if (is_full || (errno != EAGAIN && errno != EWOULDBLOCK))
             listener_pause(l, is_full ? EMFILE : errno);
@@ -79,7 +91,10 @@ static bool listener_accept_one(struct sprig_listener *l)
     }
     if (len == 0)
         peer.sa.sa_family = AF_UNIX;
-    return conn_new(l->server, l, fd, &peer.sa) != NULL;
+    struct sprig_conn *c = conn_new(l->server, l, fd, &peer.sa);
+    if (c != NULL)
+        server_enter(c, &peer.sa);
+    return c != NULL;
 }
 
 /* The worker that has clearly more connections than another lets that one go first. Whom nobody has

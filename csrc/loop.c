@@ -540,7 +540,6 @@ static void loop_init_lists(struct sprig_loop *loop)
     timer_heap_init(&loop->timers);
     signal_table_init(&loop->signals);
     watcher_lists_init(&loop->watchers);
-    outq_pool_init(&loop->outq_pool);
     courier_init(&loop->courier);
 }
 
@@ -578,8 +577,6 @@ void sprig_loop_free(struct sprig_loop *loop)
     signal_table_clear(&loop->signals);
     watcher_lists_clear(&loop->watchers);
     interest_clear(&loop->interest);
-    scratch_clear(&loop->scratch);
-    outq_pool_clear(&loop->outq_pool);
     free(loop->read_buffer);
     free(loop);
 }

@@ -6,8 +6,6 @@
 #include "courier.h"
 #include "interest.h"
 #include "loop.h"
-#include "outq.h"
-#include "parser.h"
 #include "signals.h"
 #include "timer.h"
 #include "watcher.h"
@@ -48,8 +46,6 @@ struct sprig_loop {
     struct list_link fork_hooks; /* struct fork_hook.link */
     /* shared by everything that runs in phase 2, one at a time */
     char *read_buffer; /* owned, LOOP_READ_BUFFER_BYTES */
-    struct parser_scratch scratch;
-    struct outq_pool outq_pool;
 };
 
 /* The earliest timer may have changed: between passes of a hosted loop, the host's wake-up has to

@@ -90,14 +90,34 @@ static void server_init_retire(struct sprig_server *server)
     server->retire_at = max + random % (max / 10 + 1);
 }
 
+/* A server that is going leaves its slot to the next one. */
+static void server_show(const struct sprig_server *server)
+{
+    if (server->board != NULL && !server->is_draining)
+        board_set(server->board, server->slot, server->counters.n_connections);
+}
+
+/* One connection more or less. */
+static void server_count_conn(struct sprig_server *server, int delta)
+{
+    server->counters.n_connections += (uint32_t)delta;
+    server_show(server);
+}
+
 /* What the parent's connections meant to the child: nothing. Listeners go on in the child, as
  * servers that fork after listening expect. */
 static void server_on_fork(struct fork_hook *h)
 {
     struct sprig_server *server = list_entry(h, struct sprig_server, fork_hook);
     server->board = NULL; /* it is the parent that is a worker */
-    list_foreach_safe (it, next, &server->conns)
-        conn_abandon(list_entry(it, struct sprig_conn, link));
+    list_foreach_safe (it, next, &server->conns) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        if (c->state == CONN_CLOSED)
+            continue;
+        conn_abandon(c);
+        server_count_conn(server, -1);
+        server->has_strays = true;
+    }
     admission_forget(server);
     list_init(&server->held);
     refusals_forget(&server->refusals);
@@ -145,6 +165,8 @@ static uint32_t server_limit(uint32_t option)
     return option != 0 ? option : 1024 * 1024 * 1024;
 }
 
+static bool server_reap_conn(struct reapable *r);
+
 struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
                                       const struct sprig_handler *handler, void *arg)
 {
@@ -164,6 +186,8 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     list_init(&server->listeners);
     list_init(&server->closed_listeners);
     list_init(&server->conns);
+    server->reap_conn = server_reap_conn;
+    outq_pool_init(&server->outq_pool);
     ready_init(&server->drained, server_run_drained);
     ready_init(&server->retire, server_run_retire);
     list_init(&server->held);
@@ -184,19 +208,6 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
     return server;
-}
-
-/* A server that is going leaves its slot to the next one. */
-static void server_show(const struct sprig_server *server)
-{
-    if (server->board != NULL && !server->is_draining)
-        board_set(server->board, server->slot, server->counters.n_connections);
-}
-
-void server_count_conn(struct sprig_server *server, int delta)
-{
-    server->counters.n_connections += (uint32_t)delta;
-    server_show(server);
 }
 
 void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot)
@@ -241,10 +252,51 @@ static void server_release(struct sprig_server *server)
     cidr_list_clear(&server->trusted_proxies);
     exchange_pool_clear(server->free_exchanges);
     server->free_exchanges = NULL;
+    scratch_clear(&server->scratch);
+    outq_pool_clear(&server->outq_pool);
     if (server->has_strays)
         return; /* connections of the parent, which frames of the app may know, name it */
     sprig_config_clear(&server->config);
     free(server);
+}
+
+/* The last connection of a draining server ends it. */
+static void server_conn_gone(struct sprig_server *server)
+{
+    if (!list_empty(&server->conns))
+        return;
+    if (server->is_freed) {
+        server_release(server);
+    } else if (server->is_draining) {
+        timer_stop(server->loop, &server->leaving);
+        ready_add(server->loop, &server->drained, 1);
+    }
+}
+
+static bool server_reap_conn(struct reapable *r)
+{
+    struct sprig_conn *c = list_entry(r, struct sprig_conn, reap);
+    struct sprig_server *server = c->server;
+    if (c->pins > 0)
+        return false;
+    conn_free(c);
+    server_count_conn(server, -1);
+    server_conn_gone(server);
+    return true;
+}
+
+void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
+{
+    struct sprig_server *server = c->server;
+    server_count_conn(server, 1);
+    if (peer == NULL)
+        return;
+    server->counters.n_accepted++;
+    struct admission_answer answer = admission_enter(c, peer);
+    if (answer.to_close != NULL)
+        conn_make_room(answer.to_close);
+    if (answer.what == ADMISSION_TURN_AWAY)
+        conn_turn_away(c);
 }
 
 /* Connections name their server until they are reaped, those of frames on the stack as well; the
@@ -259,18 +311,6 @@ void sprig_server_free(struct sprig_server *server)
     refusals_clear(&server->refusals);
     server->is_freed = true;
     server_conn_gone(server);
-}
-
-void server_conn_gone(struct sprig_server *server)
-{
-    if (!list_empty(&server->conns))
-        return;
-    if (server->is_freed) {
-        server_release(server);
-    } else if (server->is_draining) {
-        timer_stop(server->loop, &server->leaving);
-        ready_add(server->loop, &server->drained, 1);
-    }
 }
 
 void sprig_server_drain(struct sprig_server *server)
@@ -295,7 +335,11 @@ int sprig_server_adopt(struct sprig_server *server, int fd)
     loop_guard(server->loop);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
-    return conn_new(server, NULL, fd, &peer) != NULL ? 0 : SPRIG_E_NOMEM;
+    struct sprig_conn *c = conn_new(server, NULL, fd, &peer);
+    if (c == NULL)
+        return SPRIG_E_NOMEM;
+    server_enter(c, NULL);
+    return 0;
 }
 
 void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out)
@@ -311,4 +355,20 @@ int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t 
 const struct sprig_config *sprig_server_config(const struct sprig_server *server)
 {
     return &server->config;
+}
+
+int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)
+{
+    const struct sprig_config *config = &server->config;
+    if (config->access_log == NULL || server->access_log != NULL)
+        return 0;
+    const char *format = config->access_log_format ? config->access_log_format : "combined";
+    server->access_log = access_log_open(server->loop, config->access_log, format, why, n);
+    return server->access_log ? 0 : SPRIG_E_SYS;
+}
+
+void sprig_server_flush_log(struct sprig_server *server)
+{
+    if (server->access_log != NULL)
+        access_log_flush(server->access_log);
 }

@@ -5,7 +5,8 @@
 #include "admission.h"
 #include "cidr.h"
 #include "loop.h"
-#include "loop_internal.h"
+#include "outq.h"
+#include "parser.h"
 #include "refusals.h"
 
 struct sprig_conn;
@@ -18,9 +19,12 @@ struct sprig_server {
     struct parser_limits limits; /* of config, as the parser wants them */
     struct sprig_handler handler;
     void *arg;
-    struct list_link listeners;        /* struct sprig_listener.link */
-    struct list_link closed_listeners; /* kept while connections may name their address */
-    struct list_link conns;            /* struct sprig_conn.link */
+    struct list_link listeners;            /* struct sprig_listener.link */
+    struct list_link closed_listeners;     /* kept while connections may name their address */
+    struct list_link conns;                /* struct sprig_conn.link */
+    bool (*reap_conn)(struct reapable *r); /* for struct sprig_conn.reap */
+    struct parser_scratch scratch;         /* of the head that is being read */
+    struct outq_pool outq_pool;
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines;
     struct admission admission;
@@ -70,13 +74,11 @@ static inline void server_count_request(struct sprig_server *server)
         ready_add(server->loop, &server->retire, 1);
 }
 
-/* One connection more or less (delta 1, -1). */
-void server_count_conn(struct sprig_server *server, int delta);
+/* A connection that was just made is one of this server's from now on; `peer` NULL: of the server
+ * with itself, it enters without being asked whether there is room. */
+void server_enter(struct sprig_conn *c, const struct sockaddr *peer);
 
 /* The request waits until no app call is on the stack, and is resumed then. */
 void server_hold(struct sprig_exchange *ex);
-
-/* A connection was freed: the last one of a draining server ends it. */
-void server_conn_gone(struct sprig_server *server);
 
 #endif

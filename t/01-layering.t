@@ -18,12 +18,11 @@ my @LAYERS = (
     [qw(master crew notices roster succession)],
 );
 
-# What a file has no business with although it stands below it or beside it. (The loop lends out
-# memory that outq and parser define, but does not look into it.)
+# What a file has no business with although it stands below it or beside it.
 my %KNOWS_NO = (
     outq => [qw(request target fields parser chunk body)],
-    map { $_ => [qw(request target fields chunk body transport response)] }
-        qw(loop interest timer signals watcher),
+    map { $_ => [qw(request target fields parser chunk body outq transport response)] }
+        qw(loop interest timer signals watcher courier),
 );
 
 # Headers of the core that the bridge and the program may include.
