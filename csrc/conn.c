@@ -47,107 +47,6 @@ void conn_unpin(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------- turns ---- */
 
-static void conn_tell_drained(struct sprig_conn *c)
-{
-    struct sprig_exchange *ex = c->ex;
-    if (ex == NULL || !ex->is_started || ex->response.ended)
-        return;
-    if (c->out.size > c->server->config.low_water_bytes)
-        return; /* more was written meanwhile: the flush that takes it comes back to this */
-    ex->want_drain = ex->was_high = false;
-    c->server->handler.on_drain(ex, c->server->arg);
-}
-
-static void conn_tell_notified(struct sprig_conn *c)
-{
-    struct sprig_exchange *ex = c->ex;
-    if (ex == NULL || !ex->is_started || !ex->notify)
-        return;
-    ex->notify = false;
-    c->server->handler.on_notify(ex, c->server->arg);
-}
-
-/* keepalive_timeout, or no byte ever came. */
-static void conn_expire_idle(struct sprig_conn *c)
-{
-    sprig_log(SPRIG_LOG_DEBUG, "timeout: %s sent no request", conn_client(c));
-    conn_close(c, SPRIG_END_GONE);
-}
-
-static void conn_on_timeout(struct sprig_conn *c)
-{
-    if (conn_awaits_writable(c) && !conn_write_is_stalled(c))
-        return;
-    switch ((enum conn_state)c->state) {
-    case CONN_IDLE:
-        if (conn_has_output(c))
-            conn_reset(c, SPRIG_END_GONE); /* write_timeout */
-        else
-            conn_expire_idle(c);
-        return;
-    case CONN_HEAD:
-        conn_refuse(c, 408, "header_timeout: the head was not complete in time");
-        return;
-    case CONN_BODY:
-        conn_refuse(c, 408, "body_timeout: the body made no progress");
-        return;
-    case CONN_APP:
-    case CONN_REPLY:
-        if (conn_waits_for_app(c) && !c->is_writing) {
-            conn_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
-            return;
-        }
-        if (!c->is_writing && conn_is_streaming(c)) {
-            conn_stream_fail(c, 408, "body_timeout: the body made no progress");
-            return;
-        }
-        conn_tell(c, 0, "write_timeout: it took no bytes");
-        conn_mark_broken(c);
-        conn_on_broken(c);
-        return;
-    case CONN_LINGER:
-        conn_close(c, SPRIG_END_GONE);
-        return;
-    case CONN_DETACHED:
-    case CONN_CLOSED:
-        return;
-    }
-}
-
-/* True if what the deadline was set for has still not happened. It is looked at last: where an app
- * kept the loop busy, the bytes that were missing may have come in the meantime. */
-static bool conn_is_late(const struct sprig_conn *c, enum conn_state state, uint32_t n_requests)
-{
-    if (c->state != state || c->n_requests != n_requests || list_linked(&c->deadline.link))
-        return false;
-    if (conn_waits_for_app(c))
-        return true;
-    bool is_answering = state == CONN_APP || state == CONN_REPLY;
-    return !is_answering || c->is_writing || conn_is_streaming(c);
-}
-
-static void conn_handle(struct sprig_conn *c, uint32_t what)
-{
-    enum conn_state state = (enum conn_state)c->state;
-    uint32_t n_requests = c->n_requests;
-    if (what & CONN_EV_BROKEN)
-        conn_on_broken(c);
-    if (what & CONN_EV_WRITABLE)
-        conn_flush(c);
-    if ((what & CONN_EV_GONE) && c->ex != NULL && c->peer_shut)
-        exchange_peer_gone(c->ex);
-    if (what & CONN_EV_NOTIFY)
-        conn_tell_notified(c);
-    if (what & CONN_EV_DRAIN)
-        conn_tell_drained(c);
-    if (what & CONN_EV_RESUME)
-        conn_resume(c);
-    if (what & CONN_EV_READABLE)
-        conn_read(c);
-    if ((what & CONN_EV_TIMEOUT) && conn_is_late(c, state, n_requests))
-        conn_on_timeout(c);
-}
-
 /* One step of phase 2 for this connection. What it produced leaves in one write at the end. A
  * nested pass may step the same connection; only the outermost frame settles it. */
 static void conn_run(struct ready *r, uint32_t what)
@@ -157,12 +56,12 @@ static void conn_run(struct ready *r, uint32_t what)
     conn_pin(c);
     c->n_turn = 0;
     c->is_running = true;
-    conn_handle(c, what);
+    c->protocol->step(c, what);
     c->is_running = was_running;
     if (c->out.size > 0 && !c->is_writing && !(c->ready.what & CONN_EV_WRITABLE))
         conn_flush(c); /* unless the next slice of what is written has its turn already */
     if (!was_running)
-        conn_settle_later(c);
+        c->protocol->settle(c);
     conn_register(c);
     if (c->is_reading && transport_has_input(&c->transport))
         ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
@@ -209,6 +108,13 @@ void conn_free(struct sprig_conn *c)
     free(c);
 }
 
+/* The one place that knows which protocols there are. */
+static const struct protocol *conn_choose_protocol(const struct sprig_listener *listener)
+{
+    (void)listener; /* all speak the same */
+    return &protocol_h1;
+}
+
 static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
 {
     c->server = server;
@@ -237,6 +143,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     }
     conn_init(c, server, fd);
     c->listener = listener;
+    c->protocol = conn_choose_protocol(listener);
     c->awaits_proxy = listener != NULL && listener->socket.options.proxy_protocol;
     memcpy(c->remote_host, peer.host, n_host);
     memcpy(c->remote_host + n_host, peer.port, n_port);
@@ -252,7 +159,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
 
 bool conn_is_unused(const struct sprig_conn *c)
 {
-    if (c->state != CONN_IDLE || conn_has_output(c) || c->in_len > c->in_at || c->pins > 0)
+    if (c->pins > 0 || conn_has_output(c) || !c->protocol->is_unused(c))
         return false;
     int n = transport_peek(&c->transport);
     return n == 0 || (n == -1 && c->n_requests > 0);
@@ -300,7 +207,7 @@ static void conn_leave(struct sprig_conn *c, enum conn_state state, enum sprig_e
         conn_hang_up(c, why);
     conn_set_state(c, state);
     conn_pin(c);
-    exchange_end(c, why);
+    c->protocol->leave(c, why);
     conn_unpin(c);
     loop_reap_later(c->server->loop, &c->reap);
 }

@@ -1,10 +1,16 @@
 /* conn.h - one connection: its state machine, its input and output, its end. Knows no Perl.
  *
- *   IDLE -> HEAD -> BODY -> APP -> REPLY -> (IDLE | LINGER) -> CLOSED
- *     \______________________^      |
- *                                   +-> DETACHED (the app took the socket)
+ *   IDLE -> HEAD -> BODY -> APP -> REPLY -> IDLE or LINGER -> CLOSED        DETACHED: the app's
  *
- * Any state may go to CLOSED. conn_set_state() is the only place that changes it. */
+ *   from    to
+ *   IDLE    HEAD; BODY, APP where head or body came at once; REPLY: refused, or closing
+ *   HEAD    BODY, APP; REPLY: refused
+ *   BODY    APP; REPLY: refused
+ *   APP     REPLY; DETACHED
+ *   REPLY   IDLE, LINGER; DETACHED: the app took the socket behind its head
+ *   any     CLOSED
+ *
+ * conn_set_state() is the only place that changes the state, and refuses all else. */
 #ifndef SPRIG_CONN_H
 #define SPRIG_CONN_H
 
@@ -13,6 +19,7 @@
 #include "loop.h"
 #include "outq.h"
 #include "parser.h"
+#include "protocol.h"
 #include "proxy.h"
 #include "response.h"
 #include "server.h"
@@ -93,8 +100,9 @@ struct sprig_conn {
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
                                               NULL: sprig_server_adopt */
     struct transport transport;            /* owner of the descriptor */
-    struct proxy_header *proxied;          /* owned: what the PROXY header told; NULL mostly */
-    struct peer *peer;                     /* shared count of its address; NULL: not counted */
+    const struct protocol *protocol;
+    struct proxy_header *proxied; /* owned: what the PROXY header told; NULL mostly */
+    struct peer *peer;            /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t n_turn; /* requests in this turn */
     uint32_t generation;
@@ -102,24 +110,30 @@ struct sprig_conn {
     uint64_t linger_ns; /* when that began */
     int n_unsent;       /* bytes in the kernel at the last look; -1: not known */
     uint16_t pins;
-    uint8_t state;            /* enum conn_state */
-    uint8_t n_stalled;        /* looks in a row that saw no progress of a blocked write */
-    bool is_reading : 1;      /* what comes is read */
-    bool is_registered : 1;   /* read_event is */
-    bool is_writing : 1;      /* write_event is registered */
-    bool is_broken : 1;       /* a write failed */
-    bool peer_shut : 1;       /* the peer's end of file was seen */
-    bool must_close : 1;      /* no further request after this one */
-    bool must_linger : 1;     /* unread input may be on its way: do not just close */
-    bool is_leaving : 1;      /* half-closed at the last look of conn_close_left */
-    bool must_reset : 1;      /* the end must not look orderly */
-    bool reading_is_over : 1; /* the app reads from the socket itself */
+    uint8_t state;     /* enum conn_state */
+    uint8_t n_stalled; /* looks in a row that saw no progress of a blocked write */
+    /* Is it read, is it written? To be read without an event: a new one, in its first pass. */
+    bool is_reading : 1;    /* what comes is read */
+    bool is_registered : 1; /* read_event is */
+    bool is_writing : 1;    /* write_event is registered */
+    /* What is known of the other end? */
+    bool peer_shut : 1;  /* the peer's end of file was seen */
+    bool is_leaving : 1; /* half-closed at the last look of conn_close_left */
+    /* How does it end? is_broken goes before the rest; must_linger matters with must_close only. */
+    bool is_broken : 1;   /* a write failed */
+    bool must_reset : 1;  /* the end must not look orderly */
+    bool must_close : 1;  /* no further request after this one */
+    bool must_linger : 1; /* unread input may be on its way: do not just close */
+    /* Whose is what comes in? */
+    bool reading_is_over : 1; /* the app reads from the socket itself; implies must_close */
     bool is_switched : 1;     /* 101 was sent: what follows is no HTTP of ours */
-    bool awaits_proxy : 1;    /* the PROXY header has not come yet */
-    bool is_anonymous : 1;    /* it has, and does not name the client: nobody else is believed */
-    bool is_turned_away : 1;  /* was answered 503 as soon as it was accepted */
-    bool is_running : 1;      /* a frame of conn_run is at work: it settles the exchange */
-    uint8_t remote_port_at;   /* offset of the port in remote_host */
+    /* How did it begin? is_anonymous comes after awaits_proxy. */
+    bool awaits_proxy : 1;   /* the PROXY header has not come yet */
+    bool is_anonymous : 1;   /* it has, and does not name the client: nobody else is believed */
+    bool is_turned_away : 1; /* was answered 503 as soon as it was accepted */
+    /* Who is at work? */
+    bool is_running : 1;    /* a frame of conn_run: it settles the exchange */
+    uint8_t remote_port_at; /* offset of the port in remote_host */
     struct event read_event;
     char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
@@ -240,6 +254,8 @@ void conn_settle_later(struct sprig_conn *c);
 /* Takes no further request and closes when what is queued is out: at once, if nothing is. No
  * request may be started. */
 void conn_close_after_output(struct sprig_conn *c);
+/* All that was queued is written: sets the deadline that is next. */
+void conn_written(struct sprig_conn *c);
 /* Sets the deadline of a connection that is idle and has sent everything: keepalive_timeout, or a
  * moment if the server is draining. */
 void conn_await_request(struct sprig_conn *c);

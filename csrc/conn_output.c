@@ -202,9 +202,8 @@ bool conn_write_is_stalled(struct sprig_conn *c)
     return false;
 }
 
-static void conn_drained(struct sprig_conn *c)
+void conn_written(struct sprig_conn *c)
 {
-    conn_stop_writing(c);
     if (c->state == CONN_IDLE)
         conn_await_request(c);
     else if (c->state == CONN_APP || c->state == CONN_REPLY)
@@ -221,7 +220,8 @@ void conn_flush(struct sprig_conn *c)
         outq_flush(&c->out, &c->transport, CONN_WRITE_SLICE_BYTES, &n_written);
     switch (result) {
     case OUTQ_DRAINED:
-        conn_drained(c);
+        conn_stop_writing(c);
+        c->protocol->written(c);
         break;
     case OUTQ_BLOCKED:
         conn_wait_writable(c, n_written);
@@ -249,7 +249,7 @@ static void conn_flush_late(struct flushable *f)
     if (!c->is_writing && !is_new)
         conn_flush(c);
     if (!c->is_running)
-        conn_settle_later(c);
+        c->protocol->settle(c);
     conn_unpin(c);
 }
 

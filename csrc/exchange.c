@@ -9,9 +9,6 @@
 
 enum { EXCHANGE_POOL_MAX = 64 };
 
-/* What an aborted response may still write of what is queued. */
-enum { EXCHANGE_LAST_BYTES = 256 * 1024 };
-
 /* -------------------------------------------------------------------- life ---- */
 
 struct sprig_exchange *exchange_start(struct sprig_conn *c)
@@ -65,7 +62,7 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
 
 void exchange_resume(struct sprig_exchange *ex)
 {
-    ready_add(ex->conn->server->loop, &ex->conn->ready, CONN_EV_RESUME);
+    ex->conn->protocol->resume(ex);
 }
 
 void exchange_pool_clear(struct sprig_exchange *free_list)
@@ -220,17 +217,11 @@ struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex)
     return conn_kept_input(ex->conn);
 }
 
-/* Output queued so far is written if the kernel takes it: a 101 sent by the responder, mostly. */
 int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread)
 {
-    struct sprig_conn *c = ex->conn;
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
-    uint64_t n_written;
-    outq_flush(&c->out, &c->transport, 0, &n_written);
-    *unread = conn_kept_input(c);
-    *fd = conn_detach(c);
-    return 0;
+    return ex->conn->protocol->take_socket(ex, fd, unread);
 }
 
 /* ------------------------------------------------------------------ the response ---- */
@@ -269,21 +260,16 @@ static const struct sprig_head *exchange_no_tunnel(struct sprig_exchange *ex,
 int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n)
 {
-    struct sprig_conn *c = ex->conn;
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
-    if (c->server->is_draining || c->must_close)
-        ex->response.keep_alive = false;
-    ex->response.no_chunks = !c->server->config.chunked_responses;
+    ex->response.no_chunks = !ex->conn->server->config.chunked_responses;
     head = exchange_no_tunnel(ex, head);
-    int rc = response_head(&ex->response, ex->out, head, c->server->config.server_header, why, n);
+    int rc = ex->conn->protocol->head(ex, head, why, n);
     if (rc != 0)
         return exchange_failed(ex, rc);
     if (ex->record != NULL)
         conn_log_head(ex, head);
-    c->is_switched = head->status == 101 || (ex->response.is_connect && head->status < 300);
-    conn_set_state(c, CONN_REPLY);
-    conn_output_added(c);
+    conn_output_added(ex->conn);
     return 0;
 }
 
@@ -292,7 +278,7 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
 {
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
-    int rc = response_interim(&ex->response, ex->out, head, why, n);
+    int rc = ex->conn->protocol->interim(ex, head, why, n);
     if (rc == 0)
         sprig_response_flush(ex);
     return exchange_failed(ex, rc);
@@ -365,23 +351,6 @@ int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset
     return exchange_wrote(ex, rc, was_cut);
 }
 
-/* What the client got so far must not look whole. A missing last chunk or a short body shows that
- * by itself, and a plain close lets those bytes arrive; a body that ends by closing needs a reset.
- */
-static void exchange_abort(struct sprig_exchange *ex)
-{
-    struct sprig_conn *c = ex->conn;
-    uint64_t n_written;
-    outq_flush(ex->out, &c->transport, EXCHANGE_LAST_BYTES, &n_written);
-    const struct response *r = &ex->response;
-    bool looks_whole = r->head_out && r->framing != FRAMING_CHUNKED &&
-                       (r->framing != FRAMING_LENGTH || r->left == 0);
-    if (looks_whole)
-        conn_reset(c, SPRIG_END_ABORTED);
-    else
-        conn_close(c, SPRIG_END_ABORTED);
-}
-
 int sprig_response_end(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
@@ -390,7 +359,7 @@ int sprig_response_end(struct sprig_exchange *ex)
     int rc = response_end(&ex->response, ex->out);
     if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
         if (sprig_exchange_is_gone(ex)) /* an app that heard of it need not go on */
-            exchange_abort(ex);
+            ex->conn->protocol->abort(ex);
         else
             sprig_response_abort(ex, "the body is shorter than its Content-Length");
         return rc;
@@ -406,7 +375,7 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
 {
     if (exchange_is_over(ex))
         return;
-    exchange_abort(ex);
+    ex->conn->protocol->abort(ex);
     sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
 }
 

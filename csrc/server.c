@@ -322,8 +322,7 @@ void sprig_server_drain(struct sprig_server *server)
     server_close_listeners(server);
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
-        if (c->state == CONN_IDLE && !conn_has_output(c))
-            conn_await_request(c);
+        c->protocol->drain(c);
     }
     server_start_leaving(server);
     server_conn_gone(server);

@@ -14,7 +14,7 @@ my @LAYERS = (
     [qw(sprig listen_spec)],
     [qw(loop courier interest timer signals watcher response head sockets banner)],
     [qw(refusals)],
-    [qw(conn listener server admission exchange accesslog alone)],
+    [qw(conn protocol listener server admission exchange accesslog alone)],
     [qw(master crew notices roster succession)],
 );
 
