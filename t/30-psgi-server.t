@@ -286,6 +286,17 @@ subtest 'one server does not wait for sockets that another one has given away' =
     is $held->recv, "yours\n", 'its client saw the end then';
 };
 
+subtest 'told to end once more when all is over' => sub {
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, @_ };
+    my $server = Sprig::Server->new(host => '127.0.0.1');
+    $server->register_service(sub { });
+    local $server->{service} = $server->{service};
+    $server->{service}->stop;
+    $server->shutdown;
+    is "@warnings", '', 'nothing to warn of';
+};
+
 subtest 'nothing is left alive' => sub {
     my $counters = Sprig::counters();
     is $counters->{$_}, 0, $_ for qw(exchanges responders writers pumps sockets);

@@ -59,4 +59,18 @@ subtest '-L Shotgun' => sub {
     $server->stop_ok;
 };
 
+subtest 'a switch that takes the file of the application for its value' => sub {
+    my $app    = spew(SprigTest::temp_path('app') . '.psgi', 'sub { }');
+    my @server = (by => 'plackup', app => $app);
+    ok !eval { start_server(@server, flags => ['--no-keepalive', $app]) }, 'does not start';
+    like $@, qr/value of --no-keepalive, here '\Q$app\E': write --disable-keepalive$/m, 'and says why';
+    my $server = start_server(@server, flags => ['--no-keepalive=1']);
+    like $server->ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n", until_eof => 1)->header('Connection'),
+        qr/close/, 'with a value of its own it is what it says';
+    $server->stop_ok;
+    $server = start_server(@server, flags => ['--no-delay=0']);
+    pass 'no_delay is an option';
+    $server->stop_ok;
+};
+
 done_testing;

@@ -103,6 +103,21 @@ setting C<MOJO_REACTOR>, unless that is set already; elsewhere Sprig attaches it
 Timers are never early. As with L<Mojo::Reactor::EV>, only one reactor of a process can be this one;
 further ones are L<Mojo::Reactor::Poll>.
 
+=head2 Applications of Mojolicious
+
+Sprig runs them by PSGI, as all PSGI servers do, and PSGI asks L<Mojolicious> for a response before it returns.
+C<render_later>, promises as the result of an action, C<async> actions that wait, and C<websocket> routes
+therefore end with status 404 here as there; they need Mojolicious's own servers. What works is a response
+that has begun: call C<write_chunk> or C<write> in the action, and go on in timers and promises until
+C<finish>.
+
+    get '/ticks' => sub {
+        my ($c) = @_;
+        $c->write_chunk("begun\n" => sub {
+            Mojo::IOLoop->timer(1 => sub { $c->write_chunk("done\n" => sub { $c->finish }) });
+        });
+    };
+
 =head1 METHODS
 
 Those of L<Mojo::Reactor::Poll>; C<new>, C<again>, C<one_tick> and C<watch> are implemented anew.

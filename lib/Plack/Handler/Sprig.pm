@@ -15,6 +15,12 @@ sub new {
         my $value = delete $args{$name};
         $args{ $name_of{$name} } //= $value if defined $value;
     }
+    for my $flag (sort grep { /\Ano_/ && $_ ne 'no_delay' } keys %args) {
+        my $value = delete $args{$flag};
+        my $name  = $flag =~ s/\Ano_//r;
+        die _switch_message($name, $value) if !defined $value || $value ne '1';
+        $args{$name} = 0;
+    }
     return bless {%args}, $class;
 }
 
@@ -26,6 +32,14 @@ sub _check_names {
     my $got = defined $n ? "got '$n'" : 'which is not given';
     die
         "max_reqs_per_child needs max_workers of 2 or more, $got: one process cannot replace itself\n";
+}
+
+# plackup knows no switches: what stands behind one is its value, and not the application.
+sub _switch_message {
+    my ($name, $value) = @_;
+    my $flag  = $name =~ tr/_/-/r;
+    my $got   = defined $value ? ", here '$value'" : '';
+    return "plackup takes the next word for the value of --no-$flag$got: write --disable-$flag\n";
 }
 
 sub run {
@@ -63,7 +77,8 @@ Plack::Handler::Sprig - runs an application on Sprig from plackup
 
 Connects L<Plack> to L<Sprig::Server>. All options of L<Sprig::Server/new> are taken; C<plackup>
 turns C<--max-body-bytes=10M> into C<< max_body_bytes => '10M' >>, and C<--enable-x> and
-C<--disable-x> into true and false.
+C<--disable-x> into true and false. It knows no other switches: in C<plackup --no-keepalive app.psgi> the
+file would be the value of the option, which is refused. Write C<--disable-keepalive>.
 
 Sockets that L<Server::Starter> or systemd has opened are listened on instead of all others: see
 L<Sprig::Inherited>.
