@@ -2,6 +2,7 @@
 #include "fields.h"
 #include "chars.h"
 #include "elements.h"
+#include "number.h"
 #include "parser.h"
 #include "target.h"
 
@@ -43,19 +44,13 @@ static int check_length(struct sprig_request *req, struct sprig_span value,
     if (req->has_content_length)
         return fields_refuse(why, 400, "two Content-Length headers");
     req->has_content_length = true;
-    if (value.len == 0)
-        return fields_refuse(why, 400, "invalid Content-Length");
-    uint64_t n = 0;
-    for (size_t i = 0; i < value.len; i++) {
+    if (number_read(value, INT64_MAX, &req->content_length))
+        return 0;
+    for (size_t i = 0; i < value.len; i++)
         if (!char_is(value.ptr[i], CHAR_DIGIT))
             return fields_refuse(why, 400, "invalid Content-Length");
-        uint64_t digit = (uint64_t)(value.ptr[i] - '0');
-        if (n > (INT64_MAX - digit) / 10)
-            return fields_refuse(why, 400, "Content-Length too large");
-        n = n * 10 + digit;
-    }
-    req->content_length = n;
-    return 0;
+    return fields_refuse(why, 400,
+                         value.len ? "Content-Length too large" : "invalid Content-Length");
 }
 
 static bool is_token(struct sprig_span s)

@@ -3,6 +3,7 @@
 
 #include "err.h"
 #include "log.h"
+#include "number.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -23,19 +24,13 @@ struct found {
     size_t why_size;
 };
 
-/* Digits only, at most INT_MAX. */
 static bool read_number(const char *text, size_t len, int *out)
 {
-    long v = 0;
-    if (len == 0 || len > 10)
+    uint64_t n;
+    if (!number_read(span_make(text, len), INT_MAX, &n))
         return false;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        v = v * 10 + (text[i] - '0');
-    }
-    *out = (int)v;
-    return v <= INT_MAX;
+    *out = (int)n;
+    return true;
 }
 
 /* Programs that do not listen are told apart from descriptors that are no sockets. */

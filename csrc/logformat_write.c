@@ -1,6 +1,7 @@
 /* logformat_write.c - writes lines of the access log; see logformat.h */
 #include "logformat.h"
 #include "logformat_items.h"
+#include "number.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -119,16 +120,6 @@ static void add(struct log_buffer *b, struct sprig_span bytes)
     char *at = log_buffer_room(b, bytes.len);
     if (at)
         b->n = (size_t)(put(at, bytes) - b->bytes);
-}
-
-static char *put_number(char *at, uint64_t n)
-{
-    char digits[LOG_NUMBER_BYTES];
-    size_t i = sizeof(digits);
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while (n /= 10);
-    return put(at, span_make(digits + i, sizeof(digits) - i));
 }
 
 static void add_or_dash(struct log_buffer *b, struct sprig_span bytes)
@@ -267,7 +258,7 @@ static void add_length(struct log_buffer *b, uint64_t length)
 {
     char *at = log_buffer_room(b, LOG_NUMBER_BYTES);
     if (at)
-        b->n = (size_t)(put_number(at, length) - b->bytes);
+        b->n = (size_t)(number_write(at, length) - b->bytes);
 }
 
 void log_format_headers(const struct log_format *f, const struct sprig_header *headers,
@@ -390,13 +381,13 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
     case LOG_STATUS:
         return put_status(at, out->status);
     case LOG_BYTES:
-        return out->n_body ? put_number(at, out->n_body) : put(at, SPAN_LIT("-"));
+        return out->n_body ? number_write(at, out->n_body) : put(at, SPAN_LIT("-"));
     case LOG_SECONDS:
-        return put_number(at, out->duration_ns / 1000000000);
+        return number_write(at, out->duration_ns / 1000000000);
     case LOG_MICROSECONDS:
-        return put_number(at, out->duration_ns / 1000);
+        return number_write(at, out->duration_ns / 1000);
     case LOG_PID:
-        return put_number(at, (uint64_t)out->pid);
+        return number_write(at, (uint64_t)out->pid);
     case LOG_OUT_HEADER:
         return put(at, *headers ? next_part(headers) : SPAN_LIT("-"));
     case LOG_STRFTIME:

@@ -2,6 +2,7 @@
 #include "privileges.h"
 
 #include "err.h"
+#include "number.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -48,15 +49,14 @@ struct identity {
     bool has_user, has_group;
 };
 
+/* The last number is no identifier: to the system it means "as it is". */
 static bool read_number(const char *text, uint32_t *out)
 {
-    char *end;
-    if (*text < '0' || *text > '9')
+    uint64_t n;
+    if (!number_read(span_str(text), UINT32_MAX - 1, &n))
         return false;
-    errno = 0;
-    unsigned long v = strtoul(text, &end, 10);
-    *out = (uint32_t)v;
-    return errno == 0 && *end == '\0' && v < UINT32_MAX;
+    *out = (uint32_t)n;
+    return true;
 }
 
 static bool find_user(const char *user, struct identity *id)

@@ -3,6 +3,7 @@
 #include "date.h"
 #include "elements.h"
 #include "head_check.h"
+#include "number.h"
 
 /* Bytes of a head besides the app's own header lines and the Server line: status line, Date,
  * Content-Length or Transfer-Encoding, Connection, the empty line. */
@@ -17,16 +18,6 @@ static inline char *put(char *at, const char *bytes, size_t n)
 }
 
 #define PUT_LIT(at, s) put((at), "" s, sizeof(s) - 1)
-
-static char *put_decimal(char *at, uint64_t n)
-{
-    char digits[20];
-    size_t i = sizeof(digits);
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while (n /= 10);
-    return put(at, digits + i, sizeof(digits) - i);
-}
 
 static char *put_header(char *at, struct sprig_span name, struct sprig_span value)
 {
@@ -46,7 +37,7 @@ static char *put_status_line(char *at, uint8_t http_version, int status)
     } else {
         const char *reason = status_reason(status);
         at = PUT_LIT(at, "HTTP/1.1 ");
-        at = put_decimal(at, (uint64_t)status);
+        at = number_write(at, (uint64_t)status);
         *at++ = ' ';
         at = put(at, reason, strlen(reason));
         at = PUT_LIT(at, "\r\n");
@@ -89,7 +80,7 @@ static char *put_framing(char *at, const struct response *r, const struct head_s
 {
     if (head_has_length_line(r, seen, length)) {
         at = PUT_LIT(at, "Content-Length: ");
-        at = put_decimal(at, seen->has_length ? seen->length : length);
+        at = number_write(at, seen->has_length ? seen->length : length);
         return PUT_LIT(at, "\r\n");
     }
     bool of_get = seen->chunked && r->is_head && !status_has_no_body(r->status);

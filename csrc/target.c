@@ -1,6 +1,7 @@
 /* target.c - checks and splits the request target. */
 #include "target.h"
 #include "chars.h"
+#include "number.h"
 #include <arpa/inet.h>
 
 static bool is_percent_triplet(const char *at, const char *end)
@@ -54,17 +55,11 @@ static const char *skip_literal(const char *at, const char *end)
     return inet_pton(AF_INET6, text, &address) == 1 ? close + 1 : NULL;
 }
 
+/* RFC 3986 section 3.2.3: *DIGIT. */
 static bool is_port(const char *at, const char *end)
 {
-    unsigned port = 0;
-    for (; at < end; at++) {
-        if (!char_is(*at, CHAR_DIGIT))
-            return false;
-        port = port * 10 + (unsigned)(*at - '0');
-        if (port > 65535)
-            return false;
-    }
-    return true;
+    uint64_t port;
+    return at == end || number_read(span_make(at, (size_t)(end - at)), 65535, &port);
 }
 
 bool target_is_authority(struct sprig_span s)
