@@ -95,7 +95,7 @@ void log_hold(void)
 }
 
 /* The sink may log, hold and release in its turn: everything is taken off first. */
-static void hand_over_kept(void)
+__attribute__((noinline, cold)) static void hand_over_kept(void)
 {
     char *bytes = held.bytes;
     size_t len = held.len;
