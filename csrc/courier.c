@@ -130,8 +130,12 @@ void courier_stop(struct courier *courier)
 void courier_take_back(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
-    loop_guard(loop); /* in a forked child nobody has it */
     uint32_t lent = COURIER_LENT;
+    if (atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME) &&
+        !courier->has_carried)
+        return;
+    lent = COURIER_LENT;
+    loop_guard(loop); /* in a forked child nobody has it */
     while (atomic_load(&courier->state) != COURIER_HOME &&
            !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME)) {
         lent = COURIER_LENT;
