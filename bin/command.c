@@ -5,7 +5,7 @@
 #include "command.h"
 
 #include "embed.h"
-#include "parser.h"
+#include "http/parser.h"
 
 #include <event2/event.h>
 #include <getopt.h>
@@ -147,7 +147,8 @@ static void print_help(void)
          "once.\n"
          "To the master of several workers: HUP reloads, USR2 upgrades, TTIN and TTOU add and "
          "remove one.\n"
-         "Most options have a variable of the environment, too: --max-headers is SPRIG_MAX_HEADERS.\n"
+         "Most options have a variable of the environment, too: --max-headers is "
+         "SPRIG_MAX_HEADERS.\n"
          "Manual: man sprig");
 }
 

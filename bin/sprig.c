@@ -1,15 +1,15 @@
 /* sprig.c - the program: by itself in one process, or as the master of several. */
 #include "command.h"
 
-#include "banner.h"
-#include "daemon.h"
 #include "embed.h"
-#include "inherited.h"
-#include "init.h"
 #include "master.h"
-#include "origin.h"
-#include "pidfile.h"
-#include "quit.h"
+#include "net/inherited.h"
+#include "process/daemon.h"
+#include "process/init.h"
+#include "process/origin.h"
+#include "process/pidfile.h"
+#include "process/quit.h"
+#include "serve/banner.h"
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>

@@ -21,7 +21,7 @@
 #ifndef SPRIG_MASTER_H
 #define SPRIG_MASTER_H
 
-#include "sockets.h"
+#include "net/sockets.h"
 #include "sprig.h"
 #include <stdint.h>
 
@@ -46,8 +46,8 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
                                       int status_fd, char *why, size_t n);
 void sprig_master_free(struct sprig_master *m);
 
-/* Before it runs: removes what sprig_master_free would remove, and frees nothing. For a process that
- * is about to end (see sprig_quit_clean): async-signal-safe. */
+/* Before it runs: removes what sprig_master_free would remove, and frees nothing. For a process
+ * that is about to end (see sprig_quit_clean): async-signal-safe. */
 void sprig_master_clean(const struct sprig_master *m);
 
 /* The process was started by a master that it is to replace: it must not listen or become a daemon

@@ -11,12 +11,12 @@
 #ifndef SPRIG_H
 #define SPRIG_H
 
-#include "config.h"
-#include "err.h"
-#include "listen_spec.h"
-#include "log.h"
-#include "request.h"
-#include "span.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/span.h"
+#include "http/request.h"
+#include "net/listen_spec.h"
 #include <sys/socket.h>
 
 #define SPRIG_VERSION "0.001000"
@@ -29,6 +29,12 @@ struct sprig_io;
 struct sprig_timer;
 struct sprig_signal;
 struct sprig_idle;
+
+/* ---------------------------------------------------------------- options ---- */
+
+/* What no single value tells: workers <= workers_limit, low_water_bytes <= high_water_bytes,
+ * temp_dir can be written to; like sprig_config_set. */
+int sprig_config_check(const struct sprig_config *c, char *why, size_t n);
 
 /* ---------------------------------------------------------------- the loop ---- */
 

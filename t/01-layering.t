@@ -4,60 +4,51 @@ use strict;
 use warnings;
 use Test::More;
 
-# Bottom up. A name stands for its header, its .c and all files that extend it: conn covers
-# conn_input.c.
-my @LAYERS = (
-    [qw(span list err log invariant date status chars tempfile cidr board path origin number
-        elements)],
-    [qw(config logformat privileges request target proxy fields parser chunk body transport outq
-        inherited pidfile daemon quit init)],
-    [qw(sprig listen_spec)],
-    [qw(loop courier interest timer signals watcher response head sockets banner)],
-    [qw(refusals)],
-    [qw(conn protocol listener server admission exchange accesslog alone)],
-    [qw(master crew notices roster succession)],
-);
+# The folders of csrc, bottom up.
+my @LAYERS = qw(base loop net http serve h1 process);
 
-# What a file has no business with although it stands below it or beside it.
-my %KNOWS_NO = (
-    outq => [qw(request target fields parser chunk body)],
-    map { $_ => [qw(request target fields parser chunk body outq transport response)] }
-        qw(loop interest timer signals watcher courier),
-);
+# The two public headers on top are types and contracts: files from this folder on may read them.
+my %FACES = ('sprig.h' => 'loop', 'master.h' => 'process');
+
+# What a folder has no business with although it stands below.
+my %KNOWS_NO = (net => [qw(loop)]);
 
 # Headers of the core that the bridge and the program may include.
-my %PUBLIC =
-    map { $_ => 1 }
-    qw(sprig.h banner.h list.h master.h origin.h inherited.h pidfile.h daemon.h privileges.h
-    quit.h init.h);
-my %ALSO = ('bin/command.c' => 'parser.h');    # the name of the library, for --version
+my %PUBLIC = map { $_ => 1 }
+    qw(sprig.h master.h base/list.h base/privileges.h net/inherited.h serve/banner.h
+    process/pidfile.h process/daemon.h process/origin.h process/quit.h process/init.h);
+my %ALSO = ('bin/command.c' => 'http/parser.h');    # the name of the library, for --version
 
-my %PARSER_LIBRARY =
-    ('csrc/parser_http_parser.c' => 'http_parser.h', 'csrc/parser_llhttp.c' => 'llhttp.h');
+my %PARSER_LIBRARY = (
+    'csrc/http/parser_http_parser.c' => 'http_parser.h',
+    'csrc/http/parser_llhttp.c'      => 'llhttp.h'
+);
 
 my %layer_of;
-for my $i (0 .. $#LAYERS) {
-    $layer_of{$_} = $i for @{ $LAYERS[$i] };
-}
+@layer_of{@LAYERS} = 0 .. $#LAYERS;
 
-my @core   = sort glob 'csrc/*.[ch]';
+my @core   = sort glob 'csrc/*.[ch] csrc/*/*.[ch]';
 my @bridge = grep { !m{^xs/Sprig\.c$} } sort glob '{xs,bin}/*.[ch] xs/*.xs';
 my %source = map  { $_ => without_comments($_) } @core, @bridge;
 
 ok @core > 1, 'there is a core';
 
 subtest 'every file of the core has its place' => sub {
-    ok defined noun($_), $_ for @core;
+    for my $file (@core) {
+        my $folder = folder($file);
+        ok defined $folder ? defined $layer_of{$folder} : $FACES{ $file =~ s{^csrc/}{}r }, $file;
+    }
 };
 
 subtest 'the core includes what is below or beside' => sub {
     for my $file (@core) {
-        my $own = noun($file) // next;
+        my $own = folder($file) // next;
         for my $header (quoted_includes($file)) {
-            my $noun = noun("csrc/$header");
             ok -e "csrc/$header", "$file: $header is a header of the core" or next;
-            ok defined $noun && $layer_of{$noun} <= $layer_of{$own}, "$file may include $header";
-            ok !(grep { $_ eq $noun } @{ $KNOWS_NO{$own} || [] }),   "$file knows $noun";
+            my $needs = folder("csrc/$header") // $FACES{$header};
+            ok $layer_of{$needs} <= $layer_of{$own}, "$file may include $header";
+            ok !(grep { $_ eq $needs && folder("csrc/$header") } @{ $KNOWS_NO{$own} || [] }),
+                "$file knows no $header";
         }
     }
 };
@@ -88,7 +79,10 @@ subtest 'only the back ends include the parser library' => sub {
 subtest 'the bridge knows the core by its public header' => sub {
     for my $file (@bridge) {
         for my $header (quoted_includes($file)) {
-            ok -e "xs/$header" || -e "bin/$header" || $PUBLIC{$header} || $header eq ($ALSO{$file} || ''),
+            ok -e "xs/$header"
+                || -e "bin/$header"
+                || $PUBLIC{$header}
+                || $header eq ($ALSO{$file} || ''),
                 "$file may include $header";
         }
     }
@@ -105,7 +99,7 @@ subtest 'Perl is entered in one place' => sub {
 
 subtest 'libevent is run in one place' => sub {
     my @sites = grep { $source{$_} =~ /\bevent_base_(?:loop|dispatch)\s*\(/ } sort keys %source;
-    is "@sites", 'csrc/loop.c', 'one event_base_loop';
+    is "@sites", 'csrc/loop/loop.c', 'one event_base_loop';
 };
 
 subtest 'objects of the core refer to no symbol of perl' => sub {
@@ -120,14 +114,10 @@ subtest 'objects of the core refer to no symbol of perl' => sub {
 
 done_testing;
 
-# The name in the table that this file goes by.
-sub noun {
+# The folder of a file of the core; nothing for the public headers.
+sub folder {
     my ($file) = @_;
-    my ($name) = $file =~ m{^csrc/(\w+)\.[ch]$} or return;
-    while (!exists $layer_of{$name}) {
-        $name =~ s/_[^_]*$// or return;
-    }
-    return $name;
+    return $file =~ m{^csrc/(\w+)/} ? $1 : undef;
 }
 
 sub quoted_includes {

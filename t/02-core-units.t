@@ -61,6 +61,12 @@ sub sanitizers_work {
     return;
 }
 
+# Folders become part of the name: two of them may have a file of one name.
+sub object_name {
+    my ($source) = @_;
+    return $source =~ s{/}{-}gr =~ s/\.c$/.o/r;
+}
+
 # Compiles everything by a Makefile of its own, so that it goes in parallel. True, or false and
 # what make said.
 sub build {
@@ -70,7 +76,7 @@ sub build {
         mkdir "$dir/$variant" or die "$dir/$variant: $!";
         my @objects;
         for my $source (split ' ', $make{SPRIG_CORE}) {
-            my $object = "$dir/$variant/" . basename($source, '.c') . '.o';
+            my $object = "$dir/$variant/" . object_name($source);
             push @objects, $object;
             push @rules,   "$object : $source\n\t$cc $FLAGS{$variant} -c -o \$\@ $source\n";
         }

@@ -20,7 +20,7 @@ is_deeply [sort keys %in_pod], [sort keys %in_help], 'the same options in both';
 is $in_pod{$_}, $in_help{$_}, "default of $_" for sort keys %in_help;
 
 subtest 'every option of the server is one of the program' => sub {
-    my $table    = slurp(SprigTest::root() . '/csrc/config.h');
+    my $table    = slurp(SprigTest::root() . '/csrc/base/config.h');
     my ($struct) = $table =~ /struct sprig_config \{(.*?)^\};/ms;
     $struct =~ s{/\*.*?\*/}{}gs;
     for my $field ($struct =~ /(\w+);/g) {

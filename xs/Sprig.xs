@@ -1,13 +1,13 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in bridge.h. */
 #include "bridge.h"
-#include "banner.h"
-#include "inherited.h"
+#include "serve/banner.h"
+#include "net/inherited.h"
 #include "stream.h"
-#include "daemon.h"
+#include "process/daemon.h"
 #include "embed.h"
 #include "master.h"
-#include "pidfile.h"
-#include "quit.h"
+#include "process/pidfile.h"
+#include "process/quit.h"
 
 MODULE = Sprig    PACKAGE = Sprig
 

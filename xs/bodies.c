@@ -201,7 +201,7 @@ static bool has_plain_layers(PerlIO *file)
 static bool is_virtual(int fd)
 {
 #ifdef __linux__
-    static const unsigned long ones[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC,  DEBUGFS_MAGIC,
+    static const unsigned long ones[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC,        DEBUGFS_MAGIC,
                                          TRACEFS_MAGIC,    CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
                                          FUSE_MAGIC};
     struct statfs fs;
@@ -558,7 +558,8 @@ void psgi_pump_run(pTHX_ struct psgi_exchange *px)
     enum pumped pumped = PUMPED_END;
     SV *error = NULL;
 
-    if (px->ex == NULL || pump == NULL || pump->is_running || !pump->is_reading || pump->rest != NULL)
+    if (px->ex == NULL || pump == NULL || pump->is_running || !pump->is_reading ||
+        pump->rest != NULL)
         return;
     psgi_exchange_hold(px);
     pump->is_running = true;
@@ -614,8 +615,8 @@ static int send_piece(pTHX_ struct psgi_exchange *px, AV *av, SV *sv)
                                   : psgi_write_sv(aTHX_ px->ex, sv);
 }
 
-/* Small pieces that follow each other are written at one go. A piece that is cut is warned of, which
- * may be code that empties the array. */
+/* Small pieces that follow each other are written at one go. A piece that is cut is warned of,
+ * which may be code that empties the array. */
 static void send_array(pTHX_ struct psgi_exchange *px, AV *av)
 {
     struct sprig_span pieces[MAX_PIECES];

@@ -17,8 +17,8 @@
 #include <XSUB.h>
 #include <perl.h>
 
+#include "base/list.h"
 #include "compat.h"
-#include "list.h"
 #include "sprig.h"
 
 struct psgi_keys;  /* env.h: pre-hashed keys of the env */
@@ -157,9 +157,9 @@ bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error);
 bool psgi_call_for(pTHX_ struct psgi_server *server, SV *code, SV **args, int n_args, SV **result,
                    SV **error);
 
-/* Prepares and frees server->caller: the place of the app, in package Sprig::Server. What croak says
- * at the top level of an app, and what perl warns of there, then names the app and not a file of
- * ours. */
+/* Prepares and frees server->caller: the place of the app, in package Sprig::Server. What croak
+ * says at the top level of an app, and what perl warns of there, then names the app and not a file
+ * of ours. */
 void psgi_caller_init(pTHX_ struct psgi_server *server);
 void psgi_caller_clear(pTHX_ struct psgi_server *server);
 
@@ -215,10 +215,11 @@ void psgi_server_release(pTHX_ struct psgi_server *server);
 SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name);
 /* The server of such an object; croaks if it is none. */
 struct psgi_server *psgi_server_get(pTHX_ SV *ref);
-/* Listens on all addresses of the text (listen_spec.h): a list of { id, host, port, unix, fd }, owned
- * by the caller. Croaks. */
+/* Listens on all addresses of the text (listen_spec.h): a list of { id, host, port, unix, fd },
+ * owned by the caller. Croaks. */
 AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text);
-/* The same for a descriptor (taken): one { ... }. `options` are those of struct sprig_listen_options.
+/* The same for a descriptor (taken): one { ... }. `options` are those of struct
+ * sprig_listen_options.
  */
 SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options);
 /* The address in its plain form, with an absolute path; owned by the caller. Croaks. */

@@ -322,7 +322,8 @@ struct print_job {
     bool done;
 };
 
-/* The handle behind a glob or a reference to one, or NULL: only that object knows what it prints. */
+/* The handle behind a glob or a reference to one, or NULL: only that object knows what it prints.
+ */
 static IO *handle_io(pTHX_ SV *sv)
 {
     if (SvROK(sv))

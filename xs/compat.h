@@ -6,7 +6,7 @@
 #ifndef PERL_VERSION_GE /* 5.33.4 */
 #define PERL_VERSION_GE(revision, version, subversion)                                             \
     (PERL_REVISION * 1000000 + PERL_VERSION * 1000 + PERL_SUBVERSION >=                            \
-     (revision) * 1000000 + (version) * 1000 + (subversion))
+     (revision)*1000000 + (version)*1000 + (subversion))
 #endif
 
 #ifndef newSVsv_nomg /* 5.29.10 */

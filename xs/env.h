@@ -47,9 +47,9 @@ enum env_key {
 
 /* Keys whose values do not change: bits of the first word. */
 #define ENV_CONSTANTS                                                                              \
-    (KEY_BIT(VERSION) | KEY_BIT(NONBLOCKING) | KEY_BIT(STREAMING) |              \
-     KEY_BIT(RUN_ONCE) | KEY_BIT(MULTITHREAD) | KEY_BIT(MULTIPROCESS) | KEY_BIT(INPUT_BUFFERED) |  \
-     KEY_BIT(CLEANUP) | KEY_BIT(CLEANUP_HANDLERS) | KEY_BIT(HARAKIRI) | KEY_BIT(SCALAR_REFS))
+    (KEY_BIT(VERSION) | KEY_BIT(NONBLOCKING) | KEY_BIT(STREAMING) | KEY_BIT(RUN_ONCE) |            \
+     KEY_BIT(MULTITHREAD) | KEY_BIT(MULTIPROCESS) | KEY_BIT(INPUT_BUFFERED) | KEY_BIT(CLEANUP) |   \
+     KEY_BIT(CLEANUP_HANDLERS) | KEY_BIT(HARAKIRI) | KEY_BIT(SCALAR_REFS))
 #define KEY_BIT(name) (UINT64_C(1) << KEY_##name)
 
 /* The ones that a server has: psgix.exit_guard is there in workers only. */

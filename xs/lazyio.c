@@ -15,7 +15,7 @@ struct lazyio {
     PerlIOl layer;    /* our layer */
     PerlIO *in, *out; /* owned; NULL until used */
     const struct lazyio_source *source;
-    void *arg; /* owned through source->release; NULL once released */
+    void *arg;              /* owned through source->release; NULL once released */
     struct list_link among; /* open: among those of its server */
     uint64_t left_ns;       /* when one side was first seen to have closed; 0: not yet */
     struct lazyio *next_spare;

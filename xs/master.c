@@ -1,10 +1,10 @@
 /* master.c - the master of worker processes, called from a living interpreter. */
 #include "master.h"
+#include "base/privileges.h"
 #include "bridge.h"
-#include "daemon.h"
 #include "embed.h"
-#include "privileges.h"
-#include "quit.h"
+#include "process/daemon.h"
+#include "process/quit.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -1,8 +1,8 @@
 /* psgi.c - what the bridge keeps for one interpreter: the loop, its hooks, Perl's signals, the log.
  */
 #include "bridge.h"
-#include "daemon.h"
-#include "origin.h"
+#include "process/daemon.h"
+#include "process/origin.h"
 #include <signal.h>
 
 #define MY_CXT_KEY "Sprig::_bridge" SPRIG_VERSION

@@ -1,4 +1,5 @@
-/* raiser.c - psgix.raise: tells the server that a request has failed, whoever holds its responder. */
+/* raiser.c - psgix.raise: tells the server that a request has failed, whoever holds its responder.
+ */
 #include "stream.h"
 
 /* In the place of the exchange, once that is over because the client left. */
@@ -26,8 +27,8 @@ XS(psgi_raiser_call)
     if (items != 1)
         croak("Usage: $env->{'psgix.raise'}->($error)");
     if (of == NULL)
-        warn_sv(sv_2mortal(newSVpvf("psgix.raise called after the request was over: %" SVf,
-                                    SVfARG(ST(0)))));
+        warn_sv(sv_2mortal(
+            newSVpvf("psgix.raise called after the request was over: %" SVf, SVfARG(ST(0)))));
     else if (of != &left)
         raise_error(aTHX_ of, sv_mortalcopy(ST(0)));
     XSRETURN_EMPTY;

@@ -220,8 +220,8 @@ static AV *hold_elements(pTHX_ AV *from)
     return held;
 }
 
-/* The elements of the array behind a reference: plain, tied, or an object that overloads @{}. NULL: it
- * is none. */
+/* The elements of the array behind a reference: plain, tied, or an object that overloads @{}. NULL:
+ * it is none. */
 static AV *any_array(pTHX_ SV *ref)
 {
     SvGETMAGIC(ref);
@@ -411,7 +411,8 @@ static int send_reply(pTHX_ struct reply *r)
     if (r->on_complete != NULL && px->on_complete == NULL)
         px->on_complete = newSVsv(r->on_complete);
     if (r->body.kind != PSGI_BODY_NONE)
-        body = SvREFCNT_inc_simple_NN(r->body.sv); /* a warning may be code that changes the array */
+        body =
+            SvREFCNT_inc_simple_NN(r->body.sv); /* a warning may be code that changes the array */
     if (send_head(aTHX_ r) != 0) {
         SvREFCNT_dec(body);
         return -1;

@@ -1,9 +1,9 @@
 /* worker.c - processes: what this one is as a worker; daemon and pid file of a single one. */
 #include "bridge.h"
-#include "daemon.h"
 #include "embed.h"
 #include "master.h"
-#include "pidfile.h"
+#include "process/daemon.h"
+#include "process/pidfile.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>

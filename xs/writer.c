@@ -170,8 +170,8 @@ static SV *plain_bytes(pTHX_ SV *value, I32 number)
     return SvCUR(value) > 0 ? value : NULL;
 }
 
-/* Replaces the values by plain ones; NULL for empty ones. In an array of its own: magic may move the
- * Perl stack. They are held: what makes text of one may be code that frees another. */
+/* Replaces the values by plain ones; NULL for empty ones. In an array of its own: magic may move
+ * the Perl stack. They are held: what makes text of one may be code that frees another. */
 static SV **plain_values(pTHX_ SV **values, I32 n)
 {
     SV **plain;

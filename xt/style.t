@@ -6,7 +6,7 @@ use Test::More;
 
 use constant { MAX_FUNCTION_LINES => 80, MAX_FILE_LINES => 700 };
 
-my @c    = grep { $_ ne 'xs/Sprig.c' } sort glob '{csrc,xs,bin,t/core}/*.[ch]';
+my @c    = grep { $_ ne 'xs/Sprig.c' } sort glob '{csrc,csrc/*,xs,bin,t/core}/*.[ch]';
 my @perl = sort glob 'Makefile.PL {t,xt}/*.t {lib,t/lib}/*.pm {lib,t/lib}/*/*.pm lib/*/*/*.pm';
 
 for my $file (@c, @perl, sort glob 'xs/*.xs') {

@@ -1,8 +1,8 @@
 /* The access log: what it is written to, and what waits in memory for a reader. */
-#include "accesslog.h"
-#include "log_target.h"
-#include "path.h"
+#include "base/log_target.h"
+#include "base/path.h"
 #include "scratch.h"
+#include "serve/accesslog.h"
 #include "tap.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* What workers know of each other's connections. */
-#include "board.h"
+#include "base/board.h"
 #include "tap.h"
 
 #include <sys/wait.h>

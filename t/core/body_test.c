@@ -1,7 +1,7 @@
 /* body_test.c - bodies in memory and in files, and what is left when a write fails. */
 #define _GNU_SOURCE /* mkdtemp, O_CLOEXEC flags */
-#include "body.h"
-#include "err.h"
+#include "base/err.h"
+#include "http/body.h"
 #include "tap.h"
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* chunk_test.c - every body of the corpus, whole and in pieces. */
-#include "chunk.h"
 #include "corpus.h"
 #include "guard.h"
+#include "http/chunk.h"
 #include "tap.h"
 
 #define N(array) (sizeof(array) / sizeof(array[0]))

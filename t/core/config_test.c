@@ -1,7 +1,7 @@
 /* The table of options: reading, printing and refusing values. */
-#include "config.h"
-#include "err.h"
-#include "log.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "sprig.h"
 #include "tap.h"
 
 #include <stdio.h>

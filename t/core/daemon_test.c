@@ -1,5 +1,5 @@
 /* Leaving the terminal: what the waiting process tells its caller, and where the new one is. */
-#include "daemon.h"
+#include "process/daemon.h"
 #include "scratch.h"
 #include "tap.h"
 

@@ -1,8 +1,8 @@
 /* date_test.c - dates, status codes and error texts. */
 #define _GNU_SOURCE /* timegm, strptime */
-#include "date.h"
-#include "err.h"
-#include "status.h"
+#include "base/err.h"
+#include "http/date.h"
+#include "http/status.h"
 #include "tap.h"
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* elements_test.c - lists, from the left and from the right. */
-#include "elements.h"
+#include "http/elements.h"
 #include "tap.h"
 
 /* The elements in the order in which they are found, each in brackets. */

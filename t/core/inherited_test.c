@@ -1,6 +1,6 @@
 /* Sockets of Server::Starter and systemd: which descriptors are named, and what is refused. */
-#include "err.h"
-#include "inherited.h"
+#include "base/err.h"
+#include "net/inherited.h"
 #include "scratch.h"
 #include "tap.h"
 

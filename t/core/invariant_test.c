@@ -1,6 +1,6 @@
 /* invariant_test.c - a mistake of ours ends one connection, not the process; see invariant.h */
-#include "conn.h"
-#include "invariant.h"
+#include "base/invariant.h"
+#include "serve/conn.h"
 #include "tap.h"
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* log_test.c - levels, holding, and escaping of what clients sent. */
-#include "log.h"
+#include "base/log.h"
 #include "tap.h"
 #include <stdlib.h>
 

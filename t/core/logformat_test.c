@@ -1,6 +1,6 @@
 /* Formats of the access log, and the escaping in its lines. */
-#include "err.h"
-#include "logformat.h"
+#include "base/err.h"
+#include "serve/logformat.h"
 #include "tap.h"
 
 #include <stdlib.h>

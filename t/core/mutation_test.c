@@ -1,9 +1,9 @@
 /* mutation_test.c - damaged messages: however they are cut, the verdict is the same, and what was
  * accepted lies within the head. The damage is the same in every run. */
-#include "chunk.h"
 #include "corpus.h"
 #include "guard.h"
-#include "parser.h"
+#include "http/chunk.h"
+#include "http/parser.h"
 #include "tap.h"
 
 #define N(array) (sizeof(array) / sizeof(array[0]))

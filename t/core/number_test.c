@@ -1,5 +1,5 @@
 /* number_test.c - decimal numbers in text. */
-#include "number.h"
+#include "base/number.h"
 #include "tap.h"
 
 static void test_read(void)

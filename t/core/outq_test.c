@@ -1,7 +1,7 @@
 /* outq_test.c - the output queue: over real sockets, and over a transport that does as it is told.
  */
-#include "err.h"
-#include "outq.h"
+#include "base/err.h"
+#include "net/outq.h"
 #include "tap.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  */
 #include "corpus.h"
 #include "guard.h"
-#include "parser.h"
+#include "http/parser.h"
 #include "tap.h"
 
 #define N(array) (sizeof(array) / sizeof(array[0]))

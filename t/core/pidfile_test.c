@@ -1,6 +1,6 @@
 /* The pid file: what is written to, what is left alone, and who removes it. */
-#include "err.h"
-#include "pidfile.h"
+#include "base/err.h"
+#include "process/pidfile.h"
 #include "scratch.h"
 #include "tap.h"
 

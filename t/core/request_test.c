@@ -1,6 +1,6 @@
 /* request_test.c - a request that outlives the buffer it was read from. */
-#include "parser.h"
-#include "request.h"
+#include "http/parser.h"
+#include "http/request.h"
 #include "tap.h"
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* response_test.c - heads and bodies of responses, byte by byte. */
-#include "date.h"
-#include "err.h"
-#include "response.h"
+#include "base/err.h"
+#include "http/date.h"
+#include "http/response.h"
 #include "tap.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Listening sockets: addresses, shared ports, unix paths, and their form as text. */
+#include "net/sockets.h"
 #include "scratch.h"
-#include "sockets.h"
 #include "sprig.h"
 #include "tap.h"
 

@@ -1,6 +1,6 @@
 /* span_test.c - spans and intrusive lists. */
-#include "list.h"
-#include "span.h"
+#include "base/list.h"
+#include "base/span.h"
 #include "tap.h"
 
 static void test_equal(void)

@@ -1,5 +1,5 @@
 /* timer_test.c - the timer heap and the deadline lists, driven by passes of a real loop. */
-#include "loop_internal.h"
+#include "loop/loop_internal.h"
 #include "tap.h"
 #include <stdlib.h>
 #include <time.h>

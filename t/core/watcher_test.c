@@ -1,5 +1,5 @@
 /* watcher_test.c - io, timer, signal and idle watchers, and what a fork does to them. */
-#include "loop_internal.h"
+#include "loop/loop_internal.h"
 #include "tap.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* chunk.c - chunked bodies: the data and the end do not depend on the cuts. */
-#include "chunk.h"
+#include "http/chunk.h"
 #include "fuzz.h"
 
 struct outcome {

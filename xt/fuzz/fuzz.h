@@ -2,7 +2,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include "span.h"
+#include "base/span.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* head.c - request heads: the verdict does not depend on the cuts, spans lie within the head, and
  * what was accepted has one framing. */
 #include "fuzz.h"
-#include "parser.h"
+#include "http/parser.h"
 
 static struct parser_scratch scratch;
 

@@ -1,7 +1,7 @@
 /* option.c - options as text, "name=value": what is taken prints as something that is taken and
  * prints the same; what is refused changes nothing and says why. */
-#include "config.h"
-#include "err.h"
+#include "base/config.h"
+#include "base/err.h"
 #include "fuzz.h"
 
 static void check_taken(struct sprig_config *config, const char *name)

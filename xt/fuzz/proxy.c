@@ -1,9 +1,9 @@
 /* proxy.c - PROXY headers: however they are cut, the verdict is the same; addresses are text of the
  * right kind. The same bytes as the value of forwarding header fields, and as a list of networks.
  */
-#include "proxy.h"
+#include "http/proxy.h"
 #include "fuzz.h"
-#include "target.h"
+#include "http/target.h"
 
 static long parse(const uint8_t *data, size_t n, struct cuts *cuts, struct proxy_header *header)
 {

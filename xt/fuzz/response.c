@@ -1,6 +1,6 @@
 /* response.c - response heads out of whatever an app returns: what is accepted is one head of lines
  * without stray CR, LF or NUL, with at most one framing; what is refused leaves nothing behind. */
-#include "response.h"
+#include "http/response.h"
 #include "fuzz.h"
 
 static struct outq_pool pool;

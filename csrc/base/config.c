@@ -1,0 +1,558 @@
+/* config.c - the table of all options, and reading and printing their values by it. */
+#include "base/config.h"
+
+#include "base/err.h"
+#include "base/invariant.h"
+#include "base/log.h"
+#include "base/log_target.h"
+#include "base/path.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---------------------------------------------------------------- the table ---- */
+
+/* clang-format off */
+#define YEAR    31536000.0
+#define MIB     1048576.0
+#define GIB     1073741824.0
+#define UINT_32 4294967295.0
+
+#define FIELD(type, name, group, argument, initial, min, max, help)                                \
+    {#name, 0, SPRIG_OPTION_##type, group, argument, initial, min, max, NULL,                      \
+     offsetof(struct sprig_config, name), help}
+#define SECONDS(name, group, initial, help)                                                        \
+    FIELD(SECONDS, name, group, "SECONDS", initial, 0, YEAR, help)
+#define PLACK(name, letter, group, argument, initial, help)                                        \
+    {#name, letter, SPRIG_OPTION_PLACK, group, argument, initial, 0, 0, NULL, 0, help}
+
+static const struct sprig_option options[] = {
+#define G "The application"
+    PLACK(app, 'a', G, "FILE", "app.psgi",
+          "The application's file; the first plain argument is the same."),
+    PLACK(eval, 'e', G, "CODE", NULL,
+          "Code of the application, in place of or around a file; Plack::Builder is loaded."),
+    PLACK(include, 'I', G, "DIR", NULL, "Looks for modules there first; may be repeated."),
+    PLACK(module, 'M', G, "MODULE", NULL,
+          "Loads the module before the application; may be repeated."),
+    PLACK(env, 'E', G, "NAME", "deployment",
+          "The environment (PLACK_ENV); development adds Lint, StackTrace and AccessLog."),
+    PLACK(default_middleware, 0, G, NULL, "1", "Whether the environment development adds them."),
+    PLACK(path, 0, G, "PATH", NULL, "Mounts the application at this path."),
+    PLACK(harakiri, 0, G, NULL, "0",
+          "Whether the application may end the server behind a response (psgix.harakiri)."),
+    PLACK(reload, 'r', G, NULL, "0", "Starts anew when the application's file or lib changes."),
+    PLACK(Reload, 'R', G, "DIRS", NULL,
+          "Starts anew when something changes there, too; separated by commas; may be repeated."),
+    PLACK(loader, 'L', G, "LOADER", NULL,
+          "Loads the application by Plack::Loader::LOADER: Delayed, Shotgun, Restarter or other."),
+    FIELD(PATH, access_log, G, "FILE", "", 0, 4000,
+          "Appends a line for each request to this file; - is the standard output."),
+    FIELD(STRING, access_log_format, G, "FORMAT", "", 0, 2000,
+          "What it says: combined (the default), common, or directives of Apache's."),
+#undef G
+#define G "Processes"
+    FIELD(COUNT, workers, G, "N", "1", 1, 1000,
+          "Processes that serve; from 2 on a master starts and watches them."),
+    FIELD(COUNT, workers_limit, G, "N", "0", 0, 1000,
+          "So many workers may TTIN make of them; 0 is four times as many as there are."),
+    FIELD(BOOL, preload_app, G, NULL, "0", 0, 1,
+          "Loads the application once, in the master, in place of once in each worker."),
+    FIELD(COUNT, max_requests, G, "N", "0", 0, UINT_32,
+          "Requests after which a worker is replaced, and up to a tenth more; 0 is no limit."),
+    SECONDS(start_timeout, G, "60", "For a worker to load the application; 0 is none."),
+    FIELD(STRING, probe, G, "PATH", "", 0, 1000,
+          "A new worker has to answer a GET of this path before it serves."),
+    FIELD(PATH, pid, G, "FILE", "", 0, 1000, "Writes the number of the process to this file."),
+    {"daemonize", 'D', SPRIG_OPTION_BOOL, G, NULL, "0", 0, 1, NULL,
+          offsetof(struct sprig_config, daemonize), "Runs in the background, without a terminal."},
+#undef G
+#define G "Listening"
+    PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),
+    PLACK(port, 'p', G, "PORT", "5000", "The port to listen on; 0 is any free one."),
+    PLACK(listen, 'l', G, "ADDRESS", NULL,
+          "HOST:PORT, PORT, [IPV6]:PORT, unix:PATH or @NAME; may be repeated."),
+    PLACK(socket, 'S', G, "PATH", NULL, "Listens on a unix socket."),
+    FIELD(COUNT, backlog, G, "N", "0", 0, 65535,
+          "Connections that may wait to be accepted; 0 is as many as the system allows."),
+    FIELD(STRING, socket_mode, G, "MODE", "", 0, 4,
+          "Mode of unix sockets, in octal; if not given, the umask decides."),
+    FIELD(STRING, socket_user, G, "USER", "", 0, 100,
+          "Owner of unix sockets; if not given, the user that the server becomes."),
+    FIELD(STRING, socket_group, G, "GROUP", "", 0, 100,
+          "Group of unix sockets; if not given, that of their owner."),
+    FIELD(STRING, user, G, "USER", "", 0, 100,
+          "Becomes this user, by name or number, when all addresses are bound."),
+    FIELD(STRING, group, G, "GROUP", "", 0, 100,
+          "Becomes this group; the user's own if only that is given."),
+    FIELD(STRING, umask, G, "MASK", "", 0, 4, "Sets the umask, in octal."),
+    FIELD(BOOL, reuseport, G, NULL, "0", 0, 1,
+          "One listening socket for each worker (SO_REUSEPORT), among which the kernel chooses."),
+    FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
+#undef G
+#define G "Limits of requests"
+    FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 0, MIB,
+          "Longest request line; beyond: 414; 0 is no limit."),
+    FIELD(BYTES32, max_header_bytes, G, "BYTES", "64K", 0, 16 * MIB,
+          "All header lines together; beyond: 431; 0 is no limit."),
+    FIELD(COUNT, max_headers, G, "N", "100", 0, 100000,
+          "Number of header lines; beyond: 431; 0 is no limit."),
+    FIELD(BYTES, max_body_bytes, G, "BYTES", "128M", 0, MIB * GIB,
+          "Longest request body; beyond: 413; 0 is no limit."),
+    FIELD(BYTES, body_buffer_bytes, G, "BYTES", "64K", 0, GIB,
+          "Longer bodies go to a temporary file."),
+    FIELD(STRING, streaming_input, G, "PATH", "", 0, 1000,
+          "Below this path applications get request bodies while they come."),
+    FIELD(PATH, temp_dir, G, "DIR", "", 0, 1000,
+          "Folder of temporary files; $TMPDIR or /tmp if not given."),
+#undef G
+#define G "Deadlines (0 is none)"
+    SECONDS(header_timeout, G, "15", "For a whole request head; beyond: 408."),
+    SECONDS(body_timeout, G, "60", "Longest silence within a request body; beyond: 408."),
+    FIELD(COUNT, min_body_rate, G, "N", "100", 0, GIB,
+          "Slowest average of a request body in bytes a second; 0 is any."),
+    SECONDS(write_timeout, G, "60", "Longest time without progress while sending."),
+    SECONDS(keepalive_timeout, G, "65", "Longest wait for the next request of a connection."),
+    SECONDS(graceful_timeout, G, "30", "For the requests in work when the server is told to end."),
+#undef G
+#define G "Overload"
+    FIELD(COUNT, max_connections, G, "N", "0", 0, 10000000,
+          "Open connections; beyond: 503; 0 is what the limit of descriptors leaves room for."),
+    FIELD(COUNT, max_connections_per_ip, G, "N", "0", 0, 10000000,
+          "Open connections of one address; beyond: 503; 0 is no limit."),
+    FIELD(COUNT, max_requests_in_flight, G, "N", "0", 0, 10000000,
+          "Requests in work at one time; the others wait; 0 is no limit."),
+    SECONDS(queue_timeout, G, "30", "For a request that waits for its turn; beyond: 503."),
+#undef G
+#define G "Proxies"
+    FIELD(STRING, trusted_proxies, G, "NETWORKS", "", 0, 4000,
+          "Addresses of proxies that are believed, such as 127.0.0.1,10.0.0.0/8,unix, or how "
+          "many there are."),
+    {"proxy_headers", 0, SPRIG_OPTION_CHOICE, G, "KIND", "x-forwarded", 0, 0,
+          "x-forwarded|forwarded|none", offsetof(struct sprig_config, proxy_headers),
+     "Where they name the client: in X-Forwarded-For and its like, or in Forwarded."},
+#undef G
+#define G "Connections and output"
+    FIELD(BOOL, keepalive, G, NULL, "1", 0, 1, "Several requests on one connection."),
+    FIELD(BOOL, informational, G, NULL, "1", 0, 1,
+          "Whether the application may send interim responses (psgix.informational)."),
+    FIELD(COUNT, max_keepalive_requests, G, "N", "0", 0, UINT_32,
+          "Requests on one connection; 0 is no limit."),
+    FIELD(COUNT, max_requests_per_turn, G, "N", "32", 0, 1000000,
+          "Requests of one connection before the others get their turn; 0 is no limit."),
+    FIELD(BYTES, high_water_bytes, G, "BYTES", "64K", 1, GIB,
+          "Above this much unsent output a producer is told to wait."),
+    FIELD(BYTES, low_water_bytes, G, "BYTES", "16K", 0, GIB,
+          "At or below this much it is told to go on."),
+    FIELD(BYTES, output_buffer_bytes, G, "BYTES", "1M", 0, GIB,
+          "Unsent output of one client beyond this goes to a temporary file."),
+    FIELD(BYTES, max_output_bytes, G, "BYTES", "0", 0, MIB * GIB,
+          "A response with more unsent output than this is aborted; 0 is no limit."),
+    FIELD(BOOL, chunked_responses, G, NULL, "1", 0, 1,
+          "Bodies of unknown length are sent in chunks; without, the connection ends them."),
+    FIELD(STRING, server_header, G, "TEXT", "", 0, 200,
+          "Value of the Server header; none is sent if not given."),
+#undef G
+#define G "The event loop"
+    {"nested", 0, SPRIG_OPTION_CHOICE, G, "MODE", "hold", 0, 0,
+          "hold|dispatch|croak", offsetof(struct sprig_config, nested),
+     "What new requests get while an application blocks in a callback: hold, dispatch or croak."},
+    FIELD(COUNT, nested_depth, G, "N", "32", 1, 1000, "How deep such waits may be nested."),
+    FIELD(BOOL, die_on_disconnect, G, NULL, "0", 0, 1,
+          "The first write to a client that left dies."),
+#undef G
+#define G "Information"
+    PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
+    PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
+#undef G
+    PLACK(server, 's', NULL, "SERVER", NULL,
+          "this program is the server; to choose one use plackup -s"),
+};
+/* clang-format on */
+
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+const struct sprig_option *sprig_options(size_t *n)
+{
+    *n = N_OPTIONS;
+    return options;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++)
+        if ((*a == '-' ? '_' : *a) != (*b == '-' ? '_' : *b))
+            return false;
+    return *a == *b;
+}
+
+const struct sprig_option *sprig_option_find(const char *name)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (same_name(options[i].name, name))
+            return &options[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------- reading values ---- */
+
+/* A value of any type, before it is stored. */
+union value {
+    bool flag;
+    uint64_t number;
+    double seconds;
+    const char *text; /* borrowed */
+};
+
+/* Digits only: no sign, no space, nothing behind. False also on overflow. */
+static bool read_digits(const char **at, uint64_t *out)
+{
+    const char *p = *at;
+    uint64_t v = 0;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+            return false;
+    bool any = p != *at;
+    *at = p;
+    *out = v;
+    return any;
+}
+
+static bool read_count(const char *text, uint64_t *out)
+{
+    return read_digits(&text, out) && *text == '\0';
+}
+
+static bool read_bytes(const char *text, uint64_t *out)
+{
+    if (!read_digits(&text, out))
+        return false;
+    static const char suffixes[] = "KkMmGg";
+    const char *suffix = *text ? strchr(suffixes, *text) : NULL;
+    if (suffix) {
+        int shift = 10 * (1 + (int)(suffix - suffixes) / 2);
+        if (*out > UINT64_MAX >> shift)
+            return false;
+        *out <<= shift;
+        text++;
+    }
+    return *text == '\0';
+}
+
+/* "15", "0.25", ".5". By hand, because strtod asks the locale and takes "inf", "0x1" and " 1". */
+static bool read_seconds(const char *text, double *out)
+{
+    uint64_t whole = 0;
+    if (*text != '.' && !read_digits(&text, &whole))
+        return false;
+    *out = (double)whole;
+    if (*text == '.') {
+        const char *p = ++text;
+        for (double digit = 0.1; *p >= '0' && *p <= '9'; p++, digit /= 10)
+            *out += (*p - '0') * digit;
+        if (p == text)
+            return false;
+        text = p;
+    }
+    return *text == '\0';
+}
+
+static bool read_bool(const char *text, bool *out)
+{
+    static const char *const words[][2] = {
+        {"0", "1"}, {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"", "1"}};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        for (int v = 0; v < 2; v++)
+            if (strcasecmp(text, words[i][v]) == 0)
+                return *out = v, true;
+    return false;
+}
+
+static bool read_choice(const char *choices, const char *text, uint64_t *out)
+{
+    size_t len = strlen(text);
+    for (uint64_t i = 0; len > 0; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == len && strncasecmp(choices, text, n) == 0)
+            return *out = i, true;
+        if (choices[n] == '\0')
+            break;
+        choices += n + 1;
+    }
+    return false;
+}
+
+/* Strings end up in paths and in response heads: no control characters. */
+static bool read_text(const char *text, double max)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return false;
+    return (double)len <= max;
+}
+
+static bool in_range(const struct sprig_option *o, double v)
+{
+    return v >= o->min && v <= o->max;
+}
+
+static bool read_value(const struct sprig_option *o, const char *text, union value *v)
+{
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        return read_bool(text, &v->flag);
+    case SPRIG_OPTION_COUNT:
+        return read_count(text, &v->number) && in_range(o, (double)v->number);
+    case SPRIG_OPTION_BYTES:
+    case SPRIG_OPTION_BYTES32:
+        return read_bytes(text, &v->number) && in_range(o, (double)v->number);
+    case SPRIG_OPTION_SECONDS:
+        return read_seconds(text, &v->seconds) && in_range(o, v->seconds);
+    case SPRIG_OPTION_STRING:
+    case SPRIG_OPTION_PATH:
+        v->text = text;
+        return read_text(text, o->max);
+    case SPRIG_OPTION_CHOICE:
+        return read_choice(o->choices, text, &v->number);
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------- storing values ---- */
+
+static void *field(const struct sprig_config *c, const struct sprig_option *o)
+{
+    return (char *)c + o->offset;
+}
+
+static int store_text(char **to, const char *text)
+{
+    char *copy = *text ? strdup(text) : NULL;
+    if (*text && !copy)
+        return SPRIG_E_NOMEM;
+    free(*to);
+    *to = copy;
+    return 0;
+}
+
+/* Whatever the application makes the working folder later. */
+static int store_path(char **to, const char *path)
+{
+    char *absolute = log_target_number(path) == -1 ? path_absolute(path) : NULL;
+    int rc = store_text(to, absolute != NULL ? absolute : path);
+    free(absolute);
+    return rc;
+}
+
+static bool is_text(const struct sprig_option *o)
+{
+    return o->type == SPRIG_OPTION_STRING || o->type == SPRIG_OPTION_PATH;
+}
+
+static int store_value(struct sprig_config *c, const struct sprig_option *o, const union value *v)
+{
+    void *to = field(c, o);
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        *(bool *)to = v->flag;
+        break;
+    case SPRIG_OPTION_COUNT:
+    case SPRIG_OPTION_BYTES32:
+        *(uint32_t *)to = (uint32_t)v->number;
+        break;
+    case SPRIG_OPTION_BYTES:
+        *(uint64_t *)to = v->number;
+        break;
+    case SPRIG_OPTION_SECONDS:
+        *(double *)to = v->seconds;
+        break;
+    case SPRIG_OPTION_STRING:
+        return store_text(to, v->text);
+    case SPRIG_OPTION_PATH:
+        return store_path(to, v->text);
+    case SPRIG_OPTION_CHOICE:
+        *(unsigned *)to = (unsigned)v->number; /* every enum of ours is an unsigned int */
+        break;
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    return 0;
+}
+
+void sprig_config_init(struct sprig_config *c)
+{
+    memset(c, 0, sizeof(*c));
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        union value v;
+        if (options[i].type == SPRIG_OPTION_PLACK)
+            continue;
+        bool is_in_range = read_value(&options[i], options[i].initial, &v);
+        if (INVARIANT(is_in_range))
+            store_value(c, &options[i], &v);
+    }
+}
+
+void sprig_config_clear(struct sprig_config *c)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (!is_text(&options[i]))
+            continue;
+        char **text = field(c, &options[i]);
+        free(*text);
+        *text = NULL;
+    }
+}
+
+int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from)
+{
+    int err = 0;
+    *to = *from;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (!is_text(&options[i]))
+            continue;
+        char **text = field(to, &options[i]);
+        const char *shared = *text;
+        *text = NULL;
+        if (shared && err == 0)
+            err = store_text(text, shared);
+    }
+    if (err)
+        sprig_config_clear(to);
+    return err;
+}
+
+/* ------------------------------------------------ what was wrong with it ---- */
+
+static void describe_range(const struct sprig_option *o, char *out, size_t n)
+{
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        snprintf(out, n, "0 or 1");
+        return;
+    case SPRIG_OPTION_COUNT:
+        snprintf(out, n, "a whole number from %.0f to %.0f", o->min, o->max);
+        return;
+    case SPRIG_OPTION_BYTES:
+    case SPRIG_OPTION_BYTES32:
+        snprintf(out, n, "a number of bytes from %.0f to %.0f (K, M or G may follow)", o->min,
+                 o->max);
+        return;
+    case SPRIG_OPTION_SECONDS:
+        snprintf(out, n, "a number of seconds from %.0f to %.0f", o->min, o->max);
+        return;
+    case SPRIG_OPTION_STRING:
+    case SPRIG_OPTION_PATH:
+        snprintf(out, n, "at most %.0f bytes without control characters", o->max);
+        return;
+    case SPRIG_OPTION_CHOICE:
+        snprintf(out, n, "one of %s", o->choices);
+        return;
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    snprintf(out, n, "something else");
+}
+
+static void explain(const struct sprig_option *o, const char *value, char *why, size_t n)
+{
+    char range[128], got[96];
+    describe_range(o, range, sizeof(range));
+    log_escape(got, sizeof(got), span_str(value));
+    snprintf(why, n, "%s must be %s, got '%s'", o->name, range, got);
+}
+
+int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
+                     size_t n)
+{
+    const struct sprig_option *o = sprig_option_find(name);
+    union value v;
+    if (!o || o->type == SPRIG_OPTION_PLACK)
+        return SPRIG_E_NOTFOUND;
+    if (!read_value(o, value, &v)) {
+        explain(o, value, why, n);
+        return SPRIG_E_INVALID;
+    }
+    return store_value(c, o, &v);
+}
+
+const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n)
+{
+    if (o->type == SPRIG_OPTION_PLACK)
+        return NULL;
+    snprintf(variable, n, "SPRIG_%s", o->name);
+    for (char *p = variable; *p; p++)
+        if (*p >= 'a' && *p <= 'z')
+            *p = (char)(*p - 'a' + 'A');
+    const char *value = getenv(variable);
+    return value && *value ? value : NULL;
+}
+
+int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n)
+{
+    char variable[64], text[256] = "";
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
+        int err = value ? sprig_config_set(c, options[i].name, value, text, sizeof text) : 0;
+        if (err == SPRIG_E_INVALID)
+            snprintf(why, n, "%s: %s", variable, text);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* Thousandths are enough, and free of the locale's decimal point. */
+static void print_seconds(double seconds, char *buf, size_t n)
+{
+    uint64_t ms = (uint64_t)(seconds * 1000 + 0.5);
+    if (ms % 1000)
+        snprintf(buf, n, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+    else
+        snprintf(buf, n, "%llu", (unsigned long long)(ms / 1000));
+}
+
+static void print_choice(const char *choices, unsigned i, char *buf, size_t n)
+{
+    while (i-- > 0)
+        choices += strcspn(choices, "|") + 1;
+    snprintf(buf, n, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+const char *sprig_config_get(const struct sprig_config *c, const char *name, char *buf, size_t n)
+{
+    const struct sprig_option *o = sprig_option_find(name);
+    if (!o)
+        return NULL;
+    const void *from = field(c, o);
+    switch (o->type) {
+    case SPRIG_OPTION_BOOL:
+        snprintf(buf, n, "%d", *(const bool *)from);
+        return buf;
+    case SPRIG_OPTION_COUNT:
+    case SPRIG_OPTION_BYTES32:
+        snprintf(buf, n, "%u", *(const uint32_t *)from);
+        return buf;
+    case SPRIG_OPTION_BYTES:
+        snprintf(buf, n, "%llu", (unsigned long long)*(const uint64_t *)from);
+        return buf;
+    case SPRIG_OPTION_SECONDS:
+        print_seconds(*(const double *)from, buf, n);
+        return buf;
+    case SPRIG_OPTION_STRING:
+    case SPRIG_OPTION_PATH:
+        return *(char *const *)from ? *(char *const *)from : "";
+    case SPRIG_OPTION_CHOICE:
+        print_choice(o->choices, *(const unsigned *)from, buf, n);
+        return buf;
+    case SPRIG_OPTION_PLACK:
+        break;
+    }
+    return NULL;
+}

@@ -1,0 +1,145 @@
+/* config.h - every option of Sprig in one table.
+ *
+ * The table is the only place that knows an option's name, type, unit, default, range and help
+ * text. The command line, Sprig::Server->new, --help and the check of the POD are all made from it.
+ * An option `max_body_bytes` is the field config.max_body_bytes, the constructor key max_body_bytes
+ * and the flag --max-body-bytes. */
+#ifndef SPRIG_CONFIG_H
+#define SPRIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How nested event loops (a blocking recv inside an app) treat new requests. */
+enum sprig_nested { SPRIG_NESTED_HOLD, SPRIG_NESTED_DISPATCH, SPRIG_NESTED_CROAK };
+
+/* Which header fields of trusted proxies are believed. */
+enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG_PROXY_NONE };
+
+/* Values of the options that the core and the bridge read. Strings are owned by the struct. */
+struct sprig_config {
+    /* processes */
+    uint32_t workers;
+    uint32_t workers_limit; /* 0: from workers */
+    bool preload_app;
+    uint32_t max_requests; /* of one worker; 0 = no limit */
+    double start_timeout;  /* seconds */
+    char *probe;           /* path; NULL: none */
+    char *pid;             /* path; NULL: none */
+    bool daemonize;
+    /* what is written about requests */
+    char *access_log;        /* path; NULL: none */
+    char *access_log_format; /* NULL: combined; see logformat.h */
+    /* listening */
+    bool reuseport;
+    uint32_t backlog;
+    bool no_delay;
+    char *socket_mode;  /* octal; NULL: by the umask */
+    char *socket_user;  /* NULL: the user below */
+    char *socket_group; /* NULL: that of socket_user, else the group below */
+    /* privileges, see privileges.h; NULL: as they are */
+    char *user, *group;
+    char *umask; /* octal */
+    /* what a request may be */
+    uint32_t max_request_line;
+    uint32_t max_header_bytes;
+    uint32_t max_headers;
+    uint64_t max_body_bytes;
+    uint64_t body_buffer_bytes;
+    char *streaming_input; /* path; NULL: nowhere */
+    char *temp_dir;        /* NULL: $TMPDIR, else /tmp */
+    /* deadlines, in seconds; 0 = none */
+    double header_timeout;
+    double body_timeout;
+    uint32_t min_body_rate; /* bytes a second */
+    double write_timeout;
+    double keepalive_timeout;
+    double graceful_timeout;
+    /* connections */
+    bool keepalive;
+    bool informational;
+    uint32_t max_keepalive_requests;
+    uint32_t max_requests_per_turn;
+    /* overload */
+    uint32_t max_connections; /* 0: from the limit of descriptors */
+    uint32_t max_connections_per_ip;
+    uint32_t max_requests_in_flight;
+    double queue_timeout; /* seconds */
+    /* proxies */
+    char *trusted_proxies; /* networks, see cidr.h; NULL: none */
+    enum sprig_proxy_headers proxy_headers;
+    /* output */
+    uint64_t high_water_bytes;
+    uint64_t low_water_bytes;
+    uint64_t output_buffer_bytes;
+    uint64_t max_output_bytes; /* 0 = no limit */
+    bool chunked_responses;    /* false: bodies of unknown length end with the connection */
+    char *server_header;       /* NULL: no Server header */
+    /* the app */
+    enum sprig_nested nested;
+    uint32_t nested_depth;
+    bool die_on_disconnect;
+};
+
+enum sprig_option_type {
+    SPRIG_OPTION_BOOL,    /* 0/1, yes/no, true/false, on/off, "" = 0; the flag may stand alone */
+    SPRIG_OPTION_COUNT,   /* uint32_t */
+    SPRIG_OPTION_BYTES,   /* uint64_t; suffixes K, M, G = 1024^1..3 */
+    SPRIG_OPTION_BYTES32, /* uint32_t, else the same */
+    SPRIG_OPTION_SECONDS, /* double */
+    SPRIG_OPTION_STRING,  /* char *, "" = NULL */
+    SPRIG_OPTION_PATH,    /* the same, made absolute when it is set; names of descriptors ("-",
+                             /dev/stdout, see log_target.h) stay */
+    SPRIG_OPTION_CHOICE,  /* enum, one of `choices` */
+    SPRIG_OPTION_PLACK    /* not a field: only the program knows it; on/off if it has a default but
+                             takes no argument */
+};
+
+/* One row of the table. */
+struct sprig_option {
+    const char *name; /* "max_body_bytes"; the flag is --max-body-bytes */
+    char letter;      /* short flag, or 0 */
+    enum sprig_option_type type;
+    const char *group;    /* heading in --help; NULL: known but refused, `help` says why */
+    const char *argument; /* how --help names the value: "BYTES", "SECONDS"; NULL: takes none */
+    const char *initial;  /* the default as text, parsed like any other value */
+    double min, max;      /* of the value; of its length for strings */
+    const char *choices;  /* "hold|dispatch|croak" */
+    size_t offset;        /* of the field in struct sprig_config */
+    const char *help;     /* one sentence; %-free */
+};
+
+/* All rows, in the order of --help; *n is their number. Static storage. */
+const struct sprig_option *sprig_options(size_t *n);
+
+/* The row of that name ('-' and '_' are the same), or NULL. */
+const struct sprig_option *sprig_option_find(const char *name);
+
+/* Every option at its default. Must be paired with sprig_config_clear(). */
+void sprig_config_init(struct sprig_config *c);
+void sprig_config_clear(struct sprig_config *c);
+
+/* A deep copy; *to must be uninitialised. SPRIG_E_NOMEM or 0. */
+int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from);
+
+/* Sets one option from text. SPRIG_E_NOTFOUND: no such option, or not a field.
+ * SPRIG_E_INVALID: nothing was changed, and `why` (n bytes) names option, range and value:
+ * "max_headers must be a whole number from 1 to 100000, got 'many'". */
+int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
+                     size_t n);
+
+/* What the environment says of an option: the value of SPRIG_ and its name in capitals, such as
+ * SPRIG_MAX_BODY_BYTES, whose name is left in `variable` (n bytes). NULL: the variable is not set,
+ * or empty, or there is none because the option is no field. */
+const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n);
+
+/* Sets all options that the environment has values for. Like sprig_config_set; `why` names the
+ * variable as well. Variables that belong to no option are somebody else's. */
+int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n);
+
+/* The current value as text, as sprig_config_set would take it; NULL if there is no such field.
+ * Writes into buf (n >= 64) or returns the string itself. */
+const char *sprig_config_get(const struct sprig_config *c, const char *name, char *buf, size_t n);
+
+#endif

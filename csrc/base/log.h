@@ -1,0 +1,57 @@
+/* log.h - where messages of the core go. The core itself never prints. */
+#ifndef SPRIG_LOG_H
+#define SPRIG_LOG_H
+
+#include "base/span.h"
+#include <stdint.h>
+
+enum sprig_log_level { SPRIG_LOG_DEBUG, SPRIG_LOG_INFO, SPRIG_LOG_WARN, SPRIG_LOG_ERROR };
+
+/* Receives one message: one line, no newline, NUL-terminated, borrowed for the call.
+ * The sink may enter Perl: it is only called while messages are not held. */
+typedef void sprig_log_sink_cb(enum sprig_log_level level, const char *message, void *arg);
+
+/* Sets the sink (NULL: messages are dropped) and the lowest level it wants to see
+ * (default SPRIG_LOG_WARN). One sink a process. */
+void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void *arg);
+
+/* Formats and hands over one message of at most 1023 bytes; longer ones are cut. Of control
+ * characters, which a terminal might obey, spaces are made. */
+void sprig_log(enum sprig_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* As sprig_log, where the sink must not be called, since it may enter Perl: in the middle of a
+ * write, or of a change of state. The message is kept until the end of the pass. */
+void log_later(enum sprig_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints "sprig: MESSAGE" and a newline on descriptor 2, for sinks. Unless that is a terminal, time
+ * and process come first: "2026-11-30T04:46:34.123Z [1234 worker 2] sprig: ...". Never waits for a
+ * reader (see log_target.h): what cannot be written is counted, which the next line tells. The text
+ * is cut behind SPRIG_PRINT_BYTES. */
+enum { SPRIG_PRINT_BYTES = 2000 };
+void sprig_log_print(const char *message);
+
+/* Prints the text as it is, a last newline included, under the same rules. False: it was lost. */
+bool sprig_log_print_text(const char *text, size_t n);
+
+/* What sprig_log_print says of this process: its number as a worker, 0: it is none. */
+void sprig_log_set_worker(uint32_t number);
+
+/* While held (calls nest), messages are kept, up to 16 KiB; the last release hands them over.
+ * The loop holds them while libevent runs, so that no sink is entered from within it. */
+void log_hold(void);
+void log_release(void);
+
+/* Hands over what log_later has kept, unless messages are held. The loop does so at the end of a
+ * pass. */
+void log_deliver(void);
+
+/* Makes blanks of control characters, as sprig_log does. */
+void log_clean(char *text);
+
+/* Writes bytes of a client as printable ASCII: \xHH for everything else and for '\\' and '"'.
+ * Cuts with "..." where dst (size n > 4) is too small. Always terminates; returns dst. */
+char *log_escape(char *dst, size_t n, struct sprig_span bytes);
+
+#endif

@@ -1,0 +1,31 @@
+/* privileges.h - giving up root after the sockets are bound; the mode and owner of unix sockets. */
+#ifndef PRIVILEGES_H
+#define PRIVILEGES_H
+
+#include "base/config.h"
+#include <sys/types.h>
+
+/* Reads "027" as octal, up to 0777. False: it is something else. */
+bool privileges_read_mode(const char *text, unsigned *mode);
+
+/* Sets the umask that the option says, if any. */
+void privileges_set_umask(const struct sprig_config *config);
+
+/* The umask under which bind gives a unix socket the mode of socket_mode, or -1 without it. */
+int privileges_socket_umask(const struct sprig_config *config);
+
+/* Whether there are the socket_user and socket_group of the options, if any. 0, or SPRIG_E_INVALID
+ * and `why` (n bytes). */
+int privileges_check_owner(const struct sprig_config *config, char *why, size_t n);
+
+/* Hands the unix socket at `path`, if it is still that of device and inode, to socket_user and
+ * socket_group; without them, as root, to user and group. Follows no link. 0 or SPRIG_E_SYS. */
+int privileges_give_socket(const struct sprig_config *config, const char *path, dev_t dev,
+                           ino_t ino);
+
+/* Becomes user and group for good, with the user's supplementary groups. Without these options
+ * nothing happens. SPRIG_E_INVALID or SPRIG_E_SYS: `why` (n bytes) says what is wrong; the process
+ * may be left halfway and has to end. */
+int privileges_drop(const struct sprig_config *config, char *why, size_t n);
+
+#endif

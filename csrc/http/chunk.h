@@ -1,0 +1,38 @@
+/* chunk.h - strict decoder of the chunked transfer coding (RFC 9112 section 7.1), no copying. */
+#ifndef SPRIG_CHUNK_H
+#define SPRIG_CHUNK_H
+
+#include "base/span.h"
+#include <stdint.h>
+
+enum { CHUNK_MAX_SIZE_DIGITS = 16, CHUNK_MAX_EXTENSION_BYTES = 256 };
+
+enum chunk_result {
+    CHUNK_MORE = 0, /* all input used, the body goes on */
+    CHUNK_DATA = 1, /* *data is a piece of the body */
+    CHUNK_END = 2   /* the body, trailers included, is complete */
+    /* < 0: -400 malformed, -431 trailers over the limit */
+};
+
+struct chunk {
+    uint64_t left;          /* data bytes of this chunk still to come */
+    uint64_t total;         /* decoded bytes handed out so far */
+    uint32_t max_trailers;  /* limit on the bytes of all trailer lines together, 0 = none */
+    uint32_t trailer_bytes; /* of all trailer lines so far */
+    uint16_t n_extension;   /* bytes of the extension on this size line */
+    uint8_t n_digits;       /* digits of the size seen */
+    uint8_t state;
+    const char *reason; /* after a refusal: static text for the log */
+};
+
+void chunk_init(struct chunk *c, uint32_t max_trailer_bytes);
+
+/* Consumes from *in (advanced past what was used). On CHUNK_DATA, *data is a borrowed span into the
+ * input, never empty. Call again until CHUNK_MORE, CHUNK_END or an error. What follows the body
+ * stays in *in. */
+int chunk_decode(struct chunk *c, struct sprig_span *in, struct sprig_span *data);
+
+/* Bytes that the current chunk still owes, by its complete size line; else 0. */
+uint64_t chunk_announced(const struct chunk *c);
+
+#endif

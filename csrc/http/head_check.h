@@ -1,0 +1,395 @@
+/* head_check.h - what the head of a response may be, and what follows from it, whatever protocol
+ * carries it: names and values, the fields that the server has a say in, the framing of the body.
+ *
+ * For the files that write heads (response.c for HTTP/1): all is inline, so that a header is
+ * checked and copied in one go.
+ *
+ *     struct head_walk w = {...};
+ *     const struct sprig_header *h;
+ *     int rc;
+ *     while ((rc = head_next(&w, &h)) > 0)
+ *         write h
+ *     if (rc == 0)
+ *         rc = head_check_seen(&w);
+ */
+#ifndef SPRIG_HEAD_CHECK_H
+#define SPRIG_HEAD_CHECK_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "http/chars.h"
+#include "http/elements.h"
+#include "http/response.h"
+#include "http/status.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ------------------------------------------------------------- refusing ---- */
+
+/* Fills `why`; the code to return. */
+__attribute__((format(printf, 3, 4), cold)) static inline int head_refuse(char *why, size_t n,
+                                                                          const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, n, fmt, args);
+    va_end(args);
+    return SPRIG_E_INVALID;
+}
+
+/* The same for one header: "header 'X' has ...". */
+__attribute__((cold)) static inline int
+head_refuse_field(char *why, size_t n, struct sprig_span name, const char *problem)
+{
+    char shown[80];
+    return head_refuse(why, n, "header '%s' %s", log_escape(shown, sizeof(shown), name), problem);
+}
+
+/* The same where the value matters as well: "header 'X' is 'Y', problem". */
+__attribute__((cold)) static inline int
+head_refuse_value(char *why, size_t n, const struct sprig_header *h, const char *problem)
+{
+    char name[80], value[80];
+    return head_refuse(why, n, "header '%s' is '%s', %s", log_escape(name, sizeof(name), h->name),
+                       log_escape(value, sizeof(value), h->value), problem);
+}
+
+/* ------------------------------------------------------- names and values ---- */
+
+/* Names and values are looked at in words of eight bytes, the last word overlapping the one before
+ * it; only what is unusual is looked at byte by byte. */
+#define EVERY(byte) (UINT64_C(0x0101010101010101) * (unsigned char)(byte))
+#define HIGH        EVERY(0x80)
+
+static inline uint64_t word_at(const char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+/* True if one of the bytes is below 0x20 or DEL. */
+static inline bool has_control(uint64_t word)
+{
+    uint64_t del = word ^ EVERY(0x7f);
+    return ((((word - EVERY(0x20)) & ~word) | ((del - EVERY(1)) & ~del)) & HIGH) != 0;
+}
+
+/* True if all bytes are letters or '-', as in nearly every name. A byte above 0x7f disturbs its
+ * neighbours, but makes the result false anyway. */
+static inline bool is_letters(uint64_t word)
+{
+    uint64_t lower = word | EVERY(0x20), dash = word ^ EVERY('-');
+    uint64_t from_a = lower + EVERY(0x80 - 'a'), beyond_z = lower + EVERY(0x7f - 'z');
+    uint64_t no_dash = dash + EVERY(0x7f);
+    return (((from_a & ~beyond_z) | ~no_dash) & ~word & HIGH) == HIGH;
+}
+
+/* All bytes are of this class of chars.h. */
+static inline bool all_are(struct sprig_span bytes, int class_bit)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        if (!char_is(bytes.ptr[i], class_bit))
+            return false;
+    return true;
+}
+
+/* tchar only; PSGI adds that a name does not end in '-' or '_'. */
+static inline bool head_is_name(struct sprig_span name)
+{
+    if (name.len == 0 || name.ptr[name.len - 1] == '-' || name.ptr[name.len - 1] == '_')
+        return false;
+    if (name.len < 8)
+        return all_are(name, CHAR_TOKEN);
+    size_t last = name.len - 8, at = 0;
+    while (at < last && is_letters(word_at(name.ptr + at)))
+        at += 8;
+    if (at >= last && is_letters(word_at(name.ptr + last)))
+        return true;
+    return all_are(name, CHAR_TOKEN);
+}
+
+/* No CR, LF, NUL or other control character but HTAB (RFC 9110 section 5.5). */
+static inline bool head_is_value(struct sprig_span value)
+{
+    if (value.len < 8)
+        return all_are(value, CHAR_VALUE);
+    size_t last = value.len - 8, at = 0;
+    while (at < last && !has_control(word_at(value.ptr + at)))
+        at += 8;
+    if (at >= last && !has_control(word_at(value.ptr + last)))
+        return true;
+    return all_are(value, CHAR_VALUE);
+}
+
+/* ---------------------------------------------------------------- fields ---- */
+
+/* Header fields that the server has a say in. */
+enum field {
+    FIELD_OTHER,
+    FIELD_CONNECTION,
+    FIELD_CONTENT_LENGTH,
+    FIELD_DATE,
+    FIELD_KEEP_ALIVE,
+    FIELD_SERVER,
+    FIELD_STATUS,
+    FIELD_TRANSFER_ENCODING,
+    FIELD_UPGRADE
+};
+
+/* `lower` has as many bytes as the name, letters and '-' only; the name is a token, in which
+ * nothing else becomes one of these by setting the bit of lower case. */
+static inline bool name_is(struct sprig_span name, const char *lower)
+{
+    uint64_t other = 0;
+    if (name.len < 8) {
+        for (size_t i = 0; i < name.len; i++)
+            other |= (unsigned char)((name.ptr[i] | 0x20) ^ lower[i]);
+        return other == 0;
+    }
+    size_t last = name.len - 8;
+    for (size_t at = 0; at < last; at += 8)
+        other |= (word_at(name.ptr + at) | EVERY(0x20)) ^ word_at(lower + at);
+    other |= (word_at(name.ptr + last) | EVERY(0x20)) ^ word_at(lower + last);
+    return other == 0;
+}
+
+static inline enum field head_field_of(struct sprig_span name)
+{
+    switch (name.len) {
+    case 4:
+        return name_is(name, "date") ? FIELD_DATE : FIELD_OTHER;
+    case 6:
+        if (name_is(name, "server"))
+            return FIELD_SERVER;
+        return name_is(name, "status") ? FIELD_STATUS : FIELD_OTHER;
+    case 7:
+        return name_is(name, "upgrade") ? FIELD_UPGRADE : FIELD_OTHER;
+    case 10:
+        if (name_is(name, "connection"))
+            return FIELD_CONNECTION;
+        return name_is(name, "keep-alive") ? FIELD_KEEP_ALIVE : FIELD_OTHER;
+    case 14:
+        return name_is(name, "content-length") ? FIELD_CONTENT_LENGTH : FIELD_OTHER;
+    case 17:
+        return name_is(name, "transfer-encoding") ? FIELD_TRANSFER_ENCODING : FIELD_OTHER;
+    default:
+        return FIELD_OTHER;
+    }
+}
+
+/* 1*DIGIT within 63 bits; the largest offset of a file. */
+static inline bool head_parse_length(struct sprig_span text, uint64_t *out)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned char)text.ptr[i] - '0';
+        if (digit > 9 || n > ((uint64_t)INT64_MAX - digit) / 10)
+            return false;
+        n = n * 10 + digit;
+    }
+    *out = n;
+    return text.len > 0;
+}
+
+/* ------------------------------------------------------------ walking through ---- */
+
+/* What the app's headers say, gathered while they are copied. */
+struct head_seen {
+    bool date, server, close, upgrade;
+    bool chunked;    /* Transfer-Encoding: chunked */
+    bool has_length; /* Content-Length */
+    bool options;    /* Connection has options besides close, keep-alive and upgrade */
+    uint64_t length;
+};
+
+/* One head that is looked through, header by header. */
+struct head_walk {
+    const struct sprig_header *at, *end;
+    int status;
+    uint8_t version; /* of the request */
+    struct head_seen seen;
+    char *why; /* gets why it is refused, why_bytes at most */
+    size_t why_bytes;
+};
+
+static inline struct head_walk head_walk_of(const struct sprig_head *head, uint8_t version,
+                                            char *why, size_t why_bytes)
+{
+    return (struct head_walk){.at = head->headers,
+                              .end = head->headers + head->n_headers,
+                              .status = head->status,
+                              .version = version,
+                              .why = why,
+                              .why_bytes = why_bytes};
+}
+
+/* Where the app's Upgrade may pass: to switch, and to say what would be needed. */
+static inline bool status_takes_upgrade(int status)
+{
+    return status == 101 || status == 426;
+}
+
+static inline int see_length(struct head_walk *w, const struct sprig_header *h)
+{
+    uint64_t n;
+    if (!head_parse_length(span_trim(h->value), &n))
+        return head_refuse_value(w->why, w->why_bytes, h, "not a length in bytes");
+    if (w->seen.has_length && n != w->seen.length)
+        return head_refuse_value(w->why, w->why_bytes, h, "but another one says otherwise");
+    w->seen.has_length = true;
+    w->seen.length = n;
+    return 0;
+}
+
+/* RFC 9112 section 6.1: chunked is the only coding we can vouch for, and only in HTTP/1.1. */
+static inline int see_coding(struct head_walk *w, const struct sprig_header *h)
+{
+    if (!span_ieq(span_trim(h->value), SPAN_LIT("chunked")))
+        return head_refuse_value(w->why, w->why_bytes, h, "only 'chunked' is possible");
+    if (w->seen.chunked)
+        return head_refuse_field(w->why, w->why_bytes, h->name, "is there twice");
+    if (w->version < 11)
+        return head_refuse_field(w->why, w->why_bytes, h->name, "is not possible in HTTP/1.0");
+    w->seen.chunked = true;
+    return 0;
+}
+
+enum option { OPTION_NONE, OPTION_CLOSE, OPTION_KEEP_ALIVE, OPTION_UPGRADE, OPTION_OTHER };
+
+static inline enum option head_option_of(struct sprig_span element)
+{
+    if (element.len == 0)
+        return OPTION_NONE;
+    if (span_ieq(element, SPAN_LIT("close")))
+        return OPTION_CLOSE;
+    if (span_ieq(element, SPAN_LIT("keep-alive")))
+        return OPTION_KEEP_ALIVE;
+    return span_ieq(element, SPAN_LIT("upgrade")) ? OPTION_UPGRADE : OPTION_OTHER;
+}
+
+static inline void see_connection(struct head_seen *seen, struct sprig_span list)
+{
+    struct sprig_span element;
+    while (element_first(&list, &element)) {
+        enum option option = head_option_of(element);
+        seen->close |= option == OPTION_CLOSE;
+        seen->options |= option == OPTION_OTHER;
+    }
+}
+
+/* Looks at one valid header. > 0: it is to be copied; 0: it is dropped, the server sends its own if
+ * one is needed; < 0: refused. */
+static inline int head_see(struct head_walk *w, const struct sprig_header *h)
+{
+    switch (head_field_of(h->name)) {
+    case FIELD_OTHER:
+        return 1;
+    case FIELD_DATE:
+        w->seen.date = true;
+        return 1;
+    case FIELD_SERVER:
+        w->seen.server = true;
+        return 1;
+    case FIELD_UPGRADE:
+        w->seen.upgrade = status_takes_upgrade(w->status);
+        return w->seen.upgrade;
+    case FIELD_CONTENT_LENGTH:
+        return see_length(w, h);
+    case FIELD_TRANSFER_ENCODING:
+        return see_coding(w, h);
+    case FIELD_CONNECTION:
+        see_connection(&w->seen, h->value);
+        return 0;
+    case FIELD_KEEP_ALIVE:
+        return 0;
+    case FIELD_STATUS:
+        return head_refuse_field(w->why, w->why_bytes, h->name, "is not allowed by PSGI");
+    }
+    return 0;
+}
+
+/* The next header that is to be copied. 1: *out is it; 0: there is none; < 0: refused. */
+static inline int head_next(struct head_walk *w, const struct sprig_header **out)
+{
+    while (w->at < w->end) {
+        const struct sprig_header *h = w->at++;
+        if (!head_is_name(h->name))
+            return head_refuse_field(w->why, w->why_bytes, h->name, "has an invalid name");
+        if (!head_is_value(h->value))
+            return head_refuse_field(w->why, w->why_bytes, h->name,
+                                     "has a control character in its value");
+        int copied = head_see(w, h);
+        *out = h;
+        if (copied != 0)
+            return copied;
+    }
+    return 0;
+}
+
+/* What only all headers together can show. */
+static inline int head_check_seen(const struct head_walk *w)
+{
+    if (w->seen.chunked && w->seen.has_length)
+        return head_refuse(w->why, w->why_bytes, "both Content-Length and Transfer-Encoding");
+    if (w->status == 101 && !w->seen.upgrade)
+        return head_refuse(w->why, w->why_bytes, "status 101 without an Upgrade header");
+    return 0;
+}
+
+/* ------------------------------------------------------ framing and status ---- */
+
+static inline int head_check_status(const struct response *r, int status, char *why, size_t n)
+{
+    if (status != 101 && (status < 200 || status > 999))
+        return head_refuse(why, n, "status %d is not 101 or 200..999", status);
+    if (status == 101 && !r->may_upgrade)
+        return head_refuse(why, n, "status 101, but the client did not offer an upgrade");
+    return 0;
+}
+
+static inline bool head_switches_or_tunnels(const struct response *r)
+{
+    return r->status == 101 || (r->is_connect && r->status >= 200 && r->status <= 299);
+}
+
+/* RFC 9112 section 6.3, in its order; and RFC 9110 section 9.3.6 for CONNECT. */
+static inline void head_decide_framing(struct response *r, const struct head_seen *seen,
+                                       uint64_t length)
+{
+    r->keep_alive = r->keep_alive && !seen->close && !head_switches_or_tunnels(r);
+    r->bodyless = r->is_head || status_has_no_body(r->status);
+    if (r->bodyless) {
+        r->framing = FRAMING_NONE;
+    } else if (head_switches_or_tunnels(r)) {
+        r->framing = FRAMING_CLOSE;
+    } else if (seen->chunked) {
+        r->framing = FRAMING_CHUNKED;
+        r->app_framed = r->app_unsure = true;
+        chunk_init(&r->check, UINT32_MAX);
+    } else if (seen->has_length || length != SPRIG_LENGTH_UNKNOWN) {
+        r->framing = FRAMING_LENGTH;
+        r->announced = r->left = seen->has_length ? seen->length : length;
+    } else if (r->version >= 11 && !r->no_chunks) {
+        r->framing = FRAMING_CHUNKED;
+    } else {
+        r->framing = FRAMING_CLOSE;
+        r->keep_alive = false;
+    }
+}
+
+/* RFC 9110 section 8.6 for the responses without a body: none with 1xx and 204, the app's with 304,
+ * with HEAD what GET would have got. There an empty body says nothing: many apps leave it out. */
+static inline bool head_has_length_line(const struct response *r, const struct head_seen *seen,
+                                        uint64_t length)
+{
+    if (r->framing == FRAMING_LENGTH)
+        return true;
+    if (!r->bodyless || r->status < 200 || r->status == 204 || seen->chunked)
+        return false;
+    if (seen->has_length)
+        return true;
+    return r->status != 304 && length != SPRIG_LENGTH_UNKNOWN && length > 0;
+}
+
+#endif

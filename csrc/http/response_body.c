@@ -1,0 +1,276 @@
+/* response_body.c - the body of a response: chunks, the announced length, the end. */
+#include "base/err.h"
+#include "http/response.h"
+#include <unistd.h>
+
+/* Bytes of the longest chunk-size line: 16 hex digits and CRLF. */
+enum { SIZE_LINE_BYTES = 18 };
+
+/* Chunks up to this size are written with their framing into one contiguous piece. */
+enum { SMALL_CHUNK_BYTES = 4096 };
+
+/* At the start of a file, to see whether it consists of chunks. */
+enum { FILE_LOOK_BYTES = 1024 };
+
+/* The chunk-size line for n > 0; returns its length. */
+static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
+{
+    char *end = line + SIZE_LINE_BYTES - 2, *at = end;
+    for (; n; n >>= 4)
+        *--at = "0123456789abcdef"[n & 15];
+    size_t len = (size_t)(end - at);
+    memmove(line, at, len);
+    memcpy(line + len, "\r\n", 2);
+    return len + 2;
+}
+
+/* *n_allowed gets how many of n body bytes are to be queued now. 0 or SPRIG_E_STATE. */
+static int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
+{
+    *n_allowed = 0;
+    if (!r->head_out || r->ended)
+        return SPRIG_E_STATE;
+    if (r->bodyless || r->is_dropped)
+        return 0;
+    if (r->framing == FRAMING_LENGTH && n > r->left) {
+        n = r->left;
+        r->cut = true;
+    }
+    if (r->framing == FRAMING_LENGTH)
+        r->left -= n;
+    *n_allowed = n;
+    r->n_body += n;
+    return 0;
+}
+
+/* Follows the chunks that the app makes: malformed ones, and bytes behind the last chunk, would be
+ * taken by the client for the next response. Shortens *bytes to what may pass. */
+static int admit_app_chunks(struct response *r, struct sprig_span *bytes)
+{
+    struct sprig_span in = *bytes, data;
+    int got = CHUNK_DATA;
+    while (!r->app_done && got == CHUNK_DATA)
+        got = chunk_decode(&r->check, &in, &data);
+    if (got < 0)
+        return SPRIG_E_INVALID;
+    if (got == CHUNK_END)
+        r->app_done = true;
+    if (in.len > 0) {
+        r->cut = true;
+        r->n_body -= in.len;
+        bytes->len -= in.len;
+    }
+    return 0;
+}
+
+static bool makes_chunks(const struct response *r)
+{
+    return r->framing == FRAMING_CHUNKED && !r->app_framed;
+}
+
+static int add_small_chunk(struct outq *q, struct sprig_span bytes)
+{
+    char *start = outq_reserve(q, SIZE_LINE_BYTES + bytes.len + 2), *at = start;
+    if (!start)
+        return SPRIG_E_NOMEM;
+    int shift = (31 - __builtin_clz((unsigned)bytes.len)) & ~3; /* of the first digit */
+    for (; shift >= 0; shift -= 4)
+        *at++ = "0123456789abcdef"[bytes.len >> shift & 15];
+    memcpy(at, "\r\n", 2);
+    memcpy(at + 2, bytes.ptr, bytes.len);
+    at += 2 + bytes.len;
+    memcpy(at, "\r\n", 2);
+    outq_commit(q, (size_t)(at - start) + 2);
+    return 0;
+}
+
+static int add_chunk_start(struct outq *q, uint64_t n)
+{
+    char line[SIZE_LINE_BYTES];
+    return outq_add(q, span_make(line, put_size_line(line, n)));
+}
+
+static int add_chunk_end(struct outq *q)
+{
+    return outq_add(q, SPAN_LIT("\r\n"));
+}
+
+/* An app that says "chunked" means either that it makes the chunks, or that we are to (as other
+ * servers have it): its first bytes tell. */
+enum app_chunks { APP_CHUNKS_NO, APP_CHUNKS_PERHAPS, APP_CHUNKS_YES };
+
+/* What the bytes are, behind those that are held. */
+static enum app_chunks look_for_chunks(const struct response *r, struct sprig_span bytes)
+{
+    struct chunk check;
+    struct sprig_span held = span_make(r->held, r->n_held), data;
+    int got = CHUNK_MORE;
+    chunk_init(&check, UINT32_MAX);
+    chunk_decode(&check, &held, &data);
+    do
+        got = chunk_decode(&check, &bytes, &data);
+    while (got == CHUNK_DATA);
+    if (got < 0)
+        return APP_CHUNKS_NO;
+    bool is_line = got == CHUNK_END || check.total > 0 || chunk_announced(&check) > 0;
+    return is_line ? APP_CHUNKS_YES : APP_CHUNKS_PERHAPS;
+}
+
+/* Decides, and lets go of what was held; or holds the bytes as well, and empties *bytes. */
+static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *bytes)
+{
+    enum app_chunks chunks = look_for_chunks(r, *bytes);
+    struct sprig_span held = span_make(r->held, r->n_held), all = held;
+    if (chunks == APP_CHUNKS_PERHAPS && r->n_held + bytes->len <= sizeof r->held) {
+        memcpy(r->held + r->n_held, bytes->ptr, bytes->len);
+        r->n_held = (uint8_t)(r->n_held + bytes->len);
+        bytes->len = 0;
+        return 0;
+    }
+    r->app_unsure = false;
+    r->app_framed = chunks == APP_CHUNKS_YES;
+    r->n_held = 0;
+    if (held.len == 0)
+        return 0;
+    if (!r->app_framed)
+        return add_small_chunk(q, held);
+    int err = admit_app_chunks(r, &all);
+    return err ? err : outq_add(q, held);
+}
+
+/* Common start of response_body and _ref: the piece that may pass, possibly empty. */
+static int admit_span(struct response *r, struct outq *q, struct sprig_span *bytes)
+{
+    uint64_t n;
+    int err = admit(r, bytes->len, &n);
+    bytes->len = (size_t)n;
+    if (!err && n && r->app_unsure)
+        err = decide_chunks(r, q, bytes);
+    return !err && bytes->len && r->app_framed ? admit_app_chunks(r, bytes) : err;
+}
+
+int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
+{
+    int err = admit_span(r, q, &bytes);
+    if (err || bytes.len == 0)
+        return err;
+    if (!makes_chunks(r))
+        return outq_add(q, bytes);
+    if (bytes.len <= SMALL_CHUNK_BYTES)
+        return add_small_chunk(q, bytes);
+    if ((err = add_chunk_start(q, bytes.len)) || (err = outq_add(q, bytes)))
+        return err;
+    return add_chunk_end(q);
+}
+
+/* A body of known length is one run of bytes. All else is left to the usual way. */
+int response_body_pieces(struct response *r, struct outq *q, const struct sprig_span *pieces,
+                         size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += pieces[i].len;
+    bool is_run = r->head_out && !r->ended && r->framing == FRAMING_LENGTH && total <= r->left;
+    if (is_run && total > 0) {
+        r->left -= total;
+        r->n_body += total;
+        return outq_add_pieces(q, pieces, n, total);
+    }
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++)
+        err = response_body(r, q, pieces[i]);
+    return err;
+}
+
+typedef int add_cb(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
+
+/* A reference of either kind, with its framing. */
+static int body_by(add_cb *add, struct response *r, struct outq *q, struct sprig_span bytes,
+                   outq_release_cb *release, void *arg)
+{
+    int err = admit_span(r, q, &bytes);
+    bool chunk = !err && bytes.len && makes_chunks(r);
+    if (chunk)
+        err = add_chunk_start(q, bytes.len);
+    if (err)
+        bytes.len = 0; /* add() then only gives the reference back */
+    int added = add(q, bytes, release, arg);
+    if (err || added)
+        return err ? err : added;
+    return chunk ? add_chunk_end(q) : 0;
+}
+
+int response_body_ref(struct response *r, struct outq *q, struct sprig_span bytes,
+                      outq_release_cb *release, void *arg)
+{
+    return body_by(outq_add_ref, r, q, bytes, release, arg);
+}
+
+int response_body_shared(struct response *r, struct outq *q, struct sprig_span bytes,
+                         outq_release_cb *release, void *arg)
+{
+    return body_by(outq_add_shared, r, q, bytes, release, arg);
+}
+
+/* Looks whether a file begins with a chunk. One so short that this cannot be told is held: *n is 0.
+ */
+static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,
+                              uint64_t *n)
+{
+    char start[FILE_LOOK_BYTES];
+    size_t wanted = *n < sizeof start ? (size_t)*n : sizeof start;
+    ssize_t got = pread(fd, start, wanted, (off_t)offset);
+    struct sprig_span bytes = span_make(start, got > 0 ? (size_t)got : 0);
+    if ((size_t)bytes.len < wanted)
+        return SPRIG_E_INVALID; /* shorter than it was, or not readable */
+    int err = decide_chunks(r, q, &bytes);
+    if (bytes.len == 0)
+        *n = 0;
+    return err;
+}
+
+int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
+                       outq_release_cb *release, void *arg)
+{
+    uint64_t n;
+    int err = admit(r, length, &n);
+    if (!err && n && r->app_unsure)
+        err = decide_file_chunks(r, q, fd, offset, &n);
+    bool chunk = !err && n && makes_chunks(r);
+    if (chunk)
+        err = add_chunk_start(q, n);
+    if (n && !err && r->app_framed) {
+        /* Chunks in a file pass unseen, so nothing may follow them on this connection. */
+        r->app_done = true;
+        r->keep_alive = false;
+    }
+    int added = outq_add_file(q, fd, offset, err ? 0 : n, release, arg);
+    if (err || added)
+        return err ? err : added;
+    return chunk ? add_chunk_end(q) : 0;
+}
+
+/* True if the client would wait for more than it gets. */
+static bool is_short(const struct response *r)
+{
+    return r->framing == FRAMING_LENGTH ? r->left > 0
+                                        : r->app_framed && !r->app_unsure && !r->app_done;
+}
+
+/* What was held to the end is no chunk. */
+static int end_unsure(struct response *r, struct outq *q)
+{
+    r->app_unsure = r->app_framed = false;
+    return r->n_held > 0 ? add_small_chunk(q, span_make(r->held, r->n_held)) : 0;
+}
+
+int response_end(struct response *r, struct outq *q)
+{
+    if (!r->head_out || r->ended || is_short(r))
+        return SPRIG_E_STATE;
+    int err = r->app_unsure ? end_unsure(r, q) : 0;
+    if (!err && makes_chunks(r))
+        err = outq_add(q, SPAN_LIT("0\r\n\r\n"));
+    r->ended = !err;
+    return err;
+}

@@ -1,0 +1,174 @@
+/* courier.c - the thread that sends what waits while an app keeps the loop; see courier.h */
+#include "loop/courier.h"
+#include "loop/loop_internal.h"
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+enum { NS_PER_MS = 1000000, STACK_BYTES = 256 * 1024 };
+
+void courier_init(struct courier *courier)
+{
+    atomic_init(&courier->state, COURIER_HOME);
+    atomic_init(&courier->is_asleep, true);
+    pthread_mutex_init(&courier->lock, NULL);
+    pthread_cond_init(&courier->wake, NULL);
+}
+
+void courier_forget(struct courier *courier)
+{
+    *courier = (struct courier){.is_running = false};
+    courier_init(courier);
+}
+
+/* ---- with the list in hand ---- */
+
+static void carry_all(struct sprig_loop *loop)
+{
+    struct courier *courier = &loop->courier;
+    list_foreach (it, &loop->flush) {
+        struct flushable *f = list_entry(it, struct flushable, link);
+        if (f->carry != NULL)
+            f->carry(f);
+    }
+    courier->has_carried = true;
+    atomic_store_explicit(&courier->waits, false, memory_order_relaxed);
+}
+
+static void settle_all(struct sprig_loop *loop)
+{
+    list_foreach_safe (it, next, &loop->flush) {
+        struct flushable *f = list_entry(it, struct flushable, link);
+        if (f->settle != NULL)
+            f->settle(f);
+    }
+    loop->courier.has_carried = false;
+}
+
+/* ---- the thread ---- */
+
+/* Until the next tick: while nothing was lent since the last one and nothing waits, until it is
+ * woken. False: it has to end. */
+static bool courier_rest(struct courier *courier, uint32_t *seen)
+{
+    const struct timespec tick = {0, COURIER_TICK_MS * NS_PER_MS};
+    pthread_mutex_lock(&courier->lock);
+    atomic_store(&courier->is_asleep, true);
+    if (atomic_load(&courier->n_lent) != *seen || atomic_load(&courier->waits))
+        atomic_store(&courier->is_asleep, false);
+    while (atomic_load(&courier->is_asleep) && !atomic_load(&courier->must_end))
+        pthread_cond_wait(&courier->wake, &courier->lock);
+    pthread_mutex_unlock(&courier->lock);
+    *seen = atomic_load(&courier->n_lent);
+    if (!atomic_load(&courier->must_end))
+        nanosleep(&tick, NULL);
+    return !atomic_load(&courier->must_end);
+}
+
+static bool is_due(const struct courier *courier, uint32_t tick)
+{
+    return atomic_load(&courier->waits) && tick - courier->since >= 2;
+}
+
+static void *courier_run(void *arg)
+{
+    struct sprig_loop *loop = arg;
+    struct courier *courier = &loop->courier;
+    uint32_t seen = atomic_load(&courier->n_lent) - 1;
+    while (courier_rest(courier, &seen)) {
+        uint32_t tick = atomic_fetch_add(&courier->tick, 1) + 1;
+        uint32_t lent = COURIER_LENT;
+        if (!atomic_load(&courier->waits) ||
+            !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_BUSY))
+            continue; /* the app is between two writes: at the next tick */
+        if (is_due(courier, tick))
+            carry_all(loop);
+        atomic_store(&courier->state, COURIER_LENT);
+    }
+    return NULL;
+}
+
+/* Signals are the business of the thread that Perl runs in. */
+static bool courier_start(struct sprig_loop *loop)
+{
+    struct courier *courier = &loop->courier;
+    pthread_attr_t attr;
+    sigset_t all, old;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    atomic_store(&courier->is_asleep, false);
+    courier->is_running = pthread_create(&courier->thread, &attr, courier_run, loop) == 0;
+    atomic_store(&courier->is_asleep, !courier->is_running);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return courier->is_running;
+}
+
+static void courier_wake(struct courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    atomic_store(&courier->is_asleep, false);
+    pthread_cond_signal(&courier->wake);
+    pthread_mutex_unlock(&courier->lock);
+}
+
+void courier_stop(struct courier *courier)
+{
+    if (!courier->is_running)
+        return;
+    atomic_store(&courier->must_end, true);
+    courier_wake(courier);
+    pthread_join(courier->thread, NULL);
+    courier->is_running = false;
+}
+
+/* ---- the loop's side ---- */
+
+void courier_take_back(struct sprig_loop *loop)
+{
+    struct courier *courier = &loop->courier;
+    uint32_t lent = COURIER_LENT;
+    if (atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME) &&
+        !courier->has_carried)
+        return;
+    lent = COURIER_LENT;
+    loop_guard(loop); /* in a forked child nobody has it */
+    while (atomic_load(&courier->state) != COURIER_HOME &&
+           !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME)) {
+        lent = COURIER_LENT;
+        sched_yield();
+    }
+    if (courier->has_carried)
+        settle_all(loop);
+}
+
+/* Without a thread (the system has no more) everything leaves at once. */
+static void carry_here(struct sprig_loop *loop)
+{
+    courier_take_back(loop);
+    carry_all(loop);
+    settle_all(loop);
+}
+
+void sprig_loop_lend(struct sprig_loop *loop)
+{
+    struct courier *courier = &loop->courier;
+    loop_recall(loop);
+    if (list_empty(&loop->flush))
+        return;
+    if (!atomic_load_explicit(&courier->waits, memory_order_relaxed)) {
+        courier->since = atomic_load_explicit(&courier->tick, memory_order_relaxed);
+        atomic_store_explicit(&courier->waits, true, memory_order_relaxed);
+    }
+    atomic_store_explicit(&courier->n_lent, courier->n_lent + 1, memory_order_relaxed);
+    atomic_exchange(&courier->state, COURIER_LENT);
+    if (!atomic_load(&courier->is_asleep))
+        return;
+    if (courier->is_running)
+        courier_wake(courier);
+    else if (!courier_start(loop))
+        carry_here(loop);
+}

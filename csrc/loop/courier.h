@@ -1,0 +1,55 @@
+/* courier.h - carries output that waits while an app keeps the loop busy.
+ *
+ * Output leaves at the end of a pass. An app that writes and then works, sleeps or waits for a
+ * database keeps the pass from ending, and its client would see nothing meanwhile. So when the
+ * bridge goes back to Perl with something written, it lends the loop's flush list to a thread,
+ * which sends what has waited for a few milliseconds; the first entry into the core takes it back.
+ * Nobody waits for anybody: lending is an atomic store, and in a turn that is over soon the thread,
+ * which only looks at its watch meanwhile, finds nothing to do.
+ *
+ * The thread touches nothing but the flush list and the memory pieces that are queued there; it
+ * never frees, never enters libevent or Perl, and has all signals blocked. */
+#ifndef SPRIG_COURIER_H
+#define SPRIG_COURIER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sprig_loop;
+
+enum courier_state {
+    COURIER_HOME, /* the list is the loop's */
+    COURIER_LENT, /* the courier may take it */
+    COURIER_BUSY  /* the courier is at work, for the length of some non-blocking writes */
+};
+
+struct courier {
+    _Atomic uint32_t state;  /* enum courier_state */
+    _Atomic uint32_t tick;   /* of the courier's watch, COURIER_TICK_MS apart */
+    _Atomic uint32_t n_lent; /* so far */
+    _Atomic bool waits;      /* something on the list has not been carried */
+    _Atomic bool is_asleep;  /* has to be woken; also while there is no thread */
+    _Atomic bool must_end;
+    uint32_t since;   /* waits: the tick at which that was lent; whoever has the list */
+    bool has_carried; /* to be settled when it is taken back; whoever has the list */
+    bool is_running;  /* there is a thread */
+    pthread_t thread;
+    pthread_mutex_t lock; /* of is_asleep becoming false, and of the condition */
+    pthread_cond_t wake;
+};
+
+/* What has waited is sent between one and two ticks after it was lent. */
+enum { COURIER_TICK_MS = 4 };
+
+void courier_init(struct courier *courier);
+/* Ends the thread, if there is one. */
+void courier_stop(struct courier *courier);
+/* In a forked child, which has no such thread: nothing is lent. */
+void courier_forget(struct courier *courier);
+
+/* The slow part of loop_recall(): takes back what is lent, and settles what was carried. */
+void courier_take_back(struct sprig_loop *loop);
+
+#endif

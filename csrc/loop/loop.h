@@ -1,0 +1,137 @@
+/* loop.h - one event base, and the two phases of a pass.
+ *
+ * Phase 1: event_base_loop(ONCE). Its callbacks are pure C and only append to the ready queue.
+ * Phase 2: the ready queue is drained, one object at a time; only here is Perl entered, so that
+ *          nested passes, die, exit and fork never meet a running event_base_loop.
+ *
+ * Also here: the wake-up descriptor, the timer heap, deadline lists, signals, the fork guard and
+ * the descriptor through which a foreign loop drives us. Knows neither sockets nor HTTP. */
+#ifndef SPRIG_LOOP_H
+#define SPRIG_LOOP_H
+
+#include "base/list.h"
+#include "sprig.h"
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+/* An object that can stand in the ready queue. Embedded in the object; `what` collects reasons
+ * until it runs. */
+struct ready {
+    struct list_link link;
+    uint32_t what;
+    void (*run)(struct ready *r, uint32_t what);
+};
+
+void ready_init(struct ready *r, void (*run)(struct ready *r, uint32_t what));
+
+/* Appends, or only adds the reason if it is queued already. Legal in both phases and between
+ * passes; between passes it also wakes a foreign loop. */
+void ready_add(struct sprig_loop *loop, struct ready *r, uint32_t what);
+
+/* The same, for the drain that is running: for what is ready because of what runs now, and cannot
+ * go round in a circle. Between drains it waits for the next one. */
+void ready_add_now(struct sprig_loop *loop, struct ready *r, uint32_t what);
+
+/* Takes it out of the queue and forgets its reasons. */
+void ready_cancel(struct ready *r);
+
+/* Parks it until no app call is active any more (sprig_loop_hold), then queues it. Meanwhile
+ * nothing else may want it to run: a level-triggered event would come again and again. */
+void ready_hold(struct sprig_loop *loop, struct ready *r, uint32_t what);
+
+/* A one-shot timer on CLOCK_MONOTONIC. Equal times run in the order of starting; never early. */
+struct timer {
+    uint64_t at;   /* ns */
+    uint64_t seq;  /* order among equal times */
+    size_t slot;   /* index in the heap, TIMER_OFF while stopped */
+    bool has_room; /* timer_reserve */
+    struct ready ready;
+};
+#define TIMER_OFF ((size_t)-1)
+
+void timer_init(struct timer *t, void (*run)(struct ready *r, uint32_t what));
+/* Makes sure that this timer can be started, at any time: for those that something depends on.
+ * SPRIG_E_NOMEM or 0. timer_release gives the room back, and stops it. */
+int timer_reserve(struct sprig_loop *loop, struct timer *t);
+void timer_release(struct sprig_loop *loop, struct timer *t);
+/* (Re)starts for the absolute time `at` (ns, sprig_loop_now). SPRIG_E_NOMEM or 0; always 0 with
+ * room that was reserved. */
+int timer_start(struct sprig_loop *loop, struct timer *t, uint64_t at);
+/* Stops it, also if it is due and queued already. Harmless if stopped. */
+void timer_stop(struct sprig_loop *loop, struct timer *t);
+
+/* Deadlines of one kind: all have the same length, so a FIFO list is sorted, and one timer that
+ * looks at its head serves them all. The timer runs only while the list is not empty. */
+struct deadline {
+    struct list_link link; /* linked = armed */
+    uint64_t at;           /* ns */
+};
+
+struct deadline_list {
+    struct list_link head;
+    uint64_t length_ns; /* 0: this kind is off, deadline_set only disarms */
+    struct sprig_loop *loop;
+    struct timer timer;
+    void (*expire)(struct deadline *d); /* phase 2; the deadline is disarmed already */
+};
+
+/* SPRIG_E_NOMEM or 0. */
+int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
+                       void (*expire)(struct deadline *d));
+void deadline_list_clear(struct deadline_list *l); /* disarms all; also after a failed init */
+void deadline_init(struct deadline *d);
+/* Arms for now + length of this list, moving it from any other list. */
+void deadline_set(struct deadline_list *l, struct deadline *d);
+void deadline_clear(struct deadline *d);
+
+/* Registers / removes a libevent event; the only callers of event_add and event_del. After a fork
+ * in a child, loop_guard has to run first, which these do. 0 or SPRIG_E_SYS (EPERM: the descriptor
+ * cannot be polled, such as a regular file). */
+int loop_event_add(struct sprig_loop *loop, struct event *ev);
+void loop_event_del(struct sprig_loop *loop, struct event *ev);
+struct event_base *loop_base(struct sprig_loop *loop);
+
+/* Called at every entry: in a forked child, the first call gives the process its own event base
+ * state and descriptors. Returns the generation: it grows with each fork, and an object that
+ * remembers an older one belongs to the parent. */
+uint32_t loop_guard(struct sprig_loop *loop);
+
+/* Called in a forked child, after the base was made its own: to drop what belongs to the parent. */
+struct fork_hook {
+    struct list_link link;
+    void (*on_fork)(struct fork_hook *h);
+};
+void loop_on_fork(struct sprig_loop *loop, struct fork_hook *h);
+
+/* Bytes that any object may use within one step of phase 2, until Perl is entered. */
+enum { LOOP_READ_BUFFER_BYTES = 64 * 1024 };
+char *loop_read_buffer(struct sprig_loop *loop);
+
+/* Queues an object whose memory is to be released by `reap` after the current pass, when no frame
+ * can be using it any more. `reap` returns false to stay queued (pinned by an outer frame). */
+struct reapable {
+    struct list_link link;
+    bool (*reap)(struct reapable *r);
+};
+void loop_reap_later(struct sprig_loop *loop, struct reapable *r);
+
+/* Queues output work for the end of this pass (once; `link` must be initialised). `flush` is called
+ * with the link removed. Where the pass takes long, `carry` sends from another thread what memory
+ * holds, and touches nothing else; `settle` does what follows from that (courier.h). Both or
+ * neither. */
+struct flushable {
+    struct list_link link;
+    void (*flush)(struct flushable *f);
+    void (*carry)(struct flushable *f);
+    void (*settle)(struct flushable *f);
+};
+void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
+
+/* To be called before anything is done to what is on that list, or to the list: takes it back if it
+ * is lent (sprig_loop_lend). */
+void loop_recall(struct sprig_loop *loop);
+
+/* True while app calls are held back (see sprig_loop_hold). */
+bool loop_is_held(const struct sprig_loop *loop);
+
+#endif

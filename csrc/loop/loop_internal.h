@@ -1,0 +1,55 @@
+/* loop_internal.h - what struct sprig_loop is made of; for loop.c and the files that hold its
+ * parts. */
+#ifndef SPRIG_LOOP_INTERNAL_H
+#define SPRIG_LOOP_INTERNAL_H
+
+#include "loop/courier.h"
+#include "loop/interest.h"
+#include "loop/loop.h"
+#include "loop/signals.h"
+#include "loop/timer.h"
+#include "loop/watcher.h"
+#include <signal.h>
+
+struct sprig_loop {
+    struct event_base *base; /* owned */
+    /* phase 2 */
+    struct list_link ready; /* struct ready.link: for the next drain */
+    struct list_link batch; /* what the current drain has still to run */
+    struct list_link held;  /* parked while n_app_calls > 0 */
+    struct list_link flush; /* struct flushable.link; perhaps lent to the courier */
+    struct courier courier;
+    struct list_link reap; /* struct reapable.link */
+    uint32_t n_app_calls;  /* app calls on the stack */
+    uint32_t depth;        /* passes on the stack */
+    /* time, signals, idle and unpollable watchers */
+    uint64_t now; /* CLOCK_MONOTONIC, ns */
+    struct timer_heap timers;
+    struct signal_table signals;
+    struct watcher_lists watchers;
+    /* waking up */
+    int wake_fd;      /* eventfd, or the read end of a pipe; owned */
+    int wake_send_fd; /* the same eventfd, or the write end; owned if different */
+    struct event wake_event;
+    volatile sig_atomic_t sleeping; /* a pass waits: a signal has to ring */
+    bool is_rung;                   /* rung between passes already */
+    int timer_fd;                   /* owned; -1 where the platform has none */
+    struct event timer_event;
+    uint64_t timer_armed; /* what timer_event is set to; UINT64_MAX = off */
+    /* driven by another loop */
+    bool is_hosted; /* somebody asked for poll_fd or interest */
+    int poll_fd;    /* borrowed from the base; -1 = none */
+    struct interest interest;
+    struct sprig_loop_hooks hooks;
+    /* fork */
+    uint32_t generation;
+    struct list_link fork_hooks; /* struct fork_hook.link */
+    /* shared by everything that runs in phase 2, one at a time */
+    char *read_buffer; /* owned, LOOP_READ_BUFFER_BYTES */
+};
+
+/* The earliest timer may have changed: between passes of a hosted loop, the host's wake-up has to
+ * be set anew. */
+void loop_timer_changed(struct sprig_loop *loop);
+
+#endif

@@ -1,0 +1,32 @@
+/* timer.h - the timers of a loop: a binary heap of absolute times on CLOCK_MONOTONIC.
+ *
+ * timer_init/start/stop and the deadline lists stand in loop.h; here is what a pass needs. */
+#ifndef SPRIG_TIMER_H
+#define SPRIG_TIMER_H
+
+#include "loop/loop.h"
+
+/* Embedded in struct sprig_loop as `timers`. */
+struct timer_heap {
+    struct timer **slots;           /* owned array of borrowed timers; slots[0] is the earliest */
+    size_t n, capacity, n_reserved; /* capacity >= timers without room of their own + n_reserved */
+    uint64_t seq;                   /* of the next timer that is started */
+};
+
+void timer_heap_init(struct timer_heap *heap);
+void timer_heap_clear(struct timer_heap *heap); /* stops all timers, frees the array */
+
+/* CLOCK_MONOTONIC as it is, in ns; leaves sprig_loop_now alone. */
+uint64_t timer_clock(void);
+
+/* UINT64_MAX: none is running. */
+#define TIMERS_NONE UINT64_MAX
+
+/* The time (ns) of the earliest timer, for the length of the sleep before it. */
+uint64_t timers_next(const struct sprig_loop *loop);
+
+/* Stops all timers whose time is sprig_loop_now() or earlier and appends them to the ready queue,
+ * in the order of their times. Called once a pass, with the clock read after the sleep. */
+void timers_queue_due(struct sprig_loop *loop);
+
+#endif

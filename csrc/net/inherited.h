@@ -1,0 +1,16 @@
+/* inherited.h - listening sockets that another program has opened for this one. */
+#ifndef SPRIG_INHERITED_H
+#define SPRIG_INHERITED_H
+
+#include <stddef.h>
+
+/* The descriptors that Server::Starter (SERVER_STARTER_PORT: "127.0.0.1:80=5;/run/app.sock=6") or
+ * else systemd (LISTEN_FDS from descriptor 3 on, if LISTEN_PID is this process) names. Returns
+ * their number, 0 if there are none; or SPRIG_E_INVALID and `why` (n bytes): a part that cannot be
+ * read, a descriptor that is no listening socket, more than `max` of them. LISTEN_FDS for
+ * another process is not used, and that is printed. LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES are
+ * taken out of the environment, so that programs of the app do not believe them; that is why this
+ * is asked once a process. */
+int sprig_inherited_sockets(int *fds, size_t max, char *why, size_t n);
+
+#endif

@@ -1,0 +1,575 @@
+/* outq.c - the output queue: a list of segments, each a buffer, a reference or a file range. */
+#include "net/outq.h"
+#include "base/err.h"
+#include "base/tempfile.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    BLOCK_BYTES = 16 * 1024,     /* of a recycled segment, its header included */
+    MAX_FREE = 64,               /* recycled segments kept by a pool */
+    MAX_IOV = 64,                /* memory pieces in one writev */
+    SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
+    SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
+};
+
+enum kind {
+    KIND_BLOCK,  /* recycled buffer of BLOCK_BYTES */
+    KIND_BUFFER, /* larger buffer of its own */
+    KIND_REF,    /* memory that the queue keeps alive */
+    KIND_SHARED, /* memory that others keep alive as well */
+    KIND_FILE,   /* a range of a file */
+    KIND_SPILL   /* a range of the queue's own temporary file */
+};
+
+/* A piece of the queue. No segment in a queue is empty. */
+struct outq_segment {
+    struct outq_segment *next;
+    uint64_t left;   /* bytes not sent yet */
+    char *ptr;       /* the first of them, unless in a file; never written to if a reference */
+    uint64_t offset; /* KIND_FILE, KIND_SPILL: of the first of them */
+    size_t room;     /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes held */
+    outq_release_cb *release; /* KIND_REF, KIND_SHARED, KIND_FILE: or NULL */
+    void *arg;
+    int fd; /* KIND_FILE: borrowed until release; KIND_SPILL: the spill's */
+    enum kind kind;
+    char data[]; /* KIND_BLOCK, KIND_BUFFER */
+};
+
+/* A temporary file; it goes with its last segment. Bytes are appended, and what was sent is never
+ * touched, neither overwritten nor punched out: the kernel sends from the pages of the file, and
+ * may not have sent all of them yet. */
+struct outq_spill {
+    int fd;
+    uint32_t n_segments;
+    uint64_t end;    /* size of the file */
+    struct outq *of; /* the queue that appends to it; NULL: none any more */
+};
+
+enum { BLOCK_ROOM = BLOCK_BYTES - sizeof(struct outq_segment) };
+
+void outq_pool_init(struct outq_pool *pool)
+{
+    *pool = (struct outq_pool){0};
+}
+
+void outq_pool_clear(struct outq_pool *pool)
+{
+    while (pool->free) {
+        struct outq_segment *s = pool->free;
+        pool->free = s->next;
+        free(s);
+    }
+    pool->n_free = 0;
+}
+
+/* A segment with a buffer for at least n bytes, a recycled one if that is large enough. */
+static struct outq_segment *segment_new(struct outq_pool *pool, size_t n)
+{
+    struct outq_segment *s = pool->free;
+    if (n > BLOCK_ROOM) {
+        s = n < SIZE_MAX - sizeof(*s) ? malloc(sizeof(*s) + n) : NULL;
+    } else if (s) {
+        pool->free = s->next;
+        pool->n_free--;
+    } else {
+        s = malloc(BLOCK_BYTES);
+    }
+    if (!s)
+        return NULL;
+    s->kind = n > BLOCK_ROOM ? KIND_BUFFER : KIND_BLOCK;
+    s->room = n > BLOCK_ROOM ? n : BLOCK_ROOM;
+    s->next = NULL;
+    s->left = 0;
+    s->ptr = s->data;
+    return s;
+}
+
+/* Frees or recycles a segment that is in no queue any more. */
+static void segment_free(struct outq_pool *pool, struct outq_segment *s)
+{
+    if (s->kind == KIND_BLOCK && pool->n_free < MAX_FREE) {
+        s->next = pool->free;
+        pool->free = s;
+        pool->n_free++;
+        return;
+    }
+    if (s->kind >= KIND_REF && s->release)
+        s->release(s->arg);
+    free(s);
+}
+
+static bool is_in_file(const struct outq_segment *s)
+{
+    return s->kind == KIND_FILE || s->kind == KIND_SPILL;
+}
+
+/* Bytes of memory that go away with the segment: of a reference all, until the last was sent. */
+static uint64_t bytes_held(const struct outq_segment *s)
+{
+    return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
+}
+
+static void append(struct outq *q, struct outq_segment *s)
+{
+    if (q->tail)
+        q->tail->next = s;
+    else
+        q->head = s;
+    q->tail = s;
+}
+
+/* Free bytes at the end of the queue. */
+static size_t tail_room(const struct outq *q)
+{
+    const struct outq_segment *s = q->tail;
+    return s && (s->kind == KIND_BLOCK || s->kind == KIND_BUFFER) ? s->room : 0;
+}
+
+/* Appends to a segment that has the room. */
+static void fill(struct outq *q, struct outq_segment *s, const char *bytes, size_t n)
+{
+    memcpy(s->ptr + s->left, bytes, n);
+    s->left += n;
+    s->room -= n;
+    q->size += n;
+    q->held += n;
+}
+
+void outq_init(struct outq *q, struct outq_pool *pool)
+{
+    *q = (struct outq){.pool = pool};
+}
+
+void outq_clear(struct outq *q)
+{
+    struct outq_segment *s = q->head;
+    if (q->spill)
+        q->spill->of = NULL;
+    outq_init(q, q->pool);
+    while (s) {
+        struct outq_segment *next = s->next;
+        segment_free(q->pool, s);
+        s = next;
+    }
+}
+
+int outq_add(struct outq *q, struct sprig_span bytes)
+{
+    if (bytes.len == 0)
+        return 0;
+    size_t n = tail_room(q);
+    if (n > bytes.len)
+        n = bytes.len;
+    /* The one place where a queue grows by copies: allocated before anything is copied. */
+    struct outq_segment *s = NULL;
+    if (n < bytes.len && !(s = segment_new(q->pool, bytes.len - n)))
+        return SPRIG_E_NOMEM;
+    if (n)
+        fill(q, q->tail, bytes.ptr, n);
+    if (s) {
+        append(q, s);
+        fill(q, s, bytes.ptr + n, bytes.len - n);
+    }
+    return 0;
+}
+
+int outq_add_pieces(struct outq *q, const struct sprig_span *pieces, size_t n, size_t total)
+{
+    int err = 0;
+    if (total > BLOCK_ROOM) { /* into several recycled blocks */
+        for (size_t i = 0; i < n && err == 0; i++)
+            err = outq_add(q, pieces[i]);
+        return err;
+    }
+    char *at = outq_reserve(q, total);
+    if (!at)
+        return SPRIG_E_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].len)
+            memcpy(at, pieces[i].ptr, pieces[i].len);
+        at += pieces[i].len;
+    }
+    outq_commit(q, total);
+    return 0;
+}
+
+char *outq_reserve(struct outq *q, size_t n)
+{
+    if (tail_room(q) >= n && q->tail)
+        return q->tail->ptr + q->tail->left;
+    q->pool->reserved = segment_new(q->pool, n);
+    return q->pool->reserved ? q->pool->reserved->ptr : NULL;
+}
+
+void outq_commit(struct outq *q, size_t n_used)
+{
+    struct outq_segment *s = q->pool->reserved;
+    q->pool->reserved = NULL;
+    if (s && n_used == 0) {
+        segment_free(q->pool, s);
+        return;
+    }
+    if (n_used == 0)
+        return;
+    if (s)
+        append(q, s);
+    q->tail->left += n_used;
+    q->tail->room -= n_used;
+    q->size += n_used;
+    q->held += n_used;
+}
+
+/* A segment without a buffer; on failure the reference is given back. NULL as well, with *err 0, if
+ * there is nothing to queue. */
+static struct outq_segment *reference_new(enum kind kind, uint64_t n, outq_release_cb *release,
+                                          void *arg, int *err)
+{
+    struct outq_segment *s = n ? malloc(sizeof(*s)) : NULL;
+    *err = n && !s ? SPRIG_E_NOMEM : 0;
+    if (!s) {
+        if (release)
+            release(arg);
+        return NULL;
+    }
+    *s = (struct outq_segment){.kind = kind, .left = n, .release = release, .arg = arg, .fd = -1};
+    return s;
+}
+
+static int add_memory(struct outq *q, enum kind kind, struct sprig_span bytes,
+                      outq_release_cb *release, void *arg)
+{
+    int err;
+    struct outq_segment *s = reference_new(kind, bytes.len, release, arg, &err);
+    if (!s)
+        return err;
+    s->ptr = (char *)bytes.ptr;
+    s->room = bytes.len;
+    append(q, s);
+    q->size += bytes.len;
+    q->held += bytes_held(s);
+    return 0;
+}
+
+int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg)
+{
+    return add_memory(q, KIND_REF, bytes, release, arg);
+}
+
+int outq_add_shared(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg)
+{
+    return add_memory(q, KIND_SHARED, bytes, release, arg);
+}
+
+int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
+                  outq_release_cb *release, void *arg)
+{
+    int err;
+    struct outq_segment *s = reference_new(KIND_FILE, length, release, arg, &err);
+    if (!s)
+        return err;
+    s->fd = fd;
+    s->offset = offset;
+    append(q, s);
+    q->size += length;
+    return 0;
+}
+
+/* ---- the temporary file ---- */
+
+static void spill_close(struct outq_spill *spill)
+{
+    if (spill->of)
+        spill->of->spill = NULL;
+    tempfile_close(spill->fd);
+    free(spill);
+}
+
+/* A segment of the file is gone. */
+static void spill_release(void *arg)
+{
+    struct outq_spill *spill = arg;
+    if (--spill->n_segments == 0)
+        spill_close(spill);
+}
+
+/* A file to append to. One that has grown long is left to its segments, so that what was sent does
+ * not stay on the disk while a writer never rests. */
+static int spill_open(struct outq *q, const char *dir)
+{
+    if (q->spill && q->spill->end < SPILL_FILE_BYTES)
+        return 0;
+    struct outq_spill *spill = calloc(1, sizeof(*spill));
+    if (!spill)
+        return SPRIG_E_NOMEM;
+    spill->fd = tempfile_open(dir);
+    if (spill->fd == -1) {
+        free(spill);
+        return SPRIG_E_SYS;
+    }
+    if (q->spill)
+        q->spill->of = NULL;
+    spill->of = q;
+    q->spill = spill;
+    return 0;
+}
+
+/* Writes a segment's bytes to the end of the file. A part that was written when that fails is
+ * written over the next time: it was never sent. */
+static int spill_write(struct outq_spill *spill, const struct outq_segment *s)
+{
+    if (lseek(spill->fd, (off_t)spill->end, SEEK_SET) == -1 ||
+        tempfile_write(spill->fd, span_make(s->ptr, (size_t)s->left)) < 0)
+        return SPRIG_E_SYS;
+    spill->end += s->left;
+    return 0;
+}
+
+/* True if what is appended to the file now follows this segment directly. */
+static bool is_file_end(const struct outq_segment *s, const struct outq_spill *spill)
+{
+    return s && s->kind == KIND_SPILL && s->arg == spill && s->offset + s->left == spill->end;
+}
+
+/* A segment for what was written to the file from `offset` on, in the place of s. */
+static void put_spilled(struct outq *q, struct outq_segment *to, struct outq_segment *last,
+                        const struct outq_segment *s, uint64_t offset)
+{
+    struct outq_spill *spill = q->spill;
+    *to = (struct outq_segment){.kind = KIND_SPILL, .offset = offset, .fd = spill->fd};
+    to->release = spill_release;
+    to->arg = spill;
+    to->left = s->left;
+    to->next = s->next;
+    spill->n_segments++;
+    if (last)
+        last->next = to;
+    else
+        q->head = to;
+}
+
+/* Moves a segment of memory that follows `last` to the file and frees it: *last is then the segment
+ * that has its bytes, a new one or the old one. */
+static int spill_segment(struct outq *q, struct outq_segment **last, struct outq_segment *s)
+{
+    uint64_t offset = q->spill->end;
+    bool merges = is_file_end(*last, q->spill);
+    struct outq_segment *to = merges ? *last : malloc(sizeof(*to));
+    if (!to)
+        return SPRIG_E_NOMEM;
+    if (spill_write(q->spill, s) < 0) {
+        if (!merges)
+            free(to);
+        return SPRIG_E_SYS;
+    }
+    if (merges) {
+        to->left += s->left;
+        to->next = s->next;
+    } else {
+        put_spilled(q, to, *last, s, offset);
+    }
+    if (q->tail == s)
+        q->tail = to;
+    q->held -= bytes_held(s);
+    q->spilled += s->left;
+    segment_free(q->pool, s);
+    *last = to;
+    return 0;
+}
+
+int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
+{
+    uint64_t kept = 0;
+    struct outq_segment *last = NULL, *next;
+    int rc = 0;
+    for (struct outq_segment *s = q->head; s && rc == 0; s = next) {
+        next = s->next;
+        if (bytes_held(s) > 0 && kept + bytes_held(s) > keep_bytes) {
+            if ((rc = spill_open(q, dir)) == 0)
+                rc = spill_segment(q, &last, s);
+            continue;
+        }
+        kept += bytes_held(s);
+        last = s;
+    }
+    int e = errno;
+    if (rc && q->spill && q->spill->n_segments == 0)
+        spill_close(q->spill);
+    errno = e;
+    return rc;
+}
+
+/* ---- sending ---- */
+
+/* Forgets n bytes at the front of this segment that were sent. */
+static void segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
+{
+    q->held -= bytes_held(s);
+    s->left -= n;
+    if (!is_in_file(s))
+        s->ptr += n;
+    if (s->left > 0)
+        q->held += bytes_held(s);
+    if (s->kind == KIND_SPILL)
+        q->spilled -= n;
+}
+
+/* Forgets n bytes at the front that were sent. */
+static void consume(struct outq *q, uint64_t n)
+{
+    q->size -= n;
+    while (n > 0) {
+        struct outq_segment *s = q->head;
+        uint64_t part = s->left < n ? s->left : n;
+        segment_sent(q, s, part);
+        if (s->left > 0)
+            return;
+        n -= part;
+        q->head = s->next;
+        if (!q->head)
+            q->tail = NULL;
+        segment_free(q->pool, s);
+    }
+}
+
+/* What a failed write to the socket means. */
+static enum outq_result write_failed(void)
+{
+    switch (errno) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+    case ENOMEM:
+    case ENOBUFS:
+        return OUTQ_BLOCKED;
+    default:
+        return OUTQ_GONE;
+    }
+}
+
+/* True for what only the file can be the cause of. */
+static bool is_file_error(int err)
+{
+    return err == EIO || err == EBADF || err == EINVAL || err == ESPIPE || err == EISDIR ||
+           err == EOVERFLOW || err == ESTALE || err == ENXIO;
+}
+
+/* One sendfile for the range at the head. OUTQ_MORE: go on. A short count says nothing by itself:
+ * the socket may be full or the file may have ended, and the next call tells which. */
+static enum outq_result send_file(struct outq *q, struct transport *t, uint64_t limit,
+                                  uint64_t *n_written)
+{
+    struct outq_segment *s = q->head;
+    uint64_t n = s->left < limit ? s->left : limit;
+    if (n > SENDFILE_BYTES)
+        n = SENDFILE_BYTES;
+    ssize_t sent = t->ops->sendfile(t, s->fd, &s->offset, (size_t)n);
+    if (sent > 0) {
+        consume(q, (uint64_t)sent);
+        *n_written += (uint64_t)sent;
+        return OUTQ_MORE;
+    }
+    if (sent == -1 && !is_file_error(errno))
+        return write_failed();
+    if (sent == 0)
+        errno = 0;
+    return OUTQ_SHORT;
+}
+
+/* Collects neighbouring memory pieces, at most `limit` bytes: sets *n_bytes, returns their number.
+ * *more: a file range follows directly. */
+static int gather(const struct outq *q, struct iovec *iov, uint64_t limit, uint64_t *n_bytes,
+                  bool *more)
+{
+    int n = 0;
+    *n_bytes = 0;
+    const struct outq_segment *s = q->head; /* a memory piece */
+    do {
+        uint64_t room = limit - *n_bytes;
+        uint64_t len = s->left < room ? s->left : room;
+        iov[n++] = (struct iovec){.iov_base = s->ptr, .iov_len = (size_t)len};
+        *n_bytes += len;
+        s = s->next;
+    } while (s && !is_in_file(s) && n < MAX_IOV && *n_bytes < limit);
+    *more = s && is_in_file(s) && *n_bytes < limit;
+    return n;
+}
+
+/* One writev for the memory pieces at the head. OUTQ_MORE: all of them are sent, go on. */
+static enum outq_result send_memory(struct outq *q, struct transport *t, uint64_t limit,
+                                    uint64_t *n_written)
+{
+    struct iovec iov[MAX_IOV];
+    uint64_t asked;
+    bool more;
+    int n = gather(q, iov, limit, &asked, &more);
+    ssize_t sent = t->ops->writev(t, iov, n, more);
+    if (sent == -1)
+        return write_failed();
+    consume(q, (uint64_t)sent);
+    *n_written += (uint64_t)sent;
+    return (uint64_t)sent < asked ? OUTQ_BLOCKED : OUTQ_MORE;
+}
+
+enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,
+                            uint64_t *n_written)
+{
+    *n_written = 0;
+    while (q->head) {
+        uint64_t limit = budget ? budget - *n_written : UINT64_MAX;
+        if (limit == 0)
+            return OUTQ_MORE;
+        enum outq_result result = is_in_file(q->head) ? send_file(q, t, limit, n_written)
+                                                      : send_memory(q, t, limit, n_written);
+        if (result != OUTQ_MORE)
+            return result;
+    }
+    if (t->ops->flush != NULL && t->ops->flush(t) == -1)
+        return write_failed();
+    return OUTQ_DRAINED;
+}
+
+/* ---- sending ahead ---- */
+
+/* The first byte that has not been carried: *skip bytes into the segment. NULL: all have been, or a
+ * file is next. */
+static const struct outq_segment *carry_from(const struct outq *q, uint64_t *skip)
+{
+    const struct outq_segment *s = q->head;
+    *skip = q->n_carried;
+    while (s && !is_in_file(s) && *skip >= s->left) {
+        *skip -= s->left;
+        s = s->next;
+    }
+    return s && !is_in_file(s) ? s : NULL;
+}
+
+void outq_carry(struct outq *q, struct transport *t)
+{
+    const struct outq_segment *s;
+    uint64_t skip;
+    while (q->carry_error == 0 && (s = carry_from(q, &skip)) != NULL) {
+        struct iovec iov = {.iov_base = s->ptr + skip, .iov_len = (size_t)(s->left - skip)};
+        ssize_t sent = t->ops->writev(t, &iov, 1, false);
+        if (sent > 0)
+            q->n_carried += (uint64_t)sent;
+        else if (sent == -1 && write_failed() == OUTQ_GONE)
+            q->carry_error = errno;
+        if (sent < 0 || (size_t)sent < iov.iov_len)
+            return;
+    }
+}
+
+bool outq_settle(struct outq *q)
+{
+    uint64_t n = q->n_carried;
+    q->n_carried = 0;
+    consume(q, n);
+    if (q->carry_error == 0)
+        return true;
+    errno = q->carry_error;
+    q->carry_error = 0;
+    return false;
+}

@@ -1,0 +1,222 @@
+/* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
+#include "net/transport.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/sendfile.h>
+#endif
+
+/* Where these flags do not exist, SIGPIPE has a handler anyway and packets leave a little early. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+#ifndef MSG_MORE
+#define MSG_MORE 0
+#endif
+
+/* Bytes read from a file at a time where the kernel cannot send it by itself. */
+enum { COPY_BYTES = 32 * 1024 };
+
+static ssize_t plain_recv(struct transport *t, void *buf, size_t n)
+{
+    ssize_t got;
+    do
+        got = recv(t->fd, buf, n, 0);
+    while (got == -1 && errno == EINTR);
+    return got;
+}
+
+static ssize_t plain_send(int fd, const void *buf, size_t n, int flags)
+{
+    ssize_t sent;
+    do
+        sent = send(fd, buf, n, flags | MSG_NOSIGNAL);
+    while (sent == -1 && errno == EINTR);
+    return sent;
+}
+
+static ssize_t plain_writev(struct transport *t, const struct iovec *iov, int n, bool more)
+{
+    int flags = more ? MSG_MORE : 0;
+    if (n == 1)
+        return plain_send(t->fd, iov->iov_base, iov->iov_len, flags);
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    ssize_t sent;
+    do
+        sent = sendmsg(t->fd, &message, flags | MSG_NOSIGNAL);
+    while (sent == -1 && errno == EINTR);
+    return sent;
+}
+
+/* sendfile by hand. What was read but not taken by the socket is read again the next time. */
+static ssize_t copy_file(int fd, int in_fd, uint64_t *offset, size_t n)
+{
+    char buf[COPY_BYTES];
+    ssize_t got;
+    do
+        got = pread(in_fd, buf, n < sizeof(buf) ? n : sizeof(buf), (off_t)*offset);
+    while (got == -1 && errno == EINTR);
+    if (got <= 0)
+        return got;
+    ssize_t sent = plain_send(fd, buf, (size_t)got, 0);
+    if (sent > 0)
+        *offset += (uint64_t)sent;
+    return sent;
+}
+
+static ssize_t plain_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
+{
+#ifdef __linux__
+    off_t at = (off_t)*offset;
+    ssize_t sent;
+    do
+        sent = sendfile(t->fd, in_fd, &at, n);
+    while (sent == -1 && errno == EINTR);
+    /* Some file systems can be read but not sent from. */
+    if (sent == -1 && (errno == EINVAL || errno == ENOSYS))
+        return copy_file(t->fd, in_fd, offset, n);
+    *offset = (uint64_t)at;
+    return sent;
+#else
+    return copy_file(t->fd, in_fd, offset, n);
+#endif
+}
+
+static int plain_n_unsent(const struct transport *t)
+{
+#ifdef TIOCOUTQ
+    int n;
+    return ioctl(t->fd, TIOCOUTQ, &n) == 0 ? n : -1;
+#else
+    (void)t;
+    return -1;
+#endif
+}
+
+/* Linux tells it of unix sockets; elsewhere POLLHUP may mean the end of file only. */
+static bool plain_is_hung_up(const struct transport *t)
+{
+#ifdef __linux__
+    struct pollfd p = {.fd = t->fd};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+#else
+    (void)t;
+    return false;
+#endif
+}
+
+/* Fails on unix sockets, which is as well. */
+static void plain_ack(struct transport *t)
+{
+#ifdef TCP_QUICKACK
+    int on = 1;
+    setsockopt(t->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+#else
+    (void)t;
+#endif
+}
+
+static bool is_unix(int fd)
+{
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof own;
+    return getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.ss_family == AF_UNIX;
+}
+
+#ifdef __linux__
+static enum transport_sides unix_closed(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    if (poll(&p, 1, 0) != 1)
+        return SIDES_NONE;
+    return p.revents & (POLLHUP | POLLERR) ? SIDES_BOTH : SIDES_ONE;
+}
+
+static enum transport_sides plain_closed(const struct transport *t)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+        return unix_closed(t->fd);
+    switch (info.tcpi_state) {
+    case TCP_FIN_WAIT2: /* what we have sent was received */
+    case TCP_CLOSE_WAIT:
+        return SIDES_ONE;
+    case TCP_TIME_WAIT:
+    case TCP_CLOSE:
+    case TCP_LAST_ACK:
+    case TCP_CLOSING:
+        return SIDES_BOTH;
+    default:
+        return SIDES_NONE;
+    }
+}
+#else
+static enum transport_sides plain_closed(const struct transport *t)
+{
+    (void)t;
+    return SIDES_NONE;
+}
+#endif
+
+static int plain_finish(struct transport *t)
+{
+    return shutdown(t->fd, SHUT_WR);
+}
+
+static void plain_hang_up(struct transport *t, bool is_complete)
+{
+    (void)is_complete; /* the end of a stream of bytes is all that can be said */
+    shutdown(t->fd, SHUT_RDWR);
+}
+
+/* A close with SO_LINGER resets only where nobody else holds the socket. Dissolving the association
+ * does at once, on Linux; other systems refuse to. A unix socket has neither way. */
+static void plain_reset(struct transport *t)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    struct linger hard = {1, 0};
+    if (is_unix(t->fd))
+        return;
+    setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    (void)!connect(t->fd, &nobody, sizeof nobody);
+}
+
+/* Not retried: after EINTR the descriptor is gone already and may belong to somebody else. */
+static void plain_close(struct transport *t)
+{
+    close(transport_take_fd(t));
+}
+
+static const struct transport_ops transport_plain = {
+    .recv = plain_recv,
+    .writev = plain_writev,
+    .sendfile = plain_sendfile,
+    .finish = plain_finish,
+    .discard = plain_recv,
+    .n_unsent = plain_n_unsent,
+    .is_hung_up = plain_is_hung_up,
+    .ack = plain_ack,
+    .closed = plain_closed,
+    .hang_up = plain_hang_up,
+    .reset = plain_reset,
+    .close = plain_close,
+};
+
+void transport_plain_init(struct transport *t, int fd)
+{
+    t->ops = &transport_plain;
+    t->fd = fd;
+}
+
+int transport_peek(const struct transport *t)
+{
+    char byte;
+    return (int)recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}

@@ -1,0 +1,284 @@
+/* crew.c - forking worker processes, hearing what they say, collecting them; see crew.h */
+#include "process/crew.h"
+
+#include "base/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+char *status_text(int status, char *buf, size_t n)
+{
+    if (WIFSIGNALED(status))
+        snprintf(buf, n, "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(buf, n, "exited with status %d", WEXITSTATUS(status));
+    return buf;
+}
+
+void crew_init(struct crew *crew, const struct crew_events *events, void *arg)
+{
+    memset(crew, 0, sizeof *crew);
+    list_init(&crew->processes);
+    crew->events = events;
+    crew->arg = arg;
+}
+
+static void process_close_line(struct process *p)
+{
+    if (p->control_fd != -1)
+        close(p->control_fd);
+    p->control_fd = -1;
+}
+
+static void crew_remove(struct crew *crew, struct process *p)
+{
+    list_remove(&p->link);
+    crew->n_processes--;
+}
+
+static void process_free(struct process *p)
+{
+    process_close_line(p);
+    free(p);
+}
+
+void crew_clear(struct crew *crew)
+{
+    while (!list_empty(&crew->processes)) {
+        struct process *p = list_entry(crew->processes.next, struct process, link);
+        crew_remove(crew, p);
+        process_free(p);
+    }
+}
+
+void process_enter(struct process *p, enum process_state state, uint64_t ms)
+{
+    p->state = state;
+    p->since_ms = clock_ms();
+    p->deadline_ms = ms > 0 ? p->since_ms + ms : 0;
+}
+
+/* ------------------------------------------------------------------ forking ---- */
+
+static struct process *process_new(uint32_t number, uint32_t generation)
+{
+    struct process *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->number = number;
+    p->generation = generation;
+    p->control_fd = -1;
+    return p;
+}
+
+/* Both ends: close-on-exec, non-blocking. */
+static int open_line(int ends[2])
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1)
+        return SPRIG_E_SYS;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, fcntl(ends[i], F_GETFL) | O_NONBLOCK);
+    }
+    return 0;
+}
+
+int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct process **out,
+              int *control_fd)
+{
+    int ends[2];
+    struct process *p = process_new(number, generation);
+    if (p == NULL)
+        return SPRIG_E_NOMEM;
+    if (open_line(ends) != 0) {
+        process_free(p);
+        return SPRIG_E_SYS;
+    }
+    p->pid = fork();
+    if (p->pid == 0) {
+        close(ends[0]);
+        process_free(p);
+        crew_clear(crew);
+        *control_fd = ends[1];
+        return 1;
+    }
+    int saved = errno;
+    close(ends[1]);
+    p->control_fd = ends[0];
+    if (p->pid == -1) {
+        process_free(p);
+        errno = saved;
+        return SPRIG_E_SYS;
+    }
+    list_append(&crew->processes, &p->link);
+    crew->n_processes++;
+    *out = p;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ hearing ---- */
+
+void process_say(const struct process *p, const char *line)
+{
+    if (p->control_fd != -1 &&
+        send(p->control_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) == -1)
+        return; /* it has gone: waitpid will tell */
+}
+
+static bool is_word(const char *line, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
+}
+
+static void process_take_line(struct crew *crew, struct process *p, const char *line)
+{
+    if (is_word(line, "loaded"))
+        crew->events->on_loaded(p, crew->arg);
+    else if (is_word(line, "ready"))
+        crew->events->on_ready(p, crew->arg);
+    else if (is_word(line, "leaving"))
+        crew->events->on_leaving(p, crew->arg);
+    else if (is_word(line, "retire"))
+        p->wants_out = true;
+    else if (is_word(line, "error")) {
+        snprintf(p->error, sizeof p->error, "%s", line + strcspn(line, " ") + (line[5] == ' '));
+        log_clean(p->error);
+    }
+}
+
+/* Of a line that does not fit (only an error's text is so long) the beginning is taken. */
+static void process_split_lines(struct crew *crew, struct process *p)
+{
+    char line[LINE_MAX_BYTES + 1];
+    for (;;) {
+        char *end = memchr(p->line, '\n', p->line_len);
+        if (end == NULL && p->line_len < sizeof p->line)
+            return;
+        size_t len = end != NULL ? (size_t)(end - p->line) : p->line_len;
+        size_t used = end != NULL ? len + 1 : len;
+        memcpy(line, p->line, len);
+        line[len] = '\0';
+        p->line_len -= used;
+        memmove(p->line, p->line + used, p->line_len);
+        if (!p->is_cut)
+            process_take_line(crew, p, line);
+        p->is_cut = end == NULL;
+    }
+}
+
+void process_hear(struct crew *crew, struct process *p)
+{
+    while (p->control_fd != -1) {
+        ssize_t n = recv(p->control_fd, p->line + p->line_len, sizeof p->line - p->line_len, 0);
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            process_close_line(p);
+            return;
+        }
+        p->line_len += (size_t)n;
+        process_split_lines(crew, p);
+    }
+}
+
+void crew_hear(struct crew *crew)
+{
+    list_foreach_safe (it, next, &crew->processes)
+        process_hear(crew, list_entry(it, struct process, link));
+}
+
+/* ---------------------------------------------------------------- collecting ---- */
+
+static void crew_lose(struct crew *crew, struct process *p, int status)
+{
+    crew_remove(crew, p); /* its number may be somebody else's by now: nobody signals it */
+    p->is_over = true;
+    process_hear(crew, p);
+    crew->events->on_gone(p, status, crew->arg);
+    process_free(p);
+}
+
+static struct process *crew_find(struct crew *crew, pid_t pid)
+{
+    list_foreach (it, &crew->processes)
+        if (list_entry(it, struct process, link)->pid == pid)
+            return list_entry(it, struct process, link);
+    return NULL;
+}
+
+/* The first process of a container inherits the orphans of all others. */
+static void crew_reap_all(struct crew *crew)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct process *p = crew_find(crew, pid);
+        if (p != NULL)
+            crew_lose(crew, p, status);
+    }
+}
+
+void crew_reap(struct crew *crew)
+{
+    int status;
+    if (getpid() == 1) {
+        crew_reap_all(crew);
+        return;
+    }
+    list_foreach_safe (it, next, &crew->processes) {
+        struct process *p = list_entry(it, struct process, link);
+        if (waitpid(p->pid, &status, WNOHANG) == p->pid)
+            crew_lose(crew, p, status);
+    }
+}
+
+/* ------------------------------------------------------------------ deadlines ---- */
+
+void crew_kill_late(struct crew *crew)
+{
+    uint64_t now = clock_ms();
+    list_foreach (it, &crew->processes) {
+        struct process *p = list_entry(it, struct process, link);
+        bool was_starting = p->state == PROCESS_STARTING;
+        if (p->deadline_ms == 0 || p->deadline_ms > now)
+            continue;
+        if (was_starting && p->number == SUCCESSOR_NUMBER)
+            continue; /* has workers that would be left behind: see succession_watch */
+        if (p->number == SUCCESSOR_NUMBER)
+            sprig_log(SPRIG_LOG_WARN, "the new master (pid %d) does not end: killed", (int)p->pid);
+        else
+            sprig_log(was_starting ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
+                      "worker %u (pid %d) does not end: killed", p->number, (int)p->pid);
+        if (was_starting)
+            snprintf(p->error, sizeof p->error, "not ready within start_timeout");
+        kill(p->pid, SIGKILL);
+        p->deadline_ms = 0;
+    }
+}
+
+uint64_t crew_next_deadline(const struct crew *crew)
+{
+    uint64_t earliest = 0;
+    list_foreach (it, &crew->processes) {
+        const struct process *p = list_entry(it, struct process, link);
+        if (p->deadline_ms != 0 && (earliest == 0 || p->deadline_ms < earliest))
+            earliest = p->deadline_ms;
+    }
+    return earliest;
+}

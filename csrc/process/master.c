@@ -1,0 +1,327 @@
+/* master.c - the life of a master: sockets, signals, the wait, the end; see master.h */
+#include "process/master_internal.h"
+
+#include "base/privileges.h"
+#include "process/origin.h"
+#include "process/quit.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---------------------------------------------------------------- new and free ---- */
+
+static int slots_grow(struct sprig_master *m, uint32_t n)
+{
+    if (n <= m->n_slots)
+        return 0;
+    struct slot *slots = realloc(m->slots, n * sizeof *slots);
+    if (slots == NULL)
+        return SPRIG_E_NOMEM;
+    memset(slots + m->n_slots, 0, (n - m->n_slots) * sizeof *slots);
+    m->slots = slots;
+    m->n_slots = n;
+    return 0;
+}
+
+static int master_open_pidfile(struct sprig_master *m, char *why, size_t n)
+{
+    m->pidfile.fd = -1;
+    if (m->config->pid == NULL || sprig_master_is_successor() || sprig_pidfile_may_replace())
+        return 0; /* that of the process before, until we serve */
+    return sprig_pidfile_open(&m->pidfile, m->config->pid, why, n);
+}
+
+static int master_open_board(struct sprig_master *m)
+{
+    m->board = m->config->reuseport ? NULL : board_new();
+    return m->board != NULL || m->config->reuseport ? 0 : SPRIG_E_NOMEM;
+}
+
+const char *sprig_master_folder(const struct sprig_master *m)
+{
+    (void)m;
+    return *sprig_origin_folder() != '\0' ? sprig_origin_folder() : NULL;
+}
+
+bool sprig_master_is_heir(const struct sprig_master *m)
+{
+    return m->is_heir;
+}
+
+struct sprig_master *sprig_master_new(const struct sprig_config *config, char *const *argv,
+                                      int status_fd, char *why, size_t n)
+{
+    struct sprig_master *m = calloc(1, sizeof *m);
+    snprintf(why, n, "out of memory");
+    if (m == NULL)
+        return NULL;
+    m->config = config;
+    m->argv = argv;
+    m->status_fd = status_fd;
+    m->predecessor_fd = -1;
+    m->generation = m->last_generation = 1;
+    m->n_workers = config->workers;
+    crew_init(&m->crew, &roster_events, m);
+    privileges_set_umask(config);
+    sprig_origin_keep();
+    if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
+        master_open_pidfile(m, why, n) == 0 && succession_inherit(m, why, n) == 0)
+        return m;
+    sprig_master_free(m);
+    return NULL;
+}
+
+void sprig_master_clean(const struct sprig_master *m)
+{
+    if (!m->has_run && !m->is_heir)
+        master_unlink_sockets(m);
+    sprig_pidfile_remove(&m->pidfile);
+}
+
+void sprig_master_free(struct sprig_master *m)
+{
+    if (m == NULL)
+        return;
+    master_close_sockets(m, !m->has_run && !m->is_heir);
+    sprig_pidfile_close(&m->pidfile);
+    crew_clear(&m->crew);
+    board_free(m->board);
+    if (m->predecessor_fd != -1)
+        close(m->predecessor_fd);
+    if (m->status_fd != -1)
+        close(m->status_fd);
+    free(m->bounds);
+    free(m->slots);
+    free(m);
+}
+
+void sprig_master_on_ready(struct sprig_master *m, void (*cb)(void *arg), void *arg)
+{
+    m->on_ready = cb;
+    m->on_ready_arg = arg;
+}
+
+/* ------------------------------------------------------------- in the new worker ---- */
+
+void sprig_worker_clear(struct sprig_worker *worker)
+{
+    for (size_t i = 0; i < worker->n_sockets; i++)
+        socket_close(&worker->sockets[i]);
+    free(worker->sockets);
+    board_free(worker->board);
+    if (worker->control_fd != -1)
+        close(worker->control_fd);
+    memset(worker, 0, sizeof *worker);
+    worker->control_fd = -1;
+}
+
+/* -------------------------------------------------------------------- the signals ---- */
+
+static void master_reload(struct sprig_master *m)
+{
+    m->generation = ++m->last_generation;
+    m->is_reloading = true;
+    m->is_failing = false;
+    m->fail_delay_ms = 0;
+    m->last_error[0] = '\0';
+    for (uint32_t i = 0; i < m->n_slots; i++) {
+        struct slot *s = &m->slots[i];
+        s->start_at_ms = s->crash_delay_ms = 0;
+        if (s->starting != NULL)
+            master_dismiss(m, s->starting);
+        s->starting = NULL;
+    }
+    sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
+}
+
+/* What a signal does again and again must have an end. */
+static uint32_t workers_limit(const struct sprig_config *config)
+{
+    uint32_t n = config->workers_limit != 0 ? config->workers_limit : 4 * config->workers;
+    return n < BOARD_MAX_WORKERS ? n : BOARD_MAX_WORKERS;
+}
+
+static void master_add_worker(struct sprig_master *m)
+{
+    char why[512];
+    if (m->n_workers >= workers_limit(m->config)) {
+        sprig_log(SPRIG_LOG_WARN, "TTIN: there are %u workers, as many as workers_limit allows",
+                  m->n_workers);
+        return;
+    }
+    if (slots_grow(m, m->n_workers + 1) != 0)
+        return;
+    m->n_workers++;
+    if (master_add_sockets(m, why, sizeof why) != 0)
+        sprig_log(SPRIG_LOG_WARN, "worker %u shares a socket: %s", m->n_workers, why);
+    sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
+}
+
+static void master_remove_worker(struct sprig_master *m)
+{
+    if (m->n_workers <= 1)
+        return;
+    struct slot *s = &m->slots[--m->n_workers];
+    master_drop_sockets(m);
+    if (s->starting != NULL)
+        master_dismiss(m, s->starting);
+    if (s->serving != NULL)
+        master_dismiss(m, s->serving);
+    memset(s, 0, sizeof *s);
+    roster_forget(m, m->n_workers + 1);
+    sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
+}
+
+static void master_send_all(const struct sprig_master *m, int signo)
+{
+    list_foreach (it, &m->crew.processes) {
+        struct process *p = list_entry(it, struct process, link);
+        if (p->state == PROCESS_SERVING)
+            kill(p->pid, signo);
+    }
+}
+
+/* As process 1, for a successor that serves in our place. */
+static void master_forward(struct sprig_master *m)
+{
+    static const int forwarded[] = {SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
+        if (notices_take(forwarded[i]))
+            kill(m->deputy->pid, forwarded[i]);
+    if (notices_take(SIGUSR2))
+        succession_start(m);
+}
+
+/* Who tells each process of a group, or tells twice to be sure, is not in a hurry. */
+static void master_hear_end(struct sprig_master *m)
+{
+    bool is_told = notices_take(SIGTERM), is_asked = notices_take(SIGQUIT);
+    if (notices_take(SIGINT))
+        master_end(m, ENDING_AT_ONCE);
+    if (!is_told && !is_asked)
+        return;
+    uint64_t now = clock_ms();
+    bool is_first = m->told_to_end_ms == 0;
+    if (is_first)
+        m->told_to_end_ms = now;
+    if (is_first || now - m->told_to_end_ms >= SPRIG_REPEAT_MS)
+        master_end(m, is_first ? ENDING_GRACEFUL : ENDING_AT_ONCE);
+}
+
+static void master_obey(struct sprig_master *m)
+{
+    if (m->ending != ENDING_NOT)
+        return;
+    if (m->deputy != NULL) {
+        master_forward(m);
+        return;
+    }
+    if (notices_take(SIGHUP))
+        master_reload(m);
+    if (notices_take(SIGTTIN))
+        master_add_worker(m);
+    if (notices_take(SIGTTOU))
+        master_remove_worker(m);
+    if (notices_take(SIGUSR1))
+        master_send_all(m, SIGUSR1);
+    if (notices_take(SIGUSR2))
+        succession_start(m);
+}
+
+/* ------------------------------------------------------------------------ the end ---- */
+
+/* A successor gets the time to see to its own workers. */
+static void end_at_once(struct process *p)
+{
+    bool has_crew = p->number == SUCCESSOR_NUMBER;
+    kill(p->pid, p->state == PROCESS_STARTING && !has_crew ? SIGTERM : SIGINT);
+    process_enter(p, PROCESS_LEAVING, has_crew ? 3 * FAST_END_MS : FAST_END_MS);
+}
+
+/* The paths of the sockets are those of the master before until it has heard that we serve, and
+ * those of the successor from then on. */
+static bool owns_paths(const struct sprig_master *m)
+{
+    return !m->was_handed_over && m->predecessor_fd == -1;
+}
+
+/* At first our own sockets are closed: with those of the workers, new clients are refused rather
+ * than left to wait for nobody. */
+void master_end(struct sprig_master *m, enum ending how)
+{
+    if (m->ending >= how)
+        return;
+    if (m->ending == ENDING_NOT)
+        master_close_sockets(m, owns_paths(m));
+    m->ending = how;
+    list_foreach (it, &m->crew.processes) {
+        struct process *p = list_entry(it, struct process, link);
+        if (p == m->deputy && m->was_handed_over)
+            continue;
+        if (how == ENDING_GRACEFUL && p->state != PROCESS_LEAVING)
+            master_dismiss(m, p);
+        if (how == ENDING_AT_ONCE)
+            end_at_once(p);
+    }
+}
+
+/* Milliseconds until something is due, or -1. */
+static int master_timeout(const struct sprig_master *m)
+{
+    uint64_t now = clock_ms(), due = roster_next_start(m), deadline = crew_next_deadline(&m->crew);
+    if (deadline != 0 && deadline < due)
+        due = deadline;
+    if (due == UINT64_MAX)
+        return -1;
+    return due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
+}
+
+static void master_wait(const struct sprig_master *m)
+{
+    struct pollfd *fds = calloc(m->crew.n_processes + 1, sizeof *fds);
+    size_t n = 0;
+    int timeout = master_timeout(m);
+    list_foreach (it, &m->crew.processes) {
+        int fd = list_entry(it, struct process, link)->control_fd;
+        if (fds != NULL && fd != -1)
+            fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+    notices_wait(fds, n, fds != NULL ? timeout : DELAY_MIN_MS);
+    free(fds);
+}
+
+/* Whoever has taken our place stays. */
+static bool master_is_over(const struct sprig_master *m)
+{
+    bool has_heir = m->was_handed_over && m->deputy != NULL;
+    return m->ending != ENDING_NOT && m->crew.n_processes == (has_heir ? 1 : 0);
+}
+
+int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n)
+{
+    m->has_run = true;
+    if (notices_open(m->config->daemonize) != 0) {
+        snprintf(why, n, "cannot take signals: %s", strerror(errno));
+        return SPRIG_E_SYS;
+    }
+    while (!master_is_over(m)) {
+        if (roster_fill(m, worker) == 1)
+            return 1;
+        master_wait(m);
+        crew_hear(&m->crew);
+        master_hear_end(m); /* first: workers that have been told, too, may be gone by now */
+        if (notices_take(SIGCHLD))
+            crew_reap(&m->crew);
+        succession_watch(m);
+        crew_kill_late(&m->crew);
+        master_obey(m);
+    }
+    notices_close(false);
+    if (m->failure == NULL)
+        return 0;
+    snprintf(why, n, "%s", m->failure);
+    return SPRIG_E_STATE;
+}

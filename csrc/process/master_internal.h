@@ -1,0 +1,117 @@
+/* master_internal.h - what master.c and succession.c share. */
+#ifndef SPRIG_MASTER_INTERNAL_H
+#define SPRIG_MASTER_INTERNAL_H
+
+#include "base/board.h"
+#include "process/crew.h"
+#include "process/pidfile.h"
+#include <limits.h>
+
+/* One address and its sockets: one, or with reuseport one for each slot. */
+struct bound {
+    struct sprig_address address;
+    struct sprig_socket *sockets; /* owned */
+    uint32_t n_sockets;
+};
+
+/* The place of one worker. */
+struct slot {
+    struct process *serving, *starting; /* in the crew; either may be NULL */
+    uint64_t crash_delay_ms;            /* of the last restart */
+    uint64_t start_at_ms;               /* not before */
+};
+
+enum ending { ENDING_NOT, ENDING_GRACEFUL, ENDING_AT_ONCE };
+
+struct sprig_master {
+    const struct sprig_config *config; /* borrowed */
+    char *const *argv;                 /* borrowed */
+    struct bound *bounds;
+    size_t n_bounds;
+    struct slot *slots;
+    uint32_t n_slots;   /* of them; more than n_workers after TTOU */
+    uint32_t n_workers; /* wanted */
+    struct crew crew;
+    struct sprig_board *board; /* owned; NULL: each worker has sockets of its own */
+    struct sprig_pidfile pidfile;
+    /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
+    uint32_t generation, served_generation, last_generation;
+    bool is_reloading;
+    /* The last start has failed: one try at a time, after a growing pause. */
+    bool is_failing;
+    uint64_t fail_delay_ms, failed_at_ms;
+    char last_error[LINE_MAX_BYTES];
+    /* Who waits to hear that we serve; -1: nobody. */
+    int status_fd;      /* sprig_daemonize; as soon as the first worker serves */
+    int predecessor_fd; /* the line of the master before; when all workers serve */
+    bool is_heir;       /* the sockets were inherited */
+    bool is_deputy;     /* from process 1, which stays */
+    bool has_run;       /* before that, the paths of sockets are removed with the master */
+    bool has_served;
+    void (*on_ready)(void *arg);
+    void *on_ready_arg;
+    enum ending ending;
+    uint64_t told_to_end_ms; /* by a signal, so that a later one means more; 0: not yet */
+    const char *failure;     /* why the run has failed, or NULL */
+    /* An upgrade: the one that is starting, and the one that serves in our place. */
+    struct process *successor, *deputy;
+    bool was_handed_over; /* we go; as process 1 we stay, for the deputy's sake */
+};
+
+/* Closes all; `unlink` removes the unix paths that are ours. */
+void master_close_sockets(struct sprig_master *m, bool unlink);
+void master_unlink_sockets(const struct sprig_master *m);
+
+/* With reuseport: as many as there are workers. */
+int master_add_sockets(struct sprig_master *m, char *why, size_t n);
+void master_drop_sockets(struct sprig_master *m);
+
+/* One more socket of the address of that index, or of the next. 0, SPRIG_E_NOMEM or SPRIG_E_SYS. */
+int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_socket *s);
+
+/* In a worker: the sockets of its slot become its own; the others are closed with the master. */
+int master_move_sockets(struct sprig_master *m, struct sprig_worker *w);
+
+/* What a worker gets beyond its own deadline (graceful_timeout), and at a fast end. */
+enum { LEAVE_GRACE_MS = 5 * 1000, FAST_END_MS = 1000 };
+
+/* The pauses before a restart begin with this. */
+enum { DELAY_MIN_MS = 100 };
+
+/* Starts the workers that are wanted now. 1 in a new worker, which is filled in. */
+int roster_fill(struct sprig_master *m, struct sprig_worker *worker);
+
+/* When the next one is to be started, by clock_ms; UINT64_MAX: not before something happens. */
+uint64_t roster_next_start(const struct sprig_master *m);
+
+/* Nobody accepts in this slot's name any more. */
+void roster_forget(struct sprig_master *m, uint32_t number);
+
+/* What the crew's processes do, for m. */
+extern const struct crew_events roster_events;
+
+/* Begins to end; nothing is done that has been done before. */
+void master_end(struct sprig_master *m, enum ending how);
+
+/* Sends the worker away: it finishes what it has begun. A successor with its workers. */
+void master_dismiss(struct sprig_master *m, struct process *p);
+
+/* The answer to USR2: starts the program with our sockets. Returns in this process only. */
+void succession_start(struct sprig_master *m);
+
+/* Gives up on a successor that does not get ready. */
+void succession_watch(struct sprig_master *m);
+
+/* The successor serves. */
+void succession_complete(struct sprig_master *m, struct process *p);
+
+/* It has ended. */
+void succession_gone(struct sprig_master *m, struct process *p, int status);
+
+/* Takes the sockets that the environment names. 0 or < 0 and `why`. */
+int succession_inherit(struct sprig_master *m, char *why, size_t n);
+
+/* Tells the master before that it can go. */
+void succession_announce(struct sprig_master *m);
+
+#endif

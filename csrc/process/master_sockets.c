@@ -1,0 +1,177 @@
+/* master_sockets.c - the listening sockets of a master; see master_internal.h */
+#include "process/master_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void bound_close(struct bound *b)
+{
+    for (uint32_t i = 0; i < b->n_sockets; i++)
+        socket_close(&b->sockets[i]);
+    free(b->sockets);
+    b->sockets = NULL;
+    b->n_sockets = 0;
+}
+
+void master_unlink_sockets(const struct sprig_master *m)
+{
+    for (size_t i = 0; i < m->n_bounds; i++)
+        for (uint32_t k = 0; k < m->bounds[i].n_sockets; k++)
+            socket_unlink(&m->bounds[i].sockets[k]);
+}
+
+void master_close_sockets(struct sprig_master *m, bool unlink)
+{
+    if (unlink)
+        master_unlink_sockets(m);
+    for (size_t i = 0; i < m->n_bounds; i++)
+        bound_close(&m->bounds[i]);
+}
+
+static struct sprig_socket *bound_add(struct bound *b)
+{
+    struct sprig_socket *sockets = realloc(b->sockets, (b->n_sockets + 1) * sizeof *sockets);
+    if (sockets == NULL)
+        return NULL;
+    b->sockets = sockets;
+    return &sockets[b->n_sockets];
+}
+
+/* Room for one more address; it counts only once master_keep_bound has said so. */
+static struct bound *master_add_bound(struct sprig_master *m)
+{
+    struct bound *bounds = realloc(m->bounds, (m->n_bounds + 1) * sizeof *bounds);
+    if (bounds == NULL)
+        return NULL;
+    m->bounds = bounds;
+    memset(&bounds[m->n_bounds], 0, sizeof *bounds);
+    return bound_add(&bounds[m->n_bounds]) != NULL ? &bounds[m->n_bounds] : NULL;
+}
+
+static int master_keep_bound(struct sprig_master *m, struct bound *b, char *why, size_t n)
+{
+    b->n_sockets = 1;
+    if (socket_address(b->sockets[0].fd, &b->address) != 0) {
+        snprintf(why, n, "cannot tell the address of a socket: %s", strerror(errno));
+        bound_close(b);
+        return SPRIG_E_SYS;
+    }
+    m->n_bounds++;
+    return 0;
+}
+
+/* Another socket on the address that the first one has got. */
+static int bound_open_next(const struct sprig_master *m, struct bound *b, char *why, size_t n)
+{
+    struct sprig_listen_spec spec;
+    struct sprig_socket *s = bound_add(b);
+    listen_spec_of_address(&spec, &b->address, &b->sockets[0].options);
+    if (s == NULL || sockets_open(m->config, &spec, true, s, 1, why, n) != 1)
+        return SPRIG_E_SYS;
+    b->n_sockets++;
+    return 0;
+}
+
+static bool bound_has_many(const struct sprig_master *m, const struct bound *b)
+{
+    return m->config->reuseport && !b->address.is_unix;
+}
+
+/* Takes the socket, also on failure. */
+static int master_take_socket(struct sprig_master *m, struct sprig_socket *s, char *why, size_t n)
+{
+    struct bound *b = master_add_bound(m);
+    if (b == NULL) {
+        snprintf(why, n, "out of memory");
+        socket_unlink(s);
+        socket_close(s);
+        return SPRIG_E_NOMEM;
+    }
+    b->sockets[0] = *s;
+    int rc = master_keep_bound(m, b, why, n);
+    while (rc == 0 && bound_has_many(m, b) && b->n_sockets < m->n_workers)
+        rc = bound_open_next(m, b, why, n);
+    return rc;
+}
+
+int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
+                        size_t n)
+{
+    struct sprig_socket sockets[SPRIG_LISTEN_MAX_ADDRESSES];
+    int rc = 0, n_sockets = sockets_open(m->config, spec, m->config->reuseport, sockets,
+                                         SPRIG_LISTEN_MAX_ADDRESSES, why, n);
+    if (n_sockets < 0)
+        return n_sockets;
+    for (int i = 0; i < n_sockets; i++)
+        if (rc == 0)
+            rc = master_take_socket(m, &sockets[i], why, n);
+        else
+            socket_close(&sockets[i]);
+    return rc;
+}
+
+int sprig_master_adopt(struct sprig_master *m, int fd, char *why, size_t n)
+{
+    struct bound *b = master_add_bound(m);
+    snprintf(why, n, "out of memory");
+    int rc = b == NULL ? SPRIG_E_NOMEM : socket_adopt(m->config, fd, b->sockets, why, n);
+    if (rc == 0)
+        return master_keep_bound(m, b, why, n);
+    if (b != NULL)
+        bound_close(b);
+    return rc;
+}
+
+const struct sprig_address *sprig_master_address(const struct sprig_master *m, size_t i)
+{
+    return i < m->n_bounds ? &m->bounds[i].address : NULL;
+}
+
+int master_move_sockets(struct sprig_master *m, struct sprig_worker *w)
+{
+    w->sockets = calloc(m->n_bounds + 1, sizeof *w->sockets);
+    if (w->sockets == NULL)
+        return SPRIG_E_NOMEM;
+    for (size_t i = 0; i < m->n_bounds; i++) {
+        struct bound *b = &m->bounds[i];
+        struct sprig_socket *s = &b->sockets[(w->number - 1) % b->n_sockets];
+        w->sockets[w->n_sockets] = *s;
+        w->sockets[w->n_sockets++].made_path = false;
+        s->fd = -1;
+    }
+    return 0;
+}
+
+int master_add_sockets(struct sprig_master *m, char *why, size_t n)
+{
+    for (size_t i = 0; i < m->n_bounds; i++) {
+        struct bound *b = &m->bounds[i];
+        if (bound_has_many(m, b) && b->n_sockets < m->n_workers &&
+            bound_open_next(m, b, why, n) != 0)
+            return SPRIG_E_SYS;
+    }
+    return 0;
+}
+
+void master_drop_sockets(struct sprig_master *m)
+{
+    for (size_t i = 0; i < m->n_bounds; i++)
+        while (m->bounds[i].n_sockets > m->n_workers)
+            socket_close(&m->bounds[i].sockets[--m->bounds[i].n_sockets]);
+}
+
+int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_socket *s)
+{
+    struct bound *b = index < m->n_bounds ? &m->bounds[index] : master_add_bound(m);
+    struct sprig_socket *room = b != NULL ? bound_add(b) : NULL;
+    char why[512];
+    if (room == NULL)
+        return SPRIG_E_NOMEM;
+    *room = *s;
+    if (index == m->n_bounds)
+        return master_keep_bound(m, b, why, sizeof why);
+    b->n_sockets++;
+    return 0;
+}

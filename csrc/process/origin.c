@@ -1,0 +1,111 @@
+/* origin.c - see origin.h */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* environ, execvpe */
+#endif
+#include "process/origin.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct {
+    bool is_kept;
+    char **environ; /* owned, ends with NULL; NULL: no memory */
+    char folder[PATH_MAX];
+} origin;
+
+/* --------------------------------------------------------------------- keeping ---- */
+
+static void free_words(char **words)
+{
+    for (char **word = words; word != NULL && *word != NULL; word++)
+        free(*word);
+    free(words);
+}
+
+static char **copy_words(char *const *words)
+{
+    size_t n = 0;
+    while (words != NULL && words[n] != NULL)
+        n++;
+    char **copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < n; i++)
+        if ((copy[i] = strdup(words[i])) == NULL) {
+            free_words(copy);
+            return NULL;
+        }
+    return copy;
+}
+
+static bool is_current_folder(const char *path)
+{
+    struct stat named, current;
+    return path != NULL && *path == '/' && stat(path, &named) == 0 && stat(".", &current) == 0 &&
+           named.st_dev == current.st_dev && named.st_ino == current.st_ino;
+}
+
+static void find_folder(void)
+{
+    const char *pwd = getenv("PWD");
+    if (is_current_folder(pwd) && strlen(pwd) < sizeof origin.folder)
+        strcpy(origin.folder, pwd);
+    else if (getcwd(origin.folder, sizeof origin.folder) == NULL)
+        origin.folder[0] = '\0';
+}
+
+void sprig_origin_keep(void)
+{
+    if (origin.is_kept)
+        return;
+    origin.is_kept = true;
+    origin.environ = copy_words(environ);
+    find_folder();
+}
+
+const char *sprig_origin_folder(void)
+{
+    sprig_origin_keep();
+    return origin.folder;
+}
+
+/* ------------------------------------------------------------------- executing ---- */
+
+static bool has_name(const char *word, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(word, name, len) == 0 && word[len] == '=';
+}
+
+/* In the process that is about to become another one: what is left over goes with it. */
+static bool restore_environ(const char *name)
+{
+    static const char *const left_out[] = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};
+    size_t n = 0;
+    if (origin.environ == NULL)
+        return false;
+    for (char **word = origin.environ; *word != NULL; word++) {
+        bool stays = !has_name(*word, name);
+        for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++)
+            stays = stays && !has_name(*word, left_out[i]);
+        if (stays)
+            origin.environ[n++] = *word;
+    }
+    origin.environ[n] = NULL;
+    environ = origin.environ;
+    return true;
+}
+
+void origin_execute(char *const *argv, const char *name, const char *value)
+{
+    sprig_origin_keep();
+    if (origin.folder[0] != '\0' && chdir(origin.folder) == -1)
+        sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", origin.folder, strerror(errno));
+    errno = ENOMEM;
+    if (restore_environ(name) && setenv(name, value, 1) == 0)
+        execvp(argv[0], argv);
+}

@@ -1,0 +1,233 @@
+/* pidfile.c - the pid file: made, taken over and removed without harm to anybody else's file; see
+ * pidfile.h */
+#include "process/pidfile.h"
+
+#include "base/err.h"
+#include "base/path.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How often a file is opened anew that its owner removed at that very moment. */
+enum { MAX_TRIES = 20 };
+
+/* Where a function says what went wrong. */
+struct complaint {
+    const char *path;
+    char *why;
+    size_t n;
+};
+
+static int complain(const struct complaint *c, int err, const char *reason)
+{
+    snprintf(c->why, c->n, "pid file %s: %s", c->path, reason);
+    return err;
+}
+
+static int complain_errno(const struct complaint *c)
+{
+    int saved = errno;
+    complain(c, SPRIG_E_SYS, strerror(saved));
+    errno = saved;
+    return SPRIG_E_SYS;
+}
+
+/* ------------------------------------------------------------------- the file ---- */
+
+/* Opens without following a link, and without waiting should it be a pipe. */
+static int open_unfollowed(const struct complaint *c, int *fd)
+{
+    *fd = open(c->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+    if (*fd != -1)
+        return 0;
+    if (errno == ELOOP || errno == EMLINK)
+        return complain(c, SPRIG_E_INVALID, "is a symbolic link, which is not followed");
+    return complain_errno(c);
+}
+
+/* Whether the file may be written to at all: a name of it elsewhere, or another owner, means that
+ * somebody else has use for it. */
+static int check_file(const struct complaint *c, int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == -1)
+        return complain_errno(c);
+    if (!S_ISREG(st.st_mode))
+        return complain(c, SPRIG_E_INVALID, "is no regular file");
+    if (st.st_nlink > 1)
+        return complain(c, SPRIG_E_INVALID, "has another name (a hard link)");
+    if (st.st_uid != geteuid())
+        return complain(c, SPRIG_E_INVALID, "belongs to another user");
+    return 0;
+}
+
+static int complain_locked(const struct complaint *c, int fd)
+{
+    char text[24], reason[64] = "in use by a living process";
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    size_t len = strspn(text, "0123456789");
+    if (len > 0)
+        snprintf(reason, sizeof reason, "in use by the living process %.*s", (int)len, text);
+    return complain(c, SPRIG_E_STATE, reason);
+}
+
+static int lock_file(const struct complaint *c, int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK ? complain_locked(c, fd) : complain_errno(c);
+}
+
+/* The path still leads to the open file. */
+static bool is_same_file(const char *path, int fd)
+{
+    struct stat open_st, path_st;
+    return fstat(fd, &open_st) == 0 && lstat(path, &path_st) == 0 &&
+           open_st.st_dev == path_st.st_dev && open_st.st_ino == path_st.st_ino;
+}
+
+static int write_number(const struct complaint *c, int fd)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) == -1)
+        return complain_errno(c);
+    ssize_t n = pwrite(fd, text, (size_t)len, 0);
+    if (n != -1 && n != len)
+        errno = ENOSPC;
+    return n == len ? 0 : complain_errno(c);
+}
+
+/* Opens and locks the file that the path leads to when it is locked. */
+static int claim_file(const struct complaint *c, int *out)
+{
+    for (int i = 0; i < MAX_TRIES; i++) {
+        int fd = -1;
+        int rc = open_unfollowed(c, &fd);
+        if (rc == 0)
+            rc = check_file(c, fd);
+        if (rc == 0)
+            rc = lock_file(c, fd);
+        if (rc == 0 && is_same_file(c->path, fd)) {
+            *out = fd;
+            return 0;
+        }
+        if (fd != -1)
+            close(fd);
+        if (rc != 0)
+            return rc;
+    }
+    return complain(c, SPRIG_E_STATE, "others remove it all the time");
+}
+
+/* ----------------------------------------------------------------- opening it ---- */
+
+static int open_and_write(const struct complaint *c, int *out)
+{
+    int fd;
+    int rc = claim_file(c, &fd);
+    if (rc != 0)
+        return rc;
+    rc = write_number(c, fd);
+    if (rc != 0) {
+        unlink(c->path);
+        close(fd);
+        return rc;
+    }
+    *out = fd;
+    return 0;
+}
+
+/* Puts a new file, locked and complete, in the place of one that is in use. */
+static int replace_file(const struct complaint *c, int *out)
+{
+    char temporary[PATH_MAX];
+    int len = snprintf(temporary, sizeof temporary, "%s.%ld", c->path, (long)getpid());
+    if (len < 0 || (size_t)len >= sizeof temporary) {
+        errno = ENAMETOOLONG;
+        return complain_errno(c);
+    }
+    unlink(temporary); /* of a process that had our number and did not come this far */
+    int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd == -1)
+        return complain_errno(c);
+    int rc = lock_file(c, fd);
+    if (rc == 0)
+        rc = write_number(c, fd);
+    if (rc == 0 && rename(temporary, c->path) == -1)
+        rc = complain_errno(c);
+    if (rc != 0) {
+        unlink(temporary);
+        close(fd);
+        return rc;
+    }
+    *out = fd;
+    return 0;
+}
+
+static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_replace, char *why,
+                        size_t n)
+{
+    struct complaint c = {path, why, n};
+    *p = (struct sprig_pidfile){.fd = -1};
+    char *absolute = path_absolute(path); /* the process may change its folder before the end */
+    if (absolute == NULL && errno == ENOMEM)
+        return complain(&c, SPRIG_E_NOMEM, "out of memory");
+    if (absolute == NULL)
+        return complain_errno(&c);
+    c.path = absolute;
+    int rc = open_and_write(&c, &p->fd);
+    /* Without access: the process before has made it as root, and was another user from then on. */
+    if (may_replace && (rc == SPRIG_E_STATE || (rc == SPRIG_E_SYS && errno == EACCES)))
+        rc = replace_file(&c, &p->fd);
+    if (rc != 0) {
+        free(absolute);
+        return rc;
+    }
+    p->path = absolute;
+    p->owner = getpid();
+    return 0;
+}
+
+int sprig_pidfile_open(struct sprig_pidfile *p, const char *path, char *why, size_t n)
+{
+    return pidfile_open(p, path, false, why, n);
+}
+
+int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why, size_t n)
+{
+    return pidfile_open(p, path, true, why, n);
+}
+
+bool sprig_pidfile_may_replace(void)
+{
+    const char *generation = getenv("SERVER_STARTER_GENERATION");
+    return generation != NULL && strtoul(generation, NULL, 10) >= 2;
+}
+
+/* -------------------------------------------------------------------- the end ---- */
+
+void sprig_pidfile_remove(const struct sprig_pidfile *p)
+{
+    bool is_ours = p->path != NULL && p->owner == getpid() && is_same_file(p->path, p->fd);
+    if (is_ours && unlink(p->path) == -1 && ftruncate(p->fd, 0) == -1)
+        errno = 0; /* the file stays; that it is not locked any more tells that it is stale */
+}
+
+void sprig_pidfile_close(struct sprig_pidfile *p)
+{
+    if (p->path == NULL)
+        return;
+    sprig_pidfile_remove(p);
+    close(p->fd);
+    free(p->path);
+    *p = (struct sprig_pidfile){.fd = -1};
+}

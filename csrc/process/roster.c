@@ -1,0 +1,320 @@
+/* roster.c - which workers there should be: starts, replaces and gives up on them; see master.h */
+#include "process/master_internal.h"
+
+#include "base/privileges.h"
+#include "process/daemon.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CANNOT_START "a worker cannot start (trying again after pauses of 0.1 to 30 seconds)"
+
+/* Pauses before a restart: up to, and the health after which the first is due again. */
+enum { DELAY_MAX_MS = 30 * 1000, HEALTHY_MS = 60 * 1000 };
+
+/* ------------------------------------------------------------- in the new worker ---- */
+
+__attribute__((noreturn)) static void worker_fail(int control_fd, const char *why)
+{
+    dprintf(control_fd, "error %s\n", why);
+    _exit(EXIT_FAILURE);
+}
+
+static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
+                        struct sprig_worker *w)
+{
+    char why[512] = "out of memory";
+    memset(w, 0, sizeof *w);
+    w->number = number;
+    w->generation = m->generation;
+    w->control_fd = control_fd;
+    w->is_daemon = m->config->daemonize;
+    w->board = m->board;
+    m->board = NULL;
+    notices_close(true);
+    if (master_move_sockets(m, w) != 0 || privileges_drop(m->config, why, sizeof why) != 0)
+        worker_fail(control_fd, why);
+    return 1;
+}
+
+/* ---------------------------------------------------------- what should be started ---- */
+
+static uint64_t delay_next(uint64_t delay_ms)
+{
+    delay_ms = delay_ms == 0 ? DELAY_MIN_MS : 2 * delay_ms;
+    return delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS;
+}
+
+static bool slot_wants_worker(const struct sprig_master *m, const struct slot *s)
+{
+    return s->starting == NULL &&
+           (s->serving == NULL || s->serving->wants_out || s->serving->generation != m->generation);
+}
+
+static uint32_t master_count_starting(const struct sprig_master *m)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->n_slots; i++)
+        n += m->slots[i].starting != NULL;
+    return n;
+}
+
+/* When a slot that wants a worker may have it; UINT64_MAX: when something else has happened. After
+ * a failure one is tried at a time, and a reload goes round one by one. */
+static uint64_t slot_start_time(const struct sprig_master *m, const struct slot *s)
+{
+    bool is_reload = s->serving != NULL && s->serving->generation != m->generation;
+    if ((m->is_failing || is_reload) && master_count_starting(m) > 0)
+        return UINT64_MAX;
+    uint64_t retry_ms = m->is_failing ? m->failed_at_ms + m->fail_delay_ms : 0;
+    return s->start_at_ms > retry_ms ? s->start_at_ms : retry_ms;
+}
+
+/* Starts that went side by side fail as one. */
+static void master_note_failure(struct sprig_master *m, uint64_t started_ms)
+{
+    uint64_t now = clock_ms();
+    if (m->is_failing && started_ms <= m->failed_at_ms)
+        return;
+    if (m->failed_at_ms + m->fail_delay_ms + HEALTHY_MS < now)
+        m->fail_delay_ms = 0;
+    m->is_failing = true;
+    m->failed_at_ms = now;
+    m->fail_delay_ms = delay_next(m->fail_delay_ms);
+}
+
+/* What is said once is not said again until a worker has started. False: it was. */
+static bool master_is_new(struct sprig_master *m, const char *error)
+{
+    if (strcmp(m->last_error, error) == 0)
+        return false;
+    snprintf(m->last_error, sizeof m->last_error, "%s", error);
+    return true;
+}
+
+/* Nobody has ever served, and nobody is left who could: this is no server. As long as others are
+ * starting, what went wrong is kept; what it was is told if one of them serves. */
+static void master_first_failed(struct sprig_master *m, const char *error, bool is_awaited)
+{
+    snprintf(m->last_error, sizeof m->last_error, "%s", error);
+    if (!is_awaited && master_count_starting(m) > 0)
+        return;
+    m->failure = m->last_error;
+    master_end(m, ENDING_AT_ONCE);
+}
+
+static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *worker)
+{
+    struct process *p;
+    int control_fd;
+    int rc = crew_fork(&m->crew, i + 1, m->generation, &p, &control_fd);
+    if (rc == 1)
+        return worker_begin(m, i + 1, control_fd, worker);
+    if (rc < 0) {
+        char text[128];
+        snprintf(text, sizeof text, "cannot fork a worker: %s", strerror(errno));
+        master_note_failure(m, clock_ms());
+        if (!m->has_served)
+            master_first_failed(m, text, false);
+        else if (master_is_new(m, text))
+            sprig_log(SPRIG_LOG_ERROR, "%s", text);
+        return 0;
+    }
+    if (m->board != NULL && m->slots[i].serving == NULL)
+        board_set(m->board, i, BOARD_NOBODY);
+    process_enter(p, PROCESS_STARTING, (uint64_t)(m->config->start_timeout * 1000));
+    m->slots[i].starting = p;
+    return 0;
+}
+
+static bool master_is_serving(const struct sprig_master *m)
+{
+    return m->ending == ENDING_NOT && m->deputy == NULL;
+}
+
+int roster_fill(struct sprig_master *m, struct sprig_worker *worker)
+{
+    uint64_t now = clock_ms();
+    for (uint32_t i = 0; master_is_serving(m) && i < m->n_workers; i++) {
+        struct slot *s = &m->slots[i];
+        if (slot_wants_worker(m, s) && slot_start_time(m, s) <= now &&
+            slot_start(m, i, worker) == 1)
+            return 1;
+    }
+    return 0;
+}
+
+uint64_t roster_next_start(const struct sprig_master *m)
+{
+    uint64_t earliest = UINT64_MAX;
+    for (uint32_t i = 0; master_is_serving(m) && i < m->n_workers; i++) {
+        const struct slot *s = &m->slots[i];
+        uint64_t ms = slot_wants_worker(m, s) ? slot_start_time(m, s) : UINT64_MAX;
+        earliest = ms < earliest ? ms : earliest;
+    }
+    return earliest;
+}
+
+/* ------------------------------------------------------------------- what happens ---- */
+
+static uint64_t leave_ms(const struct sprig_master *m)
+{
+    double seconds = m->config->graceful_timeout;
+    return seconds > 0 ? (uint64_t)(seconds * 1000) + LEAVE_GRACE_MS : 0;
+}
+
+void master_dismiss(struct sprig_master *m, struct process *p)
+{
+    bool is_starting = p->state == PROCESS_STARTING, has_crew = p->number == SUCCESSOR_NUMBER;
+    uint64_t ms = is_starting && !has_crew ? FAST_END_MS : leave_ms(m);
+    kill(p->pid, is_starting ? SIGTERM : SIGQUIT);
+    process_enter(p, PROCESS_LEAVING, has_crew && ms > 0 ? ms + LEAVE_GRACE_MS : ms);
+}
+
+static struct slot *slot_of(struct sprig_master *m, const struct process *p)
+{
+    return &m->slots[p->number - 1];
+}
+
+static void on_loaded(struct process *p, void *arg)
+{
+    (void)arg;
+    process_say(p, "probe\n");
+}
+
+/* Every slot has a worker that serves, of the wanted generation if that is asked for. */
+static bool master_is_complete(const struct sprig_master *m, bool of_generation)
+{
+    for (uint32_t i = 0; i < m->n_workers; i++) {
+        const struct process *p = m->slots[i].serving;
+        if (p == NULL || (of_generation && p->generation != m->generation))
+            return false;
+    }
+    return true;
+}
+
+static void master_announce(struct sprig_master *m)
+{
+    if (!m->has_served) {
+        if (m->last_error[0] != '\0')
+            sprig_log(SPRIG_LOG_ERROR, CANNOT_START ": %s", m->last_error);
+        m->has_served = true;
+        if (m->on_ready != NULL)
+            m->on_ready(m->on_ready_arg);
+        sprig_daemon_ready(m->status_fd);
+        m->status_fd = -1;
+        if (m->config->daemonize)
+            sprig_daemon_detach();
+    }
+    if (master_is_complete(m, false))
+        succession_announce(m);
+    if (m->is_reloading && master_is_complete(m, true)) {
+        m->is_reloading = false;
+        sprig_log(SPRIG_LOG_INFO, "reloaded: all workers are of generation %u", m->generation);
+    }
+}
+
+static void on_ready(struct process *p, void *arg)
+{
+    struct sprig_master *m = arg;
+    if (p->number == SUCCESSOR_NUMBER) {
+        succession_complete(m, p);
+        return;
+    }
+    struct slot *s = slot_of(m, p);
+    if (p->state != PROCESS_STARTING || s->starting != p)
+        return; /* was sent away meanwhile */
+    process_enter(p, PROCESS_SERVING, 0);
+    s->starting = NULL;
+    if (s->serving != NULL)
+        master_dismiss(m, s->serving);
+    s->serving = p;
+    m->is_failing = false;
+    m->served_generation = p->generation;
+    master_announce(m);
+    m->last_error[0] = '\0';
+}
+
+void roster_forget(struct sprig_master *m, uint32_t number)
+{
+    if (m->board != NULL)
+        board_set(m->board, number - 1, BOARD_NOBODY);
+}
+
+/* Not more often than a worker that crashes for the first time. */
+static void on_leaving(struct process *p, void *arg)
+{
+    struct sprig_master *m = arg;
+    if (p->state != PROCESS_SERVING || p->number == SUCCESSOR_NUMBER)
+        return;
+    struct slot *s = slot_of(m, p);
+    if (s->serving == p) {
+        s->serving = NULL;
+        roster_forget(m, p->number);
+    }
+    s->start_at_ms = p->since_ms + DELAY_MIN_MS;
+    process_enter(p, PROCESS_LEAVING, leave_ms(m));
+}
+
+static bool is_reload_of(const struct sprig_master *m, const struct process *p)
+{
+    return m->served_generation != 0 && p->generation == m->generation &&
+           m->served_generation != m->generation;
+}
+
+static void master_start_failed(struct sprig_master *m, const struct process *p, int status)
+{
+    char how[128];
+    const char *text = p->error[0] != '\0' ? p->error : status_text(status, how, sizeof how);
+    if (is_reload_of(m, p)) {
+        m->generation = m->served_generation;
+        m->is_reloading = false;
+        m->last_error[0] = '\0';
+        sprig_log(SPRIG_LOG_ERROR, "cannot reload, the workers from before go on: %s", text);
+        return;
+    }
+    master_note_failure(m, p->since_ms);
+    if (!m->has_served) /* whoever waits is told by our end, and can do something about it */
+        master_first_failed(m, text, m->status_fd != -1 || m->predecessor_fd != -1);
+    else if (master_is_new(m, text))
+        sprig_log(SPRIG_LOG_ERROR, CANNOT_START ": %s", text);
+}
+
+static void slot_crashed(struct slot *s, const struct process *p, int status)
+{
+    char how[128];
+    uint64_t now = clock_ms();
+    if (now - p->since_ms >= HEALTHY_MS)
+        s->crash_delay_ms = 0;
+    s->crash_delay_ms = delay_next(s->crash_delay_ms);
+    s->start_at_ms = now + s->crash_delay_ms;
+    sprig_log(SPRIG_LOG_WARN, "worker %u (pid %d) %s; the next one starts in %.1f seconds",
+              p->number, (int)p->pid, status_text(status, how, sizeof how),
+              (double)s->crash_delay_ms / 1000);
+}
+
+static void on_gone(struct process *p, int status, void *arg)
+{
+    struct sprig_master *m = arg;
+    if (p->number == SUCCESSOR_NUMBER) {
+        succession_gone(m, p, status);
+        return;
+    }
+    struct slot *s = slot_of(m, p);
+    if (s->starting == p)
+        s->starting = NULL;
+    if (s->serving == p) {
+        s->serving = NULL;
+        roster_forget(m, p->number);
+    }
+    if (!master_is_serving(m) || p->state == PROCESS_LEAVING)
+        return;
+    if (p->state == PROCESS_STARTING)
+        master_start_failed(m, p, status);
+    else
+        slot_crashed(s, p, status);
+}
+
+const struct crew_events roster_events = {on_loaded, on_ready, on_leaving, on_gone};

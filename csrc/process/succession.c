@@ -1,0 +1,217 @@
+/* succession.c - an upgrade: the program is executed anew with our sockets and takes our place. */
+#include "process/master_internal.h"
+
+#include "process/origin.h"
+
+#include "process/quit.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "7/0;0/TEXT;1/TEXT": our descriptor of the line, 1 if the master before is process 1, and each
+ * socket behind the index of its address. */
+#define SUCCESSION_VARIABLE "SPRIG_SUCCESSION"
+
+enum { SOCKET_TEXT_BYTES = 128 };
+
+bool sprig_master_is_successor(void)
+{
+    return getenv(SUCCESSION_VARIABLE) != NULL;
+}
+
+/* ----------------------------------------------------------------------- before ---- */
+
+static void keep_on_exec(int fd)
+{
+    fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC);
+}
+
+static size_t count_sockets(const struct sprig_master *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_bounds; i++)
+        n += m->bounds[i].n_sockets;
+    return n;
+}
+
+/* Process 1 outlives its successors, and with it its claim to the paths. */
+static char *print_sockets(const struct sprig_master *m, int control_fd, bool is_first)
+{
+    size_t size = 32 + count_sockets(m) * SOCKET_TEXT_BYTES, len;
+    char *text = malloc(size), one[SOCKET_TEXT_BYTES - 16];
+    if (text == NULL)
+        return NULL;
+    len = (size_t)snprintf(text, size, "%d/%d", control_fd, is_first);
+    for (size_t i = 0; i < m->n_bounds; i++)
+        for (uint32_t k = 0; k < m->bounds[i].n_sockets; k++) {
+            struct sprig_socket s = m->bounds[i].sockets[k];
+            s.made_path = s.made_path && !is_first;
+            keep_on_exec(s.fd);
+            len += (size_t)snprintf(text + len, size - len, ";%zu/%s", i,
+                                    socket_print(&s, one, sizeof one));
+        }
+    return text;
+}
+
+__attribute__((noreturn)) static void become_successor(struct sprig_master *m, int control_fd,
+                                                       bool is_first)
+{
+    char *sockets = print_sockets(m, control_fd, is_first);
+    notices_close(false);
+    sprig_quit_release();
+    keep_on_exec(control_fd);
+    if (sockets != NULL)
+        origin_execute(m->argv, SUCCESSION_VARIABLE, sockets);
+    dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));
+    _exit(EXIT_FAILURE);
+}
+
+void succession_start(struct sprig_master *m)
+{
+    struct process *p;
+    int control_fd;
+    bool is_first = getpid() == 1;
+    if (m->is_deputy && kill(1, SIGUSR2) == 0)
+        return; /* it would take our end for that of all */
+    if (m->successor != NULL) {
+        sprig_log(SPRIG_LOG_WARN, "an upgrade is under way already (pid %d)",
+                  (int)m->successor->pid);
+        return;
+    }
+    int rc = crew_fork(&m->crew, SUCCESSOR_NUMBER, m->generation, &p, &control_fd);
+    if (rc == 1)
+        become_successor(m, control_fd, is_first);
+    if (rc < 0) {
+        sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s", strerror(errno));
+        return;
+    }
+    process_enter(p, PROCESS_STARTING, (uint64_t)(2000 * m->config->start_timeout));
+    m->successor = p;
+    sprig_log(SPRIG_LOG_INFO, "upgrading: pid %d starts", (int)p->pid);
+}
+
+/* Its workers have their own deadline, but it may load the app, or be no Sprig at all. */
+void succession_watch(struct sprig_master *m)
+{
+    struct process *p = m->successor;
+    if (p == NULL || p->state != PROCESS_STARTING || p->deadline_ms == 0 ||
+        p->deadline_ms > clock_ms())
+        return;
+    snprintf(p->error, sizeof p->error, "not ready within twice the start_timeout");
+    master_dismiss(m, p);
+}
+
+static void dismiss_workers(struct sprig_master *m)
+{
+    for (uint32_t i = 0; i < m->n_slots; i++) {
+        struct slot *s = &m->slots[i];
+        if (s->starting != NULL)
+            master_dismiss(m, s->starting);
+        if (s->serving != NULL)
+            master_dismiss(m, s->serving);
+        s->starting = s->serving = NULL;
+    }
+}
+
+/* We go; process 1 cannot, the others would go with it: it stays and hands signals on. */
+void succession_complete(struct sprig_master *m, struct process *p)
+{
+    if (m->successor != p || p->state != PROCESS_STARTING || p->is_over)
+        return; /* too late */
+    m->successor = NULL;
+    sprig_log(SPRIG_LOG_INFO, "upgraded: pid %d serves", (int)p->pid);
+    process_enter(p, PROCESS_SERVING, 0);
+    if (m->deputy != NULL)
+        master_dismiss(m, m->deputy);
+    m->deputy = p;
+    dismiss_workers(m);
+    m->was_handed_over = getpid() != 1;
+    if (m->was_handed_over)
+        master_end(m, ENDING_GRACEFUL);
+}
+
+void succession_gone(struct sprig_master *m, struct process *p, int status)
+{
+    char how[128];
+    status_text(status, how, sizeof how);
+    if (m->successor == p) {
+        m->successor = NULL;
+        if (m->ending == ENDING_NOT)
+            sprig_log(SPRIG_LOG_ERROR, "cannot upgrade, the processes from before go on: %s",
+                      p->error[0] != '\0' ? p->error : how);
+    }
+    if (m->deputy != p)
+        return;
+    m->deputy = NULL;
+    if (m->ending != ENDING_NOT)
+        return;
+    if (status != 0)
+        m->failure = "the process that served has failed";
+    master_end(m, ENDING_GRACEFUL);
+}
+
+/* ------------------------------------------------------------------------ after ---- */
+
+/* "0/TEXT" */
+static int inherit_socket(struct sprig_master *m, char *text, struct sprig_socket *s, size_t *index)
+{
+    char *end;
+    *index = strtoul(text, &end, 10);
+    if (end == text || *end != '/' || *index > m->n_bounds)
+        return SPRIG_E_INVALID;
+    int rc = socket_read(end + 1, s);
+    if (rc == 0 && fcntl(s->fd, F_SETFD, FD_CLOEXEC) == -1)
+        rc = SPRIG_E_SYS;
+    return rc;
+}
+
+static int inherit_all(struct sprig_master *m, char *list)
+{
+    char *rest = list, *part = strsep(&rest, ";");
+    m->predecessor_fd = atoi(part);
+    m->is_deputy = strcmp(part + strcspn(part, "/"), "/1") == 0;
+    fcntl(m->predecessor_fd, F_SETFD, FD_CLOEXEC);
+    while ((part = strsep(&rest, ";")) != NULL) {
+        struct sprig_socket s;
+        size_t index;
+        int rc = inherit_socket(m, part, &s, &index);
+        if (rc == 0)
+            rc = master_add_socket(m, index, &s);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+int succession_inherit(struct sprig_master *m, char *why, size_t n)
+{
+    const char *value = getenv(SUCCESSION_VARIABLE);
+    if (value == NULL)
+        return 0;
+    m->is_heir = true;
+    char *list = strdup(value);
+    unsetenv(SUCCESSION_VARIABLE);
+    int rc = list != NULL ? inherit_all(m, list) : SPRIG_E_NOMEM;
+    free(list);
+    if (rc != 0)
+        snprintf(why, n, SUCCESSION_VARIABLE " is not what a master has written");
+    master_drop_sockets(m); /* of workers that were added by TTIN */
+    return rc;
+}
+
+void succession_announce(struct sprig_master *m)
+{
+    char why[512];
+    if (m->pidfile.path == NULL && m->config->pid != NULL &&
+        sprig_pidfile_take_over(&m->pidfile, m->config->pid, why, sizeof why) != 0)
+        sprig_log(SPRIG_LOG_WARN, "%s", why);
+    if (m->predecessor_fd == -1)
+        return;
+    if (write(m->predecessor_fd, "ready\n", 6) == -1)
+        sprig_log(SPRIG_LOG_WARN, "the master before is gone");
+    close(m->predecessor_fd);
+    m->predecessor_fd = -1;
+}

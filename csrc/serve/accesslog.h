@@ -1,0 +1,87 @@
+/* accesslog.h - the file with a line for each request: written behind the responses,
+ * reopened on a signal. One for each server that has the option.
+ *
+ * Lines are gathered and written by one write(2) to a file opened for appending, so that processes
+ * that share the file do not mix theirs: at the end of a pass where the last write is some time
+ * ago, else ACCESS_LOG_DELAY_MS behind it. Nothing here waits for a reader (see log_target.h):
+ * lines that a pipe does not take are kept, up to ACCESS_LOG_MAX_BYTES, and tried again. What
+ * cannot be written is lost, counted, said once and again when writing succeeds, and never hurts a
+ * response. */
+#ifndef ACCESSLOG_H
+#define ACCESSLOG_H
+
+#include "base/log_target.h"
+#include "loop/loop.h"
+#include "serve/logformat.h"
+
+enum {
+    ACCESS_LOG_DELAY_MS = 100,
+    ACCESS_LOG_END_MS = 1000,           /* at the end, for lines that nobody has taken yet */
+    ACCESS_LOG_MAX_BYTES = 1024 * 1024, /* of lines in memory, the last one included */
+};
+
+/* What a line needs of its request, from the head to the end of the exchange. */
+struct access_record {
+    struct access_record *next_free;
+    uint64_t started_ns;    /* with %T or %D */
+    struct log_buffer data; /* what the request tells, then the headers, then the user */
+    size_t headers_at, user_at;
+    bool has_headers;
+};
+
+struct access_log {
+    struct sprig_loop *loop; /* borrowed */
+    struct log_format format;
+    char *path; /* owned; as sprig_config has it */
+    struct log_target target;
+    pid_t pid; /* whose lines are in the buffer: a forked child does not write its parent's */
+    struct log_buffer lines;
+    uint64_t written_ns; /* when the last write was */
+    uint64_t n_lost;     /* lines, since writing failed */
+    int error;           /* errno of the last write that failed */
+    bool has_failed;     /* the last write did */
+    bool is_failing;     /* was told: the next success is told, too */
+    bool is_stuck;       /* the last write left lines: the timer tries again */
+    bool is_torn;        /* part of a line was written last, the rest of which is lost */
+    struct flushable flush;
+    struct timer timer;
+    struct sprig_signal *signal; /* owned: USR1 */
+    struct access_record *free;  /* owned pool */
+    uint32_t n_free;
+};
+
+/* Opens the file by log_target_open. Watches USR1, on which it is opened anew, unless the path is
+ * the name of a descriptor. NULL: `why` (n bytes) says "cannot write to PATH: ...".
+ */
+struct access_log *access_log_open(struct sprig_loop *loop, const char *path, const char *format,
+                                   char *why, size_t n);
+
+/* Opens the file anew; false if it is a descriptor, or cannot be opened, which is logged: then the
+ * old one goes on. */
+bool access_log_reopen(struct access_log *log);
+
+/* As access_log_flush, unless the lines are another process's; tells of what is lost, and frees. */
+void access_log_close(struct access_log *log);
+
+/* Writes what is left. Waits for a slow reader for at most ACCESS_LOG_END_MS: this is for the end
+ * of a server. Tells nobody if that fails. */
+void access_log_flush(struct access_log *log);
+
+/* In a forked child: what has been gathered is the parent's. */
+void access_log_forget(struct access_log *log);
+
+/* The record of a request; NULL: no memory. */
+struct access_record *access_record_new(struct access_log *log, const struct log_input *in);
+
+/* The response's headers; the user, behind them. */
+void access_record_headers(struct access_log *log, struct access_record *record,
+                           const struct sprig_header *headers, size_t n_headers, uint64_t length);
+void access_record_user(struct access_log *log, struct access_record *record,
+                        struct sprig_span user);
+
+/* Adds the line and takes the record. */
+void access_log_add(struct access_log *log, struct access_record *record, int status,
+                    uint64_t n_body);
+void access_record_free(struct access_log *log, struct access_record *record);
+
+#endif

@@ -1,0 +1,345 @@
+/* admission.c - limits on connections and on requests in work; see admission.h */
+#include "serve/admission.h"
+
+#include "loop/timer.h"
+#include "serve/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { N_PEER_BUCKETS = 1024 };
+
+/* How many connections are looked at in search of one to close. */
+enum { ADMISSION_LOOKS = 16 };
+
+/* So often the log is told at most that idle connections make room for new ones. */
+enum { CROWDED_SECONDS = 60 };
+
+/* ----------------------------------------------------------------- start and end ---- */
+
+/* The limit of descriptors, raised as far as the system allows it. */
+static uint64_t admission_raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return 1024;
+    rlim_t wanted = limit.rlim_max < ADMISSION_MAX_FILES ? limit.rlim_max : ADMISSION_MAX_FILES;
+    if (limit.rlim_cur < wanted) {
+        struct rlimit raised = {wanted, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+            limit.rlim_cur = wanted;
+    }
+    return limit.rlim_cur;
+}
+
+static uint32_t admission_room(uint64_t n_files)
+{
+    uint64_t reserve = ADMISSION_RESERVE + n_files / 8;
+    uint64_t room = n_files > 2 * reserve ? n_files - reserve : n_files / 2;
+    return room > UINT32_MAX ? UINT32_MAX : room > 0 ? (uint32_t)room : 1;
+}
+
+static int admission_open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void admission_init(struct sprig_server *server)
+{
+    struct admission *a = &server->admission;
+    uint64_t n_files = admission_raise_files();
+    a->max_connections = server->config.max_connections;
+    if (a->max_connections == 0)
+        a->max_connections = admission_room(n_files);
+    list_init(&a->waiting);
+    a->spare_fd = admission_open_spare();
+    if (server->config.max_connections_per_ip == 0)
+        return;
+    a->peers = calloc(N_PEER_BUCKETS, sizeof(struct peer *));
+    if (getrandom(&a->seed, sizeof a->seed, GRND_NONBLOCK) != sizeof a->seed)
+        a->seed = timer_clock();
+}
+
+void admission_clear(struct sprig_server *server)
+{
+    if (server->admission.spare_fd != -1)
+        close(server->admission.spare_fd);
+    free(server->admission.peers); /* empty: all connections have left */
+}
+
+void admission_forget(struct sprig_server *server)
+{
+    struct admission *a = &server->admission;
+    a->n_open = a->n_turned_away = a->n_in_flight = 0;
+    list_init(&a->waiting);
+}
+
+/* ------------------------------------------------------------ addresses of clients ---- */
+
+struct peer {
+    struct peer *next; /* in its bucket */
+    uint64_t net[2];   /* an IPv4 address, or the first 64 bits of an IPv6 one */
+    uint32_t n;        /* connections */
+};
+
+/* Whoever has one IPv6 address mostly has 2^64 of them, so a network counts. False: not limited. */
+static bool peer_key(const struct sockaddr *sa, uint64_t net[2])
+{
+    net[0] = net[1] = 0;
+    if (sa->sa_family == AF_INET) {
+        net[0] = 1;
+        memcpy(&net[1], &((const struct sockaddr_in *)sa)->sin_addr, 4);
+        return true;
+    }
+    if (sa->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *in6 = &((const struct sockaddr_in6 *)sa)->sin6_addr;
+    net[0] = IN6_IS_ADDR_V4MAPPED(in6) ? 1 : 2;
+    memcpy(&net[1], IN6_IS_ADDR_V4MAPPED(in6) ? in6->s6_addr + 12 : in6->s6_addr,
+           IN6_IS_ADDR_V4MAPPED(in6) ? 4 : 8);
+    return true;
+}
+
+static struct peer **peer_slot(struct admission *a, const uint64_t net[2])
+{
+    uint64_t hash = (net[1] ^ a->seed) * 0x9e3779b97f4a7c15u;
+    hash = (hash ^ (hash >> 29) ^ net[0]) * 0xbf58476d1ce4e5b9u;
+    struct peer **slot = &a->peers[(hash >> 32) % N_PEER_BUCKETS];
+    while (*slot != NULL && ((*slot)->net[0] != net[0] || (*slot)->net[1] != net[1]))
+        slot = &(*slot)->next;
+    return slot;
+}
+
+/* True if this address has more connections now than it may have. */
+static bool peer_enter(struct sprig_conn *c, const struct sockaddr *sa)
+{
+    struct admission *a = &c->server->admission;
+    uint64_t net[2];
+    if (a->peers == NULL || !peer_key(sa, net) ||
+        cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
+        return false;
+    struct peer **slot = peer_slot(a, net);
+    if (*slot == NULL && (*slot = calloc(1, sizeof **slot)) != NULL)
+        memcpy((*slot)->net, net, sizeof net);
+    c->peer = *slot;
+    return c->peer != NULL && ++c->peer->n > c->server->config.max_connections_per_ip;
+}
+
+static void peer_leave(struct sprig_conn *c)
+{
+    struct peer *peer = c->peer;
+    c->peer = NULL;
+    if (peer == NULL || --peer->n > 0)
+        return;
+    *peer_slot(&c->server->admission, peer->net) = peer->next;
+    free(peer);
+}
+
+/* ------------------------------------------------------------------- connections ---- */
+
+/* One of the oldest connections that wait for this deadline. */
+static struct sprig_conn *unused_of_deadline(struct deadline_list *list)
+{
+    int looks = 0;
+    list_foreach (it, &list->head) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, deadline.link);
+        if (conn_is_unused(c))
+            return c;
+        if (++looks == ADMISSION_LOOKS)
+            break;
+    }
+    return NULL;
+}
+
+/* The same where the deadline is off, so that its list is empty. */
+static struct sprig_conn *unused_of_all(struct sprig_server *server)
+{
+    int looks = 0;
+    list_foreach (it, &server->conns) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        if (conn_is_unused(c))
+            return c;
+        if (++looks == ADMISSION_LOOKS)
+            break;
+    }
+    return NULL;
+}
+
+/* The connection that has been idle for longest, or one that was given up unused. */
+struct sprig_conn *admission_idle(struct sprig_server *server)
+{
+    struct sprig_conn *c = unused_of_deadline(&server->keepalive_deadlines);
+    if (c == NULL && server->config.keepalive_timeout <= 0)
+        c = unused_of_all(server);
+    if (c == NULL)
+        c = unused_of_deadline(&server->header_deadlines);
+    return c;
+}
+
+/* The first at once, then one line a second: a flood must not become one of the log. */
+static void admission_tell(struct sprig_server *server, const char *reason, uint32_t n)
+{
+    struct admission *a = &server->admission;
+    uint64_t now = timer_clock();
+    server->counters.n_refused += n;
+    a->n_untold += n;
+    if (a->told_ns != 0 && now - a->told_ns < 1000000000u)
+        return;
+    a->told_ns = now;
+    log_later(SPRIG_LOG_WARN, "503 for %u connection%s: %s", a->n_untold,
+              a->n_untold == 1 ? "" : "s", reason);
+    a->n_untold = 0;
+}
+
+/* Those that got their 503 hold a descriptor for as long as they linger. The oldest one, if there
+ * are too many. */
+static struct sprig_conn *admission_oldest_away(struct sprig_server *server)
+{
+    int looks = 0;
+    if (server->admission.n_turned_away < ADMISSION_AWAY)
+        return NULL;
+    list_foreach (it, &server->linger_deadlines.head) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, deadline.link);
+        if (c->is_turned_away)
+            return c;
+        if (++looks > ADMISSION_LOOKS)
+            break;
+    }
+    return NULL;
+}
+
+static struct admission_answer admission_turn_away(struct sprig_conn *c, const char *reason)
+{
+    struct admission *a = &c->server->admission;
+    struct admission_answer answer = {ADMISSION_TURN_AWAY, admission_oldest_away(c->server)};
+    a->n_open--;
+    a->n_turned_away++;
+    c->is_turned_away = true;
+    peer_leave(c);
+    admission_tell(c->server, reason, 1);
+    return answer;
+}
+
+/* Idle connections were closed for new ones: a pool of a proxy takes that for errors. */
+static void admission_tell_crowded(struct sprig_server *server)
+{
+    struct admission *a = &server->admission;
+    uint64_t now = timer_clock();
+    if (a->crowded_ns != 0 && now - a->crowded_ns < CROWDED_SECONDS * UINT64_C(1000000000))
+        return;
+    a->crowded_ns = now;
+    log_later(SPRIG_LOG_WARN,
+              "max_connections: all %u are in use, idle ones are closed for new ones; "
+              "a proxy should keep fewer of them idle, or max_connections be raised",
+              a->max_connections);
+}
+
+struct admission_answer admission_enter(struct sprig_conn *c, const struct sockaddr *peer)
+{
+    struct admission *a = &c->server->admission;
+    struct admission_answer answer = {ADMISSION_ENTER, NULL};
+    a->n_open++;
+    if (peer_enter(c, peer))
+        return admission_turn_away(c, "max_connections_per_ip");
+    if (a->n_open <= a->max_connections)
+        return answer;
+    answer.to_close = admission_idle(c->server);
+    if (answer.to_close == NULL)
+        return admission_turn_away(c, "max_connections");
+    admission_tell_crowded(c->server);
+    return answer;
+}
+
+void admission_leave(struct sprig_conn *c)
+{
+    if (c->listener == NULL)
+        return; /* never entered */
+    peer_leave(c);
+    if (c->is_turned_away)
+        c->server->admission.n_turned_away--;
+    else
+        c->server->admission.n_open--;
+}
+
+/* ------------------------------------------------------------- out of descriptors ---- */
+
+static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                  "Content-Type: text/plain\r\n"
+                                  "Connection: close\r\n"
+                                  "Retry-After: " ADMISSION_RETRY_AFTER "\r\n"
+                                  "Content-Length: 19\r\n\r\n"
+                                  "Service Unavailable";
+
+/* What has come already is read, so that the close is no reset; more is not waited for. */
+static void answer_and_close(int fd, char *buffer)
+{
+    (void)!send(fd, busy_answer, sizeof busy_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_WR);
+    while (recv(fd, buffer, LOOP_READ_BUFFER_BYTES, MSG_DONTWAIT) == LOOP_READ_BUFFER_BYTES)
+        ;
+    close(fd);
+}
+
+void admission_answer_busy(struct sprig_server *server, int listener_fd, int max)
+{
+    struct admission *a = &server->admission;
+    uint32_t n = 0;
+    if (a->spare_fd != -1)
+        close(a->spare_fd);
+    for (int fd; (int)n < max; n++) {
+        fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd == -1)
+            break;
+        answer_and_close(fd, loop_read_buffer(server->loop));
+    }
+    a->spare_fd = admission_open_spare();
+    admission_tell(server, "no descriptor is left", n);
+}
+
+/* ---------------------------------------------------------------- requests in work ---- */
+
+bool admission_take_slot(struct sprig_exchange *ex)
+{
+    struct sprig_server *server = ex->conn->server;
+    struct admission *a = &server->admission;
+    uint32_t max = server->config.max_requests_in_flight;
+    if (ex->has_slot || ex->conn->listener == NULL)
+        return true;
+    if (max != 0 && a->n_in_flight >= max) {
+        if (!list_linked(&ex->wait))
+            list_append(&a->waiting, &ex->wait);
+        return false;
+    }
+    list_remove(&ex->wait);
+    ex->has_slot = true;
+    a->n_in_flight++;
+    return true;
+}
+
+void admission_leave_slot(struct sprig_exchange *ex)
+{
+    struct sprig_server *server = ex->conn->server;
+    struct admission *a = &server->admission;
+    list_remove(&ex->wait);
+    if (!ex->has_slot)
+        return;
+    ex->has_slot = false;
+    a->n_in_flight--;
+    struct list_link *first = list_first(&a->waiting);
+    if (first == NULL)
+        return;
+    struct sprig_exchange *next = list_entry(first, struct sprig_exchange, wait);
+    admission_take_slot(next);
+    exchange_resume(next);
+}
+
+bool admission_is_stale(const struct sprig_exchange *ex)
+{
+    double limit = ex->conn->server->config.queue_timeout;
+    return limit > 0 && (double)(timer_clock() - ex->complete_ns) > limit * 1e9;
+}

@@ -1,0 +1,91 @@
+/* alone.c - HUP, USR1 and USR2 where there is no master to send them to; see sprig.h */
+#include "loop/signals.h"
+#include "serve/accesslog.h"
+#include "serve/server.h"
+#include <string.h>
+
+static const int taken[] = {SIGHUP, SIGUSR1, SIGUSR2};
+
+enum { N_TAKEN = sizeof taken / sizeof taken[0] };
+
+static void hang_up(struct sprig_server *server)
+{
+    bool has_log = server->access_log != NULL && access_log_reopen(server->access_log);
+    sprig_log(SPRIG_LOG_WARN,
+              "HUP: %s; with a master (--workers 2 or more) the application would be loaded anew",
+              has_log ? "the access log was opened anew" : "nothing was done");
+}
+
+static void on_signal(struct sprig_signal *signal, int signo, void *arg)
+{
+    (void)signal;
+    struct sprig_server *server = arg;
+    if (server->is_draining)
+        return;
+    if (signo == SIGHUP)
+        hang_up(server);
+    if (signo == SIGUSR2)
+        sprig_log(SPRIG_LOG_WARN,
+                  "USR2: nothing was done; an upgrade needs a master (--workers 2 or more)");
+}
+
+/* ------------------------------------------------------------ before and behind it ---- */
+
+static int n_open;
+
+static void do_nothing(int signo)
+{
+    (void)signo;
+}
+
+static void replace(void (*from)(int), void (*to)(int))
+{
+    struct sigaction sa, now;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = to;
+    sa.sa_flags = SA_RESTART;
+    for (int i = 0; i < N_TAKEN; i++)
+        if (sigaction(taken[i], NULL, &now) == 0 && now.sa_handler == from)
+            sigaction(taken[i], &sa, NULL);
+}
+
+void sprig_alone_open(void)
+{
+    n_open++;
+    replace(SIG_DFL, do_nothing);
+}
+
+void sprig_alone_close(void)
+{
+    if (--n_open == 0)
+        replace(do_nothing, SIG_DFL);
+}
+
+/* --------------------------------------------------------------------- the server ---- */
+
+static bool is_free(int signo)
+{
+    struct sigaction now;
+    return sigaction(signo, NULL, &now) == 0 &&
+           (now.sa_handler == SIG_DFL || now.sa_handler == do_nothing);
+}
+
+void sprig_server_stand_alone(struct sprig_server *server)
+{
+    for (int i = 0; i < N_TAKEN; i++) {
+        if (server->alone[i] != NULL || !is_free(taken[i]))
+            continue;
+        server->alone[i] = sprig_signal_new(server->loop, taken[i], on_signal, server);
+        if (server->alone[i] != NULL)
+            signal_spare(server->alone[i]);
+    }
+}
+
+void sprig_server_give_back_signals(struct sprig_server *server)
+{
+    for (int i = 0; i < N_TAKEN; i++) {
+        if (server->alone[i] != NULL)
+            sprig_signal_free(server->alone[i]);
+        server->alone[i] = NULL;
+    }
+}

@@ -1,0 +1,64 @@
+/* config_check.c - what the value of one option alone does not tell: whether all of them fit
+ * together. */
+#include "base/cidr.h"
+#include "base/privileges.h"
+#include "http/proxy.h"
+#include "serve/logformat.h"
+#include "sprig.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
+{
+    if (c->workers_limit != 0 && c->workers_limit < c->workers) {
+        snprintf(why, n, "workers_limit must be 0, or not less than workers (%u), got '%u'",
+                 c->workers, c->workers_limit);
+        return SPRIG_E_INVALID;
+    }
+    if (c->low_water_bytes > c->high_water_bytes) {
+        snprintf(why, n, "low_water_bytes must not exceed high_water_bytes (%llu), got '%llu'",
+                 (unsigned long long)c->high_water_bytes, (unsigned long long)c->low_water_bytes);
+        return SPRIG_E_INVALID;
+    }
+    unsigned mode;
+    if ((c->umask && !privileges_read_mode(c->umask, &mode)) ||
+        (c->socket_mode && !privileges_read_mode(c->socket_mode, &mode))) {
+        snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
+        return SPRIG_E_INVALID;
+    }
+    if (c->max_requests && c->workers < 2) {
+        snprintf(why, n, "max_requests needs workers of 2 or more, got '%u'", c->workers);
+        return SPRIG_E_INVALID;
+    }
+    if (c->probe && (*c->probe != '/' || c->probe[strcspn(c->probe, " \t\r\n#")] != '\0')) {
+        snprintf(why, n, "probe must be a path as in a request line, got '%.200s'", c->probe);
+        return SPRIG_E_INVALID;
+    }
+    if (privileges_check_owner(c, why, n) != 0)
+        return SPRIG_E_INVALID;
+    char bad[64];
+    struct cidr_list networks;
+    if (cidr_list_read(&networks, c->trusted_proxies, bad, sizeof bad) == SPRIG_E_INVALID) {
+        snprintf(why, n,
+                 "trusted_proxies must be a list of addresses and networks, or a number of hops "
+                 "from 1 to %d, got '%s'",
+                 PROXY_MAX_HOPS, bad);
+        return SPRIG_E_INVALID;
+    }
+    cidr_list_clear(&networks);
+    struct log_format format;
+    if (c->access_log_format) {
+        if (log_format_read(&format, c->access_log_format, bad, sizeof bad) == SPRIG_E_INVALID) {
+            snprintf(why, n, "access_log_format must not have '%s'", bad);
+            return SPRIG_E_INVALID;
+        }
+        log_format_clear(&format);
+    }
+    if (c->temp_dir && access(c->temp_dir, W_OK | X_OK) == -1) {
+        snprintf(why, n, "temp_dir must be a folder that can be written to, got '%s'", c->temp_dir);
+        return SPRIG_E_INVALID;
+    }
+    return 0;
+}

@@ -1,0 +1,126 @@
+/* conn_log.c - which requests get a line in the access log, and what it says of them. */
+#include "serve/conn.h"
+
+#include "loop/timer.h"
+#include "serve/accesslog.h"
+#include "serve/listener.h"
+
+/* Status of a request whose client left before the answer, as nginx has it. */
+enum { STATUS_CLIENT_LEFT = 499 };
+
+/* An app that takes longer to begin its answer may not have heard that its client has left. */
+enum { LEFT_UNSEEN_MS = 20 };
+
+/* Of bytes that are no request, so many are shown. */
+enum { RAW_MAX_BYTES = 1024 };
+
+static struct access_record *conn_record(struct sprig_conn *c, struct log_input *in)
+{
+    if (c->server->access_log->format.has_server) {
+        in->server_name = span_str(c->listener->address.host);
+        in->server_port = span_str(c->listener->address.port);
+    }
+    return access_record_new(c->server->access_log, in);
+}
+
+void conn_log_request(struct sprig_conn *c)
+{
+    if (c->listener == NULL)
+        return; /* nobody's: a request of our own */
+    struct log_input in = {.request = &c->ex->request};
+    struct sprig_forwarded told = {.remote_host = {NULL, 0}};
+    if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
+        sprig_exchange_forwarded(c->ex, &told);
+    in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
+    c->ex->record = conn_record(c, &in);
+}
+
+static struct access_record *conn_record_raw(struct sprig_conn *c, struct sprig_span bytes)
+{
+    while (bytes.len > 0 && (*bytes.ptr == '\r' || *bytes.ptr == '\n'))
+        bytes.ptr++, bytes.len--;
+    size_t n = 0;
+    while (n < bytes.len && n < RAW_MAX_BYTES && bytes.ptr[n] != '\r' && bytes.ptr[n] != '\n')
+        n++;
+    struct log_input in = {.raw = span_make(bytes.ptr, n), .host = span_str(conn_client(c))};
+    return conn_record(c, &in);
+}
+
+void conn_log_raw(struct sprig_conn *c, struct sprig_span bytes)
+{
+    if (c->listener != NULL)
+        c->ex->record = conn_record_raw(c, bytes);
+}
+
+/* While an app keeps the loop nobody sees the end of file of its client: then the kernel is asked.
+ * Over TCP the client may have closed its sending side only, and get the answer; few do, and nginx
+ * does not tell them apart, either. */
+static bool conn_left_unseen(const struct sprig_exchange *ex)
+{
+    const struct sprig_conn *c = ex->conn;
+    return timer_clock() - ex->complete_ns > LEFT_UNSEEN_MS * 1000 * 1000ull &&
+           c->transport.ops->closed(&c->transport) != SIDES_NONE;
+}
+
+void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
+{
+    ex->left_early = ex->left_early || conn_left_unseen(ex);
+    access_record_headers(ex->conn->server->access_log, ex->record, head->headers, head->n_headers,
+                          head->length);
+}
+
+static void conn_add_line(struct sprig_conn *c, struct access_record *record, int status,
+                          uint64_t n_body)
+{
+    if (c->ex != NULL)
+        c->ex->record = NULL;
+    access_log_add(c->server->access_log, record, status, n_body);
+}
+
+void conn_log_refusal(struct sprig_conn *c, int status, uint64_t n_body)
+{
+    if (c->server->access_log == NULL)
+        return;
+    struct access_record *record = c->ex != NULL ? c->ex->record : NULL;
+    if (record == NULL && c->listener != NULL && c->in_len > c->in_at && !c->awaits_proxy)
+        record = conn_record_raw(c, conn_kept_input(c)); /* part of a head */
+    if (record != NULL)
+        conn_add_line(c, record, status, n_body);
+}
+
+/* A body that broke off counts as far as the kernel took it; what else is queued is framing, and
+ * earlier answers. */
+void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
+{
+    const struct response *r = &ex->response;
+    uint64_t n_lost = why == SPRIG_END_DONE ? 0 : ex->n_unsent;
+    int status = r->head_out ? r->status : 0;
+    if (ex->left_early || (status == 0 && why == SPRIG_END_GONE))
+        status = STATUS_CLIENT_LEFT;
+    else if (status == 0 && why == SPRIG_END_ABORTED)
+        status = 500;
+    struct access_record *record = ex->record;
+    ex->record = NULL;
+    access_log_add(ex->conn->server->access_log, record, status,
+                   r->n_body > n_lost ? r->n_body - n_lost : 0);
+}
+
+struct client_name conn_client_name(struct sprig_conn *c)
+{
+    struct client_name name;
+    struct sprig_span host = span_str(conn_client(c));
+    if (c->ex != NULL && c->ex->request.n_headers > 0) {
+        struct sprig_forwarded told;
+        sprig_exchange_forwarded(c->ex, &told);
+        host = told.remote_host;
+    }
+    size_t n = host.len < sizeof name.text ? host.len : sizeof name.text - 1;
+    memcpy(name.text, host.ptr, n);
+    name.text[n] = '\0';
+    return name;
+}
+
+void conn_tell(struct sprig_conn *c, int status, const char *reason)
+{
+    refusals_tell(&c->server->refusals, status, conn_client_name(c).text, reason);
+}

@@ -1,0 +1,144 @@
+/* logformat.c - reads formats of the access log; see logformat.h */
+#include "serve/logformat.h"
+#include "base/err.h"
+#include "serve/logformat_items.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct {
+    char letter;
+    enum log_kind kind;
+} directives[] = {
+    {'h', LOG_HOST},   {'u', LOG_USER},       {'t', LOG_TIME},    {'r', LOG_LINE},
+    {'s', LOG_STATUS}, {'b', LOG_BYTES},      {'T', LOG_SECONDS}, {'D', LOG_MICROSECONDS},
+    {'v', LOG_NAME},   {'V', LOG_ASKED_NAME}, {'p', LOG_PORT},    {'P', LOG_PID},
+    {'m', LOG_METHOD}, {'U', LOG_PATH},       {'q', LOG_QUERY},   {'H', LOG_PROTOCOL},
+};
+
+/* The texts that Apache gives these names to. */
+static const char *text_of(const char *format)
+{
+    if (strcmp(format, "common") == 0)
+        return "%h %l %u %t \"%r\" %>s %b";
+    if (strcmp(format, "combined") == 0)
+        return "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"";
+    return format;
+}
+
+static void add_item(struct log_format *f, enum log_kind kind, const char *text, size_t n)
+{
+    f->items[f->n_items++] = (struct log_item){kind, span_make(text, n)};
+    f->has_host |= kind == LOG_HOST;
+    f->has_server |= kind == LOG_NAME || kind == LOG_ASKED_NAME || kind == LOG_PORT;
+    f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS;
+    f->has_user |= kind == LOG_USER;
+    f->has_out |= kind == LOG_OUT_HEADER;
+    if (kind >= LOG_LATE)
+        f->most_bytes += kind == LOG_STRFTIME ? 4 * LOG_STRFTIME_BYTES + 2 : LOG_TIME_BYTES;
+}
+
+/* Neighbours become one. */
+static void add_text(struct log_format *f, const char *text, size_t n)
+{
+    struct log_item *last = f->n_items > 0 ? &f->items[f->n_items - 1] : NULL;
+    size_t used = strlen(f->fixed);
+    f->most_bytes += n;
+    memcpy(f->fixed + used, text, n);
+    if (last && last->kind == LOG_TEXT)
+        last->text.len += n;
+    else
+        add_item(f, LOG_TEXT, f->fixed + used, n);
+}
+
+/* %{name}x, at the brace. The end of the directive, or NULL. */
+static char *read_block(struct log_format *f, char *at)
+{
+    char *name = at + 1, *end = strchr(name, '}');
+    if (!end || end == name)
+        return NULL;
+    *end = '\0';
+    size_t n = (size_t)(end - name);
+    switch (end[1]) {
+    case 'i':
+    case 'o':
+        for (char *p = name; p < end; p++)
+            if (*p == '_')
+                *p = '-';
+        add_item(f, end[1] == 'i' ? LOG_HEADER : LOG_OUT_HEADER, name, n);
+        break;
+    case 't':
+        add_item(f, LOG_STRFTIME, name, n);
+        break;
+    default:
+        *end = '}';
+        return NULL;
+    }
+    return end + 2;
+}
+
+/* Behind a percent sign. The end of the directive, or NULL. */
+static char *read_directive(struct log_format *f, char *at)
+{
+    if (*at == '{')
+        return read_block(f, at);
+    if (*at == '<' || *at == '>')
+        at++;
+    if (*at == '%' || *at == 'l') {
+        add_text(f, *at == '%' ? "%" : "-", 1);
+        return at + 1;
+    }
+    for (size_t i = 0; i < sizeof(directives) / sizeof(directives[0]); i++)
+        if (directives[i].letter == *at && *at) {
+            add_item(f, directives[i].kind, "", 0);
+            return at + 1;
+        }
+    return NULL;
+}
+
+/* False: *bad is the directive. */
+static bool read_items(struct log_format *f, char **bad)
+{
+    char *at = f->text;
+    while (*at) {
+        size_t n = strcspn(at, "%");
+        if (n > 0) {
+            add_text(f, at, n);
+            at += n;
+            continue;
+        }
+        *bad = at;
+        at = read_directive(f, at + 1);
+        if (!at)
+            return false;
+    }
+    add_text(f, "\n", 1);
+    return true;
+}
+
+int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
+{
+    char *wrong;
+    *f = (struct log_format){0};
+    size_t most = strlen(text_of(text)) + 1; /* of items: one a byte, and the newline */
+    f->text = strdup(text_of(text));
+    f->items = calloc(most, sizeof(*f->items));
+    f->fixed = calloc(most + 1, 1);
+    if (!f->text || !f->items || !f->fixed) {
+        log_format_clear(f);
+        return SPRIG_E_NOMEM;
+    }
+    if (read_items(f, &wrong))
+        return 0;
+    char *brace = wrong[1] == '{' ? strchr(wrong, '}') : NULL;
+    snprintf(bad, n, "%.*s", brace ? (int)(brace + 2 - wrong) : 2, wrong);
+    log_format_clear(f);
+    return SPRIG_E_INVALID;
+}
+
+void log_format_clear(struct log_format *f)
+{
+    free(f->items);
+    free(f->text);
+    free(f->fixed);
+    *f = (struct log_format){0};
+}

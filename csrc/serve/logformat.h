@@ -1,0 +1,87 @@
+/* logformat.h - lines of an access log: formats as Apache and Plack have them, and the escaping of
+ * what clients sent.
+ *
+ * A line is written in two steps, because the request is gone when the response is known: at first
+ * all that the request tells, already escaped; in the end the line. Pure functions. */
+#ifndef LOGFORMAT_H
+#define LOGFORMAT_H
+
+#include "base/span.h"
+#include "http/request.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct log_item;
+
+struct log_format {
+    struct log_item *items; /* owned; what they name lies in `text` and `fixed` */
+    size_t n_items;
+    char *text;        /* owned: of the format, names ended by a NUL */
+    char *fixed;       /* owned: all fixed text, the newline included */
+    size_t most_bytes; /* of a line, but for what the request, the headers and the user tell */
+    bool has_host;     /* %h */
+    bool has_server;   /* %v, %V, %p */
+    bool has_time;     /* %T or %D */
+    bool has_user;     /* %u */
+    bool has_out;      /* %{}o */
+};
+
+/* Bytes that grow; all zero is empty. */
+struct log_buffer {
+    char *bytes; /* owned */
+    size_t n, room;
+    bool is_short; /* there was no memory: something is missing */
+};
+
+/* Room for n bytes behind those that are there; NULL: no memory. */
+char *log_buffer_grow(struct log_buffer *b, size_t n);
+static inline char *log_buffer_room(struct log_buffer *b, size_t n)
+{
+    return b->room - b->n >= n ? b->bytes + b->n : log_buffer_grow(b, n);
+}
+
+/* Reads "common", "combined", or directives:
+ *   %%  %h  %l (-)  %u  %t  %r  %s  %b  %T  %D  %v  %V  %p  %P  %m  %U  %q  %H
+ *   %{name}i of the request, %{name}o of the response, %{strftime}t; '<' and '>' are skipped
+ * SPRIG_E_INVALID: *f is empty, `bad` (n bytes) gets the directive that is wrong. SPRIG_E_NOMEM. */
+int log_format_read(struct log_format *f, const char *text, char *bad, size_t n);
+void log_format_clear(struct log_format *f);
+
+/* What is known when a request comes. */
+struct log_input {
+    const struct sprig_request *request; /* NULL: what came is no request, see `raw` */
+    struct sprig_span raw;               /* the line that should have been a request line */
+    struct sprig_span host;              /* %h */
+    struct sprig_span server_name, server_port;
+};
+
+/* Appends what the request tells. */
+void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b);
+
+/* Appends the values of %{}o. `length` is that of the body, UINT64_MAX if unknown: it stands in for
+ * a Content-Length that the application left out. */
+void log_format_headers(const struct log_format *f, const struct sprig_header *headers,
+                        size_t n_headers, uint64_t length, struct log_buffer *b);
+
+/* Appends bytes, those that are not printable ASCII, '"' and '\\' as \xHH. */
+void log_format_escape(struct log_buffer *b, struct sprig_span bytes);
+
+/* What is known in the end. */
+struct log_output {
+    const char *input;      /* of log_format_input */
+    size_t input_bytes;     /* its length */
+    const char *headers;    /* of log_format_headers, or NULL */
+    size_t headers_bytes;   /* its length */
+    struct sprig_span user; /* %u, escaped already */
+    int status;             /* 0: there was no answer */
+    uint64_t n_body;        /* bytes of the body */
+    uint64_t duration_ns;
+    pid_t pid;
+};
+
+/* Appends the line with its newline, or nothing if there is no memory. */
+void log_format_line(const struct log_format *f, const struct log_output *out,
+                     struct log_buffer *b);
+
+#endif

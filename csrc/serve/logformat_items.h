@@ -1,0 +1,43 @@
+/* logformat_items.h - what a format is made of, for the two files of logformat. */
+#ifndef LOGFORMAT_ITEMS_H
+#define LOGFORMAT_ITEMS_H
+
+#include "serve/logformat.h"
+
+/* What an item is. All before LOG_LATE are known when the request comes. */
+enum log_kind {
+    LOG_TEXT,
+    LOG_HOST,
+    LOG_LINE,
+    LOG_METHOD,
+    LOG_PATH,
+    LOG_QUERY,
+    LOG_PROTOCOL,
+    LOG_NAME,
+    LOG_ASKED_NAME,
+    LOG_PORT,
+    LOG_HEADER,
+    LOG_LATE,
+    LOG_USER = LOG_LATE,
+    LOG_TIME,
+    LOG_STATUS,
+    LOG_BYTES,
+    LOG_SECONDS,
+    LOG_MICROSECONDS,
+    LOG_PID,
+    LOG_OUT_HEADER,
+    LOG_STRFTIME
+};
+
+enum {
+    LOG_NUMBER_BYTES = 20,   /* of 64 bits in decimal */
+    LOG_STRFTIME_BYTES = 64, /* of one %{}t, before it is escaped */
+    LOG_TIME_BYTES = 28      /* [22/Nov/2026:00:52:42 +0000] */
+};
+
+struct log_item {
+    enum log_kind kind;
+    struct sprig_span text; /* fixed text, the name of a header, a format (with a NUL behind it) */
+};
+
+#endif

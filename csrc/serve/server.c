@@ -1,0 +1,373 @@
+/* server.c - a server: what its listeners and connections share, draining, the end; see sprig.h */
+#include "serve/server.h"
+
+#include "base/board.h"
+#include "base/privileges.h"
+#include "loop/timer.h"
+#include "serve/accesslog.h"
+#include "serve/conn.h"
+#include "serve/listener.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+static void server_run_drained(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct sprig_server *server = list_entry(r, struct sprig_server, drained);
+    sprig_server_flush_log(server);
+    if (server->handler.on_drained != NULL && list_empty(&server->conns))
+        server->handler.on_drained(server, server->arg);
+}
+
+static void server_run_retire(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct sprig_server *server = list_entry(r, struct sprig_server, retire);
+    if (server->handler.on_retire != NULL)
+        server->handler.on_retire(server, server->arg);
+}
+
+/* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
+ * turn and put behind the others, none is remembered across the call. */
+static void server_visit_conns(struct sprig_server *server, void (*visit)(struct sprig_conn *c))
+{
+    for (uint32_t n = server->counters.n_connections; n > 0; n--) {
+        struct list_link *first = list_first(&server->conns);
+        if (first == NULL)
+            return;
+        list_remove(first);
+        list_append(&server->conns, first);
+        visit(list_entry(first, struct sprig_conn, link));
+    }
+}
+
+static void server_start_leaving(struct sprig_server *server)
+{
+    timer_start(server->loop, &server->leaving,
+                sprig_loop_now(server->loop) + LEAVING_MS * 1000 * 1000ull);
+}
+
+static void server_run_leaving(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct timer *timer = list_entry(r, struct timer, ready);
+    struct sprig_server *server = list_entry(timer, struct sprig_server, leaving);
+    server_start_leaving(server);
+    server_visit_conns(server, conn_close_left);
+}
+
+/* In this very drain: none of them can come back before another app call has begun. */
+static void server_run_unheld(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct sprig_server *server = list_entry(r, struct sprig_server, unheld);
+    struct list_link *first;
+    while ((first = list_first(&server->held)) != NULL) {
+        list_remove(first);
+        exchange_resume(list_entry(first, struct sprig_exchange, wait));
+    }
+}
+
+void server_hold(struct sprig_exchange *ex)
+{
+    struct sprig_server *server = ex->conn->server;
+    if (!list_linked(&ex->wait))
+        list_append(&server->held, &ex->wait);
+    ready_hold(server->loop, &server->unheld, 1);
+}
+
+/* max_requests is the least, and up to a tenth is added: workers that were started together are not
+ * to retire together. */
+static void server_init_retire(struct sprig_server *server)
+{
+    uint64_t max = server->config.max_requests, random;
+    if (max == 0)
+        return;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        random = timer_clock();
+    server->retire_at = max + random % (max / 10 + 1);
+}
+
+/* A server that is going leaves its slot to the next one. */
+static void server_show(const struct sprig_server *server)
+{
+    if (server->board != NULL && !server->is_draining)
+        board_set(server->board, server->slot, server->counters.n_connections);
+}
+
+/* One connection more or less. */
+static void server_count_conn(struct sprig_server *server, int delta)
+{
+    server->counters.n_connections += (uint32_t)delta;
+    server_show(server);
+}
+
+/* What the parent's connections meant to the child: nothing. Listeners go on in the child, as
+ * servers that fork after listening expect. */
+static void server_on_fork(struct fork_hook *h)
+{
+    struct sprig_server *server = list_entry(h, struct sprig_server, fork_hook);
+    server->board = NULL; /* it is the parent that is a worker */
+    list_foreach_safe (it, next, &server->conns) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        if (c->state == CONN_CLOSED)
+            continue;
+        conn_abandon(c);
+        server_count_conn(server, -1);
+        server->has_strays = true;
+    }
+    admission_forget(server);
+    list_init(&server->held);
+    refusals_forget(&server->refusals);
+    if (server->access_log != NULL)
+        access_log_forget(server->access_log);
+}
+
+static int server_init_timers(struct sprig_server *server)
+{
+    const struct sprig_config *config = &server->config;
+    struct {
+        struct deadline_list *list;
+        double seconds;
+    } all[] = {
+        {&server->header_deadlines, config->header_timeout},
+        {&server->body_deadlines, config->body_timeout},
+        {&server->write_deadlines, config->write_timeout / WRITE_TICKS},
+        {&server->keepalive_deadlines, config->keepalive_timeout},
+        {&server->linger_deadlines, LINGER_SECONDS},
+        {&server->leave_deadlines, LEAVE_SECONDS},
+        {&server->queue_deadlines, config->queue_timeout},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        rc |= deadline_list_init(all[i].list, server->loop, all[i].seconds, conn_expire);
+    timer_init(&server->leaving, server_run_leaving);
+    return rc | timer_reserve(server->loop, &server->leaving);
+}
+
+static void server_clear_timers(struct sprig_server *server)
+{
+    deadline_list_clear(&server->header_deadlines);
+    deadline_list_clear(&server->body_deadlines);
+    deadline_list_clear(&server->write_deadlines);
+    deadline_list_clear(&server->keepalive_deadlines);
+    deadline_list_clear(&server->linger_deadlines);
+    deadline_list_clear(&server->leave_deadlines);
+    deadline_list_clear(&server->queue_deadlines);
+    timer_release(server->loop, &server->leaving);
+}
+
+/* Offsets in a head are of 32 bits, whoever wants no limit. */
+static uint32_t server_limit(uint32_t option)
+{
+    return option != 0 ? option : 1024 * 1024 * 1024;
+}
+
+static bool server_reap_conn(struct reapable *r);
+
+struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
+                                      const struct sprig_handler *handler, void *arg)
+{
+    struct sprig_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return NULL;
+    if (sprig_config_copy(&server->config, config) != 0) {
+        free(server);
+        return NULL;
+    }
+    server->loop = loop;
+    server->handler = *handler;
+    server->arg = arg;
+    server->limits.max_request_line = server_limit(config->max_request_line);
+    server->limits.max_header_bytes = server_limit(config->max_header_bytes);
+    server->limits.max_headers = config->max_headers;
+    list_init(&server->listeners);
+    list_init(&server->closed_listeners);
+    list_init(&server->conns);
+    server->reap_conn = server_reap_conn;
+    outq_pool_init(&server->outq_pool);
+    ready_init(&server->drained, server_run_drained);
+    ready_init(&server->retire, server_run_retire);
+    list_init(&server->held);
+    ready_init(&server->unheld, server_run_unheld);
+    server_init_retire(server);
+    if (server_init_timers(server) != 0) {
+        server_clear_timers(server);
+        sprig_config_clear(&server->config);
+        free(server);
+        errno = ENOMEM;
+        return NULL;
+    }
+    admission_init(server);
+    refusals_init(&server->refusals, loop);
+    privileges_set_umask(&server->config);
+    char bad[64]; /* the configuration was checked */
+    cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
+    server->fork_hook.on_fork = server_on_fork;
+    loop_on_fork(loop, &server->fork_hook);
+    return server;
+}
+
+void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot)
+{
+    server->board = board;
+    server->slot = slot;
+    server_show(server);
+}
+
+static void server_close_listeners(struct sprig_server *server)
+{
+    while (!list_empty(&server->listeners))
+        sprig_listener_close(list_entry(server->listeners.next, struct sprig_listener, link));
+}
+
+static void server_free_listeners(struct sprig_server *server)
+{
+    while (!list_empty(&server->closed_listeners)) {
+        struct list_link *l = server->closed_listeners.next;
+        list_remove(l);
+        free(list_entry(l, struct sprig_listener, link));
+    }
+}
+
+static void server_close_conn(struct sprig_conn *c)
+{
+    conn_close(c, SPRIG_END_GONE);
+}
+
+static void server_release(struct sprig_server *server)
+{
+    server_free_listeners(server);
+    sprig_server_give_back_signals(server);
+    if (server->access_log != NULL)
+        access_log_close(server->access_log);
+    server->access_log = NULL;
+    ready_cancel(&server->drained);
+    ready_cancel(&server->retire);
+    ready_cancel(&server->unheld);
+    server_clear_timers(server);
+    admission_clear(server);
+    cidr_list_clear(&server->trusted_proxies);
+    exchange_pool_clear(server->free_exchanges);
+    server->free_exchanges = NULL;
+    scratch_clear(&server->scratch);
+    outq_pool_clear(&server->outq_pool);
+    if (server->has_strays)
+        return; /* connections of the parent, which frames of the app may know, name it */
+    sprig_config_clear(&server->config);
+    free(server);
+}
+
+/* The last connection of a draining server ends it. */
+static void server_conn_gone(struct sprig_server *server)
+{
+    if (!list_empty(&server->conns))
+        return;
+    if (server->is_freed) {
+        server_release(server);
+    } else if (server->is_draining) {
+        timer_stop(server->loop, &server->leaving);
+        ready_add(server->loop, &server->drained, 1);
+    }
+}
+
+static bool server_reap_conn(struct reapable *r)
+{
+    struct sprig_conn *c = list_entry(r, struct sprig_conn, reap);
+    struct sprig_server *server = c->server;
+    if (c->pins > 0)
+        return false;
+    conn_free(c);
+    server_count_conn(server, -1);
+    server_conn_gone(server);
+    return true;
+}
+
+void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
+{
+    struct sprig_server *server = c->server;
+    server_count_conn(server, 1);
+    if (peer == NULL)
+        return;
+    server->counters.n_accepted++;
+    struct admission_answer answer = admission_enter(c, peer);
+    if (answer.to_close != NULL)
+        conn_make_room(answer.to_close);
+    if (answer.what == ADMISSION_TURN_AWAY)
+        conn_turn_away(c);
+}
+
+/* Connections name their server until they are reaped, those of frames on the stack as well; the
+ * last one takes it along. */
+void sprig_server_free(struct sprig_server *server)
+{
+    loop_guard(server->loop);
+    list_remove(&server->fork_hook.link);
+    server_close_listeners(server);
+    server_visit_conns(server, server_close_conn);
+    sprig_server_flush_log(server);
+    refusals_clear(&server->refusals);
+    server->is_freed = true;
+    server_conn_gone(server);
+}
+
+void sprig_server_drain(struct sprig_server *server)
+{
+    loop_guard(server->loop);
+    server->is_draining = true;
+    list_foreach (it, &server->listeners)
+        listener_take_waiting(list_entry(it, struct sprig_listener, link));
+    server_close_listeners(server);
+    list_foreach_safe (it, next, &server->conns) {
+        struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        c->protocol->drain(c);
+    }
+    server_start_leaving(server);
+    server_conn_gone(server);
+}
+
+int sprig_server_adopt(struct sprig_server *server, int fd)
+{
+    static const struct sockaddr peer = {.sa_family = AF_UNIX};
+    loop_guard(server->loop);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    struct sprig_conn *c = conn_new(server, NULL, fd, &peer);
+    if (c == NULL)
+        return SPRIG_E_NOMEM;
+    server_enter(c, NULL);
+    return 0;
+}
+
+void sprig_server_counters(const struct sprig_server *server, struct sprig_counters *out)
+{
+    *out = server->counters;
+}
+
+int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t n)
+{
+    return privileges_drop(&server->config, why, n);
+}
+
+const struct sprig_config *sprig_server_config(const struct sprig_server *server)
+{
+    return &server->config;
+}
+
+int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)
+{
+    const struct sprig_config *config = &server->config;
+    if (config->access_log == NULL || server->access_log != NULL)
+        return 0;
+    const char *format = config->access_log_format ? config->access_log_format : "combined";
+    server->access_log = access_log_open(server->loop, config->access_log, format, why, n);
+    return server->access_log ? 0 : SPRIG_E_SYS;
+}
+
+void sprig_server_flush_log(struct sprig_server *server)
+{
+    if (server->access_log != NULL)
+        access_log_flush(server->access_log);
+}

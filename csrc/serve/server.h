@@ -1,0 +1,84 @@
+/* server.h - listeners, connections and counters of one Sprig::Server. */
+#ifndef SPRIG_SERVER_H
+#define SPRIG_SERVER_H
+
+#include "base/cidr.h"
+#include "http/parser.h"
+#include "loop/loop.h"
+#include "net/outq.h"
+#include "serve/admission.h"
+#include "serve/refusals.h"
+
+struct sprig_conn;
+struct sprig_exchange;
+struct access_log;
+
+struct sprig_server {
+    struct sprig_loop *loop; /* borrowed */
+    struct sprig_config config;
+    struct parser_limits limits; /* of config, as the parser wants them */
+    struct sprig_handler handler;
+    void *arg;
+    struct list_link listeners;            /* struct sprig_listener.link */
+    struct list_link closed_listeners;     /* kept while connections may name their address */
+    struct list_link conns;                /* struct sprig_conn.link */
+    bool (*reap_conn)(struct reapable *r); /* for struct sprig_conn.reap */
+    struct parser_scratch scratch;         /* of the head that is being read */
+    struct outq_pool outq_pool;
+    struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
+        linger_deadlines, leave_deadlines, queue_deadlines;
+    struct admission admission;
+    struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
+                              call is on the stack */
+    struct ready unheld;   /* resumes them */
+    struct refusals refusals;
+    struct cidr_list trusted_proxies;
+    struct access_log *access_log;         /* owned; NULL: none */
+    struct sprig_signal *alone[3];         /* owned; see alone.c */
+    struct sprig_exchange *free_exchanges; /* owned pool */
+    uint32_t n_free_exchanges;
+    struct sprig_counters counters;
+    struct sprig_board *board; /* borrowed; NULL: no other process */
+    uint32_t slot;             /* on the board */
+    uint64_t retire_at;        /* counters.n_requests at which on_retire is told; 0 = never */
+    struct fork_hook fork_hook;
+    struct ready drained; /* tells on_drained */
+    struct ready retire;  /* tells on_retire */
+    struct timer leaving; /* runs while the server drains: looks for clients that have left */
+    bool is_draining;
+    bool is_freed;   /* its memory goes with the last connection */
+    bool has_strays; /* a forked child: connections of the parent were abandoned */
+};
+
+/* A blocked write is looked at so many times within write_timeout: it counts from the last
+ * progress, and the peer may take bytes from the kernel's buffer without our noticing. */
+enum { WRITE_TICKS = 4 };
+
+/* An idle connection is not closed at the very moment when a server begins to drain: its next
+ * request may be on its way, and would be lost. */
+#define LEAVE_SECONDS 0.2
+
+/* A draining server does not wait for those that nobody can answer any more. A client that has
+ * closed its sending side may still read: that is looked at twice, at this distance. */
+enum { LEAVING_MS = 500 };
+
+/* A connection lingers for so long without a byte, and for so long altogether, before it is closed
+ * all the same; and it discards at most so much, or LINGER_BODIES times max_body_bytes if that is
+ * more: some clients send all of a body that was refused before they look for the answer. */
+enum { LINGER_SECONDS = 5, LINGER_MAX_SECONDS = 60 };
+enum { LINGER_MAX_BYTES = 64 * 1024 * 1024, LINGER_BODIES = 8 };
+
+static inline void server_count_request(struct sprig_server *server)
+{
+    if (++server->counters.n_requests == server->retire_at)
+        ready_add(server->loop, &server->retire, 1);
+}
+
+/* A connection that was just made is one of this server's from now on; `peer` NULL: of the server
+ * with itself, it enters without being asked whether there is room. */
+void server_enter(struct sprig_conn *c, const struct sockaddr *peer);
+
+/* The request waits until no app call is on the stack, and is resumed then. */
+void server_hold(struct sprig_exchange *ex);
+
+#endif
