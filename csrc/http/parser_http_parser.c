@@ -32,31 +32,39 @@ static const http_parser_settings settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-static bool take_line(http_parser *hp, struct sprig_span line)
+/* From the request line on. Returns how many bytes it took. */
+static size_t run(http_parser *hp, struct sprig_span bytes)
 {
     http_parser_init(hp, HTTP_REQUEST);
-    return http_parser_execute(hp, &settings, line.ptr, line.len) == line.len &&
-           HTTP_PARSER_ERRNO(hp) == HPE_OK;
+    return http_parser_execute(hp, &settings, bytes.ptr, bytes.len);
+}
+
+/* The library does not take this request line: the fields, behind one that it does. */
+static size_t run_behind_stand_in(http_parser *hp, const struct sprig_request *req,
+                                  struct sprig_span fields)
+{
+    run(hp, parser_stand_in(req));
+    return http_parser_execute(hp, &settings, fields.ptr, fields.len);
 }
 
 int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
                         uint32_t capacity, struct sprig_request *req, struct parser_refusal *why)
 {
     struct collector c = {.req = req, .headers = headers, .capacity = capacity};
-    struct sprig_span fields = span_make(head.ptr + n_line, head.len - n_line);
     http_parser hp = {.data = &c};
     req->n_headers = 0;
     /* The library's own limit of 80 KB is global; ours have been applied already. */
     http_parser_set_max_header_size(UINT32_MAX);
-    if (!take_line(&hp, span_make(head.ptr, n_line)))
-        take_line(&hp, parser_stand_in(req));
+    size_t used = run(&hp, head);
+    if (used < n_line)
+        used =
+            n_line + run_behind_stand_in(&hp, req, span_make(head.ptr + n_line, head.len - n_line));
     else if (!collector_agrees(&c))
         return parser_disagree(why);
-    size_t used = http_parser_execute(&hp, &settings, fields.ptr, fields.len);
     collector_finish(&c);
     switch (HTTP_PARSER_ERRNO(&hp)) {
     case HPE_OK:
-        if (c.is_done && used == fields.len)
+        if (c.is_done && used == head.len)
             return 0;
         break;
     case HPE_INVALID_CONTENT_LENGTH:
