@@ -25,12 +25,10 @@ bool number_read(struct sprig_span text, uint64_t max, uint64_t *out)
 
 char *number_write(char *at, uint64_t n)
 {
-    char digits[NUMBER_MAX_DIGITS];
-    size_t i = sizeof digits;
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    memcpy(at, digits + i, sizeof digits - i);
-    return at + sizeof digits - i;
+    size_t n_digits = 1;
+    for (uint64_t rest = n; rest > 9; rest /= 10)
+        n_digits++;
+    for (size_t i = n_digits; i-- > 0; n /= 10)
+        at[i] = (char)('0' + n % 10);
+    return at + n_digits;
 }
