@@ -156,7 +156,7 @@ static void carry_here(struct sprig_loop *loop)
 void sprig_loop_lend(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
-    loop_recall(loop);
+    loop_take_back(loop);
     if (list_empty(&loop->flush))
         return;
     if (!atomic_load_explicit(&courier->waits, memory_order_relaxed)) {

@@ -284,8 +284,7 @@ static int loop_drain(struct sprig_loop *loop)
 
 void loop_recall(struct sprig_loop *loop)
 {
-    if (atomic_load_explicit(&loop->courier.state, memory_order_relaxed) != COURIER_HOME)
-        courier_take_back(loop);
+    loop_take_back(loop);
 }
 
 static void loop_flush_all(struct sprig_loop *loop)
@@ -314,7 +313,7 @@ static void loop_reap_all(struct sprig_loop *loop)
 int sprig_loop_pass(struct sprig_loop *loop, bool block)
 {
     loop_guard(loop);
-    loop_recall(loop);
+    loop_take_back(loop);
     bool is_nested = loop->depth > 0;
     if (is_nested && loop->hooks.on_nested_enter != NULL)
         loop->hooks.on_nested_enter(loop->hooks.arg);
@@ -347,7 +346,7 @@ uint32_t sprig_loop_depth(const struct sprig_loop *loop)
 
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth)
 {
-    loop_recall(loop);
+    loop_take_back(loop);
     loop->depth = depth;
 }
 
@@ -355,7 +354,7 @@ void loop_flush_later(struct sprig_loop *loop, struct flushable *f)
 {
     if (list_linked(&f->link))
         return;
-    loop_recall(loop);
+    loop_take_back(loop);
     list_append(&loop->flush, &f->link);
     loop_ring_host(loop);
 }
@@ -566,7 +565,7 @@ void sprig_loop_free(struct sprig_loop *loop)
 {
     if (loop->wake_fd != -1) {
         loop_guard(loop);
-        loop_recall(loop);
+        loop_take_back(loop);
         courier_stop(&loop->courier);
         loop_reap_all(loop);
         loop_close_descriptors(loop);

@@ -52,4 +52,11 @@ struct sprig_loop {
  * be set anew. */
 void loop_timer_changed(struct sprig_loop *loop);
 
+/* loop_recall() where the loop can be seen: mostly there is nothing to take back. */
+static inline void loop_take_back(struct sprig_loop *loop)
+{
+    if (atomic_load_explicit(&loop->courier.state, memory_order_relaxed) != COURIER_HOME)
+        courier_take_back(loop);
+}
+
 #endif
