@@ -72,13 +72,18 @@ SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what)
     return sv;
 }
 
-/* The one magic of a lazy scalar without a value that has `arg`; NULL if it is anything else. */
-static MAGIC *lazy_magic(SV *sv, const void *arg)
-{
-    MAGIC *mg = SvTYPE(sv) == SVt_PVMG ? SvMAGIC(sv) : NULL;
+/* Flags of a scalar that tell a lazy one without a value from others, and what they are there. */
+#define LAZY_MASK    (SVTYPEMASK | LAZY_OK | SVf_READONLY | SVf_PROTECT | SVs_OBJECT | LAZY_MAGICAL)
+#define LAZY_OK      (SVf_IOK | SVf_NOK | SVf_POK | SVf_ROK | SVp_IOK | SVp_NOK | SVp_POK | SVp_SCREAM)
+#define LAZY_MAGICAL (SVs_GMG | SVs_SMG)
+#define LAZY_FLAGS   ((U32)SVt_PVMG | LAZY_MAGICAL)
 
-    if (mg == NULL || mg->mg_virtual != &lazy_vtbl || mg->mg_moremagic != NULL || SvOK(sv) ||
-        SvREADONLY(sv) || SvOBJECT(sv) || !SvGMAGICAL(sv) || !SvSMAGICAL(sv) || mg->mg_ptr != arg)
+/* The one magic of a lazy scalar without a value that has `arg`; NULL if it is anything else. */
+static inline MAGIC *lazy_magic(SV *sv, const void *arg)
+{
+    MAGIC *mg = (SvFLAGS(sv) & LAZY_MASK) == LAZY_FLAGS ? SvMAGIC(sv) : NULL;
+
+    if (mg == NULL || mg->mg_virtual != &lazy_vtbl || mg->mg_moremagic != NULL || mg->mg_ptr != arg)
         return NULL;
     return mg;
 }
