@@ -90,6 +90,10 @@ static void h1_step(struct sprig_conn *c, uint32_t what)
 {
     enum conn_state state = (enum conn_state)c->state;
     uint32_t n_requests = c->n_requests;
+    if (what == CONN_EV_READABLE) { /* nearly always */
+        conn_read(c);
+        return;
+    }
     if (what & CONN_EV_BROKEN)
         conn_on_broken(c);
     if (what & CONN_EV_WRITABLE)

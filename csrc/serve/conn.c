@@ -27,7 +27,7 @@ static const uint8_t legal_next[] = {
 
 void conn_set_state(struct sprig_conn *c, enum conn_state state)
 {
-    bool is_legal = state == c->state || state == CONN_CLOSED || legal_next[c->state] & 1 << state;
+    bool is_legal = legal_next[c->state] & 1 << state || state == c->state || state == CONN_CLOSED;
     if (INVARIANT(is_legal))
         c->state = (uint8_t)state;
     else
