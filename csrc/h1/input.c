@@ -16,15 +16,27 @@ void conn_on_event(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     struct sprig_conn *c = arg;
     uint32_t ev = 0;
-    if (what & EV_READ)
+    if (what & (EV_READ | EV_CLOSED))
         ev |= CONN_EV_READABLE;
     if (what & EV_WRITE)
         ev |= CONN_EV_WRITABLE;
     ready_add(c->server->loop, &c->ready, ev);
 }
 
+/* With unread_byte the socket is always readable: then only its end is of interest, where the
+ * kernel tells it apart. 0: it does not; writes will fail. */
+static short conn_read_events(const struct sprig_conn *c)
+{
+    if (!c->unread_byte)
+        return EV_READ;
+    bool has_closed = event_base_get_features(loop_base(c->server->loop)) & EV_FEATURE_EARLY_CLOSE;
+    return has_closed ? EV_CLOSED : 0;
+}
+
 void conn_set_reading(struct sprig_conn *c, bool on)
 {
+    short events = conn_read_events(c);
+    on = on && events != 0;
     c->is_reading = on;
     if (c->is_registered == on)
         return;
@@ -33,14 +45,37 @@ void conn_set_reading(struct sprig_conn *c, bool on)
         loop_event_del(c->server->loop, &c->read_event);
         return;
     }
-    event_assign(&c->read_event, loop_base(c->server->loop), c->transport.fd, EV_READ | EV_PERSIST,
-                 conn_on_event, c);
+    event_assign(&c->read_event, loop_base(c->server->loop), c->transport.fd,
+                 (short)(events | EV_PERSIST), conn_on_event, c);
     if (loop_event_add(c->server->loop, &c->read_event) == 0)
         return;
     c->is_registered = false;
     conn_break(c);
     log_later(SPRIG_LOG_ERROR, "cannot watch the connection of %s: %s", conn_client(c),
               strerror(errno));
+}
+
+/* unread_byte has changed: what is waited for has, too. */
+static void conn_read_anew(struct sprig_conn *c)
+{
+    if (!c->is_registered)
+        return;
+    conn_set_reading(c, false);
+    conn_set_reading(c, true);
+}
+
+void conn_take_unread(struct sprig_conn *c)
+{
+    char byte;
+    if (!c->unread_byte)
+        return;
+    c->unread_byte = false;
+    if (!transport_is_open(&c->transport))
+        return;
+    (void)!c->transport.ops->recv(&c->transport, &byte, 1);
+    if (transport_peek(&c->transport) > 0)
+        c->must_linger = true;
+    conn_read_anew(c);
 }
 
 /* -------------------------------------------------------------- kept input ---- */
@@ -377,6 +412,18 @@ static enum step conn_try_app(struct sprig_conn *c)
     return STEP_STOP;
 }
 
+/* A response to HTTP/1.0 may end with the connection, so that only a reset can tell that it was cut
+ * (RFC 9112 section 8). A body that streams is still to be read. */
+static void conn_decide_unread(struct sprig_conn *c)
+{
+    if (!c->unread_byte)
+        return;
+    if (c->ex->request.version == 10 && !c->ex->streams)
+        conn_read_anew(c);
+    else
+        conn_take_unread(c);
+}
+
 static enum step conn_step_app(struct sprig_conn *c, struct sprig_span *input)
 {
     if (!conn_keep(c, input)) {
@@ -386,6 +433,7 @@ static enum step conn_step_app(struct sprig_conn *c, struct sprig_span *input)
     conn_rest_deadline(c);
     conn_set_state(c, CONN_APP);
     c->ex->complete_ns = sprig_loop_now(c->server->loop);
+    conn_decide_unread(c);
     return conn_try_app(c);
 }
 
@@ -486,22 +534,74 @@ static void conn_end_of_input(struct sprig_conn *c)
         refusals_tell(&c->server->refusals, 400, client.text, "connection closed inside the body");
 }
 
+/* What comes may complete a request of HTTP/1.0 whose answer can be cut by unread_byte only. Later
+ * requests of a connection come from clients that speak HTTP/1.1 or know keep-alive. */
+static bool conn_may_need_unread(const struct sprig_conn *c)
+{
+    if (!c->transport.resets_by_input)
+        return false;
+    return c->state == CONN_BODY ? c->ex->request.version == 10 : c->n_requests == 0;
+}
+
+/* Receives all but the last byte, unless these are the beginning of a request of HTTP/1.1. */
+static ssize_t conn_receive_but_one(struct sprig_conn *c, char *buffer)
+{
+    ssize_t n = transport_look(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
+    if (n <= 0)
+        return n;
+    c->unread_byte = !request_begins_as_1_1(span_make(buffer, (size_t)n));
+    size_t n_taken = (size_t)n - c->unread_byte;
+    if (n_taken > 0)
+        (void)!c->transport.ops->recv(&c->transport, buffer, n_taken);
+    return n;
+}
+
 static void conn_receive(struct sprig_conn *c)
 {
     char *buffer = loop_read_buffer(c->server->loop);
-    ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
-    if (n > 0)
+    ssize_t n = conn_may_need_unread(c)
+                    ? conn_receive_but_one(c, buffer)
+                    : c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
+    if (n > 0) {
         conn_feed(c, span_make(buffer, (size_t)n));
-    else if (n == 0)
+        if (c->state < CONN_APP)
+            conn_take_unread(c); /* not complete yet */
+        else if (c->unread_byte)
+            conn_read_anew(c); /* maybe refused before it was */
+    } else if (n == 0) {
         conn_end_of_input(c);
-    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         conn_close(c, SPRIG_END_GONE);
+    }
+}
+
+/* Its client has ended its sending side, and may still read the answer. */
+static void conn_note_shut(struct sprig_conn *c)
+{
+    conn_set_reading(c, false);
+    c->peer_shut = true;
+    if (c->ex != NULL)
+        exchange_peer_gone(c->ex);
+}
+
+/* Nothing can be received, since it would come behind unread_byte. */
+static void conn_notice_end(struct sprig_conn *c)
+{
+    enum transport_sides closed = c->transport.ops->closed(&c->transport);
+    if (closed == SIDES_ONE)
+        conn_note_shut(c);
+    else if (closed == SIDES_BOTH)
+        conn_on_broken(c);
 }
 
 /* A request is being answered. We still read, to hear that the client left, but little: what is
  * pipelined must push back on it; and nothing where the socket may become the app's. */
 static void conn_receive_busy(struct sprig_conn *c)
 {
+    if (c->unread_byte) {
+        conn_notice_end(c);
+        return;
+    }
     c->must_linger = true; /* if this was the last request, something may lie unread */
     if (c->in_len - c->in_at >= CONN_PIPELINE_BYTES || c->ex == NULL || c->ex->request.upgrade) {
         conn_set_reading(c, false);
@@ -511,12 +611,9 @@ static void conn_receive_busy(struct sprig_conn *c)
     ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0 && !conn_append_input(c, span_make(buffer, (size_t)n)))
         conn_close(c, SPRIG_END_GONE);
-    else if (n == 0 &&
-             !c->transport.ops->is_hung_up(&c->transport)) { /* it may still read the answer */
-        conn_set_reading(c, false);
-        c->peer_shut = true;
-        exchange_peer_gone(c->ex);
-    } else if (n == 0 || (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK))
+    else if (n == 0 && !c->transport.ops->is_hung_up(&c->transport))
+        conn_note_shut(c);
+    else if (n == 0 || (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK))
         conn_on_broken(c);
 }
 

@@ -49,6 +49,7 @@ void conn_await_request(struct sprig_conn *c)
 static void conn_become_idle(struct sprig_conn *c)
 {
     conn_set_state(c, CONN_IDLE);
+    conn_take_unread(c);
     c->must_linger = false;
     conn_set_reading(c, true);
     if (!conn_has_output(c))
@@ -69,6 +70,7 @@ static void conn_linger(struct sprig_conn *c)
  * comes in is the app's. */
 static void conn_finish(struct sprig_conn *c)
 {
+    conn_take_unread(c);
     if (!c->reading_is_over && (c->must_linger || c->in_len > c->in_at))
         conn_linger(c);
     else

@@ -11,6 +11,14 @@ bool request_begins_as_head(struct sprig_span bytes)
     return bytes.len >= 5 && memcmp(bytes.ptr, "HEAD ", 5) == 0;
 }
 
+bool request_begins_as_1_1(struct sprig_span bytes)
+{
+    static const char version[] = " HTTP/1.1\r";
+    size_t n = sizeof version - 1;
+    const char *end = memchr(bytes.ptr, '\n', bytes.len);
+    return end != NULL && (size_t)(end - bytes.ptr) >= n && memcmp(end - n, version, n) == 0;
+}
+
 static bool holds(struct sprig_span block, struct sprig_span s)
 {
     return s.ptr && (uintptr_t)s.ptr >= (uintptr_t)block.ptr &&

@@ -74,4 +74,7 @@ size_t request_decode_path(struct sprig_span path, char *out);
  * response to it has no body, either. */
 bool request_begins_as_head(struct sprig_span bytes);
 
+/* True if these bytes begin with the whole first line of a request of HTTP/1.1. */
+bool request_begins_as_1_1(struct sprig_span bytes);
+
 #endif

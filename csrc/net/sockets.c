@@ -455,6 +455,6 @@ int socket_read(const char *text, struct sprig_socket *out)
 int sprig_socket_closed(int fd)
 {
     struct transport t;
-    transport_plain_init(&t, fd);
+    transport_plain_init(&t, fd, AF_UNSPEC);
     return (int)t.ops->closed(&t);
 }

@@ -20,6 +20,8 @@ enum transport_sides { SIDES_NONE, SIDES_ONE, SIDES_BOTH };
 struct transport {
     const struct transport_ops *ops;
     int fd; /* owned; -1 once closed or given away */
+    /* Whether a reset needs input that lies unread: see unread_byte of struct sprig_conn. */
+    bool resets_by_input;
 };
 
 struct transport_ops {
@@ -52,14 +54,16 @@ struct transport_ops {
      * said was said. */
     void (*hang_up)(struct transport *t, bool is_complete);
     /* Ends the connection so that the peer sees an error behind what it got, as far as the kernel
-     * has a way; also if a child of the app still holds the socket. Drops what is unsent. */
+     * has a way; also if a child of the app still holds the socket. Drops what is unsent. Where
+     * resets_by_input, the peer sees it only if something lies unread, when the last holder closes.
+     */
     void (*reset)(struct transport *t);
     /* Gives the descriptor back. The peer hears of it only if nobody else holds the socket. */
     void (*close)(struct transport *t);
 };
 
-/* Takes the connected, non-blocking socket. */
-void transport_plain_init(struct transport *t, int fd);
+/* Takes the connected, non-blocking socket of this address family. */
+void transport_plain_init(struct transport *t, int fd, int family);
 
 static inline bool transport_has_input(const struct transport *t)
 {
@@ -82,5 +86,8 @@ static inline int transport_take_fd(struct transport *t)
 /* Looks at the descriptor without taking anything: 1 (bytes wait), 0 (end of file), -1 (neither).
  */
 int transport_peek(const struct transport *t);
+
+/* The same for n bytes, into buf; returns what recv would. */
+ssize_t transport_look(const struct transport *t, void *buf, size_t n);
 
 #endif

@@ -177,7 +177,8 @@ static void plain_hang_up(struct transport *t, bool is_complete)
 }
 
 /* A close with SO_LINGER resets only where nobody else holds the socket. Dissolving the association
- * does at once, on Linux; other systems refuse to. A unix socket has neither way. */
+ * does at once, on Linux; other systems refuse to. A unix socket has neither way: it resets by what
+ * lies unread, if at all. */
 static void plain_reset(struct transport *t)
 {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -209,14 +210,36 @@ static const struct transport_ops transport_plain = {
     .close = plain_close,
 };
 
-void transport_plain_init(struct transport *t, int fd)
+/* A unix socket that is closed while something lies unread tells the peer so, on Linux: it sees
+ * ECONNRESET behind what it got. Without that its end always looks orderly. */
+static bool resets_by_input(int family)
+{
+#ifdef __linux__
+    return family == AF_UNIX;
+#else
+    (void)family;
+    return false;
+#endif
+}
+
+void transport_plain_init(struct transport *t, int fd, int family)
 {
     t->ops = &transport_plain;
     t->fd = fd;
+    t->resets_by_input = resets_by_input(family);
+}
+
+ssize_t transport_look(const struct transport *t, void *buf, size_t n)
+{
+    ssize_t got;
+    do
+        got = recv(t->fd, buf, n, MSG_PEEK | MSG_DONTWAIT);
+    while (got == -1 && errno == EINTR);
+    return got;
 }
 
 int transport_peek(const struct transport *t)
 {
     char byte;
-    return (int)recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return (int)transport_look(t, &byte, 1);
 }

@@ -115,10 +115,10 @@ static const struct protocol *conn_choose_protocol(const struct sprig_listener *
     return &protocol_h1;
 }
 
-static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd)
+static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd, int family)
 {
     c->server = server;
-    transport_plain_init(&c->transport, fd);
+    transport_plain_init(&c->transport, fd, family);
     c->generation = loop_guard(server->loop);
     ready_init(&c->ready, conn_run);
     list_init(&c->link);
@@ -141,7 +141,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
         close(fd);
         return NULL;
     }
-    conn_init(c, server, fd);
+    conn_init(c, server, fd, addr->sa_family);
     c->listener = listener;
     c->protocol = conn_choose_protocol(listener);
     c->awaits_proxy = listener != NULL && listener->socket.options.proxy_protocol;
@@ -189,8 +189,12 @@ static void conn_retire(struct sprig_conn *c)
  * comes in, and after a 101 all of it. */
 static void conn_hang_up(struct sprig_conn *c, enum sprig_end why)
 {
+    if (why == SPRIG_END_DONE)
+        conn_take_unread(c);
     if (c->must_reset)
         c->transport.ops->reset(&c->transport);
+    else if (c->unread_byte)
+        ; /* the close resets; a shutdown before it would end what was sent in an orderly way */
     else if (!c->reading_is_over)
         c->transport.ops->hang_up(&c->transport, why == SPRIG_END_DONE);
     else if (!c->is_switched)
@@ -221,6 +225,7 @@ void conn_close(struct sprig_conn *c, enum sprig_end why)
 int conn_detach(struct sprig_conn *c)
 {
     int fd = c->transport.fd;
+    conn_take_unread(c);
     conn_leave(c, CONN_DETACHED, SPRIG_END_DETACHED);
     return fd;
 }

@@ -124,6 +124,8 @@ struct sprig_conn {
     bool must_reset : 1;  /* the end must not look orderly */
     bool must_close : 1;  /* no further request after this one */
     bool must_linger : 1; /* unread input may be on its way: do not just close */
+    bool unread_byte : 1; /* the last byte of the request still lies in the socket: where the
+                             transport has no other reset, a close with it is one */
     /* Whose is what comes in? */
     bool reading_is_over : 1; /* the app reads from the socket itself; implies must_close */
     bool is_switched : 1;     /* 101 was sent: what follows is no HTTP of ours */
@@ -195,6 +197,9 @@ static inline void conn_register(struct sprig_conn *c)
     if (c->is_reading && !c->is_registered)
         conn_set_reading(c, true);
 }
+/* The end will be orderly, or the input somebody else's: takes unread_byte out of the socket. What
+ * may lie behind it must not make a reset of the end, either. */
+void conn_take_unread(struct sprig_conn *c);
 void conn_on_event(evutil_socket_t fd, short what, void *arg); /* phase 1 */
 void conn_read(struct sprig_conn *c);                          /* on readable */
 void conn_resume(struct sprig_conn *c); /* goes on with kept input or a held request */

@@ -210,6 +210,7 @@ void sprig_exchange_stop_reading(struct sprig_exchange *ex)
         return;
     ex->conn->reading_is_over = ex->conn->must_close = true;
     conn_set_reading(ex->conn, false);
+    conn_take_unread(ex->conn);
 }
 
 struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex)

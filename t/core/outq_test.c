@@ -79,7 +79,7 @@ static struct transport obedient = {.ops = &wire_ops, .fd = -1};
 static struct transport *plain(int fd)
 {
     static struct transport t;
-    transport_plain_init(&t, fd);
+    transport_plain_init(&t, fd, AF_UNSPEC);
     return &t;
 }
 
