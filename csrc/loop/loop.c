@@ -276,6 +276,7 @@ static int loop_drain(struct sprig_loop *loop)
         struct ready *r = list_entry(loop->batch.next, struct ready, link);
         uint32_t what = r->what;
         ready_cancel(r);
+        loop_recall(loop); /* what ran before may have left it with the courier */
         r->run(r, what);
         n_run++;
     }
@@ -290,7 +291,10 @@ void loop_recall(struct sprig_loop *loop)
 static void loop_flush_all(struct sprig_loop *loop)
 {
     atomic_store_explicit(&loop->courier.waits, false, memory_order_relaxed);
-    while (!list_empty(&loop->flush)) {
+    for (;;) {
+        loop_recall(loop);
+        if (list_empty(&loop->flush))
+            return;
         struct flushable *f = list_entry(loop->flush.next, struct flushable, link);
         list_remove(&f->link);
         f->flush(f);

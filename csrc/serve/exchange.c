@@ -196,6 +196,7 @@ void sprig_exchange_notify(struct sprig_exchange *ex)
 static bool exchange_is_over(struct sprig_exchange *ex)
 {
     loop_guard(ex->conn->server->loop); /* may abandon the connection */
+    loop_recall(ex->conn->server->loop);
     return ex->is_over;
 }
 
