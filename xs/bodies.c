@@ -53,6 +53,20 @@ static SV *string_copy(pTHX_ SV *sv)
     return newSVpvn_flags(p, len, SVs_TEMP | (SvUTF8(sv) ? SVf_UTF8 : 0));
 }
 
+/* The same of a reference: overloading may run any code. */
+static SV *object_copy(pTHX_ SV *ref)
+{
+    struct psgi_status status;
+    SV *copy;
+
+    ENTER;
+    psgi_status_keep(aTHX_ & status);
+    copy = string_copy(aTHX_ ref);
+    LEAVE;
+    psgi_status_give_back(aTHX_ & status);
+    return copy;
+}
+
 bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold)
 {
     SV *copy;
@@ -66,7 +80,7 @@ bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold)
         *bytes = span_make(SvPVX_const(sv), SvCUR(sv));
         return true;
     }
-    copy = string_copy(aTHX_ sv);
+    copy = SvROK(sv) ? object_copy(aTHX_ sv) : string_copy(aTHX_ sv);
     if (SvUTF8(copy) && !sv_utf8_downgrade(copy, TRUE))
         return false;
     *bytes = span_make(SvPVX_const(copy), SvCUR(copy));
@@ -386,11 +400,8 @@ static bool pump_close(pTHX_ struct psgi_pump *pump, SV **error)
     if (pump->is_closed || PL_phase == PERL_PHASE_DESTRUCT)
         return true;
     pump->is_closed = true;
-    ENTER;
-    save_scalar(PL_errgv);
     if (can_close(aTHX_ pump->body))
         ok = psgi_call_method(aTHX_ pump->body, "close", NULL, 0, NULL, error);
-    LEAVE;
     return ok;
 }
 

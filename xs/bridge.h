@@ -147,8 +147,8 @@ struct psgi_exchange {
 
 /* Calls a code reference (or an object with &{}) with borrowed arguments. True: it returned;
  * *result (if not NULL) is its scalar value, owned by the caller. False: it died; *error (if not
- * NULL) is a copy of the exception, owned by the caller. $@, $_ and $! of code outside are kept by
- * the loop around nested passes, not here. exit() passes through. With PL_phase at DESTRUCT nothing
+ * NULL) is a copy of the exception, owned by the caller. Keeps $@, $! and $? of Perl code that it is
+ * called within; a pass of the loop keeps them too, and a nested one $_. exit() passes through. With PL_phase at DESTRUCT nothing
  * is called and false is returned with *error = NULL. Sets dropped_by_die for the exchanges whose
  * objects went away during a call that died. */
 bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error);
@@ -173,6 +173,15 @@ bool psgi_is_code(pTHX_ SV *sv);
 /* Runs C code that may croak (string conversion of app values, tied containers) under eval. The
  * function gets `arg`. False: it died, *error as above. */
 bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
+
+/* What runs in the middle of somebody's code keeps their $@, $! and $?: between ENTER and LEAVE, and
+ * gives them back behind LEAVE. That is not done by LEAVE, since exit() passes by with its $?. */
+struct psgi_status {
+    int of_system;
+    I32 of_child;
+};
+void psgi_status_keep(pTHX_ struct psgi_status *status);
+void psgi_status_give_back(pTHX_ const struct psgi_status *status);
 
 /* Like warn: the message (borrowed) goes to $SIG{__WARN__} or STDERR. Never dies. */
 void psgi_warn(pTHX_ SV *message);

@@ -1,6 +1,7 @@
 /* call.c - the one way into Perl: calls, methods and croaking C code under eval; reports and
  * warnings. */
 #include "bridge.h"
+#include <errno.h>
 
 /* What psgi_guard runs; lives on the C stack of its caller. */
 struct psgi_guarded {
@@ -13,6 +14,8 @@ struct call_frame {
     struct psgi *psgi;
     COP *caller; /* PL_curcop outside */
     uint32_t loop_depth;
+    bool keeps_status;
+    struct psgi_status status;
     uint64_t n_dropped; /* as it was: what has a higher number was dropped during this call */
 };
 
@@ -26,6 +29,25 @@ static void frame_leave(pTHX_ void *arg)
         sprig_loop_set_depth(frame->psgi->loop, frame->loop_depth);
 }
 
+void psgi_status_keep(pTHX_ struct psgi_status *status)
+{
+    status->of_system = errno;
+    status->of_child = PL_statusvalue;
+    save_scalar(PL_errgv);
+}
+
+void psgi_status_give_back(pTHX_ const struct psgi_status *status)
+{
+    PL_statusvalue = status->of_child;
+    errno = status->of_system;
+}
+
+/* Perl code is waiting for what runs now: it called a method of ours, within the loop or outside. */
+static bool is_within_perl(const struct call_frame *frame)
+{
+    return frame->psgi->call_depth > 1 || frame->loop_depth == 0;
+}
+
 /* To be called behind ENTER: frame_leave runs at the matching LEAVE or when Perl unwinds. */
 static void frame_enter(pTHX_ struct call_frame *frame)
 {
@@ -37,6 +59,9 @@ static void frame_enter(pTHX_ struct call_frame *frame)
     frame->n_dropped = psgi->n_dropped;
     SAVEDESTRUCTOR_X(frame_leave, frame);
     psgi->call_depth++;
+    frame->keeps_status = is_within_perl(frame);
+    if (frame->keeps_status)
+        psgi_status_keep(aTHX_ & frame->status);
 }
 
 /* The call died: responders and writers that went away meanwhile were not dropped on purpose. */
@@ -109,6 +134,8 @@ static bool enter_perl(pTHX_ COP *caller, SV *code, I32 flags, SV **args, int n_
     POPSTACK;
     FREETMPS;
     LEAVE;
+    if (frame.keeps_status)
+        psgi_status_give_back(aTHX_ & frame.status);
     return !died;
 }
 
@@ -214,18 +241,13 @@ bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error)
 {
     struct psgi_guarded guarded = {fn, arg};
     struct psgi *psgi = psgi_get(aTHX);
-    bool ok;
 
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return refuse_call(NULL, error);
     if (psgi->guard == NULL)
         psgi->guard = newXS(NULL, psgi_guard_run, __FILE__);
-    ENTER;
-    save_scalar(PL_errgv); /* runs in the middle of somebody's code: responders, writers */
     psgi->guarded = &guarded;
-    ok = enter_perl(aTHX_ NULL, (SV *)psgi->guard, 0, NULL, 0, NULL, error);
-    LEAVE;
-    return ok;
+    return enter_perl(aTHX_ NULL, (SV *)psgi->guard, 0, NULL, 0, NULL, error);
 }
 
 /* ---- messages ---- */

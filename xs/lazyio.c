@@ -90,7 +90,7 @@ static bool lazyio_open(pTHX_ struct lazyio *l)
 {
     struct sprig_span unread = {NULL, 0};
     struct list_link *among;
-    int fd;
+    int fd, before = errno;
 
     if (l->in != NULL)
         return true;
@@ -106,6 +106,7 @@ static bool lazyio_open(pTHX_ struct lazyio *l)
         PerlIO_unread(l->in, unread.ptr, unread.len);
     l->layer.flags |= PERLIO_F_FASTGETS;
     lazyio_release(aTHX_ l);
+    errno = before;
     return true;
 }
 

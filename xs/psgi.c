@@ -124,26 +124,16 @@ static void on_wake(void *arg)
     psgi->thrown = error;
 }
 
-static void restore_errno(pTHX_ void *arg)
-{
-    PERL_UNUSED_CONTEXT;
-    errno = (int)PTR2IV(arg);
-}
-
-/* A nested pass runs in the middle of somebody's code: $@, $_, $? and $! are theirs. */
+/* A nested pass runs in the middle of somebody's code: $_ is theirs. psgi_loop_pass keeps the rest. */
 static void on_nested_enter(void *arg)
 {
     struct psgi *psgi = arg;
-    int saved = errno;
     dTHXa(psgi->perl);
 
     PERL_UNUSED_VAR(psgi);
     ENTER;
-    SAVEDESTRUCTOR_X(restore_errno, INT2PTR(void *, (IV)saved));
-    save_scalar(PL_errgv);
     SAVEGENERICSV(GvSV(PL_defgv));
     GvSV(PL_defgv) = newSV(0);
-    SAVEI32(PL_statusvalue);
 }
 
 static void on_nested_leave(void *arg)

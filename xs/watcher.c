@@ -206,10 +206,13 @@ static int watcher_fd(pTHX_ SV *fh)
 
 SV *psgi_watcher_io(pTHX_ SV *fh, int what, SV *code)
 {
+    int before = errno;
     int fd = watcher_fd(aTHX_ fh);
     struct psgi_watcher *w = watcher_new(aTHX_ WATCHER_IO, code);
     w->on.io = sprig_io_new(w->psgi->loop, fd, what, watcher_on_io, w);
-    return watcher_wrap(aTHX_ w, w->on.io, "this descriptor");
+    SV *watcher = watcher_wrap(aTHX_ w, w->on.io, "this descriptor");
+    errno = before;
+    return watcher;
 }
 
 /* ------------------------------------------------------ timer, signal, idle ---- */
@@ -296,10 +299,13 @@ static void pass_left(pTHX_ void *depth)
 int psgi_loop_pass(pTHX_ bool block)
 {
     struct sprig_loop *loop = psgi_loop(aTHX);
+    struct psgi_status status;
     ENTER;
+    psgi_status_keep(aTHX_ & status);
     SAVEDESTRUCTOR_X(pass_left, INT2PTR(void *, (UV)sprig_loop_depth(loop)));
     int n = sprig_loop_pass(loop, block);
     LEAVE;
+    psgi_status_give_back(aTHX_ & status);
     psgi_rethrow(aTHX);
     return n;
 }

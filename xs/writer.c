@@ -29,11 +29,16 @@ static SV *writer_bless(pTHX_ HV *hv)
 /* For {handle}: the look of an AnyEvent::Handle, for apps that reach for it. */
 SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px)
 {
+    struct psgi_status status;
     SV *writer, *class, *facade = NULL;
 
     if (px->writer == NULL)
         return NULL;
+    ENTER;
+    psgi_status_keep(aTHX_ & status);
     load_module(PERL_LOADMOD_NOIMPORT, newSVpvs("Sprig::Writer"), NULL);
+    LEAVE;
+    psgi_status_give_back(aTHX_ & status);
     class = newSVpvs_flags("Sprig::Writer::Handle", SVs_TEMP);
     writer = sv_2mortal(newRV_inc(px->writer->body));
     psgi_call_method(aTHX_ class, "new", &writer, 1, &facade, NULL);
@@ -148,6 +153,20 @@ static void writer_dropped(pTHX_ struct psgi_handle *handle)
 
 /* ---- write ---- */
 
+/* The text of a value, in a mortal. Overloading may run any code. */
+static SV *text_copy(pTHX_ SV *value)
+{
+    struct psgi_status status;
+    SV *copy = sv_newmortal();
+
+    ENTER;
+    psgi_status_keep(aTHX_ & status);
+    sv_copypv_nomg(copy, value);
+    LEAVE;
+    psgi_status_give_back(aTHX_ & status);
+    return copy;
+}
+
 /* A plain byte string with the value, or NULL if it is empty: the value itself where it is one
  * already, else a mortal copy. Runs magic and overloading; croaks for wide characters. */
 static SV *plain_bytes(pTHX_ SV *value, I32 number)
@@ -159,8 +178,7 @@ static SV *plain_bytes(pTHX_ SV *value, I32 number)
         SvGETMAGIC(value);
         if (!SvOK(value))
             return NULL;
-        copy = sv_newmortal();
-        sv_copypv_nomg(copy, value);
+        copy = text_copy(aTHX_ value);
         if (SvUTF8(copy) && !sv_utf8_downgrade(copy, TRUE))
             croak("Sprig::Writer::write: wide character in argument %" IVdf
                   ": encode it first; nothing was written",

@@ -91,6 +91,7 @@ sub _addresses {
 
 sub start_listen {
     my ($self, $app) = @_;
+    local ($@, $!);    # are the caller's
     my $service = $self->_service($app);
     my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;

@@ -39,6 +39,7 @@ sub after_fork {
     my ($class, $cb) = @_;
     ref $cb or croak 'after_fork needs a code reference';
     push @after_fork, $cb;
+    local ($@, $!);    # are the caller's
     start($class) if $serving_pid == $$;
     return;
 }
