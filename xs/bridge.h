@@ -147,10 +147,10 @@ struct psgi_exchange {
 
 /* Calls a code reference (or an object with &{}) with borrowed arguments. True: it returned;
  * *result (if not NULL) is its scalar value, owned by the caller. False: it died; *error (if not
- * NULL) is a copy of the exception, owned by the caller. Keeps $@, $! and $? of Perl code that it is
- * called within; a pass of the loop keeps them too, and a nested one $_. exit() passes through. With PL_phase at DESTRUCT nothing
- * is called and false is returned with *error = NULL. Sets dropped_by_die for the exchanges whose
- * objects went away during a call that died. */
+ * NULL) is a copy of the exception, owned by the caller. Keeps $@, $! and $? of Perl code that it
+ * is called within; a pass of the loop keeps them too, and a nested one $_. exit() passes through.
+ * With PL_phase at DESTRUCT nothing is called and false is returned with *error = NULL. Sets
+ * dropped_by_die for the exchanges whose objects went away during a call that died. */
 bool psgi_call(pTHX_ SV *code, SV **args, int n_args, SV **result, SV **error);
 
 /* The same for code of a server's app, which finds the app's file where it asks for its caller. */
@@ -174,8 +174,9 @@ bool psgi_is_code(pTHX_ SV *sv);
  * function gets `arg`. False: it died, *error as above. */
 bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
 
-/* What runs in the middle of somebody's code keeps their $@, $! and $?: between ENTER and LEAVE, and
- * gives them back behind LEAVE. That is not done by LEAVE, since exit() passes by with its $?. */
+/* What runs in the middle of somebody's code keeps their $@, $! and $?: between ENTER and LEAVE,
+ * and gives them back behind LEAVE. That is not done by LEAVE, since exit() passes by with its $?.
+ */
 struct psgi_status {
     int of_system;
     I32 of_child;

@@ -42,7 +42,8 @@ void psgi_status_give_back(pTHX_ const struct psgi_status *status)
     errno = status->of_system;
 }
 
-/* Perl code is waiting for what runs now: it called a method of ours, within the loop or outside. */
+/* Perl code is waiting for what runs now: it called a method of ours, within the loop or outside.
+ */
 static bool is_within_perl(const struct call_frame *frame)
 {
     return frame->psgi->call_depth > 1 || frame->loop_depth == 0;
