@@ -191,11 +191,9 @@ static bool is_informer(pTHX_ struct psgi_env *env, struct psgi_exchange *px, SV
 }
 
 /* True if the value may stay until it is overwritten. */
-static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsigned slot,
-                               SV *sv)
+static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange *px,
+                               const struct psgi_keys *keys, unsigned slot, SV *sv)
 {
-    const struct psgi_keys *keys = px->server->psgi->keys;
-
     if (slot <= KEY_URL_SCHEME || slot >= N_ENV_KEYS)
         return is_text(sv);
     switch (slot) {
@@ -318,7 +316,7 @@ static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
             if (!is_linked(array, max, env->entry[slot], &keys->key[slot]))
                 return false;
-            if (!is_reusable(aTHX_ env, px, slot, HeVAL(env->entry[slot])))
+            if (!is_reusable(aTHX_ env, px, keys, slot, HeVAL(env->entry[slot])))
                 replace(aTHX_ env, slot, garbage);
         }
     }
