@@ -124,8 +124,8 @@ static void on_wake(void *arg)
     psgi->thrown = error;
 }
 
-/* A nested pass runs in the middle of somebody's code: $_ is theirs. psgi_loop_pass keeps the rest.
- */
+/* A nested pass runs in the middle of somebody's code: $_ is theirs. Who asked for it keeps the
+ * rest. */
 static void on_nested_enter(void *arg)
 {
     struct psgi *psgi = arg;

@@ -296,31 +296,45 @@ static void pass_left(pTHX_ void *depth)
     sprig_loop_wake(loop);
 }
 
-int psgi_loop_pass(pTHX_ bool block)
+static int run_pass(pTHX_ bool block)
 {
     struct sprig_loop *loop = psgi_loop(aTHX);
-    struct psgi_status status;
     ENTER;
-    psgi_status_keep(aTHX_ & status);
     SAVEDESTRUCTOR_X(pass_left, INT2PTR(void *, (UV)sprig_loop_depth(loop)));
     int n = sprig_loop_pass(loop, block);
     LEAVE;
-    psgi_status_give_back(aTHX_ & status);
     psgi_rethrow(aTHX);
     return n;
 }
 
+int psgi_loop_pass(pTHX_ bool block)
+{
+    struct psgi_status status;
+    ENTER;
+    psgi_status_keep(aTHX_ & status);
+    int n = run_pass(aTHX_ block);
+    LEAVE;
+    psgi_status_give_back(aTHX_ & status);
+    return n;
+}
+
+/* The status is kept once for all passes: a server that runs alone spends its life in here. */
 void psgi_loop_pass_until(pTHX_ SV *ref, SV *key, SV *other)
 {
+    struct psgi_status status;
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVHV)
         croak("Sprig: not a condvar");
+    ENTER;
+    psgi_status_keep(aTHX_ & status);
     while (!SvOK(other) && !hv_exists_ent((HV *)SvRV(ref), key, 0)) {
         ENTER;
         SAVETMPS;
-        psgi_loop_pass(aTHX_ true);
+        run_pass(aTHX_ true);
         FREETMPS;
         LEAVE;
     }
+    LEAVE;
+    psgi_status_give_back(aTHX_ & status);
 }
 
 /* ------------------------------------------------ hosts without a poll fd ---- */
