@@ -73,10 +73,11 @@ SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what)
 }
 
 /* Flags of a scalar that tell a lazy one without a value from others, and what they are there. */
-#define LAZY_MASK    (SVTYPEMASK | LAZY_OK | SVf_READONLY | SVf_PROTECT | SVs_OBJECT | LAZY_MAGICAL)
-#define LAZY_FLAGS   (SVf_IOK | SVf_NOK | SVf_POK | SVf_ROK)
-#define LAZY_OK      (LAZY_FLAGS | SVp_IOK | SVp_NOK | SVp_POK | SVp_SCREAM)
+#define LAZY_PUBLIC_OK (SVf_IOK | SVf_NOK | SVf_POK | SVf_ROK)
+#define LAZY_OK        (LAZY_PUBLIC_OK | SVp_IOK | SVp_NOK | SVp_POK | SVp_SCREAM)
+
 #define LAZY_MAGICAL (SVs_GMG | SVs_SMG)
+#define LAZY_MASK    (SVTYPEMASK | LAZY_OK | SVf_READONLY | SVf_PROTECT | SVs_OBJECT | LAZY_MAGICAL)
 #define LAZY_FLAGS   ((U32)SVt_PVMG | LAZY_MAGICAL)
 
 /* The one magic of a lazy scalar without a value that has `arg`; NULL if it is anything else. */
