@@ -1,13 +1,21 @@
-/* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in bridge.h. */
-#include "bridge.h"
-#include "serve/banner.h"
-#include "net/inherited.h"
-#include "stream.h"
-#include "process/daemon.h"
+/* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in the headers. */
+#include "app.h"
 #include "embed.h"
+#include "loop.h"
 #include "master.h"
+#include "net/inherited.h"
+#include "options.h"
+#include "process.h"
+#include "process/daemon.h"
 #include "process/pidfile.h"
 #include "process/quit.h"
+#include "reader.h"
+#include "report.h"
+#include "responder.h"
+#include "serve/banner.h"
+#include "server.h"
+#include "watcher.h"
+#include "writer.h"
 
 MODULE = Sprig    PACKAGE = Sprig
 
@@ -101,7 +109,7 @@ new(class, app, options, drained)
     HV *options
     SV *drained
   CODE:
-    RETVAL = psgi_server_new(aTHX_ class, app, options, drained);
+    RETVAL = psgi_server_new(aTHX_ class, &psgi_handler, app, options, drained);
   OUTPUT:
     RETVAL
 

@@ -1,132 +1,22 @@
-/* app.c - one request: calls the app, takes its answer, and what follows the end of the exchange.
- */
-#include "stream.h"
-
-enum { SPARE_EXCHANGES = 64 };
-
-static struct psgi_exchange *exchange_new(struct psgi_server *server, struct sprig_exchange *ex)
-{
-    struct psgi *psgi = server->psgi;
-    struct psgi_exchange *px = psgi->spare_exchanges;
-
-    if (px != NULL) {
-        psgi->spare_exchanges = px->next_spare;
-        psgi->n_spare_exchanges--;
-    } else {
-        Newx(px, 1, struct psgi_exchange);
-    }
-    Zero(px, 1, struct psgi_exchange);
-    px->ex = ex;
-    px->server = server;
-    server->refs++;
-    px->refs = 1;
-    list_init(&px->dropped);
-    sprig_exchange_set_app(ex, px);
-    server->psgi->n_exchanges++;
-    return px;
-}
-
-struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px)
-{
-    px->refs++;
-    return px;
-}
-
-void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
-{
-    struct psgi *psgi = px->server->psgi;
-
-    if (--px->refs > 0)
-        return;
-    list_remove(&px->dropped);
-    SvREFCNT_dec(px->guard);
-    SvREFCNT_dec(px->promise);
-    SvREFCNT_dec(px->on_complete);
-    psgi_server_release(aTHX_ px->server);
-    if (psgi->n_spare_exchanges >= SPARE_EXCHANGES) {
-        Safefree(px);
-        return;
-    }
-    px->next_spare = psgi->spare_exchanges;
-    psgi->spare_exchanges = px;
-    psgi->n_spare_exchanges++;
-}
-
-const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px)
-{
-    return sprig_server_config(sprig_exchange_server(px->ex));
-}
-
-/* The answer of last resort. */
-static void send_500(pTHX_ struct psgi_exchange *px)
-{
-    static const struct sprig_span text = {"Internal Server Error", 21};
-    struct sprig_header type = {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")};
-    struct sprig_head head = {500, &type, 1, text.len};
-    char why[128];
-
-    px->is_answered = true;
-    if (sprig_response_head(px->ex, &head, why, sizeof why) != 0) {
-        sprig_response_abort(px->ex, "there is no memory for an answer");
-        return;
-    }
-    sprig_response_write(px->ex, text);
-    psgi_exchange_finish(aTHX_ px);
-}
-
-void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message)
-{
-    psgi_exchange_hold(px);
-    psgi_report(aTHX_ px->env, message);
-    if (px->ex != NULL) {
-        if (!sprig_response_has_head(px->ex))
-            send_500(aTHX_ px);
-        else
-            sprig_response_abort(px->ex, "the app failed in the middle of a response");
-    }
-    psgi_exchange_release(aTHX_ px);
-}
-
-void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    SV *message = vnewSVpvf(fmt, &ap);
-    va_end(ap);
-    psgi_exchange_fail(aTHX_ px, message);
-    SvREFCNT_dec(message);
-}
+/* app.c - calls the app for each request, takes what it returns, and passes on what happens to the
+ * exchange until it is over. Everything else of the bridge is below this. */
+#include "app.h"
+#include "call.h"
+#include "env.h"
+#include "exchange.h"
+#include "informer.h"
+#include "promise.h"
+#include "pump.h"
+#include "raiser.h"
+#include "reader.h"
+#include "reply.h"
+#include "report.h"
+#include "responder.h"
+#include "server.h"
+#include "socket.h"
+#include "writer.h"
 
 /* ---- cleanup handlers (psgix.cleanup) ---- */
-
-/* The array of handlers if there is one with something in it, owned by the caller. */
-static AV *cleanup_handlers(pTHX_ struct psgi_exchange *px)
-{
-    AV *handlers = NULL;
-    SV *ref;
-
-    if (px->env == NULL || !psgi_env_has_handlers(aTHX_ px))
-        return NULL;
-    ref = psgi_env_get(aTHX_ px->env, "psgix.cleanup.handlers");
-    if (ref != NULL && SvROK(ref) && SvTYPE(SvRV(ref)) == SVt_PVAV && !SvRMAGICAL(SvRV(ref)) &&
-        AvFILLp((AV *)SvRV(ref)) >= 0)
-        handlers = (AV *)SvREFCNT_inc_simple_NN(SvRV(ref));
-    SvREFCNT_dec(ref);
-    return handlers;
-}
-
-int psgi_exchange_finish(pTHX_ struct psgi_exchange *px)
-{
-    AV *handlers;
-
-    if (px->ex == NULL)
-        return SPRIG_E_CLOSED;
-    handlers = cleanup_handlers(aTHX_ px);
-    if (handlers != NULL || px->on_complete != NULL)
-        sprig_exchange_end_after_flush(px->ex);
-    SvREFCNT_dec(handlers);
-    return px->ex != NULL ? sprig_response_end(px->ex) : SPRIG_E_CLOSED;
-}
 
 static void call_reporting(pTHX_ struct psgi_exchange *px, SV *code, SV *arg)
 {
@@ -142,7 +32,7 @@ static void call_reporting(pTHX_ struct psgi_exchange *px, SV *code, SV *arg)
 /* Calls every handler with the env. They may add more while they run. */
 static void run_cleanup(pTHX_ struct psgi_exchange *px)
 {
-    AV *handlers = cleanup_handlers(aTHX_ px);
+    AV *handlers = psgi_exchange_cleanup_handlers(aTHX_ px);
     SV *env;
 
     if (handlers == NULL)
@@ -177,7 +67,7 @@ static void check_harakiri(pTHX_ struct psgi_exchange *px)
     SvREFCNT_dec(commit);
 }
 
-/* ---- taking the answer ---- */
+/* ---- taking the response ---- */
 
 /* "a hash reference", "the string 'x'": what came instead of a response. */
 static SV *describe(pTHX_ SV *sv)
@@ -192,7 +82,7 @@ static SV *describe(pTHX_ SV *sv)
                                         : newSVpvf("a reference to %s", sv_reftype(SvRV(sv), 0));
 }
 
-static void refuse_answer(pTHX_ struct psgi_exchange *px, SV *returned)
+static void refuse_response(pTHX_ struct psgi_exchange *px, SV *returned)
 {
     SV *what = describe(aTHX_ returned);
 
@@ -203,7 +93,7 @@ static void refuse_answer(pTHX_ struct psgi_exchange *px, SV *returned)
     SvREFCNT_dec(what);
 }
 
-void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned)
+static void accept_response(pTHX_ struct psgi_exchange *px, SV *returned)
 {
     svtype type = returned != NULL && SvROK(returned) ? SvTYPE(SvRV(returned)) : SVt_NULL;
     bool blessed = type != SVt_NULL && SvOBJECT(SvRV(returned));
@@ -215,15 +105,15 @@ void psgi_exchange_accept(pTHX_ struct psgi_exchange *px, SV *returned)
     if (type == SVt_PVAV && !blessed)
         psgi_reply_send(aTHX_ px, returned, false);
     else if (type == SVt_PVCV)
-        psgi_stream_start(aTHX_ px, returned);
-    else if (blessed && psgi_promise_await(aTHX_ px, returned))
+        psgi_responder_start(aTHX_ px, returned);
+    else if (blessed && psgi_promise_await(aTHX_ px, returned, accept_response))
         return;
     else if (type == SVt_PVAV)
         psgi_reply_send(aTHX_ px, returned, false);
     else if (blessed && psgi_is_code(aTHX_ returned))
-        psgi_stream_start(aTHX_ px, returned);
+        psgi_responder_start(aTHX_ px, returned);
     else
-        refuse_answer(aTHX_ px, returned);
+        refuse_response(aTHX_ px, returned);
 }
 
 static void run_app(pTHX_ struct psgi_exchange *px)
@@ -234,7 +124,7 @@ static void run_app(pTHX_ struct psgi_exchange *px)
 
     psgi_env_ref_release(aTHX_ px, env);
     if (ok)
-        psgi_exchange_accept(aTHX_ px, returned);
+        accept_response(aTHX_ px, returned);
     else if (error != NULL)
         psgi_exchange_fail(aTHX_ px, error);
     SvREFCNT_dec(returned);
@@ -253,7 +143,7 @@ static void on_request(struct sprig_exchange *ex, void *arg)
 {
     struct psgi_server *server = arg;
     struct sprig_loop *loop = server->psgi->loop;
-    struct psgi_exchange *px = exchange_new(server, ex);
+    struct psgi_exchange *px = psgi_exchange_new(server, ex);
     dTHXa(server->psgi->perl);
 
     psgi_exchange_hold(px);
@@ -268,33 +158,47 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     psgi_exchange_release(aTHX_ px);
 }
 
-static void on_drain(struct sprig_exchange *ex, void *arg)
+/* Passes something on, unless the bridge is done with the exchange. Perl that runs meanwhile may
+ * end it. */
+static inline void with_exchange(struct sprig_exchange *ex,
+                                 void (*fn)(pTHX_ struct psgi_exchange *))
 {
-    struct psgi_server *server = arg;
     struct psgi_exchange *px = sprig_exchange_app(ex);
-    dTHXa(server->psgi->perl);
 
     if (px == NULL)
         return;
+    dTHXa(px->server->psgi->perl);
     psgi_exchange_hold(px);
+    fn(aTHX_ px);
+    psgi_exchange_release(aTHX_ px);
+}
+
+static void drained(pTHX_ struct psgi_exchange *px)
+{
     if (px->pump != NULL)
         psgi_pump_run(aTHX_ px);
     else
         psgi_writer_drained(aTHX_ px);
-    psgi_exchange_release(aTHX_ px);
+}
+
+static void on_drain(struct sprig_exchange *ex, void *arg)
+{
+    PERL_UNUSED_VAR(arg);
+    with_exchange(ex, drained);
+}
+
+/* A future that is waited for is cancelled; then there will be no response. */
+static void gone(pTHX_ struct psgi_exchange *px)
+{
+    psgi_writer_gone(aTHX_ px);
+    if (psgi_promise_cancel(aTHX_ px) && px->ex != NULL && !px->is_answered)
+        sprig_response_abort(px->ex, "the client left before the response");
 }
 
 static void on_gone(struct sprig_exchange *ex, void *arg)
 {
-    struct psgi_server *server = arg;
-    struct psgi_exchange *px = sprig_exchange_app(ex);
-    dTHXa(server->psgi->perl);
-
-    if (px == NULL)
-        return;
-    psgi_exchange_hold(px);
-    psgi_stream_gone(aTHX_ px);
-    psgi_exchange_release(aTHX_ px);
+    PERL_UNUSED_VAR(arg);
+    with_exchange(ex, gone);
 }
 
 static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last, void *arg)
@@ -310,17 +214,21 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     psgi_exchange_release(aTHX_ px);
 }
 
+static void notified(pTHX_ struct psgi_exchange *px)
+{
+    list_remove(&px->dropped);
+    if (px->ex != NULL)
+        psgi_responder_notified(aTHX_ px);
+    if (px->ex != NULL)
+        psgi_writer_notified(aTHX_ px);
+    if (px->ex != NULL)
+        psgi_reader_notified(aTHX_ px);
+}
+
 static void on_notify(struct sprig_exchange *ex, void *arg)
 {
-    struct psgi_server *server = arg;
-    struct psgi_exchange *px = sprig_exchange_app(ex);
-    dTHXa(server->psgi->perl);
-
-    if (px == NULL)
-        return;
-    psgi_exchange_hold(px);
-    psgi_stream_notified(aTHX_ px);
-    psgi_exchange_release(aTHX_ px);
+    PERL_UNUSED_VAR(arg);
+    with_exchange(ex, notified);
 }
 
 /* What an application has found out about the client, for the access log: a plain value only. */
@@ -335,6 +243,21 @@ static void tell_user(pTHX_ struct psgi_exchange *px)
         sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
 }
 
+/* While px->ex is still set: severs all that the app has of the exchange. */
+static void sever_objects(pTHX_ struct psgi_exchange *px, enum sprig_end why)
+{
+    bool is_gone = why == SPRIG_END_GONE;
+
+    list_remove(&px->dropped);
+    px->writer_dropped = false;
+    psgi_responder_ended(aTHX_ px, is_gone);
+    psgi_writer_ended(aTHX_ px, is_gone);
+    psgi_reader_ended(aTHX_ px, why);
+    psgi_promise_forget(aTHX_ px);
+    psgi_socket_sever(aTHX_ px);
+    psgi_raiser_sever(aTHX_ px, is_gone);
+}
+
 static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
 {
     struct psgi_server *server = arg;
@@ -345,7 +268,7 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
         return;
     px->is_answered = true;
     tell_user(aTHX_ px);
-    psgi_stream_ended(aTHX_ px, why);
+    sever_objects(aTHX_ px, why);
     px->ex = NULL;
     sprig_exchange_set_app(ex, NULL);
     list_remove(&px->dropped);

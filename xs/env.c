@@ -1,6 +1,10 @@
 /* env.c - from a request to the PSGI env: every value is written, or is a constant. */
 #include "env.h"
-#include "stream.h"
+#include "informer.h"
+#include "lazyvalue.h"
+#include "raiser.h"
+#include "reader.h"
+#include "socket.h"
 
 /* ---- values ---- */
 
@@ -253,7 +257,7 @@ static void put_raiser(pTHX_ struct env_builder *b, struct psgi_exchange *px)
 
     if (psgi_lazy_reuse(aTHX_ sv, px))
         return;
-    HeVAL(b->env->entry[KEY_RAISE]) = psgi_lazy_new(aTHX_ px, PSGI_LAZY_RAISER);
+    HeVAL(b->env->entry[KEY_RAISE]) = psgi_raiser_new(aTHX_ px);
     SvREFCNT_dec(sv);
 }
 
@@ -389,47 +393,4 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     if (sprig_exchange_is_streaming(px->ex))
         put_reader(aTHX_ b.env->hv, px);
     return b.env->hv;
-}
-
-/* ---- reading the env back ---- */
-
-struct get_job {
-    HV *env;
-    const char *key;
-    SV *value; /* out, owned */
-};
-
-static void run_get(pTHX_ void *arg)
-{
-    struct get_job *job = arg;
-    SV **value = hv_fetch(job->env, job->key, (I32)strlen(job->key), 0);
-
-    if (value != NULL)
-        job->value = newSVsv(*value);
-}
-
-SV *psgi_env_get(pTHX_ HV *env, const char *key)
-{
-    struct get_job job = {env, key, NULL};
-
-    if (SvRMAGICAL((SV *)env) || SvREADONLY((SV *)env)) { /* the app tied or locked it */
-        psgi_guard(aTHX_ run_get, &job, NULL);
-        return job.value;
-    }
-    SV **value = hv_fetch(env, key, (I32)strlen(key), 0);
-    if (value == NULL || !SvGMAGICAL(*value))
-        return value != NULL ? newSVsv(*value) : NULL;
-    psgi_guard(aTHX_ run_get, &job, NULL);
-    return job.value;
-}
-
-bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px)
-{
-    HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_CLEANUP_HANDLERS);
-    SV *ref = he != NULL ? HeVAL(he) : NULL;
-
-    if (SvRMAGICAL((SV *)px->env) || ref == NULL || SvGMAGICAL(ref) || !SvROK(ref) ||
-        SvTYPE(SvRV(ref)) != SVt_PVAV)
-        return true;
-    return SvMAGICAL(SvRV(ref)) || AvFILLp((AV *)SvRV(ref)) >= 0;
 }

@@ -1,49 +1,9 @@
-/* env.h - what the files of the env share: its keys, its entries, and what lets it serve again. */
+/* env.h - the PSGI env of a request: its entries, and what lets it serve again. */
 #ifndef SPRIG_ENV_H
 #define SPRIG_ENV_H
 
-#include "bridge.h"
+#include "keys.h"
 #include <perliol.h>
-
-/* The keys that do not come from a request header. */
-#define ENV_KEYS(X)                                                                                \
-    X(REQUEST_METHOD, "REQUEST_METHOD")                                                            \
-    X(REQUEST_URI, "REQUEST_URI")                                                                  \
-    X(PATH_INFO, "PATH_INFO")                                                                      \
-    X(QUERY_STRING, "QUERY_STRING")                                                                \
-    X(SCRIPT_NAME, "SCRIPT_NAME")                                                                  \
-    X(SERVER_PROTOCOL, "SERVER_PROTOCOL")                                                          \
-    X(SERVER_NAME, "SERVER_NAME")                                                                  \
-    X(SERVER_PORT, "SERVER_PORT")                                                                  \
-    X(REMOTE_ADDR, "REMOTE_ADDR")                                                                  \
-    X(REMOTE_PORT, "REMOTE_PORT")                                                                  \
-    X(CONTENT_LENGTH, "CONTENT_LENGTH")                                                            \
-    X(URL_SCHEME, "psgi.url_scheme")                                                               \
-    X(VERSION, "psgi.version")                                                                     \
-    X(ERRORS, "psgi.errors")                                                                       \
-    X(INPUT, "psgi.input")                                                                         \
-    X(NONBLOCKING, "psgi.nonblocking")                                                             \
-    X(STREAMING, "psgi.streaming")                                                                 \
-    X(RUN_ONCE, "psgi.run_once")                                                                   \
-    X(MULTITHREAD, "psgi.multithread")                                                             \
-    X(MULTIPROCESS, "psgi.multiprocess")                                                           \
-    X(IO, "psgix.io")                                                                              \
-    X(INPUT_BUFFERED, "psgix.input.buffered")                                                      \
-    X(CLEANUP, "psgix.cleanup")                                                                    \
-    X(CLEANUP_HANDLERS, "psgix.cleanup.handlers")                                                  \
-    X(HARAKIRI, "psgix.harakiri")                                                                  \
-    X(INFORMATIONAL, "psgix.informational")                                                        \
-    X(SCALAR_REFS, "psgix.body.scalar_refs")                                                       \
-    X(EXIT_GUARD, "psgix.exit_guard")                                                              \
-    X(RAISE, "psgix.raise")
-
-/* A slot is the number of a key; those of the known request headers follow these. */
-enum env_key {
-#define X(name, text) KEY_##name,
-    ENV_KEYS(X)
-#undef X
-        N_ENV_KEYS
-};
 
 /* Keys whose values do not change: bits of the first word. */
 #define ENV_CONSTANTS                                                                              \
@@ -58,33 +18,21 @@ static inline uint64_t env_constants(const struct psgi_server *server)
     return ENV_CONSTANTS | (server->exit_guard != NULL ? KEY_BIT(EXIT_GUARD) : 0);
 }
 
-enum { ENV_SLOTS = 96, ENV_WORDS = 2, ENV_BUCKETS = 128, NO_SLOT = -1 };
+static inline uint64_t psgi_slot_bit(unsigned slot)
+{
+    return UINT64_C(1) << (slot & 63);
+}
 
-/* ---- keys.c ---- */
+/* An entry is where it was put: the memory of one that was deleted may serve another key. */
+static inline bool psgi_entry_is_linked(HE *const *array, STRLEN max, const HE *entry,
+                                        const struct psgi_key *key)
+{
+    const HE *he = array != NULL ? array[key->hash & max] : NULL;
 
-/* A key as a shared-hash SV, and its hash value. */
-struct psgi_key {
-    SV *sv;
-    HEK *hek;
-    U32 hash;
-};
-
-struct psgi_keys {
-    struct psgi_key key[ENV_SLOTS];
-    struct sprig_span name[ENV_SLOTS]; /* of the header; empty below N_ENV_KEYS */
-    uint8_t next[ENV_SLOTS];           /* slot of the next in its bucket, 0 = none */
-    uint8_t bucket[ENV_BUCKETS];       /* by header name */
-    uint8_t by_hek[2 * ENV_BUCKETS];   /* open addressing: slot + 1, 0 = none */
-    SV *yes, *no;                      /* owned: values of booleans as they are when fresh */
-    int host;                          /* slot of HTTP_HOST */
-};
-
-/* The slot of a request header with a ready-made key, or NO_SLOT. */
-int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name);
-/* The slot of an entry of a hash, or NO_SLOT. */
-int psgi_keys_of_entry(const struct psgi_keys *keys, const HE *he);
-/* HTTP_ACCEPT_LANGUAGE out of Accept-Language; room for len + 5 bytes. Returns the length. */
-size_t psgi_keys_fold(struct sprig_span name, char *out);
+    while (he != NULL && he != entry)
+        he = HeNEXT(he);
+    return he != NULL && HeKEY_hek(he) == key->hek;
+}
 
 /* ---- globs: handles in the env as they were made, to tell whether the app did something to them
  */
@@ -123,13 +71,47 @@ struct psgi_env {
     struct psgi_env *next; /* in the pool of the server */
 };
 
-/* ---- recycle.c ---- */
+/* ---- envpool.c ---- */
 
 /* An env of an earlier request that nobody else has, or a new one. */
 struct psgi_env *psgi_env_take(pTHX_ struct psgi_server *server);
+/* Puts back one that is clean, where there is room for it. */
+enum { ENV_POOL_MAX = 32 };
+static inline bool psgi_env_pool_has_room(const struct psgi_server *server)
+{
+    return server->n_spare_envs < ENV_POOL_MAX;
+}
+static inline void psgi_env_give_back(struct psgi_server *server, struct psgi_env *env)
+{
+    env->next = server->spare_envs;
+    server->spare_envs = env;
+    server->n_spare_envs++;
+}
+void psgi_env_free(pTHX_ struct psgi_env *env);
+/* Frees the envs that wait. */
+void psgi_env_pool_clear(pTHX_ struct psgi_server *server);
+
+/* ---- envread.c ---- */
+
 /* The entry that was made for a slot, or NULL if the app took it out of the hash. Never dies; a
  * tied hash is looked into behind its back. */
 HE *psgi_env_entry(pTHX_ const struct psgi_env *env, const struct psgi_keys *keys, int slot);
+/* A value of the env as it is now, owned by the caller; NULL if there is none. Never dies. */
+SV *psgi_env_get(pTHX_ HV *env, const char *key);
+/* False if psgix.cleanup.handlers is surely empty. */
+bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px);
+
+/* ---- env.c, recycle.c ---- */
+
+/* A complete env for the request, as px->entries; borrowed. Enters no Perl. */
+HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
+/* The exchange is over. If nobody else has the env, it waits for the next request, without anything
+ * that the app put there; else, or if it is not what it was, it goes its own way. May run
+ * destructors. */
+void psgi_env_release(pTHX_ struct psgi_exchange *px);
+/* A reference to the env for one call, and its end: spares making one. */
+SV *psgi_env_ref(pTHX_ struct psgi_exchange *px);
+void psgi_env_ref_release(pTHX_ struct psgi_exchange *px, SV *ref);
 
 /* ---- input.c ---- */
 

@@ -1,12 +1,13 @@
 /* handle.c - C structs attached to Perl objects by magic; severable from either side. */
-#include "bridge.h"
+#include "handle.h"
+#include "call.h"
 
 enum { SPARE_HANDLES = 64 };
 
 static int handle_free(pTHX_ SV *sv, MAGIC *mg);
-static int handle_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params);
 
-static const MGVTBL handle_vtbl = {NULL, NULL, NULL, NULL, handle_free, NULL, handle_dup, NULL};
+static const MGVTBL handle_vtbl = {
+    NULL, NULL, NULL, NULL, handle_free, NULL, psgi_magic_dup_nothing, NULL};
 
 struct psgi_handle *psgi_handle_attach(pTHX_ SV *body, struct psgi_exchange *px, uint32_t *gauge,
                                        void (*on_drop)(pTHX_ struct psgi_handle *))
@@ -53,8 +54,8 @@ struct psgi_handle *psgi_handle_only(SV *body)
                : NULL;
 }
 
-/* The exchange forgets a handle that is about to be freed. */
-static void forget(struct psgi_exchange *px, struct psgi_handle *handle)
+/* The exchange lets go of a handle that is about to be freed. */
+static void sever(struct psgi_exchange *px, struct psgi_handle *handle)
 {
     if (px->responder == handle)
         px->responder = NULL;
@@ -96,7 +97,7 @@ static int handle_free(pTHX_ SV *sv, MAGIC *mg)
         if (handle->on_drop != NULL)
             handle->on_drop(aTHX_ handle);
         if (handle->px != NULL)
-            forget(handle->px, handle);
+            sever(handle->px, handle);
     }
     SvREFCNT_dec(handle->on_drain);
     SvREFCNT_dec(handle->on_disconnect);
@@ -108,11 +109,30 @@ static int handle_free(pTHX_ SV *sv, MAGIC *mg)
     return 0;
 }
 
-/* A new thread gets objects that are attached to nothing. */
-static int handle_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
+int psgi_magic_dup_nothing(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
 {
     PERL_UNUSED_CONTEXT;
     PERL_UNUSED_VAR(params);
     mg->mg_ptr = NULL;
     return 0;
+}
+
+bool psgi_handle_set_callback(pTHX_ SV **slot, SV *cb, const char *what)
+{
+    SV *old = *slot;
+
+    SvGETMAGIC(cb);
+    if (SvOK(cb) && !psgi_is_code(aTHX_ cb))
+        croak("%s: not a code reference", what);
+    *slot = SvOK(cb) ? newSVsv_nomg(cb) : NULL;
+    SvREFCNT_dec(old);
+    return *slot != NULL;
+}
+
+void psgi_handle_drop_callback(pTHX_ SV **slot)
+{
+    SV *cb = *slot;
+
+    *slot = NULL;
+    SvREFCNT_dec(cb);
 }

@@ -1,6 +1,8 @@
 /* informer.c - psgix.informational: interim responses, such as 103 Early Hints, before the final
  * one (RFC 9110 section 15.2, RFC 8297). */
-#include "bridge.h"
+#include "informer.h"
+#include "bytes.h"
+#include "exchange.h"
 
 /* One call: the headers as plain bytes. */
 struct interim {

@@ -1,6 +1,6 @@
 /* keys.c - the keys of envs: shared-hash scalars made once, so that a request hashes none of them.
  */
-#include "env.h"
+#include "keys.h"
 
 static const char *const env_key_text[] = {
 #define X(name, text) text,

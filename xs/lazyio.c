@@ -6,6 +6,7 @@
  * table of handles. Perl may look at the handle once more after the layer is popped: the memory is
  * kept for the next handle, not freed. */
 #include "lazyio.h"
+#include "loop.h"
 
 /* A socket that one side has closed counts as heard for this long. */
 #define LEFT_NS UINT64_C(1000000000)

@@ -1,11 +1,7 @@
 /* lazyvalue.c - scalars whose value is made when somebody first looks at it: things that most
  * requests never need. They hold the exchange, not counted among its objects. */
-#include "stream.h"
-
-typedef SV *lazy_make(pTHX_ struct psgi_exchange *px);
-
-/* By enum psgi_lazy, which stands in mg_private. */
-static lazy_make *const makers[] = {psgi_socket_make, psgi_writer_handle_make, psgi_raiser_make};
+#include "lazyvalue.h"
+#include "exchange.h"
 
 /* What the value is to be made of, owned by the caller; NULL if it was made, or set, before. */
 static struct psgi_exchange *lazy_take(MAGIC *mg)
@@ -16,14 +12,14 @@ static struct psgi_exchange *lazy_take(MAGIC *mg)
     return px;
 }
 
-static int lazy_get(pTHX_ SV *sv, MAGIC *mg)
+int psgi_lazy_get(pTHX_ SV *sv, MAGIC *mg)
 {
     struct psgi_exchange *px = lazy_take(mg);
     SV *value;
 
     if (px == NULL)
         return 0;
-    value = makers[mg->mg_private](aTHX_ px);
+    value = ((const struct psgi_lazy_kind *)mg->mg_virtual)->make(aTHX_ px);
     if (value != NULL)
         sv_setsv_nomg(sv, sv_2mortal(value));
     psgi_exchange_release(aTHX_ px);
@@ -31,7 +27,7 @@ static int lazy_get(pTHX_ SV *sv, MAGIC *mg)
 }
 
 /* The app put something else there, or the value goes away without having been seen. */
-static int lazy_forget(pTHX_ SV *sv, MAGIC *mg)
+int psgi_lazy_forget(pTHX_ SV *sv, MAGIC *mg)
 {
     struct psgi_exchange *px = lazy_take(mg);
 
@@ -41,16 +37,8 @@ static int lazy_forget(pTHX_ SV *sv, MAGIC *mg)
     return 0;
 }
 
-static int lazy_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
-{
-    PERL_UNUSED_CONTEXT;
-    PERL_UNUSED_VAR(params);
-    mg->mg_ptr = NULL;
-    return 0;
-}
-
 /* `local $env->{key}`: the new value is an ordinary one. */
-static int lazy_local(pTHX_ SV *sv, MAGIC *mg)
+int psgi_lazy_local(pTHX_ SV *sv, MAGIC *mg)
 {
     PERL_UNUSED_CONTEXT;
     PERL_UNUSED_VAR(sv);
@@ -58,16 +46,12 @@ static int lazy_local(pTHX_ SV *sv, MAGIC *mg)
     return 0;
 }
 
-static const MGVTBL lazy_vtbl = {lazy_get,    lazy_forget, NULL,     NULL,
-                                 lazy_forget, NULL,        lazy_dup, lazy_local};
-
-SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, enum psgi_lazy what)
+SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, const struct psgi_lazy_kind *kind)
 {
     SV *sv = newSV(0);
     MAGIC *mg =
-        sv_magicext(sv, NULL, PERL_MAGIC_ext, &lazy_vtbl, (char *)psgi_exchange_hold(px), 0);
+        sv_magicext(sv, NULL, PERL_MAGIC_ext, &kind->vtbl, (char *)psgi_exchange_hold(px), 0);
 
-    mg->mg_private = (U16)what;
     mg->mg_flags |= MGf_DUP | MGf_LOCAL;
     return sv;
 }
@@ -85,7 +69,8 @@ static inline MAGIC *lazy_magic(SV *sv, const void *arg)
 {
     MAGIC *mg = (SvFLAGS(sv) & LAZY_MASK) == LAZY_FLAGS ? SvMAGIC(sv) : NULL;
 
-    if (mg == NULL || mg->mg_virtual != &lazy_vtbl || mg->mg_moremagic != NULL || mg->mg_ptr != arg)
+    if (mg == NULL || mg->mg_virtual->svt_get != psgi_lazy_get || mg->mg_moremagic != NULL ||
+        mg->mg_ptr != arg)
         return NULL;
     return mg;
 }

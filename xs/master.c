@@ -1,10 +1,15 @@
 /* master.c - the master of worker processes, called from a living interpreter. */
 #include "master.h"
 #include "base/privileges.h"
-#include "bridge.h"
+#include "call.h"
 #include "embed.h"
+#include "loop.h"
+#include "options.h"
+#include "process.h"
 #include "process/daemon.h"
 #include "process/quit.h"
+#include "report.h"
+#include "server.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -1,6 +1,9 @@
 /* promise.c - apps that return a Future, an AnyEvent::CondVar or a promise: told apart by what they
  * can do, waited for without blocking. */
-#include "stream.h"
+#include "promise.h"
+#include "call.h"
+#include "exchange.h"
+#include "handle.h"
 
 /* A promise may yield a promise; this many, and it is taken for a circle. */
 enum { PROMISE_DEPTH_MAX = 32 };
@@ -66,8 +69,8 @@ static SV *take_promise(struct psgi_exchange *px)
 
 static void settle_value(pTHX_ struct psgi_exchange *px, SV *value)
 {
-    if (!px->promise_is_watched && !px->is_answered)
-        psgi_exchange_accept(aTHX_ px, value);
+    if (px->on_value != NULL && !px->is_answered)
+        px->on_value(aTHX_ px, value);
 }
 
 /* Where the future only drives a delayed callback, the app may have answered the failure itself. */
@@ -76,7 +79,7 @@ static void settle_error(pTHX_ struct psgi_exchange *px, SV *error)
     bool is_streaming = px->writer_dropped || (px->writer != NULL && !px->writer->is_used);
 
     if (!px->is_answered || is_streaming)
-        psgi_stream_fail(aTHX_ px, error);
+        psgi_exchange_raise(aTHX_ px, error);
 }
 
 /* The result of a ready future or condvar; false: *error says why there is none. */
@@ -125,16 +128,8 @@ static int waiter_free(pTHX_ SV *sv, MAGIC *mg)
     return 0;
 }
 
-/* A new thread's copy waits for nothing. */
-static int waiter_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
-{
-    PERL_UNUSED_CONTEXT;
-    PERL_UNUSED_VAR(params);
-    mg->mg_ptr = NULL;
-    return 0;
-}
-
-static const MGVTBL waiter_vtbl = {NULL, NULL, NULL, NULL, waiter_free, NULL, waiter_dup, NULL};
+static const MGVTBL waiter_vtbl = {
+    NULL, NULL, NULL, NULL, waiter_free, NULL, psgi_magic_dup_nothing, NULL};
 
 static void waiter_run(pTHX_ struct psgi_exchange *px, enum waiter_kind kind, SV *arg)
 {
@@ -221,13 +216,13 @@ static void await(pTHX_ struct psgi_exchange *px, SV *sv, enum promise_kind kind
     psgi_exchange_release(aTHX_ px);
 }
 
-bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv)
+bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv, psgi_on_value *on_value)
 {
     enum promise_kind kind = promise_kind(aTHX_ sv);
 
     if (kind == PROMISE_NONE)
         return false;
-    px->promise_is_watched = false;
+    px->on_value = on_value;
     if (++px->promise_depth > PROMISE_DEPTH_MAX)
         psgi_exchange_failf(aTHX_ px, "a promise yielded a promise, %d times", PROMISE_DEPTH_MAX);
     else
@@ -242,7 +237,7 @@ void psgi_promise_watch(pTHX_ struct psgi_exchange *px, SV *sv)
     /* A condvar has one callback, and it is the app's. */
     if (px->ex == NULL || px->promise != NULL || kind == PROMISE_NONE || kind == PROMISE_CONDVAR)
         return;
-    px->promise_is_watched = true;
+    px->on_value = NULL;
     await(aTHX_ px, sv, kind);
 }
 
@@ -250,7 +245,7 @@ bool psgi_promise_cancel(pTHX_ struct psgi_exchange *px)
 {
     SV *promise = px->promise;
 
-    if (promise == NULL || px->promise_is_watched ||
+    if (promise == NULL || px->on_value == NULL ||
         !has_method(aTHX_ SvSTASH(SvRV(promise)), "cancel"))
         return false;
     px->promise = NULL; /* what it tells its waiter now is ignored */

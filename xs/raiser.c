@@ -1,6 +1,8 @@
 /* raiser.c - psgix.raise: tells the server that a request has failed, whoever holds its responder.
  */
-#include "stream.h"
+#include "raiser.h"
+#include "exchange.h"
+#include "lazyvalue.h"
 
 /* In the place of the exchange, once that is over because the client left. */
 static char left;
@@ -11,7 +13,7 @@ static void raise_error(pTHX_ struct psgi_exchange *px, SV *error)
     psgi_exchange_hold(px);
     if (px->responder != NULL)
         px->responder->is_used = true;
-    psgi_stream_fail(aTHX_ px, error);
+    psgi_exchange_raise(aTHX_ px, error);
     psgi_exchange_release(aTHX_ px);
 }
 
@@ -34,7 +36,7 @@ XS(psgi_raiser_call)
     XSRETURN_EMPTY;
 }
 
-SV *psgi_raiser_make(pTHX_ struct psgi_exchange *px)
+static SV *raiser_make(pTHX_ struct psgi_exchange *px)
 {
     CV *cv = newXS(NULL, psgi_raiser_call, __FILE__);
 
@@ -43,6 +45,13 @@ SV *psgi_raiser_make(pTHX_ struct psgi_exchange *px)
         px->raiser = (CV *)SvREFCNT_inc_simple_NN((SV *)cv);
     }
     return newRV_noinc((SV *)cv);
+}
+
+static const struct psgi_lazy_kind raiser_kind = PSGI_LAZY_KIND(raiser_make);
+
+SV *psgi_raiser_new(pTHX_ struct psgi_exchange *px)
+{
+    return psgi_lazy_new(aTHX_ px, &raiser_kind);
 }
 
 void psgi_raiser_sever(pTHX_ struct psgi_exchange *px, bool is_gone)

@@ -4,7 +4,11 @@
  * The object is severed at the end of the exchange, and lets go of its callbacks as soon as none of
  * them can be called any more, so that a reader captured in its own callback does not live for
  * ever. */
-#include "stream.h"
+#include "reader.h"
+#include "call.h"
+#include "exchange.h"
+#include "handle.h"
+#include "report.h"
 
 /* ---- the object ---- */
 
@@ -26,14 +30,6 @@ static struct psgi_handle *reader_handle(pTHX_ SV *self, const char *method)
     return handle;
 }
 
-static void forget(pTHX_ SV **slot)
-{
-    SV *cb = *slot;
-
-    *slot = NULL;
-    SvREFCNT_dec(cb);
-}
-
 /* Reads if somebody takes what comes. */
 static void adjust(const struct psgi_handle *handle)
 {
@@ -43,24 +39,13 @@ static void adjust(const struct psgi_handle *handle)
 
 /* ---- the methods ---- */
 
-static void set_callback(pTHX_ SV **slot, SV *cb, const char *method)
-{
-    SV *old = *slot;
-
-    SvGETMAGIC(cb);
-    if (SvOK(cb) && !psgi_is_code(aTHX_ cb))
-        croak("Sprig::Reader::%s: not a code reference", method);
-    *slot = SvOK(cb) ? newSVsv_nomg(cb) : NULL;
-    SvREFCNT_dec(old);
-}
-
 void psgi_reader_on_data(pTHX_ SV *self, SV *cb)
 {
     struct psgi_handle *handle = reader_handle(aTHX_ self, "on_data");
 
     if (handle->px == NULL || handle->is_used)
         return;
-    set_callback(aTHX_ & handle->on_data, cb, "on_data");
+    psgi_handle_set_callback(aTHX_ & handle->on_data, cb, "Sprig::Reader::on_data");
     adjust(handle);
 }
 
@@ -71,7 +56,7 @@ void psgi_reader_on_end(pTHX_ SV *self, SV *cb)
 
     if (handle->px == NULL)
         return;
-    set_callback(aTHX_ & handle->on_end, cb, "on_end");
+    psgi_handle_set_callback(aTHX_ & handle->on_end, cb, "Sprig::Reader::on_end");
     if (handle->is_used && handle->on_end != NULL && handle->px->ex != NULL)
         sprig_exchange_notify(handle->px->ex);
 }
@@ -81,7 +66,7 @@ void psgi_reader_on_error(pTHX_ SV *self, SV *cb)
     struct psgi_handle *handle = reader_handle(aTHX_ self, "on_error");
 
     if (handle->px != NULL && !handle->is_used)
-        set_callback(aTHX_ & handle->on_error, cb, "on_error");
+        psgi_handle_set_callback(aTHX_ & handle->on_error, cb, "Sprig::Reader::on_error");
 }
 
 void psgi_reader_pause(pTHX_ SV *self, bool is_paused)
@@ -107,16 +92,16 @@ static bool run_callback(pTHX_ struct psgi_exchange *px, struct psgi_handle *han
     SvREFCNT_dec(cb);
     SvREFCNT_dec(args[0]);
     if (!ok && error != NULL)
-        psgi_stream_fail(aTHX_ px, error);
+        psgi_exchange_raise(aTHX_ px, error);
     SvREFCNT_dec(error);
     return ok;
 }
 
 static void forget_all(pTHX_ struct psgi_handle *handle)
 {
-    forget(aTHX_ & handle->on_data);
-    forget(aTHX_ & handle->on_error);
-    forget(aTHX_ & handle->on_end);
+    psgi_handle_drop_callback(aTHX_ & handle->on_data);
+    psgi_handle_drop_callback(aTHX_ & handle->on_error);
+    psgi_handle_drop_callback(aTHX_ & handle->on_end);
 }
 
 /* The body is complete: on_end is called now, or as soon as it is set. */
@@ -145,8 +130,8 @@ void psgi_reader_body(pTHX_ struct psgi_exchange *px, struct sprig_span bytes, b
         run_callback(aTHX_ px, handle, handle->on_data, data);
     SvREFCNT_dec(data);
     if (is_last) {
-        forget(aTHX_ & handle->on_data);
-        forget(aTHX_ & handle->on_error);
+        psgi_handle_drop_callback(aTHX_ & handle->on_data);
+        psgi_handle_drop_callback(aTHX_ & handle->on_error);
         if (px->ex != NULL)
             tell_end(aTHX_ px, handle);
     }

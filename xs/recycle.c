@@ -1,14 +1,14 @@
-/* recycle.c - an env that nobody else has serves again: what that takes, and the pool.
+/* recycle.c - an env that nobody else has serves again: what that takes.
  *
  * At the end of an exchange each value is looked at: what is as the server makes it stays, to be
  * overwritten by the next request; what the app put there, changed in kind or can still reach goes
  * away at that moment, as it would with the hash. Nothing is freed before the env is in the pool or
  * given up: destructors may run Perl. */
 #include "env.h"
-#include "stream.h"
+#include "informer.h"
+#include "lazyvalue.h"
 
 enum {
-    POOL_MAX = 32,         /* envs that wait */
     TEXT_BYTES_MAX = 4096, /* longer buffers are given back */
     BUCKETS_MAX = 256,     /* of a hash */
     HANDLERS_MAX = 64,     /* room in the array of cleanup handlers */
@@ -19,32 +19,6 @@ enum {
 #define TEXT_FLAGS                                                                                 \
     (SVTYPEMASK | SVf_POK | SVp_POK | SVf_IOK | SVp_IOK | SVf_NOK | SVp_NOK | SVf_IVisUV |         \
      SVf_UTF8 | SVf_IsCOW)
-
-/* ---- entries ---- */
-
-static uint64_t slot_bit(unsigned slot)
-{
-    return UINT64_C(1) << (slot & 63);
-}
-
-/* An entry is where it was put: the memory of one that was deleted may serve another key. */
-static inline bool is_linked(HE *const *array, STRLEN max, const HE *entry,
-                             const struct psgi_key *key)
-{
-    const HE *he = array != NULL ? array[key->hash & max] : NULL;
-
-    while (he != NULL && he != entry)
-        he = HeNEXT(he);
-    return he != NULL && HeKEY_hek(he) == key->hek;
-}
-
-HE *psgi_env_entry(pTHX_ const struct psgi_env *env, const struct psgi_keys *keys, int slot)
-{
-    if (!(env->present[slot >> 6] & slot_bit((unsigned)slot)) ||
-        !is_linked(HvARRAY(env->hv), HvMAX(env->hv), env->entry[slot], &keys->key[slot]))
-        return NULL;
-    return HeVAL(env->entry[slot]) != &PL_sv_placeholder ? env->entry[slot] : NULL;
-}
 
 /* ---- handles ---- */
 
@@ -266,7 +240,7 @@ static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
             int slot = psgi_keys_of_entry(keys, he);
             if (slot != NO_SLOT) {
                 env->entry[slot] = he;
-                env->present[slot >> 6] |= slot_bit((unsigned)slot);
+                env->present[slot >> 6] |= psgi_slot_bit((unsigned)slot);
                 continue;
             }
             if (extra == NULL)
@@ -314,7 +288,7 @@ static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
     for (unsigned word = 0; word < ENV_WORDS; word++) {
         for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1, n++) {
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
-            if (!is_linked(array, max, env->entry[slot], &keys->key[slot]))
+            if (!psgi_entry_is_linked(array, max, env->entry[slot], &keys->key[slot]))
                 return false;
             if (!is_reusable(aTHX_ env, px, keys, slot, HeVAL(env->entry[slot])))
                 replace(aTHX_ env, slot, garbage);
@@ -323,43 +297,7 @@ static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
     return HvTOTALKEYS(env->hv) == n;
 }
 
-/* ---- the pool ---- */
-
-static struct psgi_env *env_new(pTHX)
-{
-    struct psgi_env *env;
-
-    Newxz(env, 1, struct psgi_env);
-    env->hv = newHV();
-    hv_ksplit(env->hv, 48);
-    return env;
-}
-
-static void env_free(pTHX_ struct psgi_env *env)
-{
-    HV *hv = env->hv;
-    SV *bytes = env->bytes;
-    SV *ref = env->ref;
-
-    Safefree(env);
-    SvREFCNT_dec((SV *)hv);
-    SvREFCNT_dec(bytes);
-    SvREFCNT_dec(ref);
-}
-
-struct psgi_env *psgi_env_take(pTHX_ struct psgi_server *server)
-{
-    struct psgi_env *env = server->spare_envs;
-
-    if (env == NULL) {
-        server->psgi->n_env_built++;
-        return env_new(aTHX);
-    }
-    server->spare_envs = env->next;
-    server->n_spare_envs--;
-    server->psgi->n_env_recycled++;
-    return env;
-}
+/* ---- the end of a request ---- */
 
 void psgi_env_release(pTHX_ struct psgi_exchange *px)
 {
@@ -371,31 +309,19 @@ void psgi_env_release(pTHX_ struct psgi_exchange *px)
     px->entries = NULL;
     if (env == NULL)
         return;
-    if (PL_phase == PERL_PHASE_DESTRUCT || server->n_spare_envs >= POOL_MAX ||
+    if (PL_phase == PERL_PHASE_DESTRUCT || !psgi_env_pool_has_room(server) ||
         !is_sole_hash(aTHX_ env->hv)) {
-        env_free(aTHX_ env);
+        psgi_env_free(aTHX_ env);
         return;
     }
     if (!scrub(aTHX_ env, px, &garbage)) {
         relink(aTHX_ env, server->psgi->keys, &garbage);
         scrub(aTHX_ env, px, &garbage);
     }
-    if (!(env->present[0] & slot_bit(KEY_INPUT)))
+    if (!(env->present[0] & psgi_slot_bit(KEY_INPUT)))
         drop_input(aTHX_ env);
-    env->next = server->spare_envs;
-    server->spare_envs = env;
-    server->n_spare_envs++;
+    psgi_env_give_back(server, env);
     SvREFCNT_dec((SV *)garbage.values);
-}
-
-void psgi_env_pool_clear(pTHX_ struct psgi_server *server)
-{
-    while (server->spare_envs != NULL) {
-        struct psgi_env *env = server->spare_envs;
-        server->spare_envs = env->next;
-        server->n_spare_envs--;
-        env_free(aTHX_ env);
-    }
 }
 
 /* ---- the reference ---- */

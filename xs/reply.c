@@ -1,6 +1,11 @@
 /* reply.c - [status, headers, body] -> response. Plain values are read where they are; everything
  * that could run Perl (ties, overloading, magic) or needs recoding is first copied under eval. */
-#include "bridge.h"
+#include "reply.h"
+#include "body.h"
+#include "bytes.h"
+#include "call.h"
+#include "exchange.h"
+#include "report.h"
 #include <stdarg.h>
 
 enum { REPLY_STACK_HEADERS = 32, NUMBER_TEXT_BYTES = 24 };

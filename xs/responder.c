@@ -1,6 +1,14 @@
 /* responder.c - delayed responses: the code ref that the app calls with its response, and what
  * happens when it never does. */
-#include "stream.h"
+#include "responder.h"
+#include "call.h"
+#include "exchange.h"
+#include "handle.h"
+#include "lazyvalue.h"
+#include "promise.h"
+#include "reply.h"
+#include "socket.h"
+#include "writer.h"
 
 static void responder_dropped(pTHX_ struct psgi_handle *handle)
 {
@@ -10,18 +18,7 @@ static void responder_dropped(pTHX_ struct psgi_handle *handle)
     if (px->is_answered)
         return;
     px->responder_dropped = true;
-    psgi_stream_dropped(aTHX_ px);
-}
-
-/* Runs within the destructor of a Perl object: what is to be done waits for on_notify. */
-void psgi_stream_dropped(pTHX_ struct psgi_exchange *px)
-{
-    if (px->ex == NULL || PL_phase == PERL_PHASE_DESTRUCT)
-        return;
-    if (!list_linked(&px->dropped))
-        list_append(&px->server->psgi->dropped, &px->dropped);
-    px->drop_number = ++px->server->psgi->n_dropped;
-    sprig_exchange_notify(px->ex);
+    psgi_exchange_object_dropped(aTHX_ px);
 }
 
 /* ---- the call ---- */
@@ -109,7 +106,7 @@ static SV *responder_make(pTHX_ struct psgi *psgi)
     return sv_bless(ref, psgi->responder_class);
 }
 
-SV *psgi_responder_new(pTHX_ struct psgi_exchange *px)
+static SV *responder_new(pTHX_ struct psgi_exchange *px)
 {
     struct psgi *psgi = px->server->psgi;
     SV *ref = psgi->spare_responder;
@@ -178,28 +175,6 @@ static void socket_release(pTHX_ struct psgi_exchange *px, SV *sv)
         SvREFCNT_dec(sv);
 }
 
-/* ---- failures ---- */
-
-/* True while an error can still change what the client sees: nothing was answered yet, or a writer
- * is at work. */
-static bool can_fail(const struct psgi_exchange *px)
-{
-    if (px->ex == NULL)
-        return false;
-    return !px->is_answered || px->writer_dropped || psgi_pump_is_reading(px) ||
-           (px->writer != NULL && !px->writer->is_used);
-}
-
-void psgi_stream_fail(pTHX_ struct psgi_exchange *px, SV *error)
-{
-    if (!can_fail(px)) {
-        psgi_report(aTHX_ px->env, error);
-        return;
-    }
-    px->is_answered = true;
-    psgi_exchange_fail(aTHX_ px, error);
-}
-
 void psgi_responder_raise(pTHX_ SV *self, SV *error)
 {
     struct psgi_handle *handle = psgi_handle_get(aTHX_ self);
@@ -208,11 +183,11 @@ void psgi_responder_raise(pTHX_ SV *self, SV *error)
         croak("Sprig::Responder::raise: not a responder");
     if (handle->px == NULL && !handle->is_used)
         handle->is_used = true; /* the client left */
-    else if (handle->px == NULL || !can_fail(handle->px))
+    else if (handle->px == NULL || !psgi_exchange_can_fail(handle->px))
         warn("responder raised an error after the request was answered: the first response stands");
     else {
         handle->is_used = true;
-        psgi_stream_fail(aTHX_ handle->px, error);
+        psgi_exchange_raise(aTHX_ handle->px, error);
     }
 }
 
@@ -226,17 +201,17 @@ static bool is_guard(pTHX_ SV *sv)
            (sv_derived_from(sv, "Guard") || sv_derived_from(sv, "AnyEvent::Util::guard"));
 }
 
-void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
+void psgi_responder_start(pTHX_ struct psgi_exchange *px, SV *code)
 {
     SV *args[2], *result = NULL, *error = NULL;
     bool ok;
 
     psgi_exchange_hold(px);
-    args[0] = psgi_responder_new(aTHX_ px);
+    args[0] = responder_new(aTHX_ px);
     args[1] = socket_take(aTHX_ px);
     ok = psgi_call_for(aTHX_ px->server, code, args, 2, &result, &error);
     if (!ok && error != NULL)
-        psgi_stream_fail(aTHX_ px, error);
+        psgi_exchange_raise(aTHX_ px, error);
     else if (result != NULL && is_guard(aTHX_ result) && px->guard == NULL)
         px->guard = SvREFCNT_inc_simple_NN(result);
     else if (result != NULL)
@@ -248,9 +223,10 @@ void psgi_stream_start(pTHX_ struct psgi_exchange *px, SV *code)
     psgi_exchange_release(aTHX_ px);
 }
 
-/* Nobody can answer any more. */
-static void settle_responder(pTHX_ struct psgi_exchange *px)
+void psgi_responder_notified(pTHX_ struct psgi_exchange *px)
 {
+    if (!px->responder_dropped)
+        return;
     px->responder_dropped = false;
     if (px->is_answered)
         return;
@@ -261,43 +237,15 @@ static void settle_responder(pTHX_ struct psgi_exchange *px)
         psgi_exchange_failf(aTHX_ px, "responder dropped without a response");
 }
 
-void psgi_stream_notified(pTHX_ struct psgi_exchange *px)
+void psgi_responder_ended(pTHX_ struct psgi_exchange *px, bool is_gone)
 {
-    psgi_exchange_hold(px);
-    list_remove(&px->dropped);
-    if (px->ex != NULL && px->responder_dropped)
-        settle_responder(aTHX_ px);
-    if (px->ex != NULL)
-        psgi_writer_notified(aTHX_ px);
-    if (px->ex != NULL)
-        psgi_reader_notified(aTHX_ px);
-    psgi_exchange_release(aTHX_ px);
-}
+    struct psgi_handle *handle = px->responder;
 
-/* A future that is waited for is cancelled; then there will be no response. */
-void psgi_stream_gone(pTHX_ struct psgi_exchange *px)
-{
-    psgi_exchange_hold(px);
-    psgi_writer_gone(aTHX_ px);
-    if (psgi_promise_cancel(aTHX_ px) && px->ex != NULL && !px->is_answered)
-        sprig_response_abort(px->ex, "the client left before the response");
-    psgi_exchange_release(aTHX_ px);
-}
-
-void psgi_stream_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
-{
-    psgi_exchange_hold(px);
-    list_remove(&px->dropped);
-    px->responder_dropped = px->writer_dropped = false;
-    if (px->responder != NULL) {
-        px->responder->is_gone = why == SPRIG_END_GONE;
-        px->responder->px = NULL;
-        px->responder = NULL;
-    }
-    psgi_writer_ended(aTHX_ px, why == SPRIG_END_GONE);
-    psgi_reader_ended(aTHX_ px, why);
-    psgi_promise_forget(aTHX_ px);
-    psgi_socket_sever(aTHX_ px);
-    psgi_raiser_sever(aTHX_ px, why == SPRIG_END_GONE);
-    psgi_exchange_release(aTHX_ px);
+    PERL_UNUSED_CONTEXT;
+    px->responder_dropped = false;
+    px->responder = NULL;
+    if (handle == NULL)
+        return;
+    handle->is_gone = is_gone;
+    handle->px = NULL;
 }

@@ -2,9 +2,12 @@
  *
  * Fetching or copying the handle changes nothing. Any operation that needs the descriptor gets a
  * duplicate of it, and from then on the server reads nothing from the connection any more. */
+#include "socket.h"
 #include "env.h"
+#include "exchange.h"
+#include "handle.h"
 #include "lazyio.h"
-#include "stream.h"
+#include "lazyvalue.h"
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -62,7 +65,7 @@ static IO *socket_io(pTHX_ struct psgi_exchange *px)
     return io;
 }
 
-SV *psgi_socket_make(pTHX_ struct psgi_exchange *px)
+static SV *socket_make(pTHX_ struct psgi_exchange *px)
 {
     HV *class;
     GV *gv;
@@ -81,9 +84,11 @@ SV *psgi_socket_make(pTHX_ struct psgi_exchange *px)
     return sv_bless(newRV_noinc((SV *)gv), class);
 }
 
+static const struct psgi_lazy_kind socket_kind = PSGI_LAZY_KIND(socket_make);
+
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
 {
-    return psgi_lazy_new(aTHX_ px, PSGI_LAZY_SOCKET);
+    return psgi_lazy_new(aTHX_ px, &socket_kind);
 }
 
 /* References to the glob other than that of the env. */

@@ -1,5 +1,9 @@
 /* watcher.c - AnyEvent watchers on the loop: Perl objects that own a watcher of the core */
-#include "bridge.h"
+#include "watcher.h"
+#include "call.h"
+#include "handle.h"
+#include "loop.h"
+#include "report.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,30 +37,6 @@ static struct psgi_watch *watch_get(pTHX)
     if (psgi->watch == NULL)
         Newxz(psgi->watch, 1, struct psgi_watch);
     return psgi->watch;
-}
-
-/* -------------------------------------------------------------- callbacks ---- */
-
-/* What died in a callback has no caller to go to. */
-static void callback_died(pTHX_ SV *error)
-{
-    CV *handler = get_cv("Sprig::Loop::_died", 0);
-    if (handler == NULL || !psgi_call(aTHX_(SV *) handler, &error, 1, NULL, NULL))
-        psgi_report(aTHX_ NULL, error);
-}
-
-/* A count of our own is held, since the callback may drop its watcher; the savestack gives it back
- * also when exit() passes by. */
-void psgi_callback(pTHX_ SV *code, SV **args, int n_args)
-{
-    SV *error = NULL;
-    ENTER;
-    SAVEFREESV(SvREFCNT_inc_simple_NN(code));
-    if (!psgi_call(aTHX_ code, args, n_args, NULL, &error) && error != NULL) {
-        callback_died(aTHX_ error);
-        SvREFCNT_dec_NN(error);
-    }
-    LEAVE;
 }
 
 static void watcher_run(struct psgi_watcher *w)
@@ -120,22 +100,9 @@ static int watcher_free(pTHX_ SV *sv, MAGIC *mg)
     return 0;
 }
 
-#ifdef USE_ITHREADS
-/* CLONE_SKIP makes copies harmless already; a copy that got away must not free what is not its own.
- */
-static int watcher_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
-{
-    (void)params;
-    mg->mg_ptr = NULL;
-    return 0;
-}
-#endif
-
 static const MGVTBL watcher_vtable = {
-    .svt_free = watcher_free,
-#ifdef USE_ITHREADS
-    .svt_dup = watcher_dup,
-#endif
+    .svt_free = watcher_free, .svt_dup = psgi_magic_dup_nothing, /* CLONE_SKIP makes copies harmless
+                                                                    already, but one may get away */
 };
 
 /* The code behind a reference or an object with &{}: a condvar, for instance. */
@@ -174,11 +141,7 @@ static SV *watcher_wrap(pTHX_ struct psgi_watcher *w, const void *core, const ch
     w->psgi->n_watchers++;
     SV *body = newSV_type(SVt_PVMG);
     MAGIC *mg = sv_magicext(body, NULL, PERL_MAGIC_ext, &watcher_vtable, (const char *)w, 0);
-#ifdef USE_ITHREADS
     mg->mg_flags |= MGf_DUP;
-#else
-    PERL_UNUSED_VAR(mg);
-#endif
     return sv_bless(newRV_noinc(body), gv_stashpvs("Sprig::Loop::Watcher", GV_ADD));
 }
 

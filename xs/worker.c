@@ -1,7 +1,7 @@
 /* worker.c - processes: what this one is as a worker; daemon and pid file of a single one. */
-#include "bridge.h"
 #include "embed.h"
 #include "master.h"
+#include "process.h"
 #include "process/daemon.h"
 #include "process/pidfile.h"
 

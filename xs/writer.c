@@ -3,7 +3,15 @@
  * The object is a plain blessed hash (apps look into it); what counts is the handle on it. It is
  * severed from the exchange at the end of the response, and then lets go of its callbacks, so that
  * a writer captured in its own callback does not live for ever. */
-#include "stream.h"
+#include "writer.h"
+#include "bytes.h"
+#include "call.h"
+#include "exchange.h"
+#include "handle.h"
+#include "lazyvalue.h"
+#include "loop.h"
+#include "report.h"
+#include "socket.h"
 
 /* Seconds until a poll_cb that had nothing to write is asked again. */
 #define POLL_RETRY_SECONDS 0.02
@@ -27,7 +35,7 @@ static SV *writer_bless(pTHX_ HV *hv)
 }
 
 /* For {handle}: the look of an AnyEvent::Handle, for apps that reach for it. */
-SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px)
+static SV *facade_make(pTHX_ struct psgi_exchange *px)
 {
     struct psgi_status status;
     SV *writer, *class, *facade = NULL;
@@ -45,6 +53,8 @@ SV *psgi_writer_handle_make(pTHX_ struct psgi_exchange *px)
     return facade;
 }
 
+static const struct psgi_lazy_kind facade_kind = PSGI_LAZY_KIND(facade_make);
+
 void psgi_writer_set_class(pTHX_ SV *name)
 {
     struct psgi *psgi = psgi_get(aTHX);
@@ -58,7 +68,7 @@ SV *psgi_writer_new(pTHX_ struct psgi_exchange *px)
 {
     HV *hv = newHV();
 
-    (void)hv_stores(hv, "handle", psgi_lazy_new(aTHX_ px, PSGI_LAZY_WRITER_HANDLE));
+    (void)hv_stores(hv, "handle", psgi_lazy_new(aTHX_ px, &facade_kind));
     px->writer = writer_attach(aTHX_(SV *) hv, px);
     px->writer->is_gone = sprig_exchange_is_gone(px->ex);
     px->writer->is_fatal = psgi_exchange_config(px)->die_on_disconnect;
@@ -88,14 +98,6 @@ static struct psgi_handle *writer_handle(pTHX_ SV *self, const char *method)
 static struct psgi_exchange *writer_exchange(const struct psgi_handle *handle)
 {
     return handle->px != NULL && handle->px->ex != NULL && !handle->is_used ? handle->px : NULL;
-}
-
-static void forget_callback(pTHX_ SV **slot)
-{
-    SV *cb = *slot;
-
-    *slot = NULL;
-    SvREFCNT_dec(cb);
 }
 
 static void stop_retry(struct psgi_handle *handle)
@@ -134,8 +136,8 @@ static void want_drain(struct psgi_handle *handle, struct psgi_exchange *px)
 static void stop_producing(pTHX_ struct psgi_handle *handle)
 {
     stop_retry(handle);
-    forget_callback(aTHX_ & handle->on_drain);
-    forget_callback(aTHX_ & handle->poll_cb);
+    psgi_handle_drop_callback(aTHX_ & handle->on_drain);
+    psgi_handle_drop_callback(aTHX_ & handle->poll_cb);
     SvREFCNT_dec(take_body(handle));
 }
 
@@ -148,7 +150,7 @@ static void writer_dropped(pTHX_ struct psgi_handle *handle)
     if (handle->is_used)
         return;
     px->writer_dropped = true;
-    psgi_stream_dropped(aTHX_ px);
+    psgi_exchange_object_dropped(aTHX_ px);
 }
 
 /* ---- write ---- */
@@ -342,19 +344,6 @@ UV psgi_writer_buffered(pTHX_ SV *self)
 
 /* ---- callbacks ---- */
 
-/* Puts a callback into its slot; the old one goes. True: there is one now. */
-static bool set_callback(pTHX_ SV **slot, SV *cb, const char *method)
-{
-    SV *old = *slot;
-
-    SvGETMAGIC(cb);
-    if (SvOK(cb) && !psgi_is_code(aTHX_ cb))
-        croak("Sprig::Writer::%s: not a code reference", method);
-    *slot = SvOK(cb) ? newSVsv_nomg(cb) : NULL;
-    SvREFCNT_dec(old);
-    return *slot != NULL;
-}
-
 /* Calls back with the writer, which lives until then. A die is reported by the caller. */
 static bool run_callback(pTHX_ struct psgi_handle *handle, SV *cb, SV **error)
 {
@@ -376,7 +365,7 @@ static bool run_producer(pTHX_ struct psgi_exchange *px, struct psgi_handle *han
 
     if (run_callback(aTHX_ handle, cb, &error))
         return true;
-    psgi_stream_fail(aTHX_ px, error);
+    psgi_exchange_raise(aTHX_ px, error);
     SvREFCNT_dec(error);
     return false;
 }
@@ -430,10 +419,11 @@ void psgi_writer_on_drain(pTHX_ SV *self, SV *cb)
     struct psgi_handle *handle = writer_handle(aTHX_ self, "on_drain");
     struct psgi_exchange *px = writer_exchange(handle);
 
-    if (set_callback(aTHX_ & handle->on_drain, cb, "on_drain") && px != NULL)
+    if (psgi_handle_set_callback(aTHX_ & handle->on_drain, cb, "Sprig::Writer::on_drain") &&
+        px != NULL)
         want_drain(handle, px);
     else if (px == NULL)
-        forget_callback(aTHX_ & handle->on_drain);
+        psgi_handle_drop_callback(aTHX_ & handle->on_drain);
 }
 
 void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb)
@@ -442,10 +432,11 @@ void psgi_writer_poll_cb(pTHX_ SV *self, SV *cb)
     struct psgi_exchange *px = writer_exchange(handle);
 
     stop_retry(handle);
-    if (set_callback(aTHX_ & handle->poll_cb, cb, "poll_cb") && px != NULL)
+    if (psgi_handle_set_callback(aTHX_ & handle->poll_cb, cb, "Sprig::Writer::poll_cb") &&
+        px != NULL)
         want_drain(handle, px);
     else if (px == NULL)
-        forget_callback(aTHX_ & handle->poll_cb);
+        psgi_handle_drop_callback(aTHX_ & handle->poll_cb);
 }
 
 void psgi_writer_drained(pTHX_ struct psgi_exchange *px)
@@ -489,7 +480,8 @@ void psgi_writer_on_disconnect(pTHX_ SV *self, SV *cb)
     struct psgi_handle *handle = writer_handle(aTHX_ self, "on_disconnect");
     struct psgi_exchange *px = handle->px;
 
-    if (!set_callback(aTHX_ & handle->on_disconnect, cb, "on_disconnect"))
+    if (!psgi_handle_set_callback(aTHX_ & handle->on_disconnect, cb,
+                                  "Sprig::Writer::on_disconnect"))
         return;
     if (handle->is_gone && px != NULL && px->ex != NULL) {
         handle->wants_gone = true;
@@ -497,7 +489,7 @@ void psgi_writer_on_disconnect(pTHX_ SV *self, SV *cb)
     } else if (handle->is_gone)
         tell_gone(aTHX_ handle);
     else if (px == NULL)
-        forget_callback(aTHX_ & handle->on_disconnect);
+        psgi_handle_drop_callback(aTHX_ & handle->on_disconnect);
 }
 
 void psgi_writer_gone(pTHX_ struct psgi_exchange *px)
@@ -547,6 +539,6 @@ void psgi_writer_ended(pTHX_ struct psgi_exchange *px, bool is_gone)
     px->writer = NULL;
     handle->px = NULL;
     stop_producing(aTHX_ handle);
-    forget_callback(aTHX_ & handle->on_disconnect);
+    psgi_handle_drop_callback(aTHX_ & handle->on_disconnect);
     SvREFCNT_dec(self);
 }

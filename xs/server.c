@@ -1,67 +1,17 @@
-/* service.c - the server behind Sprig::Server: options, listeners, its life and its end. */
-#include "bridge.h"
+/* server.c - the server behind Sprig::Server: listeners, its life and its end. */
+#include "server.h"
+#include "call.h"
+#include "env.h"
+#include "handle.h"
 #include "lazyio.h"
+#include "loop.h"
+#include "options.h"
+#include "report.h"
 
 static int server_free(pTHX_ SV *sv, MAGIC *mg);
-static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params);
 
-static const MGVTBL server_vtbl = {NULL, NULL, NULL, NULL, server_free, NULL, server_dup, NULL};
-
-SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
-{
-    size_t n;
-    const struct sprig_option *rows = sprig_options(&n);
-    char why[512];
-
-    if (sprig_config_read_environ(config, why, sizeof why) != 0)
-        return newSVpv(why, 0);
-    for (size_t i = 0; i < n; i++) {
-        if (rows[i].type == SPRIG_OPTION_PLACK)
-            continue;
-        SV **value = hv_fetch(options, rows[i].name, (I32)strlen(rows[i].name), 0);
-        if (value == NULL || !SvOK(*value))
-            continue;
-        const char *text = SvPV_nolen(*value);
-        if (rows[i].type == SPRIG_OPTION_BOOL && *text == '\0')
-            text = "0"; /* Perl's false */
-        if (sprig_config_set(config, rows[i].name, text, why, sizeof why) != 0)
-            return newSVpv(why, 0);
-    }
-    return sprig_config_check(config, why, sizeof why) != 0 ? newSVpv(why, 0) : NULL;
-}
-
-SV *psgi_options_check(pTHX_ HV *options)
-{
-    struct sprig_config config;
-    SV *wrong;
-
-    sprig_config_init(&config);
-    wrong = psgi_options_read(aTHX_ & config, options);
-    sprig_config_clear(&config);
-    return wrong;
-}
-
-SV *psgi_options_get(pTHX_ HV *options, const char *name)
-{
-    struct sprig_config config;
-    char buf[128];
-    SV *wrong, *value;
-
-    sprig_config_init(&config);
-    wrong = psgi_options_read(aTHX_ & config, options);
-    value = wrong == NULL ? newSVpv(sprig_config_get(&config, name, buf, sizeof buf), 0) : NULL;
-    sprig_config_clear(&config);
-    if (wrong != NULL)
-        croak_sv(sv_2mortal(wrong));
-    return value;
-}
-
-static bool flag(pTHX_ HV *options, const char *name)
-{
-    SV **value = hv_fetch(options, name, (I32)strlen(name), 0);
-
-    return value != NULL && SvTRUE(*value);
-}
+static const MGVTBL server_vtbl = {
+    NULL, NULL, NULL, NULL, server_free, NULL, psgi_magic_dup_nothing, NULL};
 
 void psgi_server_release(pTHX_ struct psgi_server *server)
 {
@@ -90,7 +40,8 @@ static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
     return sv_bless(ref, gv_stashpv(class, GV_ADD));
 }
 
-SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
+SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler, SV *app,
+                    HV *options, SV *drained)
 {
     struct sprig_loop *loop = psgi_loop(aTHX);
     struct psgi_server *server;
@@ -106,9 +57,9 @@ SV *psgi_server_new(pTHX_ const char *class, SV *app, HV *options, SV *drained)
     Newxz(server, 1, struct psgi_server);
     list_init(&server->taken);
     server->psgi = psgi_get(aTHX);
-    server->multiprocess = flag(aTHX_ options, "multiprocess");
-    server->harakiri = flag(aTHX_ options, "harakiri");
-    server->core = sprig_server_new(loop, &config, &psgi_handler, server);
+    server->multiprocess = psgi_options_flag(aTHX_ options, "multiprocess");
+    server->harakiri = psgi_options_flag(aTHX_ options, "harakiri");
+    server->core = sprig_server_new(loop, &config, handler, server);
     sprig_config_clear(&config);
     if (server->core == NULL) {
         Safefree(server);
@@ -207,7 +158,8 @@ AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text)
 
 SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options)
 {
-    struct sprig_listen_options read = {.proxy_protocol = flag(aTHX_ options, "proxy_protocol")};
+    struct sprig_listen_options read = {.proxy_protocol =
+                                            psgi_options_flag(aTHX_ options, "proxy_protocol")};
     struct sprig_listener *listener;
     char why[512];
 
@@ -352,14 +304,6 @@ static int server_free(pTHX_ SV *sv, MAGIC *mg)
         sprig_server_free(server->core);
     server->core = NULL;
     psgi_server_release(aTHX_ server);
-    return 0;
-}
-
-static int server_dup(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
-{
-    PERL_UNUSED_CONTEXT;
-    PERL_UNUSED_VAR(params);
-    mg->mg_ptr = NULL;
     return 0;
 }
 

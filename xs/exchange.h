@@ -1,0 +1,37 @@
+/* exchange.h - one request and its response: its life, its failure, its end. */
+#ifndef SPRIG_PSGI_EXCHANGE_H
+#define SPRIG_PSGI_EXCHANGE_H
+
+#include "bridge.h"
+
+/* The exchange of the core begins: it holds one count, until on_end. */
+struct psgi_exchange *psgi_exchange_new(struct psgi_server *server, struct sprig_exchange *ex);
+struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px);
+void psgi_exchange_release(pTHX_ struct psgi_exchange *px);
+/* The options of its server, also while that is being stopped. The exchange must not be over. */
+const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px);
+
+/* Answers 500 and reports `message` (borrowed) if no head is out, aborts the response otherwise. */
+void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);
+void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...);
+
+/* sprig_response_end for all of the bridge: on_end waits for the kernel to have every byte if there
+ * are cleanup handlers or a completion callback. May free what px points to, not px itself if it is
+ * held. */
+int psgi_exchange_finish(pTHX_ struct psgi_exchange *px);
+
+/* The array of psgix.cleanup.handlers if it has anything in it, owned by the caller; else NULL. */
+AV *psgi_exchange_cleanup_handlers(pTHX_ struct psgi_exchange *px);
+
+/* A responder or writer went away: on_notify will come and settle it. Legal in destructors. */
+void psgi_exchange_object_dropped(pTHX_ struct psgi_exchange *px);
+
+/* True while an error can still change what the client sees: nothing was answered yet, or a writer
+ * is at work. */
+bool psgi_exchange_can_fail(const struct psgi_exchange *px);
+
+/* Reports the error and fails the exchange (500, or aborted if the head is out), unless its
+ * response is complete already. */
+void psgi_exchange_raise(pTHX_ struct psgi_exchange *px, SV *error);
+
+#endif

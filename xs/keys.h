@@ -1,0 +1,75 @@
+/* keys.h - the keys of envs: shared-hash scalars made once, so that a request hashes none of them.
+ */
+#ifndef SPRIG_PSGI_KEYS_H
+#define SPRIG_PSGI_KEYS_H
+
+#include "bridge.h"
+
+/* The keys that do not come from a request header. */
+#define ENV_KEYS(X)                                                                                \
+    X(REQUEST_METHOD, "REQUEST_METHOD")                                                            \
+    X(REQUEST_URI, "REQUEST_URI")                                                                  \
+    X(PATH_INFO, "PATH_INFO")                                                                      \
+    X(QUERY_STRING, "QUERY_STRING")                                                                \
+    X(SCRIPT_NAME, "SCRIPT_NAME")                                                                  \
+    X(SERVER_PROTOCOL, "SERVER_PROTOCOL")                                                          \
+    X(SERVER_NAME, "SERVER_NAME")                                                                  \
+    X(SERVER_PORT, "SERVER_PORT")                                                                  \
+    X(REMOTE_ADDR, "REMOTE_ADDR")                                                                  \
+    X(REMOTE_PORT, "REMOTE_PORT")                                                                  \
+    X(CONTENT_LENGTH, "CONTENT_LENGTH")                                                            \
+    X(URL_SCHEME, "psgi.url_scheme")                                                               \
+    X(VERSION, "psgi.version")                                                                     \
+    X(ERRORS, "psgi.errors")                                                                       \
+    X(INPUT, "psgi.input")                                                                         \
+    X(NONBLOCKING, "psgi.nonblocking")                                                             \
+    X(STREAMING, "psgi.streaming")                                                                 \
+    X(RUN_ONCE, "psgi.run_once")                                                                   \
+    X(MULTITHREAD, "psgi.multithread")                                                             \
+    X(MULTIPROCESS, "psgi.multiprocess")                                                           \
+    X(IO, "psgix.io")                                                                              \
+    X(INPUT_BUFFERED, "psgix.input.buffered")                                                      \
+    X(CLEANUP, "psgix.cleanup")                                                                    \
+    X(CLEANUP_HANDLERS, "psgix.cleanup.handlers")                                                  \
+    X(HARAKIRI, "psgix.harakiri")                                                                  \
+    X(INFORMATIONAL, "psgix.informational")                                                        \
+    X(SCALAR_REFS, "psgix.body.scalar_refs")                                                       \
+    X(EXIT_GUARD, "psgix.exit_guard")                                                              \
+    X(RAISE, "psgix.raise")
+
+/* A slot is the number of a key; those of the known request headers follow these. */
+enum env_key {
+#define X(name, text) KEY_##name,
+    ENV_KEYS(X)
+#undef X
+        N_ENV_KEYS
+};
+
+enum { ENV_SLOTS = 96, ENV_WORDS = 2, ENV_BUCKETS = 128, NO_SLOT = -1 };
+
+/* A key as a shared-hash SV, and its hash value. */
+struct psgi_key {
+    SV *sv;
+    HEK *hek;
+    U32 hash;
+};
+
+struct psgi_keys {
+    struct psgi_key key[ENV_SLOTS];
+    struct sprig_span name[ENV_SLOTS]; /* of the header; empty below N_ENV_KEYS */
+    uint8_t next[ENV_SLOTS];           /* slot of the next in its bucket, 0 = none */
+    uint8_t bucket[ENV_BUCKETS];       /* by header name */
+    uint8_t by_hek[2 * ENV_BUCKETS];   /* open addressing: slot + 1, 0 = none */
+    SV *yes, *no;                      /* owned: values of booleans as they are when fresh */
+    int host;                          /* slot of HTTP_HOST */
+};
+
+struct psgi_keys *psgi_keys_new(pTHX);
+/* The slot of a request header with a ready-made key, or NO_SLOT. */
+int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name);
+/* The slot of an entry of a hash, or NO_SLOT. */
+int psgi_keys_of_entry(const struct psgi_keys *keys, const HE *he);
+/* HTTP_ACCEPT_LANGUAGE out of Accept-Language; room for len + 5 bytes. Returns the length. */
+size_t psgi_keys_fold(struct sprig_span name, char *out);
+
+#endif

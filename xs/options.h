@@ -1,0 +1,17 @@
+/* options.h - the options of a server, from a hash of Perl. */
+#ifndef SPRIG_PSGI_OPTIONS_H
+#define SPRIG_PSGI_OPTIONS_H
+
+#include "bridge.h"
+
+/* NULL, or what is wrong with the options (owned by the caller). Unknown keys are not looked at. */
+SV *psgi_options_check(pTHX_ HV *options);
+/* Reads them into a configuration of the caller's that sprig_config_init has made; returns as
+ * psgi_options_check. */
+SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options);
+/* What an option is, also if the hash does not name it; owned by the caller. Croaks. */
+SV *psgi_options_get(pTHX_ HV *options, const char *name);
+/* True if the hash has a true value for that key. */
+bool psgi_options_flag(pTHX_ HV *options, const char *name);
+
+#endif

@@ -1,0 +1,43 @@
+/* process.h - this process: a worker, the master of workers, or a single one. */
+#ifndef SPRIG_PSGI_PROCESS_H
+#define SPRIG_PSGI_PROCESS_H
+
+#include "bridge.h"
+
+/* What this process is as a worker: number, generation, control_fd, is_daemon; NULL if it is none.
+ * Owned by the caller. */
+HV *psgi_worker_info(pTHX);
+/* Its listening sockets, as { fd, proxy_protocol }: the descriptors are the caller's from now on.
+ */
+AV *psgi_worker_take_sockets(pTHX);
+
+/* This server is the one that accepts for the worker. */
+void psgi_worker_share(pTHX_ struct psgi_server *server);
+/* For tests that play the master: makes this process a worker. The descriptors are taken. */
+void psgi_worker_play(pTHX_ UV number, int control_fd, AV *fds);
+/* Goes on in the background, see daemon.h, unless that has happened; then the process that waits
+ * is told that all is well. The file of the option pid. They croak. */
+void psgi_daemonize(pTHX);
+void psgi_daemon_ready(pTHX);
+void psgi_pidfile_open(pTHX_ const char *path);
+void psgi_pidfile_close(pTHX);
+void psgi_pidfile_clean(void); /* removes the file only; async-signal-safe */
+/* status_fd of sprig_daemonize, for the caller to tell and close; -1: nobody waits. */
+int psgi_daemon_take_status(void);
+
+/* The master of this process: made, given sockets (see master.h), run. They croak, and then there
+ * is no master any more. `argv`: the words by which the program was started. _run returns true in
+ * each worker and false in the master when all is over; `on_ready` (code ref or undef) is called
+ * when the first worker serves. */
+void psgi_master_open(pTHX_ HV *options, AV *argv);
+void psgi_master_listen(pTHX_ const char *text);
+void psgi_master_adopt(pTHX_ int fd);
+AV *psgi_master_addresses(pTHX);
+bool psgi_master_is_heir(void); /* it has been handed its sockets */
+/* Becomes the user and group of the options: before an app is loaded in the master. */
+void psgi_master_drop_privileges(pTHX_ HV *options);
+bool psgi_master_run(pTHX_ SV *on_ready);
+void psgi_master_close(pTHX);
+void psgi_quit_open(void); /* sprig_quit_open, with the files of this process to be removed */
+
+#endif

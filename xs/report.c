@@ -1,0 +1,171 @@
+/* report.c - what failed, told where the application looks: psgi.errors, warnings, STDERR. */
+#include "report.h"
+#include "bytes.h"
+#include "call.h"
+
+struct text_job {
+    SV *message; /* borrowed */
+    SV *text;    /* out, owned: a plain string that ends with a newline */
+};
+
+static void make_text(pTHX_ void *arg)
+{
+    struct text_job *job = arg;
+    SV *text = sv_newmortal();
+
+    SvGETMAGIC(job->message);
+    if (SvOK(job->message))
+        sv_copypv_nomg(text, job->message);
+    else
+        sv_setpvs(text, "");
+    if (SvCUR(text) == 0 || SvEND(text)[-1] != '\n')
+        sv_catpvs(text, "\n");
+    job->text = SvREFCNT_inc_simple_NN(text);
+}
+
+/* The message as text, owned by the caller; stringifying an exception object may itself die. */
+static SV *message_text(pTHX_ SV *message)
+{
+    struct text_job job = {message, NULL};
+
+    if (!psgi_guard(aTHX_ make_text, &job, NULL) || job.text == NULL)
+        return newSVpvs("an exception that cannot be turned into text\n");
+    return job.text;
+}
+
+/* What can be printed there without "Wide character": UTF-8, unless the handle makes that itself or
+ * the text fits into bytes. Borrowed, or a mortal. */
+static SV *printable(pTHX_ SV *text, IO *io)
+{
+    SV *bytes;
+
+    if (!SvUTF8(text) || (io != NULL && (SvRMAGICAL((SV *)io) || PerlIO_isutf8(IoOFP(io)))))
+        return text;
+    bytes = sv_mortalcopy(text);
+    if (!sv_utf8_downgrade(bytes, true))
+        sv_utf8_encode(bytes);
+    return bytes;
+}
+
+static IO *stderr_io(pTHX)
+{
+    return PL_stderrgv != NULL && SvTYPE((SV *)PL_stderrgv) == SVt_PVGV ? GvIO(PL_stderrgv) : NULL;
+}
+
+/* A handler gets the text; what it makes of that is its own. */
+static void run_warn(pTHX_ void *arg)
+{
+    warn_sv(PL_warnhook != NULL ? (SV *)arg : printable(aTHX_ arg, stderr_io(aTHX)));
+}
+
+void psgi_warn(pTHX_ SV *message)
+{
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return;
+    SV *text = message_text(aTHX_ message);
+    psgi_guard(aTHX_ run_warn, text, NULL);
+    SvREFCNT_dec(text);
+}
+
+void psgi_warnf(pTHX_ const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    SV *message = vnewSVpvf(fmt, &ap);
+    va_end(ap);
+    psgi_warn(aTHX_ message);
+    SvREFCNT_dec(message);
+}
+
+/* Nobody has put a handler, a tie, a layer or another file in the way of descriptor 2. */
+bool psgi_stderr_is_plain(pTHX)
+{
+    IO *io = PL_stderrgv != NULL && isGV_with_GP(PL_stderrgv) ? GvIO(PL_stderrgv) : NULL;
+    PerlIO *out = io != NULL ? IoOFP(io) : NULL;
+
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return true;
+    return PL_warnhook == NULL && out != NULL && !SvRMAGICAL((SV *)io) &&
+           PerlIO_fileno(out) == STDERR_FILENO;
+}
+
+struct print_job {
+    HV *env;  /* borrowed */
+    SV *text; /* borrowed */
+    bool done;
+};
+
+/* psgi.errors->print. Looks the handle up only now: the app may have put another one there. */
+static void run_print(pTHX_ void *arg)
+{
+    struct print_job *job = arg;
+    SV **errors = hv_fetchs(job->env, "psgi.errors", 0);
+    SV *handle, *text;
+    IO *io;
+
+    if (errors == NULL)
+        return;
+    SvGETMAGIC(*errors);
+    if (!SvOK(*errors))
+        return;
+    SAVEGENERICSV(PL_ors_sv); /* the app's $\ is not for us */
+    PL_ors_sv = NULL;
+    handle = sv_mortalcopy(*errors);
+    io = psgi_io_of(handle);
+    text = io != NULL ? printable(aTHX_ job->text, io) : job->text;
+    job->done = psgi_call_method(aTHX_ handle, "print", &text, 1, NULL, NULL);
+}
+
+/* A layer that the app pushed on STDERR makes it buffered; messages of failures must not wait. */
+static void flush_stderr(pTHX)
+{
+    IO *io = stderr_io(aTHX);
+
+    if (io != NULL && IoOFP(io) != NULL)
+        PerlIO_flush(IoOFP(io));
+}
+
+void psgi_report(pTHX_ HV *env, SV *message)
+{
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return;
+    SvREFCNT_inc((SV *)env); /* the text of the message may end the exchange */
+    struct print_job job = {env, message_text(aTHX_ message), false};
+    if (env == NULL || !psgi_guard(aTHX_ run_print, &job, NULL) || !job.done)
+        psgi_warn(aTHX_ job.text);
+    flush_stderr(aTHX);
+    SvREFCNT_dec(job.text);
+    SvREFCNT_dec((SV *)env);
+}
+
+void psgi_reportf(pTHX_ HV *env, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    SV *message = vnewSVpvf(fmt, &ap);
+    va_end(ap);
+    psgi_report(aTHX_ env, message);
+    SvREFCNT_dec(message);
+}
+
+/* What died in a callback has no caller to go to. */
+static void callback_died(pTHX_ SV *error)
+{
+    CV *handler = get_cv("Sprig::Loop::_died", 0);
+    if (handler == NULL || !psgi_call(aTHX_(SV *) handler, &error, 1, NULL, NULL))
+        psgi_report(aTHX_ NULL, error);
+}
+
+/* A count of our own is held, since the callback may drop its watcher; the savestack gives it back
+ * also when exit() passes by. */
+void psgi_callback(pTHX_ SV *code, SV **args, int n_args)
+{
+    SV *error = NULL;
+    ENTER;
+    SAVEFREESV(SvREFCNT_inc_simple_NN(code));
+    if (!psgi_call(aTHX_ code, args, n_args, NULL, &error) && error != NULL) {
+        callback_died(aTHX_ error);
+        SvREFCNT_dec_NN(error);
+    }
+    LEAVE;
+}

@@ -1,0 +1,52 @@
+/* server.h - the server behind Sprig::Server: listeners, its life and its end. */
+#ifndef SPRIG_PSGI_SERVER_H
+#define SPRIG_PSGI_SERVER_H
+
+#include "bridge.h"
+
+/* { host, port, unix } */
+HV *psgi_address_info(pTHX_ const struct sprig_address *address);
+/* A server that does not listen yet, as a blessed reference owned by the caller. `handler`
+ * (borrowed for ever) gets its requests, with the struct psgi_server as `arg`; `drained` is called
+ * when its last connection is gone after a graceful end. Croaks. */
+SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler, SV *app,
+                    HV *options, SV *drained);
+void psgi_server_release(pTHX_ struct psgi_server *server);
+/* The value of an option as text, or undef; owned by the caller. */
+SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name);
+/* The server of such an object; croaks if it is none. */
+struct psgi_server *psgi_server_get(pTHX_ SV *ref);
+/* Listens on all addresses of the text (listen_spec.h): a list of { id, host, port, unix, fd },
+ * owned by the caller. Croaks. */
+AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text);
+/* Listens on a descriptor (taken): one { ... }. `options` are those of struct sprig_listen_options.
+ */
+SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options);
+/* The address in its plain form, with an absolute path; owned by the caller. Croaks. */
+SV *psgi_address_read(pTHX_ const char *text);
+/* Becomes the user and group of the options. Croaks. */
+void psgi_server_drop_privileges(pTHX_ struct psgi_server *server);
+/* See sprig_server_stand_alone; false: gives the signals back. */
+void psgi_server_stand_alone(pTHX_ struct psgi_server *server, bool is_alone);
+/* Serves a connected stream socket (taken) of this process itself. Croaks. */
+void psgi_server_adopt(pTHX_ struct psgi_server *server, int fd);
+/* `code` is called with "max_requests" once when the server has had so many, and with "harakiri"
+ * when an app asks for the end; without it, harakiri drains the server. */
+void psgi_server_on_event(pTHX_ struct psgi_server *server, SV *code);
+void psgi_server_tell(pTHX_ struct psgi_server *server, const char *what);
+/* The condvar that apps get as psgix.exit_guard. Before the first request. */
+void psgi_server_set_exit_guard(pTHX_ struct psgi_server *server, SV *guard);
+/* `ref` is the server's object: from now on it lives without a variable, until it is drained. */
+void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
+/* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */
+void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
+/* Graceful end: `drained` is called later. */
+void psgi_server_drain(pTHX_ struct psgi_server *server);
+/* Ends at once. */
+void psgi_server_stop(pTHX_ struct psgi_server *server);
+/* The sockets that the app has taken and that somebody may still hear. */
+UV psgi_server_taken(pTHX_ struct psgi_server *server);
+/* The gauges of the bridge, and of the server unless that is NULL, by name. */
+HV *psgi_counters(pTHX_ struct psgi_server *server);
+
+#endif
