@@ -146,7 +146,7 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     struct psgi_exchange *px = psgi_exchange_new(server, ex);
     dTHXa(server->psgi->perl);
 
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     px->env = psgi_env_build(aTHX_ px);
     ENTER;
     SAVETMPS;
@@ -155,7 +155,7 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     run_app(aTHX_ px);
     FREETMPS;
     LEAVE;
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* Passes something on, unless the bridge is done with the exchange. Perl that runs meanwhile may
@@ -168,9 +168,9 @@ static inline void with_exchange(struct sprig_exchange *ex,
     if (px == NULL)
         return;
     dTHXa(px->server->psgi->perl);
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     fn(aTHX_ px);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 static void drained(pTHX_ struct psgi_exchange *px)
@@ -209,9 +209,9 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
 
     if (px == NULL)
         return;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     psgi_reader_body(aTHX_ px, bytes, is_last);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 static void notified(pTHX_ struct psgi_exchange *px)
@@ -280,7 +280,7 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
     psgi_env_release(aTHX_ px);
     psgi_informer_sever(aTHX_ px);
     server->psgi->n_exchanges--;
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* The server's object may be freed by what `done` does, but not while the core is calling us. */

@@ -29,13 +29,13 @@ struct psgi_exchange *psgi_exchange_new(struct psgi_server *server, struct sprig
     return px;
 }
 
-struct psgi_exchange *psgi_exchange_hold(struct psgi_exchange *px)
+struct psgi_exchange *psgi_exchange_ref(struct psgi_exchange *px)
 {
     px->refs++;
     return px;
 }
 
-void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
+void psgi_exchange_unref(pTHX_ struct psgi_exchange *px)
 {
     struct psgi *psgi = px->server->psgi;
 
@@ -45,7 +45,7 @@ void psgi_exchange_release(pTHX_ struct psgi_exchange *px)
     SvREFCNT_dec(px->guard);
     SvREFCNT_dec(px->promise);
     SvREFCNT_dec(px->on_complete);
-    psgi_server_release(aTHX_ px->server);
+    psgi_server_unref(aTHX_ px->server);
     if (psgi->n_spare_exchanges >= SPARE_EXCHANGES) {
         Safefree(px);
         return;
@@ -79,7 +79,7 @@ static void send_500(pTHX_ struct psgi_exchange *px)
 
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message)
 {
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     psgi_report(aTHX_ px->env, message);
     if (px->ex != NULL) {
         if (!sprig_response_has_head(px->ex))
@@ -87,7 +87,7 @@ void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message)
         else
             sprig_response_abort(px->ex, "the app failed in the middle of a response");
     }
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...)

@@ -56,9 +56,9 @@ static bool interim_send(pTHX_ struct psgi_exchange *px, int status, SV *headers
         interim_read(aTHX_ & interim, headers);
     head = (struct sprig_head){status, interim.headers, interim.n, 0};
     if (px->ex != NULL) {
-        psgi_exchange_hold(px);
+        psgi_exchange_ref(px);
         rc = sprig_response_interim(px->ex, &head, why, sizeof why);
-        psgi_exchange_release(aTHX_ px);
+        psgi_exchange_unref(aTHX_ px);
     }
     LEAVE;
     if (rc == SPRIG_E_INVALID)

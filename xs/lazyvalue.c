@@ -22,7 +22,7 @@ int psgi_lazy_get(pTHX_ SV *sv, MAGIC *mg)
     value = ((const struct psgi_lazy_kind *)mg->mg_virtual)->make(aTHX_ px);
     if (value != NULL)
         sv_setsv_nomg(sv, sv_2mortal(value));
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
     return 0;
 }
 
@@ -33,7 +33,7 @@ int psgi_lazy_forget(pTHX_ SV *sv, MAGIC *mg)
 
     PERL_UNUSED_VAR(sv);
     if (px != NULL)
-        psgi_exchange_release(aTHX_ px);
+        psgi_exchange_unref(aTHX_ px);
     return 0;
 }
 
@@ -50,7 +50,7 @@ SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, const struct psgi_lazy_kind *k
 {
     SV *sv = newSV(0);
     MAGIC *mg =
-        sv_magicext(sv, NULL, PERL_MAGIC_ext, &kind->vtbl, (char *)psgi_exchange_hold(px), 0);
+        sv_magicext(sv, NULL, PERL_MAGIC_ext, &kind->vtbl, (char *)psgi_exchange_ref(px), 0);
 
     mg->mg_flags |= MGf_DUP | MGf_LOCAL;
     return sv;
@@ -81,7 +81,7 @@ bool psgi_lazy_park(pTHX_ SV *sv, struct psgi_exchange *px)
 
     if (mg == NULL)
         return false;
-    psgi_exchange_release(aTHX_ lazy_take(mg));
+    psgi_exchange_unref(aTHX_ lazy_take(mg));
     return true;
 }
 
@@ -91,6 +91,6 @@ bool psgi_lazy_reuse(pTHX_ SV *sv, struct psgi_exchange *px)
 
     PERL_UNUSED_CONTEXT;
     if (mg != NULL)
-        mg->mg_ptr = (char *)psgi_exchange_hold(px);
+        mg->mg_ptr = (char *)psgi_exchange_ref(px);
     return mg != NULL;
 }

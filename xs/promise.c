@@ -102,7 +102,7 @@ static void settle(pTHX_ struct psgi_exchange *px, enum promise_kind kind)
 
     if (promise == NULL)
         return;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     if (fetch_result(aTHX_ promise, kind, &value, &error) && value != NULL)
         settle_value(aTHX_ px, value);
     else if (error != NULL)
@@ -110,7 +110,7 @@ static void settle(pTHX_ struct psgi_exchange *px, enum promise_kind kind)
     SvREFCNT_dec(value);
     SvREFCNT_dec(error);
     SvREFCNT_dec(promise);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* ---- the callback that a promise gets ---- */
@@ -124,7 +124,7 @@ static int waiter_free(pTHX_ SV *sv, MAGIC *mg)
     PERL_UNUSED_VAR(sv);
     mg->mg_ptr = NULL;
     if (px != NULL)
-        psgi_exchange_release(aTHX_ px);
+        psgi_exchange_unref(aTHX_ px);
     return 0;
 }
 
@@ -142,13 +142,13 @@ static void waiter_run(pTHX_ struct psgi_exchange *px, enum waiter_kind kind, SV
     promise = take_promise(px);
     if (promise == NULL)
         return;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     if (kind == WAIT_VALUE)
         settle_value(aTHX_ px, arg);
     else
         settle_error(aTHX_ px, arg);
     SvREFCNT_dec(promise);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 XS(psgi_promise_waiter);
@@ -172,8 +172,8 @@ XS(psgi_promise_waiter)
 static SV *waiter_new(pTHX_ struct psgi_exchange *px, enum waiter_kind kind)
 {
     CV *cv = newXS(NULL, psgi_promise_waiter, __FILE__);
-    MAGIC *mg = sv_magicext((SV *)cv, NULL, PERL_MAGIC_ext, &waiter_vtbl,
-                            (char *)psgi_exchange_hold(px), 0);
+    MAGIC *mg =
+        sv_magicext((SV *)cv, NULL, PERL_MAGIC_ext, &waiter_vtbl, (char *)psgi_exchange_ref(px), 0);
 
     mg->mg_flags |= MGf_DUP;
     CvXSUBANY(cv).any_i32 = (I32)kind;
@@ -207,13 +207,13 @@ static void await(pTHX_ struct psgi_exchange *px, SV *sv, enum promise_kind kind
 
     SvREFCNT_dec(px->promise);
     px->promise = newSVsv(sv);
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     if (is_ready(aTHX_ sv, kind))
         settle(aTHX_ px, kind);
     else if (!listen_to(aTHX_ px, sv, kind, &error) && error != NULL)
         settle_error(aTHX_ px, error);
     SvREFCNT_dec(error);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 bool psgi_promise_await(pTHX_ struct psgi_exchange *px, SV *sv, psgi_on_value *on_value)

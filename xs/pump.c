@@ -109,9 +109,9 @@ static void on_rest(struct sprig_timer *timer, void *arg)
 
     sprig_timer_free(timer);
     pump->rest = NULL;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     psgi_pump_run(aTHX_ px);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* getline has nothing yet: it is asked again in a while rather than in a circle. */
@@ -235,7 +235,7 @@ void psgi_pump_run(pTHX_ struct psgi_exchange *px)
 
     if (px->ex == NULL || pump == NULL || pump->is_running || !px->is_pumping || pump->rest != NULL)
         return;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     pump->is_running = true;
     ENTER;
     SAVETMPS;
@@ -252,5 +252,5 @@ void psgi_pump_run(pTHX_ struct psgi_exchange *px)
     SvREFCNT_dec(error);
     if (pump->is_dropped)
         pump_destroy(aTHX_ px, pump);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }

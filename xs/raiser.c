@@ -10,11 +10,11 @@ static char left;
 /* The app has not answered yet: neither a response nor a writer of it may follow. */
 static void raise_error(pTHX_ struct psgi_exchange *px, SV *error)
 {
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     if (px->responder != NULL)
         px->responder->is_used = true;
     psgi_exchange_raise(aTHX_ px, error);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* The body of each of these code refs. */

@@ -445,7 +445,7 @@ int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming
     enum look look;
     int rc = -1;
 
-    r.px = psgi_exchange_hold(px);
+    r.px = psgi_exchange_ref(px);
     r.copy = NULL;
     r.error = r.on_complete = NULL;
     r.streaming = streaming;
@@ -465,6 +465,6 @@ int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming
         Safefree(r.headers);
     SvREFCNT_dec(r.error);
     SvREFCNT_dec((SV *)r.copy);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
     return rc;
 }

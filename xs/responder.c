@@ -61,7 +61,7 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     if (px == NULL || px->ex == NULL)
         return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;
     px->is_answered = true;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     if (SvROK(response)) /* that of the caller is his variable, which code of his may change */
         response = held = newRV_inc(SvRV(response));
     if (psgi_reply_send(aTHX_ px, response, true) == 1)
@@ -71,7 +71,7 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     SvREFCNT_dec(held);
     if (writer != NULL)
         sprig_loop_lend(px->server->psgi->loop);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
     return writer;
 }
 
@@ -206,7 +206,7 @@ void psgi_responder_start(pTHX_ struct psgi_exchange *px, SV *code)
     SV *args[2], *result = NULL, *error = NULL;
     bool ok;
 
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     args[0] = responder_new(aTHX_ px);
     args[1] = socket_take(aTHX_ px);
     ok = psgi_call_for(aTHX_ px->server, code, args, 2, &result, &error);
@@ -220,7 +220,7 @@ void psgi_responder_start(pTHX_ struct psgi_exchange *px, SV *code)
     SvREFCNT_dec(error);
     socket_release(aTHX_ px, args[1]);
     responder_release(aTHX_ px->server->psgi, args[0]);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 void psgi_responder_notified(pTHX_ struct psgi_exchange *px)

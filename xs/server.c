@@ -13,7 +13,7 @@ static int server_free(pTHX_ SV *sv, MAGIC *mg);
 static const MGVTBL server_vtbl = {
     NULL, NULL, NULL, NULL, server_free, NULL, psgi_magic_dup_nothing, NULL};
 
-void psgi_server_release(pTHX_ struct psgi_server *server)
+void psgi_server_unref(pTHX_ struct psgi_server *server)
 {
     if (--server->refs > 0)
         return;
@@ -303,7 +303,7 @@ static int server_free(pTHX_ SV *sv, MAGIC *mg)
     if (server->core != NULL)
         sprig_server_free(server->core);
     server->core = NULL;
-    psgi_server_release(aTHX_ server);
+    psgi_server_unref(aTHX_ server);
     return 0;
 }
 

@@ -11,7 +11,7 @@ HV *psgi_address_info(pTHX_ const struct sprig_address *address);
  * when its last connection is gone after a graceful end. Croaks. */
 SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler, SV *app,
                     HV *options, SV *drained);
-void psgi_server_release(pTHX_ struct psgi_server *server);
+void psgi_server_unref(pTHX_ struct psgi_server *server);
 /* The value of an option as text, or undef; owned by the caller. */
 SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name);
 /* The server of such an object; croaks if it is none. */

@@ -36,7 +36,7 @@ static int socket_open(pTHX_ void *arg, struct sprig_span *unread, struct list_l
 
 static void socket_release(pTHX_ void *arg)
 {
-    psgi_exchange_release(aTHX_ arg);
+    psgi_exchange_unref(aTHX_ arg);
 }
 
 static const struct lazyio_source socket_source = {socket_open, socket_release};
@@ -61,7 +61,7 @@ static IO *socket_io(pTHX_ struct psgi_exchange *px)
 
     IoTYPE(io) = px->ex != NULL ? IoTYPE_SOCKET : IoTYPE_CLOSED;
     if (px->ex != NULL)
-        IoIFP(io) = IoOFP(io) = lazyio_new(aTHX_ & socket_source, psgi_exchange_hold(px));
+        IoIFP(io) = IoOFP(io) = lazyio_new(aTHX_ & socket_source, psgi_exchange_ref(px));
     return io;
 }
 

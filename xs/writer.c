@@ -251,7 +251,7 @@ static bool is_simple(SV *value)
  * held. */
 static bool write_simple(pTHX_ SV *self, struct psgi_handle *handle, SV *value)
 {
-    struct psgi_exchange *px = psgi_exchange_hold(handle->px);
+    struct psgi_exchange *px = psgi_exchange_ref(handle->px);
     SV *body = SvREFCNT_inc_simple_NN(SvRV(self));
     bool is_fatal = handle->is_fatal;
     int rc;
@@ -261,7 +261,7 @@ static bool write_simple(pTHX_ SV *self, struct psgi_handle *handle, SV *value)
     if (rc >= 0 && handle->on_drain != NULL && px->ex != NULL)
         want_drain(handle, px);
     sprig_loop_lend(px->server->psgi->loop);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
     SvREFCNT_dec_NN(body);
     return rc < 0 ? refuse_write(aTHX_ is_fatal) : rc == 0;
 }
@@ -288,14 +288,14 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
         LEAVE;
         return refuse_write(aTHX_ is_fatal);
     }
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     has_room = queue_values(aTHX_ px, plain, n, &is_lost);
     if (has_values(plain, n))
         handle->has_written = true;
     if (!is_lost && handle->on_drain != NULL && px->ex != NULL)
         want_drain(handle, px);
     sprig_loop_lend(px->server->psgi->loop);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
     LEAVE;
     return is_lost ? refuse_write(aTHX_ is_fatal) : has_room;
 }
@@ -310,9 +310,9 @@ void psgi_writer_close(pTHX_ SV *self)
 
     handle->is_used = true;
     if (px != NULL) {
-        psgi_exchange_hold(px);
+        psgi_exchange_ref(px);
         psgi_exchange_finish(aTHX_ px);
-        psgi_exchange_release(aTHX_ px);
+        psgi_exchange_unref(aTHX_ px);
     }
     stop_producing(aTHX_ handle);
     SvREFCNT_dec(body);
@@ -407,11 +407,11 @@ static void on_retry(struct sprig_timer *timer, void *arg)
     if (px == NULL || handle->poll_cb == NULL)
         return;
     dTHXa(px->server->psgi->perl);
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     SV *body = take_body(handle);
     poll_writer(aTHX_ handle);
     SvREFCNT_dec(body);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 void psgi_writer_on_drain(pTHX_ SV *self, SV *cb)
@@ -446,13 +446,13 @@ void psgi_writer_drained(pTHX_ struct psgi_exchange *px)
 
     if (handle == NULL || handle->is_used)
         return;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     body = take_body(handle);
     if (handle->on_drain == NULL || run_producer(aTHX_ px, handle, handle->on_drain))
         if (writer_exchange(handle) != NULL && handle->poll_cb != NULL && handle->retry == NULL)
             poll_writer(aTHX_ handle);
     SvREFCNT_dec(body);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* ---- the client left ---- */
@@ -498,10 +498,10 @@ void psgi_writer_gone(pTHX_ struct psgi_exchange *px)
 
     if (handle == NULL)
         return;
-    psgi_exchange_hold(px);
+    psgi_exchange_ref(px);
     handle->is_gone = true;
     tell_gone(aTHX_ handle);
-    psgi_exchange_release(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* ---- notices of the loop ---- */
