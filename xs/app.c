@@ -133,7 +133,7 @@ static void run_app(pTHX_ struct psgi_exchange *px)
 
 /* ---- callbacks from the core ---- */
 
-static void release_hold(pTHX_ void *loop)
+static void app_returned(pTHX_ void *loop)
 {
     PERL_UNUSED_CONTEXT;
     sprig_loop_hold(loop, -1);
@@ -151,7 +151,7 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     ENTER;
     SAVETMPS;
     sprig_loop_hold(loop, 1);
-    SAVEDESTRUCTOR_X(release_hold, loop);
+    SAVEDESTRUCTOR_X(app_returned, loop);
     run_app(aTHX_ px);
     FREETMPS;
     LEAVE;

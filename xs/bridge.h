@@ -41,9 +41,9 @@ struct psgi {
     uint64_t n_dropped;       /* so far; their numbers are in the order of being dropped */
     HV *writer_class;         /* owned: the stash that writers are blessed into */
     SV *errors;               /* owned: the glob behind psgi.errors, see env.c; NULL until then */
-    CV *guard;                /* owned: the XSUB through which psgi_guard enters eval */
-    struct psgi_guarded *guarded; /* what it is about to run */
-    SV *thrown;                   /* owned: an exception of a %SIG handler, until psgi_rethrow */
+    CV *eval;                 /* owned: the XSUB through which psgi_eval enters eval */
+    struct psgi_eval_job *eval_job; /* what it is about to run */
+    SV *thrown;                     /* owned: an exception of a %SIG handler, until psgi_rethrow */
     struct psgi_exchange *spare_exchanges; /* owned: memory for the next ones, by `next_spare` */
     unsigned n_spare_exchanges;
     struct psgi_watch *watch;          /* owned; NULL until first used */
@@ -104,7 +104,7 @@ struct psgi_handle {
     bool is_gone : 1;     /* the client left while the response was not complete */
     bool wants_gone : 1;  /* writer: on_disconnect is still to be told */
     bool is_fatal : 1;    /* responder, writer: writing to a client that left dies */
-    bool is_held : 1;     /* writer: owns a reference to itself, a callback is due */
+    bool owns_itself : 1; /* writer: owns a reference to itself, a callback is due */
     bool has_written : 1; /* writer: since poll_cb was called last */
 };
 

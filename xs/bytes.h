@@ -19,7 +19,7 @@ static inline SV *psgi_referent(SV *sv)
 }
 
 /* The bytes of a value: downgraded from UTF-8 where flagged. False: it has wide characters. May run
- * magic and overloading: call it under psgi_guard unless the value is plain. `hold` keeps a
+ * magic and overloading: call it under psgi_eval unless the value is plain. `hold` keeps a
  * temporary copy if one was needed (owned by the caller, else NULL). */
 bool psgi_bytes(pTHX_ SV *sv, struct sprig_span *bytes, SV **hold);
 /* Writes a value to the response; large ones by reference (sharing the string buffer where perl

@@ -2,8 +2,8 @@
 #include "call.h"
 #include <errno.h>
 
-/* What psgi_guard runs; lives on the C stack of its caller. */
-struct psgi_guarded {
+/* What psgi_eval runs; lives on the C stack of its caller. */
+struct psgi_eval_job {
     void (*fn)(pTHX_ void *arg);
     void *arg;
 };
@@ -224,28 +224,28 @@ bool psgi_is_code(pTHX_ SV *sv)
            gv_fetchmeth_pvn(SvSTASH(SvRV(sv)), "(&{}", 4, -1, 0) != NULL;
 }
 
-/* The body of psgi->guard. */
-XS(psgi_guard_run);
-XS(psgi_guard_run)
+/* The body of psgi->eval. */
+XS(psgi_eval_run);
+XS(psgi_eval_run)
 {
     dXSARGS;
-    struct psgi_guarded *guarded = psgi_get(aTHX)->guarded;
+    struct psgi_eval_job *job = psgi_get(aTHX)->eval_job;
 
     PERL_UNUSED_VAR(cv);
     PERL_UNUSED_VAR(items);
-    guarded->fn(aTHX_ guarded->arg);
+    job->fn(aTHX_ job->arg);
     XSRETURN_EMPTY;
 }
 
-bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error)
+bool psgi_eval(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error)
 {
-    struct psgi_guarded guarded = {fn, arg};
+    struct psgi_eval_job job = {fn, arg};
     struct psgi *psgi = psgi_get(aTHX);
 
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return refuse_call(NULL, error);
-    if (psgi->guard == NULL)
-        psgi->guard = newXS(NULL, psgi_guard_run, __FILE__);
-    psgi->guarded = &guarded;
-    return enter_perl(aTHX_ NULL, (SV *)psgi->guard, 0, NULL, 0, NULL, error);
+    if (psgi->eval == NULL)
+        psgi->eval = newXS(NULL, psgi_eval_run, __FILE__);
+    psgi->eval_job = &job;
+    return enter_perl(aTHX_ NULL, (SV *)psgi->eval, 0, NULL, 0, NULL, error);
 }

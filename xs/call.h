@@ -31,7 +31,7 @@ bool psgi_is_code(pTHX_ SV *sv);
 
 /* Runs C code that may croak (string conversion of app values, tied containers) under eval. The
  * function gets `arg`. False: it died, *error as above. */
-bool psgi_guard(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
+bool psgi_eval(pTHX_ void (*fn)(pTHX_ void *arg), void *arg, SV **error);
 
 /* What runs in the middle of somebody's code keeps their $@, $! and $?: between ENTER and LEAVE,
  * and gives them back behind LEAVE. That is not done by LEAVE, since exit() passes by with its $?.

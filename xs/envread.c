@@ -32,13 +32,13 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
     struct get_job job = {env, key, NULL};
 
     if (SvRMAGICAL((SV *)env) || SvREADONLY((SV *)env)) { /* the app tied or locked it */
-        psgi_guard(aTHX_ run_get, &job, NULL);
+        psgi_eval(aTHX_ run_get, &job, NULL);
         return job.value;
     }
     SV **value = hv_fetch(env, key, (I32)strlen(key), 0);
     if (value == NULL || !SvGMAGICAL(*value))
         return value != NULL ? newSVsv(*value) : NULL;
-    psgi_guard(aTHX_ run_get, &job, NULL);
+    psgi_eval(aTHX_ run_get, &job, NULL);
     return job.value;
 }
 

@@ -80,7 +80,7 @@ static void on_wake(void *arg)
     SV *error = NULL;
     dTHXa(psgi->perl);
 
-    if (!PL_sig_pending || psgi_guard(aTHX_ run_handlers, NULL, &error))
+    if (!PL_sig_pending || psgi_eval(aTHX_ run_handlers, NULL, &error))
         return;
     SvREFCNT_dec(psgi->thrown);
     psgi->thrown = error;

@@ -159,7 +159,7 @@ static enum pumped pump_write(pTHX_ struct psgi_exchange *px, SV *chunk, int *rc
 {
     struct text_job job = {chunk, NULL};
 
-    if (SvROK(chunk) && !psgi_guard(aTHX_ run_text, &job, error))
+    if (SvROK(chunk) && !psgi_eval(aTHX_ run_text, &job, error))
         return PUMPED_FAILED;
     if (SvROK(chunk) && job.text == NULL)
         *rc = SPRIG_E_INVALID;

@@ -215,7 +215,7 @@ static SV *any_element(pTHX_ AV *av, SSize_t i)
 
 /* The elements of an array, held by a temporary one: what makes text of an element may be code that
  * changes the response. */
-static AV *hold_elements(pTHX_ AV *from)
+static AV *keep_elements(pTHX_ AV *from)
 {
     AV *held = (AV *)sv_2mortal((SV *)newAV());
 
@@ -234,7 +234,7 @@ static AV *any_array(pTHX_ SV *ref)
         ref = amagic_deref_call(ref, to_av_amg);
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVAV)
         return NULL;
-    return hold_elements(aTHX_(AV *) SvRV(ref));
+    return keep_elements(aTHX_(AV *) SvRV(ref));
 }
 
 /* An undefined value is sent as an empty one, and warned of. */
@@ -348,7 +348,7 @@ static void copy_body(pTHX_ struct reply *r, SV *sv)
 static void copy_parts(pTHX_ void *arg)
 {
     struct reply *r = arg;
-    AV *parts = hold_elements(aTHX_ r->parts);
+    AV *parts = keep_elements(aTHX_ r->parts);
 
     for (SSize_t i = 0; i <= AvFILLp(parts) && i < 5; i++) {
         SV *sv = AvARRAY(parts)[i];
@@ -369,7 +369,7 @@ static enum look read_copy(pTHX_ struct reply *r)
     enum look look;
 
     r->copy = newAV();
-    if (!psgi_guard(aTHX_ copy_parts, r, &r->error))
+    if (!psgi_eval(aTHX_ copy_parts, r, &r->error))
         return LOOK_WRONG;
     r->parts = r->copy;
     look = read_parts(aTHX_ r);

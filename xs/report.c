@@ -28,7 +28,7 @@ static SV *message_text(pTHX_ SV *message)
 {
     struct text_job job = {message, NULL};
 
-    if (!psgi_guard(aTHX_ make_text, &job, NULL) || job.text == NULL)
+    if (!psgi_eval(aTHX_ make_text, &job, NULL) || job.text == NULL)
         return newSVpvs("an exception that cannot be turned into text\n");
     return job.text;
 }
@@ -63,7 +63,7 @@ void psgi_warn(pTHX_ SV *message)
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return;
     SV *text = message_text(aTHX_ message);
-    psgi_guard(aTHX_ run_warn, text, NULL);
+    psgi_eval(aTHX_ run_warn, text, NULL);
     SvREFCNT_dec(text);
 }
 
@@ -131,7 +131,7 @@ void psgi_report(pTHX_ HV *env, SV *message)
         return;
     SvREFCNT_inc((SV *)env); /* the text of the message may end the exchange */
     struct print_job job = {env, message_text(aTHX_ message), false};
-    if (env == NULL || !psgi_guard(aTHX_ run_print, &job, NULL) || !job.done)
+    if (env == NULL || !psgi_eval(aTHX_ run_print, &job, NULL) || !job.done)
         psgi_warn(aTHX_ job.text);
     flush_stderr(aTHX);
     SvREFCNT_dec(job.text);

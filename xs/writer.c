@@ -109,25 +109,25 @@ static void stop_retry(struct psgi_handle *handle)
 
 /* While a call of on_drain or poll_cb is due, the writer owns itself: the callback may be the only
  * one that knows it, by its argument. */
-static void hold_until_called(struct psgi_handle *handle)
+static void own_itself_until_called(struct psgi_handle *handle)
 {
-    if (!handle->is_held)
+    if (!handle->owns_itself)
         SvREFCNT_inc_simple_void_NN(handle->body);
-    handle->is_held = true;
+    handle->owns_itself = true;
 }
 
 /* The body, owned by the caller; whether the writer owned itself or not, it does not any more. */
 static SV *take_body(struct psgi_handle *handle)
 {
-    if (!handle->is_held)
+    if (!handle->owns_itself)
         SvREFCNT_inc_simple_void_NN(handle->body);
-    handle->is_held = false;
+    handle->owns_itself = false;
     return handle->body;
 }
 
 static void want_drain(struct psgi_handle *handle, struct psgi_exchange *px)
 {
-    hold_until_called(handle);
+    own_itself_until_called(handle);
     sprig_response_want_drain(px->ex);
 }
 
@@ -386,7 +386,7 @@ static void poll_again(pTHX_ struct psgi_handle *handle)
     }
     handle->retry = sprig_timer_new(psgi_loop(aTHX), POLL_RETRY_SECONDS, 0, on_retry, handle);
     if (handle->retry != NULL)
-        hold_until_called(handle);
+        own_itself_until_called(handle);
 }
 
 /* The caller holds the writer. */
