@@ -67,6 +67,31 @@ seed('proxy', "\1\2$_")
     "\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
     );
 
+seed('utf', "\1\3$_")
+    for ("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" . 'x' x 20,
+    "\xef\xbf\xbe\xef\xbf\xbf",
+    "\xed\xa0\x80", "\xc0\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80", "0123456789abcdef\xff",
+    "\xe2\x82",);
+
+# Frames: a mask of their own each, the payload already masked.
+my $mask  = "\1\2\3\4";
+my $frame = sub {
+    my ($first, $payload) = @_;
+    my $n      = length $payload;
+    my $length = $n < 126 ? chr($n | 128) : "\xfe" . pack 'n', $n;
+    return chr($first) . $length . $mask . ($payload ^ substr $mask x ($n / 4 + 1), 0, $n);
+};
+seed('frame', "\5\7\7$_")
+    for (
+    $frame->(0x81, 'Hello'),
+    $frame->(1,    'Hel') . $frame->(0x89, 'ping') . $frame->(0x80, 'lo'),
+    $frame->(0x88, "\x03\xe8bye"),
+    $frame->(0xc2, 'x' x 200),
+    $frame->(1,    '') . $frame->(0, '') x 3 . $frame->(0x80, ''),
+    "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff$mask",
+    "\x8a\x80$mask",
+    );
+
 for my $file (glob "$FindBin::Bin/corpus/*.hex") {
     my ($target) = $file =~ m{([a-z]+)\.hex\z};
     open my $in, '<', $file or die "$file: $!";

@@ -1,0 +1,13 @@
+/* sha1.h - SHA-1 (RFC 3174) of a short text, which the opening handshake of WebSocket asks for. It
+ * proves there that the server has read the request, and keeps no secret. */
+#ifndef SPRIG_WS_SHA1_H
+#define SPRIG_WS_SHA1_H
+
+#include "base/span.h"
+
+enum { SHA1_BYTES = 20, SHA1_MAX_TEXT = 119 }; /* two blocks */
+
+/* At most SHA1_MAX_TEXT bytes. */
+void sha1_short(struct sprig_span text, unsigned char out[SHA1_BYTES]);
+
+#endif
