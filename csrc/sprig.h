@@ -385,6 +385,16 @@ bool sprig_response_has_head(const struct sprig_exchange *ex);
 /* True if the body bytes are of no use: HEAD, 204, 304, client gone. */
 bool sprig_response_is_bodyless(const struct sprig_exchange *ex);
 
+/* The head says that the body is a text/event-stream. */
+bool sprig_response_has_events(const struct sprig_exchange *ex);
+
+/* From now on, until the end of the response, a comment of an event stream is sent every so many
+ * seconds (0: no more of them) if nothing waits to be sent. A client that acknowledges nothing for
+ * so long, or for 3 seconds if that is more, counts as gone: where the kernel can tell, one that
+ * has vanished without a word is noticed within two heartbeats. 0, SPRIG_E_CLOSED, SPRIG_E_NOMEM.
+ */
+int sprig_response_set_heartbeat(struct sprig_exchange *ex, double seconds);
+
 /* Bytes queued and not yet with the kernel. */
 uint64_t sprig_response_buffered(const struct sprig_exchange *ex);
 

@@ -1,6 +1,7 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in the headers. */
 #include "app.h"
 #include "embed.h"
+#include "events.h"
 #include "loop.h"
 #include "master.h"
 #include "net/inherited.h"

@@ -78,6 +78,28 @@ poll_cb(self, cb)
   CODE:
     psgi_writer_poll_cb(aTHX_ self, cb);
 
+void
+event(self, ...)
+    SV *self
+  PPCODE:
+    ST(0) = boolSV(psgi_writer_event(aTHX_ self, &ST(1), items - 1));
+    XSRETURN(1);
+
+void
+comment(self, text)
+    SV *self
+    SV *text
+  PPCODE:
+    ST(0) = boolSV(psgi_writer_comment(aTHX_ self, text));
+    XSRETURN(1);
+
+void
+heartbeat(self, seconds)
+    SV *self
+    SV *seconds
+  CODE:
+    psgi_writer_heartbeat(aTHX_ self, seconds);
+
 MODULE = Sprig    PACKAGE = Sprig::Reader
 
 void

@@ -247,9 +247,10 @@ static bool is_simple(SV *value)
            SvCUR(value) > 0;
 }
 
-/* One simple value, as nearly always. What the write may report could run code, so the writer is
- * held. */
-static bool write_simple(pTHX_ SV *self, struct psgi_handle *handle, SV *value)
+/* Bytes, of a simple value as nearly always or, without one, of the span. What the write may report
+ * could run code, so the writer is held. */
+static bool write_bytes(pTHX_ SV *self, struct psgi_handle *handle, SV *value,
+                        struct sprig_span bytes)
 {
     struct psgi_exchange *px = psgi_exchange_ref(handle->px);
     SV *body = SvREFCNT_inc_simple_NN(SvRV(self));
@@ -257,7 +258,8 @@ static bool write_simple(pTHX_ SV *self, struct psgi_handle *handle, SV *value)
     int rc;
 
     handle->has_written = true;
-    rc = psgi_write_bytes(aTHX_ px->ex, value);
+    rc =
+        value != NULL ? psgi_write_bytes(aTHX_ px->ex, value) : sprig_response_write(px->ex, bytes);
     if (rc >= 0 && handle->on_drain != NULL && px->ex != NULL)
         want_drain(handle, px);
     sprig_loop_lend(px->server->psgi->loop);
@@ -274,7 +276,7 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     bool is_fatal = handle->is_fatal, has_room, is_lost = false;
 
     if (n == 1 && is_simple(values[0]) && writer_exchange(handle) != NULL)
-        return write_simple(aTHX_ self, handle, values[0]);
+        return write_bytes(aTHX_ self, handle, values[0], span_make(NULL, 0));
     ENTER;
     SAVEFREESV(SvREFCNT_inc_simple_NN(SvRV(self))); /* the values may drop it */
     plain = plain_values(aTHX_ values, n);
@@ -298,6 +300,24 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     psgi_exchange_unref(aTHX_ px);
     LEAVE;
     return is_lost ? refuse_write(aTHX_ is_fatal) : has_room;
+}
+
+bool psgi_writer_send(pTHX_ SV *self, const char *method, struct sprig_span bytes)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, method);
+
+    if (handle->is_used) {
+        warn("Sprig::Writer::%s: the writer is closed", method);
+        return false;
+    }
+    if (writer_exchange(handle) == NULL)
+        return refuse_write(aTHX_ handle->is_fatal);
+    return write_bytes(aTHX_ self, handle, NULL, bytes);
+}
+
+struct psgi_exchange *psgi_writer_exchange(pTHX_ SV *self, const char *method)
+{
+    return writer_exchange(writer_handle(aTHX_ self, method));
 }
 
 /* ---- the other methods ---- */

@@ -25,6 +25,10 @@ void psgi_writer_ended(pTHX_ struct psgi_exchange *px, bool is_gone);
  * queued all the same), or nobody is there to read it. The values may be those of the Perl stack.
  */
 bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n);
+/* The same for bytes that are there already. */
+bool psgi_writer_send(pTHX_ SV *self, const char *method, struct sprig_span bytes);
+/* The exchange that its writes go to; NULL: nowhere any more. Croaks if it is no writer. */
+struct psgi_exchange *psgi_writer_exchange(pTHX_ SV *self, const char *method);
 void psgi_writer_close(pTHX_ SV *self);
 void psgi_writer_flush(pTHX_ SV *self);
 UV psgi_writer_buffered(pTHX_ SV *self);

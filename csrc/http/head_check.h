@@ -198,6 +198,9 @@ static inline bool head_parse_length(struct sprig_span text, uint64_t *out)
 struct head_seen {
     bool date, server, close, upgrade;
     bool chunked;    /* Transfer-Encoding: chunked */
+    bool events;     /* Content-Type: text/event-stream */
+    bool caching;    /* Cache-Control */
+    bool buffering;  /* X-Accel-Buffering */
     bool has_length; /* Content-Length */
     bool options;    /* Connection has options besides close, keep-alive and upgrade */
     uint64_t length;
@@ -278,12 +281,34 @@ static inline void see_connection(struct head_seen *seen, struct sprig_span list
     }
 }
 
+/* "text/event-stream", with or without parameters. */
+static inline bool is_event_stream(struct sprig_span value)
+{
+    static const struct sprig_span type = SPAN_LIT("text/event-stream");
+    value = span_trim(value);
+    return value.len >= type.len && span_ieq(span_make(value.ptr, type.len), type) &&
+           (value.len == type.len || strchr("; \t", value.ptr[type.len]) != NULL);
+}
+
+/* Fields that matter to an event stream only. Of other responses few get further than the look at
+ * one letter of the type. */
+static inline void see_other(struct head_seen *seen, const struct sprig_header *h)
+{
+    if (h->name.len == 12 && h->value.len >= 17 && (h->value.ptr[5] | 0x20) == 'e')
+        seen->events |= name_is(h->name, "content-type") && is_event_stream(h->value);
+    else if (h->name.len == 13)
+        seen->caching |= name_is(h->name, "cache-control");
+    else if (h->name.len == 17)
+        seen->buffering |= name_is(h->name, "x-accel-buffering");
+}
+
 /* Looks at one valid header. > 0: it is to be copied; 0: it is dropped, the server sends its own if
  * one is needed; < 0: refused. */
 static inline int head_see(struct head_walk *w, const struct sprig_header *h)
 {
     switch (head_field_of(h->name)) {
     case FIELD_OTHER:
+        see_other(&w->seen, h);
         return 1;
     case FIELD_DATE:
         w->seen.date = true;

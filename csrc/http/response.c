@@ -6,8 +6,8 @@
 #include "http/head_check.h"
 
 /* Bytes of a head besides the app's own header lines and the Server line: status line, Date,
- * Content-Length or Transfer-Encoding, Connection, the empty line. */
-enum { HEAD_FIXED_BYTES = 256 };
+ * Content-Length or Transfer-Encoding, Connection, what an event stream gets, the empty line. */
+enum { HEAD_FIXED_BYTES = 320 };
 
 /* ------------------------------------------------------------- writing ---- */
 
@@ -140,6 +140,16 @@ static char *put_server_lines(char *at, const struct head_seen *seen, struct spr
     return at;
 }
 
+/* Caches and proxies that collect bytes would keep events from the client. */
+static char *put_event_lines(char *at, const struct head_seen *seen)
+{
+    if (!seen->caching)
+        at = PUT_LIT(at, "Cache-Control: no-cache\r\n");
+    if (!seen->buffering)
+        at = PUT_LIT(at, "X-Accel-Buffering: no\r\n");
+    return at;
+}
+
 /* --------------------------------------------------------------- the head ---- */
 
 void response_init(struct response *r, const struct sprig_request *req, bool may_keep_alive)
@@ -163,9 +173,12 @@ static int put_head(struct head_writer *w, struct response *r, const struct spri
     if (err || (err = head_check_seen(&w->walk)))
         return err;
     r->status = head->status;
+    r->has_events = w->walk.seen.events;
     head_decide_framing(r, &w->walk.seen, head->length);
     w->at = put_framing(w->at, r, &w->walk.seen, head->length);
     w->at = put_connection(w->at, r, &w->walk.seen, head);
+    if (w->walk.seen.events)
+        w->at = put_event_lines(w->at, &w->walk.seen);
     w->at = put_server_lines(w->at, &w->walk.seen, server);
     w->at = PUT_LIT(w->at, "\r\n");
     return 0;

@@ -49,6 +49,7 @@ struct response {
     bool app_unsure : 1; /* app_framed: its bytes so far may be chunks or not; they are in `held` */
     bool app_done : 1;   /* app_framed: its last chunk has passed */
     bool cut : 1;        /* the app gave more bytes than it announced: the rest was dropped */
+    bool has_events : 1; /* the body is a text/event-stream */
     bool is_dropped : 1; /* body bytes are dropped: the head is none of the app's */
 };
 
@@ -65,7 +66,8 @@ static inline bool response_is_ended(const struct response *r)
 /* Checks the head, decides the framing and queues the head, all or nothing.
  * Added: Date, unless the app sent one; Server, if server_header is not NULL and the app sent none;
  * Content-Length, if head->length is known and the app gave none; Transfer-Encoding and Connection
- * as the framing needs. The app's Content-Length wins over head->length, its `Connection: close` is
+ * as the framing needs; Cache-Control and X-Accel-Buffering to a text/event-stream that has none.
+ * The app's Content-Length wins over head->length, its `Connection: close` is
  * honoured, its Keep-Alive and `Connection: keep-alive` are dropped; Upgrade passes with 101 and
  * 426. SPRIG_E_INVALID: *r and the queue are as before, and `why` (n bytes) says what is wrong.
  * SPRIG_E_STATE: the head is out already. SPRIG_E_NOMEM: nothing queued. */

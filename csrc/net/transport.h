@@ -83,6 +83,11 @@ static inline int transport_take_fd(struct transport *t)
     return fd;
 }
 
+/* The peer counts as gone when it has acknowledged nothing for so many ms of what was sent to it,
+ * or has taken nothing of what waits (RFC 5482); 0: as the system has it. Does nothing where the
+ * kernel has no such thing, and on unix sockets, where a peer that is gone is known at once. */
+void transport_set_patience(const struct transport *t, int ms);
+
 /* Looks at the descriptor without taking anything: 1 (bytes wait), 0 (end of file), -1 (neither).
  */
 int transport_peek(const struct transport *t);

@@ -238,6 +238,16 @@ ssize_t transport_look(const struct transport *t, void *buf, size_t n)
     return got;
 }
 
+void transport_set_patience(const struct transport *t, int ms)
+{
+#ifdef TCP_USER_TIMEOUT
+    unsigned patience = (unsigned)ms;
+    setsockopt(t->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
+#else
+    (void)t, (void)ms;
+#endif
+}
+
 int transport_peek(const struct transport *t)
 {
     char byte;

@@ -68,6 +68,7 @@ struct sprig_exchange {
     struct list_link wait;        /* in admission.waiting or server.held */
     void *app;                    /* severable: the bridge's pointer */
     struct access_record *record; /* owned: for the access log; NULL without one */
+    struct feed *feed;            /* owned: see feed.h; NULL mostly */
     uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
     bool is_started : 1;          /* on_request was called, so on_end will be */
     bool is_over : 1;             /* nothing of what is asked of it can have an effect any more */

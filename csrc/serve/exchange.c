@@ -3,6 +3,7 @@
 #include "serve/conn.h"
 
 #include "serve/accesslog.h"
+#include "serve/feed.h"
 #include "serve/listener.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,6 +44,8 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
         ex->is_started = false;
         server->handler.on_end(ex, why, server->arg);
     }
+    if (ex->feed != NULL)
+        feed_free(ex);
     if (ex->record != NULL)
         conn_log_end(ex, why);
     admission_leave_slot(ex);
@@ -368,6 +371,8 @@ int sprig_response_end(struct sprig_exchange *ex)
     }
     if (rc == SPRIG_E_NOMEM)
         sprig_response_abort(ex, sprig_err_text(rc));
+    if (rc == 0 && ex->feed != NULL)
+        feed_free(ex);
     if (rc == 0)
         conn_output_added(c); /* also without new bytes: the flush settles the exchange */
     return exchange_failed(ex, rc);
@@ -384,6 +389,11 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
 bool sprig_response_has_head(const struct sprig_exchange *ex)
 {
     return ex->response.head_out;
+}
+
+bool sprig_response_has_events(const struct sprig_exchange *ex)
+{
+    return ex->response.has_events;
 }
 
 bool sprig_response_is_bodyless(const struct sprig_exchange *ex)

@@ -186,6 +186,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     list_init(&server->listeners);
     list_init(&server->closed_listeners);
     list_init(&server->conns);
+    list_init(&server->pulses);
     server->reap_conn = server_reap_conn;
     outq_pool_init(&server->outq_pool);
     ready_init(&server->drained, server_run_drained);

@@ -27,6 +27,7 @@ struct sprig_server {
     struct outq_pool outq_pool;
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines;
+    struct list_link pulses; /* heartbeats, see feed.c */
     struct admission admission;
     struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
                               call is on the stack */

@@ -190,6 +190,48 @@ C<< $env->{'psgix.io'} >> of the request. It is inert until it is used; from the
 read from the connection any more, so that C<on_disconnect> is not called for a client that leaves while
 nothing is being written.
 
+=head2 $writer->event(data => $text, event => $name, id => $id, retry => $ms)
+
+Sends an event to an C<EventSource> of a browser; see L<Sprig::Manual::Realtime/SERVER-SENT EVENTS>. The
+C<Content-Type> of the response has to be C<text/event-stream>. All fields are optional:
+
+=over
+
+=item data
+
+The text, of any number of lines, which end at CR, LF or CRLF. It is characters, not bytes: do not encode it, nor
+give it what C<encode_json> returns (C<< JSON::PP->new->encode >> is right). Without it the browser takes note
+of the other fields, but tells its page nothing.
+
+=item event
+
+The name of the event; without it, it is C<message>.
+
+=item id
+
+What the browser sends back as C<Last-Event-ID> when it connects again.
+
+=item retry
+
+After how many milliseconds it does so when the connection is lost.
+
+=back
+
+Dies, before anything is sent, if there is a line end or NUL in a name or id, or in any field what is no
+Unicode character. Returns what C<write> would.
+
+=head2 $writer->comment($text)
+
+Sends a comment, which browsers ignore, on such a stream.
+
+=head2 $writer->heartbeat($seconds)
+
+From now on a comment is sent on such a stream every so many seconds, which may be a fraction; 0 ends that.
+Proxies then do not take the connection for an idle one, and a client that has vanished without a word
+(a network cable, a telephone in a tunnel) is noticed within two heartbeats, but not sooner than after 3 seconds: its end
+is told to C<on_disconnect>. A client that takes nothing for so long is gone as well. 15 to 30 seconds are
+usual. Many streams cost no more than one timer.
+
 =head2 $writer->{handle}
 
 For code that was written for other servers, C<< $writer->{handle} >> has the look of an

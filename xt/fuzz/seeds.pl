@@ -91,6 +91,8 @@ seed('frame', "\5\7\7$_")
     "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff$mask",
     "\x8a\x80$mask",
     );
+seed('sse', $_)
+    for ("\0\0", "\0\1", "\3\0abcdata", "\3\1a\nbdata", "\1\7xa\r\nb\rc\nd\n", "\0\0\r", "\0\0: \n:\r\r\n\n");
 
 for my $file (glob "$FindBin::Bin/corpus/*.hex") {
     my ($target) = $file =~ m{([a-z]+)\.hex\z};

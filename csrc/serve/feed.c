@@ -1,0 +1,138 @@
+/* feed.c - heartbeats of event streams, and who writes to them; see feed.h */
+#include "serve/feed.h"
+
+#include "serve/conn.h"
+#include <stdlib.h>
+
+/* A client that acknowledges nothing for so long may be gone, however short its heartbeats are. */
+enum { PATIENCE_MIN_MS = 3000 };
+
+/* All heartbeats of one length: one timer serves them. In server.pulses. */
+struct pulse {
+    struct list_link link;
+    struct deadline_list beats;
+    uint32_t n_feeds;
+};
+
+/* Written also where there were events since the last one: the client counts on it. What still
+ * waits to be sent does as well. */
+static void beat(struct deadline *d)
+{
+    struct feed *feed = list_entry(d, struct feed, beat);
+    struct sprig_exchange *ex = feed->ex;
+    if (ex->is_over || ex->response.ended)
+        return;
+    deadline_set(&feed->pulse->beats, &feed->beat);
+    if (ex->out->size == 0)
+        sprig_response_write(ex, SPAN_LIT(":\n\n"));
+}
+
+static struct pulse *pulse_find(struct sprig_server *server, double seconds)
+{
+    uint64_t length_ns = (uint64_t)(seconds * 1e9);
+    list_foreach (it, &server->pulses) {
+        struct pulse *pulse = list_entry(it, struct pulse, link);
+        if (pulse->beats.length_ns == length_ns)
+            return pulse;
+    }
+    struct pulse *pulse = calloc(1, sizeof *pulse);
+    if (pulse == NULL)
+        return NULL;
+    if (deadline_list_init(&pulse->beats, server->loop, seconds, beat) != 0) {
+        deadline_list_clear(&pulse->beats);
+        free(pulse);
+        return NULL;
+    }
+    pulse->beats.length_ns = length_ns;
+    list_append(&server->pulses, &pulse->link);
+    return pulse;
+}
+
+static void feed_stop_beating(struct feed *feed)
+{
+    struct pulse *pulse = feed->pulse;
+    feed->pulse = NULL;
+    deadline_clear(&feed->beat);
+    if (pulse == NULL || --pulse->n_feeds > 0)
+        return;
+    list_remove(&pulse->link);
+    deadline_list_clear(&pulse->beats);
+    free(pulse);
+}
+
+/* How long the client may be silent; 0: as the system has it. */
+static void feed_set_patience(struct sprig_exchange *ex, double seconds)
+{
+    double ms = seconds * 1000;
+    if (seconds > 0 && ms < PATIENCE_MIN_MS)
+        ms = PATIENCE_MIN_MS;
+    transport_set_patience(&ex->conn->transport, ms < INT32_MAX ? (int)ms : INT32_MAX);
+}
+
+/* The feed of an exchange whose body is being written; NULL: there is none any more, or no memory
+ * (*err). */
+static struct feed *feed_of(struct sprig_exchange *ex, int *err)
+{
+    *err = SPRIG_E_CLOSED;
+    loop_guard(ex->conn->server->loop); /* may abandon the connection */
+    loop_recall(ex->conn->server->loop);
+    if (ex->is_over || ex->response.ended || !ex->response.head_out)
+        return NULL;
+    if (ex->feed != NULL)
+        return ex->feed;
+    *err = SPRIG_E_NOMEM;
+    struct feed *feed = calloc(1, sizeof *feed);
+    if (feed == NULL)
+        return NULL;
+    feed->ex = ex;
+    list_init(&feed->watches);
+    deadline_init(&feed->beat);
+    return ex->feed = feed;
+}
+
+int feed_watch(struct sprig_exchange *ex, struct feed_watch *watch)
+{
+    int err;
+    struct feed *feed = feed_of(ex, &err);
+    if (feed == NULL)
+        return err;
+    list_append(&feed->watches, &watch->link);
+    return 0;
+}
+
+int sprig_response_set_heartbeat(struct sprig_exchange *ex, double seconds)
+{
+    int err;
+    struct feed *feed = feed_of(ex, &err);
+    if (feed == NULL)
+        return err;
+    struct pulse *pulse = seconds > 0 ? pulse_find(ex->conn->server, seconds) : NULL;
+    if (seconds > 0 && pulse == NULL)
+        return SPRIG_E_NOMEM;
+    if (pulse != NULL)
+        pulse->n_feeds++;
+    feed_stop_beating(feed);
+    feed->pulse = pulse;
+    if (pulse != NULL)
+        deadline_set(&pulse->beats, &feed->beat);
+    feed_set_patience(ex, seconds);
+    return 0;
+}
+
+void feed_free(struct sprig_exchange *ex)
+{
+    struct feed *feed = ex->feed;
+    struct list_link *first;
+    ex->feed = NULL;
+    if (feed == NULL)
+        return;
+    if (feed->pulse != NULL)
+        feed_set_patience(ex, 0); /* the connection goes on */
+    feed_stop_beating(feed);
+    while ((first = list_first(&feed->watches)) != NULL) {
+        list_remove(first);
+        struct feed_watch *watch = list_entry(first, struct feed_watch, link);
+        watch->on_end(watch);
+    }
+    free(feed);
+}

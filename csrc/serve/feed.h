@@ -1,0 +1,32 @@
+/* feed.h - what an exchange has whose response goes on and on, such as a stream of events: its
+ * heartbeat, and those who write to it from elsewhere and have to hear of its end.
+ *
+ * Exchanges without any of it have no feed. */
+#ifndef SPRIG_FEED_H
+#define SPRIG_FEED_H
+
+#include "serve/server.h"
+
+/* One that writes to an exchange; embedded in what it is. list_remove(&watch->link) lets go of it.
+ */
+struct feed_watch {
+    struct list_link link;
+    /* The exchange is over, and this unlinked already. Must not enter Perl. */
+    void (*on_end)(struct feed_watch *watch);
+};
+
+/* Owned by its exchange; freed with its end. */
+struct feed {
+    struct sprig_exchange *ex;
+    struct list_link watches; /* struct feed_watch.link */
+    struct deadline beat;
+    struct pulse *pulse; /* counted: in whose list `beat` stands; NULL: none */
+};
+
+/* Watches an exchange whose head is out. 0, SPRIG_E_CLOSED or SPRIG_E_NOMEM. */
+int feed_watch(struct sprig_exchange *ex, struct feed_watch *watch);
+
+/* Nothing more is written to the exchange: tells the watches, and ends the heartbeat. */
+void feed_free(struct sprig_exchange *ex);
+
+#endif
