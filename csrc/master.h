@@ -5,7 +5,7 @@
  * worker each and, while that one is being replaced, one that is starting. A worker leaves only
  * when the next one of its slot serves.
  *
- * The line to a worker is a socket pair; either side writes words that end with a newline:
+ * The control socket of a worker is a socket pair; either side writes lines:
  *   worker: "loaded"        the app is there, the event loop runs
  *   master: "probe"         show it
  *   worker: "ready"         it listens; before that, the option probe was tried

@@ -2,6 +2,7 @@
 #include "process/master_internal.h"
 
 #include "base/privileges.h"
+#include "process/master_signals.h"
 #include "process/origin.h"
 #include "process/quit.h"
 #include <errno.h>
@@ -64,11 +65,11 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     m->predecessor_fd = -1;
     m->generation = m->last_generation = 1;
     m->n_workers = config->workers;
-    crew_init(&m->crew, &roster_events, m);
+    processes_init(&m->processes, &policy_events, m);
     privileges_set_umask(config);
     sprig_origin_keep();
     if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
-        master_open_pidfile(m, why, n) == 0 && succession_inherit(m, why, n) == 0)
+        master_open_pidfile(m, why, n) == 0 && upgrade_inherit(m, why, n) == 0)
         return m;
     sprig_master_free(m);
     return NULL;
@@ -87,7 +88,7 @@ void sprig_master_free(struct sprig_master *m)
         return;
     master_close_sockets(m, !m->has_run && !m->is_heir);
     sprig_pidfile_close(&m->pidfile);
-    crew_clear(&m->crew);
+    processes_clear(&m->processes);
     board_free(m->board);
     if (m->predecessor_fd != -1)
         close(m->predecessor_fd);
@@ -171,13 +172,13 @@ static void master_remove_worker(struct sprig_master *m)
     if (s->serving != NULL)
         master_dismiss(m, s->serving);
     memset(s, 0, sizeof *s);
-    roster_forget(m, m->n_workers + 1);
+    policy_slot_is_empty(m, m->n_workers + 1);
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
 }
 
 static void master_send_all(const struct sprig_master *m, int signo)
 {
-    list_foreach (it, &m->crew.processes) {
+    list_foreach (it, &m->processes.list) {
         struct process *p = list_entry(it, struct process, link);
         if (p->state == PROCESS_SERVING)
             kill(p->pid, signo);
@@ -189,17 +190,17 @@ static void master_forward(struct sprig_master *m)
 {
     static const int forwarded[] = {SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU};
     for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
-        if (notices_take(forwarded[i]))
+        if (master_signals_take(forwarded[i]))
             kill(m->deputy->pid, forwarded[i]);
-    if (notices_take(SIGUSR2))
-        succession_start(m);
+    if (master_signals_take(SIGUSR2))
+        upgrade_start(m);
 }
 
 /* Who tells each process of a group, or tells twice to be sure, is not in a hurry. */
 static void master_hear_end(struct sprig_master *m)
 {
-    bool is_told = notices_take(SIGTERM), is_asked = notices_take(SIGQUIT);
-    if (notices_take(SIGINT))
+    bool is_told = master_signals_take(SIGTERM), is_asked = master_signals_take(SIGQUIT);
+    if (master_signals_take(SIGINT))
         master_end(m, ENDING_AT_ONCE);
     if (!is_told && !is_asked)
         return;
@@ -219,59 +220,25 @@ static void master_obey(struct sprig_master *m)
         master_forward(m);
         return;
     }
-    if (notices_take(SIGHUP))
+    if (master_signals_take(SIGHUP))
         master_reload(m);
-    if (notices_take(SIGTTIN))
+    if (master_signals_take(SIGTTIN))
         master_add_worker(m);
-    if (notices_take(SIGTTOU))
+    if (master_signals_take(SIGTTOU))
         master_remove_worker(m);
-    if (notices_take(SIGUSR1))
+    if (master_signals_take(SIGUSR1))
         master_send_all(m, SIGUSR1);
-    if (notices_take(SIGUSR2))
-        succession_start(m);
+    if (master_signals_take(SIGUSR2))
+        upgrade_start(m);
 }
 
 /* ------------------------------------------------------------------------ the end ---- */
 
-/* A successor gets the time to see to its own workers. */
-static void end_at_once(struct process *p)
-{
-    bool has_crew = p->number == SUCCESSOR_NUMBER;
-    kill(p->pid, p->state == PROCESS_STARTING && !has_crew ? SIGTERM : SIGINT);
-    process_enter(p, PROCESS_LEAVING, has_crew ? 3 * FAST_END_MS : FAST_END_MS);
-}
-
-/* The paths of the sockets are those of the master before until it has heard that we serve, and
- * those of the successor from then on. */
-static bool owns_paths(const struct sprig_master *m)
-{
-    return !m->was_handed_over && m->predecessor_fd == -1;
-}
-
-/* At first our own sockets are closed: with those of the workers, new clients are refused rather
- * than left to wait for nobody. */
-void master_end(struct sprig_master *m, enum ending how)
-{
-    if (m->ending >= how)
-        return;
-    if (m->ending == ENDING_NOT)
-        master_close_sockets(m, owns_paths(m));
-    m->ending = how;
-    list_foreach (it, &m->crew.processes) {
-        struct process *p = list_entry(it, struct process, link);
-        if (p == m->deputy && m->was_handed_over)
-            continue;
-        if (how == ENDING_GRACEFUL && p->state != PROCESS_LEAVING)
-            master_dismiss(m, p);
-        if (how == ENDING_AT_ONCE)
-            end_at_once(p);
-    }
-}
-
 /* Milliseconds until something is due, or -1. */
 static int master_timeout(const struct sprig_master *m)
 {
-    uint64_t now = clock_ms(), due = roster_next_start(m), deadline = crew_next_deadline(&m->crew);
+    uint64_t now = clock_ms(), due = policy_next_start(m),
+             deadline = processes_next_deadline(&m->processes);
     if (deadline != 0 && deadline < due)
         due = deadline;
     if (due == UINT64_MAX)
@@ -281,15 +248,15 @@ static int master_timeout(const struct sprig_master *m)
 
 static void master_wait(const struct sprig_master *m)
 {
-    struct pollfd *fds = calloc(m->crew.n_processes + 1, sizeof *fds);
+    struct pollfd *fds = calloc(m->processes.n_processes + 1, sizeof *fds);
     size_t n = 0;
     int timeout = master_timeout(m);
-    list_foreach (it, &m->crew.processes) {
+    list_foreach (it, &m->processes.list) {
         int fd = list_entry(it, struct process, link)->control_fd;
         if (fds != NULL && fd != -1)
             fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
-    notices_wait(fds, n, fds != NULL ? timeout : DELAY_MIN_MS);
+    master_signals_wait(fds, n, fds != NULL ? timeout : DELAY_MIN_MS);
     free(fds);
 }
 
@@ -297,29 +264,29 @@ static void master_wait(const struct sprig_master *m)
 static bool master_is_over(const struct sprig_master *m)
 {
     bool has_heir = m->was_handed_over && m->deputy != NULL;
-    return m->ending != ENDING_NOT && m->crew.n_processes == (has_heir ? 1 : 0);
+    return m->ending != ENDING_NOT && m->processes.n_processes == (has_heir ? 1 : 0);
 }
 
 int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n)
 {
     m->has_run = true;
-    if (notices_open(m->config->daemonize) != 0) {
+    if (master_signals_open(m->config->daemonize) != 0) {
         snprintf(why, n, "cannot take signals: %s", strerror(errno));
         return SPRIG_E_SYS;
     }
     while (!master_is_over(m)) {
-        if (roster_fill(m, worker) == 1)
+        if (policy_start_workers(m, worker) == 1)
             return 1;
         master_wait(m);
-        crew_hear(&m->crew);
+        processes_hear(&m->processes);
         master_hear_end(m); /* first: workers that have been told, too, may be gone by now */
-        if (notices_take(SIGCHLD))
-            crew_reap(&m->crew);
-        succession_watch(m);
-        crew_kill_late(&m->crew);
+        if (master_signals_take(SIGCHLD))
+            processes_reap(&m->processes);
+        upgrade_watch(m);
+        processes_kill_late(&m->processes);
         master_obey(m);
     }
-    notices_close(false);
+    master_signals_close(false);
     if (m->failure == NULL)
         return 0;
     snprintf(why, n, "%s", m->failure);

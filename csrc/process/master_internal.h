@@ -1,10 +1,10 @@
-/* master_internal.h - what master.c and succession.c share. */
+/* master_internal.h - what the files of the master share. */
 #ifndef SPRIG_MASTER_INTERNAL_H
 #define SPRIG_MASTER_INTERNAL_H
 
 #include "base/board.h"
-#include "process/crew.h"
 #include "process/pidfile.h"
+#include "process/processes.h"
 #include <limits.h>
 
 /* One address and its sockets: one, or with reuseport one for each slot. */
@@ -16,7 +16,7 @@ struct bound {
 
 /* The place of one worker. */
 struct slot {
-    struct process *serving, *starting; /* in the crew; either may be NULL */
+    struct process *serving, *starting; /* in the all; either may be NULL */
     uint64_t crash_delay_ms;            /* of the last restart */
     uint64_t start_at_ms;               /* not before */
 };
@@ -31,7 +31,7 @@ struct sprig_master {
     struct slot *slots;
     uint32_t n_slots;   /* of them; more than n_workers after TTOU */
     uint32_t n_workers; /* wanted */
-    struct crew crew;
+    struct processes processes;
     struct sprig_board *board; /* owned; NULL: each worker has sockets of its own */
     struct sprig_pidfile pidfile;
     /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
@@ -43,7 +43,7 @@ struct sprig_master {
     char last_error[LINE_MAX_BYTES];
     /* Who waits to hear that we serve; -1: nobody. */
     int status_fd;      /* sprig_daemonize; as soon as the first worker serves */
-    int predecessor_fd; /* the line of the master before; when all workers serve */
+    int predecessor_fd; /* control socket of the master before; when all workers serve */
     bool is_heir;       /* the sockets were inherited */
     bool is_deputy;     /* from process 1, which stays */
     bool has_run;       /* before that, the paths of sockets are removed with the master */
@@ -79,16 +79,19 @@ enum { LEAVE_GRACE_MS = 5 * 1000, FAST_END_MS = 1000 };
 enum { DELAY_MIN_MS = 100 };
 
 /* Starts the workers that are wanted now. 1 in a new worker, which is filled in. */
-int roster_fill(struct sprig_master *m, struct sprig_worker *worker);
+int policy_start_workers(struct sprig_master *m, struct sprig_worker *worker);
 
 /* When the next one is to be started, by clock_ms; UINT64_MAX: not before something happens. */
-uint64_t roster_next_start(const struct sprig_master *m);
+uint64_t policy_next_start(const struct sprig_master *m);
 
 /* Nobody accepts in this slot's name any more. */
-void roster_forget(struct sprig_master *m, uint32_t number);
+void policy_slot_is_empty(struct sprig_master *m, uint32_t number);
 
-/* What the crew's processes do, for m. */
-extern const struct crew_events roster_events;
+/* What the workers and a successor do, for m. */
+extern const struct process_events policy_events;
+
+/* How long a process that leaves may take; 0: for ever. */
+uint64_t master_leave_ms(const struct sprig_master *m);
 
 /* Begins to end; nothing is done that has been done before. */
 void master_end(struct sprig_master *m, enum ending how);
@@ -97,21 +100,21 @@ void master_end(struct sprig_master *m, enum ending how);
 void master_dismiss(struct sprig_master *m, struct process *p);
 
 /* The answer to USR2: starts the program with our sockets. Returns in this process only. */
-void succession_start(struct sprig_master *m);
+void upgrade_start(struct sprig_master *m);
 
 /* Gives up on a successor that does not get ready. */
-void succession_watch(struct sprig_master *m);
+void upgrade_watch(struct sprig_master *m);
 
 /* The successor serves. */
-void succession_complete(struct sprig_master *m, struct process *p);
+void upgrade_complete(struct sprig_master *m, struct process *p);
 
 /* It has ended. */
-void succession_gone(struct sprig_master *m, struct process *p, int status);
+void upgrade_gone(struct sprig_master *m, struct process *p, int status);
 
 /* Takes the sockets that the environment names. 0 or < 0 and `why`. */
-int succession_inherit(struct sprig_master *m, char *why, size_t n);
+int upgrade_inherit(struct sprig_master *m, char *why, size_t n);
 
 /* Tells the master before that it can go. */
-void succession_announce(struct sprig_master *m);
+void upgrade_announce(struct sprig_master *m);
 
 #endif

@@ -42,7 +42,7 @@ sub open {
     my ($class, $options, $addresses, $descriptors) = @_;
     $pid = $$;
     _open($options, [@command]);
-    delete $ENV{SPRIG_SUCCESSION};    # it is not in the environment any more, but still in the hash
+    delete $ENV{SPRIG_UPGRADE};    # it is not in the environment any more, but still in the hash
     return if is_heir();
     _listen($_) for @$addresses;
     _adopt($_)  for @$descriptors;

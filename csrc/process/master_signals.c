@@ -1,9 +1,10 @@
-/* notices.c - the signals of a master: handlers that take a note, and a wait that they end. */
-#include "process/crew.h"
+/* master_signals.c - see master_signals.h */
+#include "process/master_signals.h"
 
 #include "base/err.h"
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 
 static const int handled[] = {SIGTERM, SIGQUIT, SIGINT,  SIGHUP,  SIGUSR1,
@@ -54,7 +55,7 @@ static void get_handled(sigset_t *set)
         sigaddset(set, handled[i]);
 }
 
-int notices_open(bool is_daemon)
+int master_signals_open(bool is_daemon)
 {
     struct sigaction sa;
     sigset_t set;
@@ -90,7 +91,7 @@ static void leave_to_worker(int i)
     sigaction(handled[i], &sa, NULL);
 }
 
-void notices_close(bool is_worker)
+void master_signals_close(bool is_worker)
 {
     sigset_t mask = mask_before;
     for (int i = 0; i < N_HANDLED; i++) {
@@ -117,7 +118,7 @@ static bool is_pending(void)
 /* The signals are let in only here, in one step with the wait: none is missed. Each handler runs
  * with all others blocked, so one after the other is let in: who looks knows of all that have
  * come. */
-void notices_wait(struct pollfd *fds, size_t n, int timeout_ms)
+void master_signals_wait(struct pollfd *fds, size_t n, int timeout_ms)
 {
     struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
     sigset_t mask = mask_before;
@@ -130,7 +131,7 @@ void notices_wait(struct pollfd *fds, size_t n, int timeout_ms)
         sigsuspend(&mask);
 }
 
-bool notices_take(int signo)
+bool master_signals_take(int signo)
 {
     for (int i = 0; i < N_HANDLED; i++)
         if (handled[i] == signo && noted[i]) {

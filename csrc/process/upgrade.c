@@ -1,8 +1,8 @@
-/* succession.c - an upgrade: the program is executed anew with our sockets and takes our place. */
+/* upgrade.c - an upgrade: the program is executed anew with our sockets and takes our place. */
 #include "process/master_internal.h"
 
+#include "process/master_signals.h"
 #include "process/origin.h"
-
 #include "process/quit.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,15 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "7/0;0/TEXT;1/TEXT": our descriptor of the line, 1 if the master before is process 1, and each
- * socket behind the index of its address. */
-#define SUCCESSION_VARIABLE "SPRIG_SUCCESSION"
+/* "7/0;0/TEXT;1/TEXT": our descriptor of the control socket, 1 if the master before is process 1,
+ * and each socket behind the index of its address. */
+#define UPGRADE_VARIABLE "SPRIG_UPGRADE"
 
 enum { SOCKET_TEXT_BYTES = 128 };
 
 bool sprig_master_is_successor(void)
 {
-    return getenv(SUCCESSION_VARIABLE) != NULL;
+    return getenv(UPGRADE_VARIABLE) != NULL;
 }
 
 /* ----------------------------------------------------------------------- before ---- */
@@ -60,16 +60,16 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
                                                        bool is_first)
 {
     char *sockets = print_sockets(m, control_fd, is_first);
-    notices_close(false);
+    master_signals_close(false);
     sprig_quit_release();
     keep_on_exec(control_fd);
     if (sockets != NULL)
-        origin_execute(m->argv, SUCCESSION_VARIABLE, sockets);
+        origin_execute(m->argv, UPGRADE_VARIABLE, sockets);
     dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));
     _exit(EXIT_FAILURE);
 }
 
-void succession_start(struct sprig_master *m)
+void upgrade_start(struct sprig_master *m)
 {
     struct process *p;
     int control_fd;
@@ -81,7 +81,7 @@ void succession_start(struct sprig_master *m)
                   (int)m->successor->pid);
         return;
     }
-    int rc = crew_fork(&m->crew, SUCCESSOR_NUMBER, m->generation, &p, &control_fd);
+    int rc = processes_fork(&m->processes, SUCCESSOR_NUMBER, m->generation, &p, &control_fd);
     if (rc == 1)
         become_successor(m, control_fd, is_first);
     if (rc < 0) {
@@ -94,7 +94,7 @@ void succession_start(struct sprig_master *m)
 }
 
 /* Its workers have their own deadline, but it may load the app, or be no Sprig at all. */
-void succession_watch(struct sprig_master *m)
+void upgrade_watch(struct sprig_master *m)
 {
     struct process *p = m->successor;
     if (p == NULL || p->state != PROCESS_STARTING || p->deadline_ms == 0 ||
@@ -117,7 +117,7 @@ static void dismiss_workers(struct sprig_master *m)
 }
 
 /* We go; process 1 cannot, the others would go with it: it stays and hands signals on. */
-void succession_complete(struct sprig_master *m, struct process *p)
+void upgrade_complete(struct sprig_master *m, struct process *p)
 {
     if (m->successor != p || p->state != PROCESS_STARTING || p->is_over)
         return; /* too late */
@@ -133,7 +133,7 @@ void succession_complete(struct sprig_master *m, struct process *p)
         master_end(m, ENDING_GRACEFUL);
 }
 
-void succession_gone(struct sprig_master *m, struct process *p, int status)
+void upgrade_gone(struct sprig_master *m, struct process *p, int status)
 {
     char how[128];
     status_text(status, how, sizeof how);
@@ -186,23 +186,23 @@ static int inherit_all(struct sprig_master *m, char *list)
     return 0;
 }
 
-int succession_inherit(struct sprig_master *m, char *why, size_t n)
+int upgrade_inherit(struct sprig_master *m, char *why, size_t n)
 {
-    const char *value = getenv(SUCCESSION_VARIABLE);
+    const char *value = getenv(UPGRADE_VARIABLE);
     if (value == NULL)
         return 0;
     m->is_heir = true;
     char *list = strdup(value);
-    unsetenv(SUCCESSION_VARIABLE);
+    unsetenv(UPGRADE_VARIABLE);
     int rc = list != NULL ? inherit_all(m, list) : SPRIG_E_NOMEM;
     free(list);
     if (rc != 0)
-        snprintf(why, n, SUCCESSION_VARIABLE " is not what a master has written");
+        snprintf(why, n, UPGRADE_VARIABLE " is not what a master has written");
     master_drop_sockets(m); /* of workers that were added by TTIN */
     return rc;
 }
 
-void succession_announce(struct sprig_master *m)
+void upgrade_announce(struct sprig_master *m)
 {
     char why[512];
     if (m->pidfile.path == NULL && m->config->pid != NULL &&

@@ -1,6 +1,7 @@
-/* crew.h - inside the master: its worker processes, their slots and their lines. */
-#ifndef SPRIG_CREW_H
-#define SPRIG_CREW_H
+/* processes.h - inside the master: the processes that it has forked, what they say on their control
+ * sockets, and how they end. */
+#ifndef SPRIG_PROCESSES_H
+#define SPRIG_PROCESSES_H
 
 #include "base/list.h"
 #include "master.h"
@@ -16,7 +17,7 @@ enum { LINE_MAX_BYTES = 1024 };
 enum { SUCCESSOR_NUMBER = 0 };
 
 struct process {
-    struct list_link link; /* in crew.processes */
+    struct list_link link; /* in processes.list */
     pid_t pid;
     int control_fd; /* owned; -1 after its end of file */
     enum process_state state;
@@ -33,7 +34,7 @@ struct process {
 };
 
 /* What a process has said or done; `text` is borrowed for the call. */
-struct crew_events {
+struct process_events {
     void (*on_loaded)(struct process *p, void *arg);
     void (*on_ready)(struct process *p, void *arg);
     void (*on_leaving)(struct process *p, void *arg);
@@ -41,67 +42,47 @@ struct crew_events {
     void (*on_gone)(struct process *p, int status, void *arg);
 };
 
-struct crew {
-    struct list_link processes;
+struct processes {
+    struct list_link list;
     uint32_t n_processes;
-    const struct crew_events *events;
+    const struct process_events *events;
     void *arg;
 };
 
-void crew_init(struct crew *crew, const struct crew_events *events, void *arg);
+void processes_init(struct processes *all, const struct process_events *events, void *arg);
 
-/* Frees what is known of the processes and closes the lines to them; the processes stay. */
-void crew_clear(struct crew *crew);
+/* Frees what is known of the processes and closes their control sockets; the processes stay. */
+void processes_clear(struct processes *all);
 
-/* Forks. 1 in the child, which has its end of the line in *control_fd and no lines to others; 0 in
- * the parent, with the process in *out; SPRIG_E_SYS or SPRIG_E_NOMEM. Signals must be blocked. */
-int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct process **out,
-              int *control_fd);
+/* Forks. 1 in the child, which has its end of the control socket in *control_fd, and none of the
+ * others; 0 in the parent, with the process in *out; SPRIG_E_SYS or SPRIG_E_NOMEM. Signals must be
+ * blocked. */
+int processes_fork(struct processes *all, uint32_t number, uint32_t generation,
+                   struct process **out, int *control_fd);
 
 /* Reads all lines that have come. */
-void crew_hear(struct crew *crew);
-void process_hear(struct crew *crew, struct process *p);
+void processes_hear(struct processes *all);
+void process_hear(struct processes *all, struct process *p);
 
 /* Writes a line; nobody may be there to read it. */
 void process_say(const struct process *p, const char *line);
 
 /* Collects the processes that have ended. As process 1 also all others that are children by now. */
-void crew_reap(struct crew *crew);
+void processes_reap(struct processes *all);
 
 /* Enters the state, and sets the deadline that many ms from now (0: none). */
 void process_enter(struct process *p, enum process_state state, uint64_t ms);
 
 /* Kills those whose deadline is over. */
-void crew_kill_late(struct crew *crew);
+void processes_kill_late(struct processes *all);
 
 /* The earliest deadline, or 0. */
-uint64_t crew_next_deadline(const struct crew *crew);
+uint64_t processes_next_deadline(const struct processes *all);
 
 /* "ended by signal 9 (Killed)", "exited with status 3". Returns buf. */
 char *status_text(int status, char *buf, size_t n);
 
 /* CLOCK_MONOTONIC in ms. */
 uint64_t clock_ms(void);
-
-/* ----------------------------------------------------------------- signals ---- */
-
-/* Takes the handlers of the master's signals, and blocks those signals but while it waits. A HUP
- * that was ignored when the process began (nohup) stays ignored, unless `is_daemon`: then there is
- * no terminal any more that could send it. One master a process. 0 or SPRIG_E_SYS. */
-int notices_open(bool is_daemon);
-
-/* Gives handlers and mask back as they were. In a worker all of these signals are let in; HUP, USR1
- * and USR2 get a handler that does nothing (and that a program of the app does not inherit), TTIN
- * and TTOU are ignored. */
-void notices_close(bool is_worker);
-
-/* Waits until a signal comes or one of the descriptors is readable, at most `timeout_ms` (-1: for
- * ever). Then all signals that have come are noted; TTIN and TTOU only if a process has sent them,
- * and not the terminal. */
-struct pollfd;
-void notices_wait(struct pollfd *fds, size_t n, int timeout_ms);
-
-/* The signal has come since it was asked for last. */
-bool notices_take(int signo);
 
 #endif

@@ -1,5 +1,5 @@
-/* crew.c - forking worker processes, hearing what they say, collecting them; see crew.h */
-#include "process/crew.h"
+/* processes.c - forks, hears and collects processes; see processes.h */
+#include "process/processes.h"
 
 #include "base/log.h"
 #include <errno.h>
@@ -28,38 +28,38 @@ char *status_text(int status, char *buf, size_t n)
     return buf;
 }
 
-void crew_init(struct crew *crew, const struct crew_events *events, void *arg)
+void processes_init(struct processes *all, const struct process_events *events, void *arg)
 {
-    memset(crew, 0, sizeof *crew);
-    list_init(&crew->processes);
-    crew->events = events;
-    crew->arg = arg;
+    memset(all, 0, sizeof *all);
+    list_init(&all->list);
+    all->events = events;
+    all->arg = arg;
 }
 
-static void process_close_line(struct process *p)
+static void process_close_control(struct process *p)
 {
     if (p->control_fd != -1)
         close(p->control_fd);
     p->control_fd = -1;
 }
 
-static void crew_remove(struct crew *crew, struct process *p)
+static void processes_remove(struct processes *all, struct process *p)
 {
     list_remove(&p->link);
-    crew->n_processes--;
+    all->n_processes--;
 }
 
 static void process_free(struct process *p)
 {
-    process_close_line(p);
+    process_close_control(p);
     free(p);
 }
 
-void crew_clear(struct crew *crew)
+void processes_clear(struct processes *all)
 {
-    while (!list_empty(&crew->processes)) {
-        struct process *p = list_entry(crew->processes.next, struct process, link);
-        crew_remove(crew, p);
+    while (!list_empty(&all->list)) {
+        struct process *p = list_entry(all->list.next, struct process, link);
+        processes_remove(all, p);
         process_free(p);
     }
 }
@@ -85,7 +85,7 @@ static struct process *process_new(uint32_t number, uint32_t generation)
 }
 
 /* Both ends: close-on-exec, non-blocking. */
-static int open_line(int ends[2])
+static int open_control_socket(int ends[2])
 {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1)
         return SPRIG_E_SYS;
@@ -96,14 +96,14 @@ static int open_line(int ends[2])
     return 0;
 }
 
-int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct process **out,
-              int *control_fd)
+int processes_fork(struct processes *all, uint32_t number, uint32_t generation,
+                   struct process **out, int *control_fd)
 {
     int ends[2];
     struct process *p = process_new(number, generation);
     if (p == NULL)
         return SPRIG_E_NOMEM;
-    if (open_line(ends) != 0) {
+    if (open_control_socket(ends) != 0) {
         process_free(p);
         return SPRIG_E_SYS;
     }
@@ -111,7 +111,7 @@ int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct pr
     if (p->pid == 0) {
         close(ends[0]);
         process_free(p);
-        crew_clear(crew);
+        processes_clear(all);
         *control_fd = ends[1];
         return 1;
     }
@@ -123,8 +123,8 @@ int crew_fork(struct crew *crew, uint32_t number, uint32_t generation, struct pr
         errno = saved;
         return SPRIG_E_SYS;
     }
-    list_append(&crew->processes, &p->link);
-    crew->n_processes++;
+    list_append(&all->list, &p->link);
+    all->n_processes++;
     *out = p;
     return 0;
 }
@@ -144,14 +144,14 @@ static bool is_word(const char *line, const char *word)
     return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
 }
 
-static void process_take_line(struct crew *crew, struct process *p, const char *line)
+static void process_take_line(struct processes *all, struct process *p, const char *line)
 {
     if (is_word(line, "loaded"))
-        crew->events->on_loaded(p, crew->arg);
+        all->events->on_loaded(p, all->arg);
     else if (is_word(line, "ready"))
-        crew->events->on_ready(p, crew->arg);
+        all->events->on_ready(p, all->arg);
     else if (is_word(line, "leaving"))
-        crew->events->on_leaving(p, crew->arg);
+        all->events->on_leaving(p, all->arg);
     else if (is_word(line, "retire"))
         p->wants_out = true;
     else if (is_word(line, "error")) {
@@ -161,7 +161,7 @@ static void process_take_line(struct crew *crew, struct process *p, const char *
 }
 
 /* Of a line that does not fit (only an error's text is so long) the beginning is taken. */
-static void process_split_lines(struct crew *crew, struct process *p)
+static void process_split_lines(struct processes *all, struct process *p)
 {
     char line[LINE_MAX_BYTES + 1];
     for (;;) {
@@ -175,12 +175,12 @@ static void process_split_lines(struct crew *crew, struct process *p)
         p->line_len -= used;
         memmove(p->line, p->line + used, p->line_len);
         if (!p->is_cut)
-            process_take_line(crew, p, line);
+            process_take_line(all, p, line);
         p->is_cut = end == NULL;
     }
 }
 
-void process_hear(struct crew *crew, struct process *p)
+void process_hear(struct processes *all, struct process *p)
 {
     while (p->control_fd != -1) {
         ssize_t n = recv(p->control_fd, p->line + p->line_len, sizeof p->line - p->line_len, 0);
@@ -189,77 +189,77 @@ void process_hear(struct crew *crew, struct process *p)
         if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (n <= 0) {
-            process_close_line(p);
+            process_close_control(p);
             return;
         }
         p->line_len += (size_t)n;
-        process_split_lines(crew, p);
+        process_split_lines(all, p);
     }
 }
 
-void crew_hear(struct crew *crew)
+void processes_hear(struct processes *all)
 {
-    list_foreach_safe (it, next, &crew->processes)
-        process_hear(crew, list_entry(it, struct process, link));
+    list_foreach_safe (it, next, &all->list)
+        process_hear(all, list_entry(it, struct process, link));
 }
 
 /* ---------------------------------------------------------------- collecting ---- */
 
-static void crew_lose(struct crew *crew, struct process *p, int status)
+static void processes_lose(struct processes *all, struct process *p, int status)
 {
-    crew_remove(crew, p); /* its number may be somebody else's by now: nobody signals it */
+    processes_remove(all, p); /* its number may be somebody else's by now: nobody signals it */
     p->is_over = true;
-    process_hear(crew, p);
-    crew->events->on_gone(p, status, crew->arg);
+    process_hear(all, p);
+    all->events->on_gone(p, status, all->arg);
     process_free(p);
 }
 
-static struct process *crew_find(struct crew *crew, pid_t pid)
+static struct process *processes_find(struct processes *all, pid_t pid)
 {
-    list_foreach (it, &crew->processes)
+    list_foreach (it, &all->list)
         if (list_entry(it, struct process, link)->pid == pid)
             return list_entry(it, struct process, link);
     return NULL;
 }
 
 /* The first process of a container inherits the orphans of all others. */
-static void crew_reap_all(struct crew *crew)
+static void processes_reap_all(struct processes *all)
 {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct process *p = crew_find(crew, pid);
+        struct process *p = processes_find(all, pid);
         if (p != NULL)
-            crew_lose(crew, p, status);
+            processes_lose(all, p, status);
     }
 }
 
-void crew_reap(struct crew *crew)
+void processes_reap(struct processes *all)
 {
     int status;
     if (getpid() == 1) {
-        crew_reap_all(crew);
+        processes_reap_all(all);
         return;
     }
-    list_foreach_safe (it, next, &crew->processes) {
+    list_foreach_safe (it, next, &all->list) {
         struct process *p = list_entry(it, struct process, link);
         if (waitpid(p->pid, &status, WNOHANG) == p->pid)
-            crew_lose(crew, p, status);
+            processes_lose(all, p, status);
     }
 }
 
 /* ------------------------------------------------------------------ deadlines ---- */
 
-void crew_kill_late(struct crew *crew)
+void processes_kill_late(struct processes *all)
 {
     uint64_t now = clock_ms();
-    list_foreach (it, &crew->processes) {
+    list_foreach (it, &all->list) {
         struct process *p = list_entry(it, struct process, link);
         bool was_starting = p->state == PROCESS_STARTING;
         if (p->deadline_ms == 0 || p->deadline_ms > now)
             continue;
         if (was_starting && p->number == SUCCESSOR_NUMBER)
-            continue; /* has workers that would be left behind: see succession_watch */
+            continue; /* has workers that would be left behind: see upgrade_watch */
         if (p->number == SUCCESSOR_NUMBER)
             sprig_log(SPRIG_LOG_WARN, "the new master (pid %d) does not end: killed", (int)p->pid);
         else
@@ -272,10 +272,10 @@ void crew_kill_late(struct crew *crew)
     }
 }
 
-uint64_t crew_next_deadline(const struct crew *crew)
+uint64_t processes_next_deadline(const struct processes *all)
 {
     uint64_t earliest = 0;
-    list_foreach (it, &crew->processes) {
+    list_foreach (it, &all->list) {
         const struct process *p = list_entry(it, struct process, link);
         if (p->deadline_ms != 0 && (earliest == 0 || p->deadline_ms < earliest))
             earliest = p->deadline_ms;

@@ -1,8 +1,10 @@
-/* roster.c - which workers there should be: starts, replaces and gives up on them; see master.h */
+/* worker_policy.c - which workers there should be: starts, replaces and gives up on them; see
+ * master.h */
 #include "process/master_internal.h"
 
 #include "base/privileges.h"
 #include "process/daemon.h"
+#include "process/master_signals.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +35,7 @@ static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
     w->is_daemon = m->config->daemonize;
     w->board = m->board;
     m->board = NULL;
-    notices_close(true);
+    master_signals_close(true);
     if (master_move_sockets(m, w) != 0 || privileges_drop(m->config, why, sizeof why) != 0)
         worker_fail(control_fd, why);
     return 1;
@@ -109,7 +111,7 @@ static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *w
 {
     struct process *p;
     int control_fd;
-    int rc = crew_fork(&m->crew, i + 1, m->generation, &p, &control_fd);
+    int rc = processes_fork(&m->processes, i + 1, m->generation, &p, &control_fd);
     if (rc == 1)
         return worker_begin(m, i + 1, control_fd, worker);
     if (rc < 0) {
@@ -134,7 +136,7 @@ static bool master_is_serving(const struct sprig_master *m)
     return m->ending == ENDING_NOT && m->deputy == NULL;
 }
 
-int roster_fill(struct sprig_master *m, struct sprig_worker *worker)
+int policy_start_workers(struct sprig_master *m, struct sprig_worker *worker)
 {
     uint64_t now = clock_ms();
     for (uint32_t i = 0; master_is_serving(m) && i < m->n_workers; i++) {
@@ -146,7 +148,7 @@ int roster_fill(struct sprig_master *m, struct sprig_worker *worker)
     return 0;
 }
 
-uint64_t roster_next_start(const struct sprig_master *m)
+uint64_t policy_next_start(const struct sprig_master *m)
 {
     uint64_t earliest = UINT64_MAX;
     for (uint32_t i = 0; master_is_serving(m) && i < m->n_workers; i++) {
@@ -158,20 +160,6 @@ uint64_t roster_next_start(const struct sprig_master *m)
 }
 
 /* ------------------------------------------------------------------- what happens ---- */
-
-static uint64_t leave_ms(const struct sprig_master *m)
-{
-    double seconds = m->config->graceful_timeout;
-    return seconds > 0 ? (uint64_t)(seconds * 1000) + LEAVE_GRACE_MS : 0;
-}
-
-void master_dismiss(struct sprig_master *m, struct process *p)
-{
-    bool is_starting = p->state == PROCESS_STARTING, has_crew = p->number == SUCCESSOR_NUMBER;
-    uint64_t ms = is_starting && !has_crew ? FAST_END_MS : leave_ms(m);
-    kill(p->pid, is_starting ? SIGTERM : SIGQUIT);
-    process_enter(p, PROCESS_LEAVING, has_crew && ms > 0 ? ms + LEAVE_GRACE_MS : ms);
-}
 
 static struct slot *slot_of(struct sprig_master *m, const struct process *p)
 {
@@ -209,7 +197,7 @@ static void master_announce(struct sprig_master *m)
             sprig_daemon_detach();
     }
     if (master_is_complete(m, false))
-        succession_announce(m);
+        upgrade_announce(m);
     if (m->is_reloading && master_is_complete(m, true)) {
         m->is_reloading = false;
         sprig_log(SPRIG_LOG_INFO, "reloaded: all workers are of generation %u", m->generation);
@@ -220,7 +208,7 @@ static void on_ready(struct process *p, void *arg)
 {
     struct sprig_master *m = arg;
     if (p->number == SUCCESSOR_NUMBER) {
-        succession_complete(m, p);
+        upgrade_complete(m, p);
         return;
     }
     struct slot *s = slot_of(m, p);
@@ -237,7 +225,7 @@ static void on_ready(struct process *p, void *arg)
     m->last_error[0] = '\0';
 }
 
-void roster_forget(struct sprig_master *m, uint32_t number)
+void policy_slot_is_empty(struct sprig_master *m, uint32_t number)
 {
     if (m->board != NULL)
         board_set(m->board, number - 1, BOARD_NOBODY);
@@ -252,10 +240,10 @@ static void on_leaving(struct process *p, void *arg)
     struct slot *s = slot_of(m, p);
     if (s->serving == p) {
         s->serving = NULL;
-        roster_forget(m, p->number);
+        policy_slot_is_empty(m, p->number);
     }
     s->start_at_ms = p->since_ms + DELAY_MIN_MS;
-    process_enter(p, PROCESS_LEAVING, leave_ms(m));
+    process_enter(p, PROCESS_LEAVING, master_leave_ms(m));
 }
 
 static bool is_reload_of(const struct sprig_master *m, const struct process *p)
@@ -299,7 +287,7 @@ static void on_gone(struct process *p, int status, void *arg)
 {
     struct sprig_master *m = arg;
     if (p->number == SUCCESSOR_NUMBER) {
-        succession_gone(m, p, status);
+        upgrade_gone(m, p, status);
         return;
     }
     struct slot *s = slot_of(m, p);
@@ -307,7 +295,7 @@ static void on_gone(struct process *p, int status, void *arg)
         s->starting = NULL;
     if (s->serving == p) {
         s->serving = NULL;
-        roster_forget(m, p->number);
+        policy_slot_is_empty(m, p->number);
     }
     if (!master_is_serving(m) || p->state == PROCESS_LEAVING)
         return;
@@ -317,4 +305,4 @@ static void on_gone(struct process *p, int status, void *arg)
         slot_crashed(s, p, status);
 }
 
-const struct crew_events roster_events = {on_loaded, on_ready, on_leaving, on_gone};
+const struct process_events policy_events = {on_loaded, on_ready, on_leaving, on_gone};

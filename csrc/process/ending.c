@@ -1,0 +1,51 @@
+/* ending.c - how a master sends its processes away, and ends itself; see master_internal.h */
+#include "process/master_internal.h"
+
+uint64_t master_leave_ms(const struct sprig_master *m)
+{
+    double seconds = m->config->graceful_timeout;
+    return seconds > 0 ? (uint64_t)(seconds * 1000) + LEAVE_GRACE_MS : 0;
+}
+
+void master_dismiss(struct sprig_master *m, struct process *p)
+{
+    bool is_starting = p->state == PROCESS_STARTING, is_master = p->number == SUCCESSOR_NUMBER;
+    uint64_t ms = is_starting && !is_master ? FAST_END_MS : master_leave_ms(m);
+    kill(p->pid, is_starting ? SIGTERM : SIGQUIT);
+    process_enter(p, PROCESS_LEAVING, is_master && ms > 0 ? ms + LEAVE_GRACE_MS : ms);
+}
+
+/* A successor gets the time to see to its own workers. */
+static void end_at_once(struct process *p)
+{
+    bool is_master = p->number == SUCCESSOR_NUMBER;
+    kill(p->pid, p->state == PROCESS_STARTING && !is_master ? SIGTERM : SIGINT);
+    process_enter(p, PROCESS_LEAVING, is_master ? 3 * FAST_END_MS : FAST_END_MS);
+}
+
+/* The paths of the sockets are those of the master before until it has heard that we serve, and
+ * those of the successor from then on. */
+static bool owns_paths(const struct sprig_master *m)
+{
+    return !m->was_handed_over && m->predecessor_fd == -1;
+}
+
+/* At first our own sockets are closed: with those of the workers, new clients are refused rather
+ * than left to wait for nobody. */
+void master_end(struct sprig_master *m, enum ending how)
+{
+    if (m->ending >= how)
+        return;
+    if (m->ending == ENDING_NOT)
+        master_close_sockets(m, owns_paths(m));
+    m->ending = how;
+    list_foreach (it, &m->processes.list) {
+        struct process *p = list_entry(it, struct process, link);
+        if (p == m->deputy && m->was_handed_over)
+            continue;
+        if (how == ENDING_GRACEFUL && p->state != PROCESS_LEAVING)
+            master_dismiss(m, p);
+        if (how == ENDING_AT_ONCE)
+            end_at_once(p);
+    }
+}
