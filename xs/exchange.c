@@ -29,18 +29,10 @@ struct psgi_exchange *psgi_exchange_new(struct psgi_server *server, struct sprig
     return px;
 }
 
-struct psgi_exchange *psgi_exchange_ref(struct psgi_exchange *px)
-{
-    px->refs++;
-    return px;
-}
-
-void psgi_exchange_unref(pTHX_ struct psgi_exchange *px)
+void psgi_exchange_free(pTHX_ struct psgi_exchange *px)
 {
     struct psgi *psgi = px->server->psgi;
 
-    if (--px->refs > 0)
-        return;
     list_remove(&px->dropped);
     SvREFCNT_dec(px->guard);
     SvREFCNT_dec(px->promise);

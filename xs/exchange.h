@@ -6,8 +6,17 @@
 
 /* The exchange of the core begins: it holds one count, until on_end. */
 struct psgi_exchange *psgi_exchange_new(struct psgi_server *server, struct sprig_exchange *ex);
-struct psgi_exchange *psgi_exchange_ref(struct psgi_exchange *px);
-void psgi_exchange_unref(pTHX_ struct psgi_exchange *px);
+void psgi_exchange_free(pTHX_ struct psgi_exchange *px); /* only from unref */
+static inline struct psgi_exchange *psgi_exchange_ref(struct psgi_exchange *px)
+{
+    px->refs++;
+    return px;
+}
+static inline void psgi_exchange_unref(pTHX_ struct psgi_exchange *px)
+{
+    if (--px->refs == 0)
+        psgi_exchange_free(aTHX_ px);
+}
 /* The options of its server, also while that is being stopped. The exchange must not be over. */
 const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px);
 
