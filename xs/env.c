@@ -34,6 +34,7 @@ __attribute__((noinline)) static SV *value_new(pTHX_ struct env_builder *b, unsi
 
     b->env->entry[slot] = he;
     set_bit(b->env->present, slot);
+    b->env->n_present++;
     return HeVAL(he);
 }
 
@@ -353,6 +354,7 @@ static void delete_stale(pTHX_ struct env_builder *b)
             unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
             const struct psgi_key *key = &b->keys->key[slot];
             (void)hv_delete_ent(env->hv, key->sv, G_DISCARD, key->hash);
+            env->n_present--;
         }
         env->present[word] = env->written[word];
         env->written[word] = 0;

@@ -23,15 +23,16 @@ static inline uint64_t psgi_slot_bit(unsigned slot)
     return UINT64_C(1) << (slot & 63);
 }
 
+/* Whether it stands behind others in its bucket. */
+bool psgi_entry_is_in_chain(const HE *first, const HE *entry);
+
 /* An entry is where it was put: the memory of one that was deleted may serve another key. */
 static inline bool psgi_entry_is_linked(HE *const *array, STRLEN max, const HE *entry,
                                         const struct psgi_key *key)
 {
-    const HE *he = array != NULL ? array[key->hash & max] : NULL;
+    const HE *first = array[key->hash & max];
 
-    while (he != NULL && he != entry)
-        he = HeNEXT(he);
-    return he != NULL && HeKEY_hek(he) == key->hek;
+    return (first == entry || psgi_entry_is_in_chain(first, entry)) && HeKEY_hek(entry) == key->hek;
 }
 
 /* ---- globs: handles in the env as they were made, to tell whether the app did something to them
@@ -62,6 +63,7 @@ struct psgi_env {
     HV *hv;                      /* owned */
     HE *entry[ENV_SLOTS];        /* valid where `present`, as long as the app has not been called */
     uint64_t present[ENV_WORDS]; /* slots that have an entry */
+    uint32_t n_present;          /* how many these are */
     uint64_t written[ENV_WORDS]; /* slots that this request has written */
     struct psgi_glob input;
     U32 informer_flags, informer_cv_flags; /* of psgix.informational as it was made */

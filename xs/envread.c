@@ -2,9 +2,16 @@
 #include "call.h"
 #include "env.h"
 
+bool psgi_entry_is_in_chain(const HE *first, const HE *entry)
+{
+    while (first != NULL && first != entry)
+        first = HeNEXT(first);
+    return first != NULL;
+}
+
 HE *psgi_env_entry(pTHX_ const struct psgi_env *env, const struct psgi_keys *keys, int slot)
 {
-    if (!(env->present[slot >> 6] & psgi_slot_bit((unsigned)slot)) ||
+    if (!(env->present[slot >> 6] & psgi_slot_bit((unsigned)slot)) || HvARRAY(env->hv) == NULL ||
         !psgi_entry_is_linked(HvARRAY(env->hv), HvMAX(env->hv), env->entry[slot], &keys->key[slot]))
         return NULL;
     return HeVAL(env->entry[slot]) != &PL_sv_placeholder ? env->entry[slot] : NULL;

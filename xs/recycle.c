@@ -81,23 +81,26 @@ bool psgi_glob_is_pristine(pTHX_ const struct psgi_glob *glob, SV *ref)
 
 /* ---- values ---- */
 
+/* Nobody else has it, and it is of this kind: one comparison for both. */
+static inline bool is_sole(SV *sv, U32 flags)
+{
+    return ((SvREFCNT(sv) ^ 1) | (SvFLAGS(sv) ^ flags)) == 0;
+}
+
 /* A string that only the hash has, whatever it says now. */
 static inline bool is_text(SV *sv)
 {
     svtype type = SvTYPE(sv);
 
-    if (SvREFCNT(sv) != 1)
-        return false;
-    if (SvFLAGS(sv) == ((U32)SVt_PV | SVf_POK | SVp_POK))
+    if (is_sole(sv, (U32)SVt_PV | SVf_POK | SVp_POK))
         return SvLEN(sv) <= TEXT_BYTES_MAX;
-    return (SvFLAGS(sv) & ~(U32)TEXT_FLAGS) == 0 &&
+    return SvREFCNT(sv) == 1 && (SvFLAGS(sv) & ~(U32)TEXT_FLAGS) == 0 &&
            (type == SVt_PV || type == SVt_PVIV || type == SVt_PVNV) && SvLEN(sv) <= TEXT_BYTES_MAX;
 }
 
 static inline bool is_bool(SV *sv, SV *fresh)
 {
-    return SvREFCNT(sv) == 1 && SvFLAGS(sv) == SvFLAGS(fresh) && SvIVX(sv) == SvIVX(fresh) &&
-           SvCUR(sv) == SvCUR(fresh) &&
+    return is_sole(sv, SvFLAGS(fresh)) && SvIVX(sv) == SvIVX(fresh) && SvCUR(sv) == SvCUR(fresh) &&
            (SvPVX(sv) == SvPVX(fresh) ||
             (SvLEN(fresh) != 0 && memcmp(SvPVX(sv), SvPVX(fresh), SvCUR(sv)) == 0));
 }
@@ -105,7 +108,7 @@ static inline bool is_bool(SV *sv, SV *fresh)
 /* A plain, strong reference. */
 static bool is_ref(SV *sv)
 {
-    return SvREFCNT(sv) == 1 && SvFLAGS(sv) == ((U32)SVt_IV | SVf_ROK);
+    return is_sole(sv, (U32)SVt_IV | SVf_ROK);
 }
 
 /* The array behind a reference, if nobody else has it and it has n elements. */
@@ -164,12 +167,27 @@ static bool is_informer(pTHX_ struct psgi_env *env, struct psgi_exchange *px, SV
     return true;
 }
 
-/* True if the value may stay until it is overwritten. */
-static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange *px,
-                               const struct psgi_keys *keys, unsigned slot, SV *sv)
+/* ---- slots by what their values are ---- */
+
+/* Strings: what a request is described with, and, above the other keys, its headers. */
+#define TEXT_SLOTS (((KEY_BIT(URL_SCHEME) << 1) - 1) | ~((UINT64_C(1) << N_ENV_KEYS) - 1))
+
+#define BOOL_SLOTS                                                                                 \
+    (TRUE_SLOTS | KEY_BIT(RUN_ONCE) | KEY_BIT(MULTITHREAD) | KEY_BIT(MULTIPROCESS) |               \
+     KEY_BIT(HARAKIRI))
+#define TRUE_SLOTS                                                                                 \
+    (KEY_BIT(NONBLOCKING) | KEY_BIT(STREAMING) | KEY_BIT(INPUT_BUFFERED) | KEY_BIT(CLEANUP) |      \
+     KEY_BIT(SCALAR_REFS))
+
+static uint64_t true_slots(const struct psgi_server *server)
 {
-    if (slot <= KEY_URL_SCHEME || slot >= N_ENV_KEYS)
-        return is_text(sv);
+    return TRUE_SLOTS | (server->multiprocess ? KEY_BIT(MULTIPROCESS) : 0) |
+           (server->harakiri ? KEY_BIT(HARAKIRI) : 0);
+}
+
+/* True if the value may stay until it is overwritten. */
+static bool is_other(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsigned slot, SV *sv)
+{
     switch (slot) {
     case KEY_VERSION:
         return is_version(sv);
@@ -177,25 +195,15 @@ static inline bool is_reusable(pTHX_ struct psgi_env *env, struct psgi_exchange 
         return is_ref(sv) && SvRV(sv) == px->server->psgi->errors;
     case KEY_INPUT:
         return is_input(aTHX_ env, sv);
-    case KEY_IO:
-    case KEY_RAISE:
-        return is_lazy(aTHX_ px, sv);
-    case KEY_INFORMATIONAL:
-        return is_informer(aTHX_ env, px, sv);
     case KEY_CLEANUP_HANDLERS:
         return is_handlers(sv);
+    case KEY_INFORMATIONAL:
+        return is_informer(aTHX_ env, px, sv);
     case KEY_EXIT_GUARD:
         return is_ref(sv) && px->server->exit_guard != NULL &&
                SvRV(sv) == SvRV(px->server->exit_guard);
-    case KEY_RUN_ONCE:
-    case KEY_MULTITHREAD:
-        return is_bool(sv, keys->no);
-    case KEY_MULTIPROCESS:
-        return is_bool(sv, px->server->multiprocess ? keys->yes : keys->no);
-    case KEY_HARAKIRI:
-        return is_bool(sv, px->server->harakiri ? keys->yes : keys->no);
     default:
-        return is_bool(sv, keys->yes);
+        return is_lazy(aTHX_ px, sv);
     }
 }
 
@@ -235,12 +243,14 @@ static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
     AV *extra = NULL;
 
     Zero(env->present, ENV_WORDS, uint64_t);
+    env->n_present = 0;
     for (STRLEN i = 0; i <= HvMAX(env->hv); i++) {
         for (HE *he = HvARRAY(env->hv)[i]; he != NULL; he = HeNEXT(he)) {
             int slot = psgi_keys_of_entry(keys, he);
             if (slot != NO_SLOT) {
                 env->entry[slot] = he;
                 env->present[slot >> 6] |= psgi_slot_bit((unsigned)slot);
+                env->n_present++;
                 continue;
             }
             if (extra == NULL)
@@ -275,26 +285,85 @@ static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *g
         drop_input(aTHX_ env);
 }
 
+/* One env that is being looked through. */
+struct scrubber {
+    struct psgi_env *env;
+    struct psgi_exchange *px;
+    const struct psgi_keys *keys;
+    HE *const *array; /* of the hash */
+    STRLEN max;
+    SV *fresh;               /* the value of a boolean that nobody has touched */
+    struct garbage *garbage; /* gets what cannot stay */
+};
+
+typedef bool value_check(pTHX_ const struct scrubber *s, unsigned slot, SV *sv);
+
+static inline bool keeps_text(pTHX_ const struct scrubber *s, unsigned slot, SV *sv)
+{
+    PERL_UNUSED_CONTEXT;
+    (void)s, (void)slot;
+    return is_text(sv);
+}
+
+static inline bool keeps_bool(pTHX_ const struct scrubber *s, unsigned slot, SV *sv)
+{
+    PERL_UNUSED_CONTEXT;
+    (void)slot;
+    return is_bool(sv, s->fresh);
+}
+
+static inline bool keeps_other(pTHX_ const struct scrubber *s, unsigned slot, SV *sv)
+{
+    return is_other(aTHX_ s->env, s->px, slot, sv);
+}
+
+/* Looks at the values of these slots of one word, by a check that is made part of the loop. False:
+ * an entry is not where it was made. */
+__attribute__((always_inline)) static inline bool
+scrub_slots(pTHX_ const struct scrubber *s, unsigned first, uint64_t bits, value_check *check)
+{
+    HE *const *array = s->array, *const *entries = s->env->entry + first;
+    const struct psgi_key *keys = s->keys->key + first;
+    STRLEN max = s->max;
+
+    for (; bits != 0; bits &= bits - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(bits);
+        const HE *entry = entries[slot];
+        if (!psgi_entry_is_linked(array, max, entry, &keys[slot]))
+            return false;
+        if (!check(aTHX_ s, first + slot, HeVAL(entry)))
+            replace(aTHX_ s->env, first + slot, s->garbage);
+    }
+    return true;
+}
+
+static bool scrub_texts(pTHX_ const struct scrubber *s)
+{
+    const uint64_t *present = s->env->present;
+
+    return scrub_slots(aTHX_ s, 0, present[0] & TEXT_SLOTS, keeps_text) &&
+           scrub_slots(aTHX_ s, 64, present[1], keeps_text);
+}
+
+static bool scrub_bools(pTHX_ struct scrubber *s, uint64_t bits, SV *fresh)
+{
+    s->fresh = fresh;
+    return scrub_slots(aTHX_ s, 0, bits, keeps_bool);
+}
+
 /* Looks at every entry that was made. False: the hash has others. */
 static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
 {
     const struct psgi_keys *keys = px->server->psgi->keys;
-    HE *const *array = HvARRAY(env->hv);
-    STRLEN max = HvMAX(env->hv);
-    STRLEN n = 0;
-
+    struct scrubber s = {env, px, keys, HvARRAY(env->hv), HvMAX(env->hv), NULL, garbage};
     uint64_t constants = env_constants(px->server);
+    uint64_t bools = env->present[0] & BOOL_SLOTS, are_true = true_slots(px->server);
+
     env->has_constants = (env->present[0] & constants) == constants;
-    for (unsigned word = 0; word < ENV_WORDS; word++) {
-        for (uint64_t bits = env->present[word]; bits != 0; bits &= bits - 1, n++) {
-            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
-            if (!psgi_entry_is_linked(array, max, env->entry[slot], &keys->key[slot]))
-                return false;
-            if (!is_reusable(aTHX_ env, px, keys, slot, HeVAL(env->entry[slot])))
-                replace(aTHX_ env, slot, garbage);
-        }
-    }
-    return HvTOTALKEYS(env->hv) == n;
+    return scrub_texts(aTHX_ & s) && scrub_bools(aTHX_ & s, bools & are_true, keys->yes) &&
+           scrub_bools(aTHX_ & s, bools & ~are_true, keys->no) &&
+           scrub_slots(aTHX_ & s, 0, env->present[0] & ~(TEXT_SLOTS | BOOL_SLOTS), keeps_other) &&
+           HvTOTALKEYS(env->hv) == env->n_present;
 }
 
 /* ---- the end of a request ---- */

@@ -268,15 +268,14 @@ static bool write_bytes(pTHX_ SV *self, struct psgi_handle *handle, SV *value,
     return rc < 0 ? refuse_write(aTHX_ is_fatal) : rc == 0;
 }
 
-bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
+/* Any values: to make bytes of them may run code. */
+__attribute__((noinline)) static bool write_values(pTHX_ SV *self, struct psgi_handle *handle,
+                                                   SV **values, I32 n)
 {
-    struct psgi_handle *handle = writer_handle(aTHX_ self, "write");
     SV **plain;
     struct psgi_exchange *px;
     bool is_fatal = handle->is_fatal, has_room, is_lost = false;
 
-    if (n == 1 && is_simple(values[0]) && writer_exchange(handle) != NULL)
-        return write_bytes(aTHX_ self, handle, values[0], span_make(NULL, 0));
     ENTER;
     SAVEFREESV(SvREFCNT_inc_simple_NN(SvRV(self))); /* the values may drop it */
     plain = plain_values(aTHX_ values, n);
@@ -300,6 +299,15 @@ bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
     psgi_exchange_unref(aTHX_ px);
     LEAVE;
     return is_lost ? refuse_write(aTHX_ is_fatal) : has_room;
+}
+
+bool psgi_writer_write(pTHX_ SV *self, SV **values, I32 n)
+{
+    struct psgi_handle *handle = writer_handle(aTHX_ self, "write");
+
+    if (n == 1 && is_simple(values[0]) && writer_exchange(handle) != NULL)
+        return write_bytes(aTHX_ self, handle, values[0], span_make(NULL, 0));
+    return write_values(aTHX_ self, handle, values, n);
 }
 
 bool psgi_writer_send(pTHX_ SV *self, const char *method, struct sprig_span bytes)

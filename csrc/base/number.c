@@ -25,10 +25,11 @@ bool number_read(struct sprig_span text, uint64_t max, uint64_t *out)
 
 char *number_write(char *at, uint64_t n)
 {
-    size_t n_digits = 1;
-    for (uint64_t rest = n; rest > 9; rest /= 10)
-        n_digits++;
-    for (size_t i = n_digits; i-- > 0; n /= 10)
-        at[i] = (char)('0' + n % 10);
-    return at + n_digits;
+    char digits[NUMBER_MAX_DIGITS], *first = digits + sizeof digits;
+    for (; n > 9; n /= 10)
+        *--first = (char)('0' + n % 10);
+    *at++ = (char)('0' + n);
+    while (first < digits + sizeof digits)
+        *at++ = *first++;
+    return at;
 }

@@ -25,7 +25,7 @@ static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
 }
 
 /* *n_allowed gets how many of n body bytes are to be queued now. 0 or SPRIG_E_STATE. */
-static int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
+static inline int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
 {
     *n_allowed = 0;
     if (!r->head_out || r->ended)
@@ -139,7 +139,7 @@ static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *
 }
 
 /* Common start of response_body and _ref: the piece that may pass, possibly empty. */
-static int admit_span(struct response *r, struct outq *q, struct sprig_span *bytes)
+static inline int admit_span(struct response *r, struct outq *q, struct sprig_span *bytes)
 {
     uint64_t n;
     int err = admit(r, bytes->len, &n);

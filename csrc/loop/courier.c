@@ -33,7 +33,6 @@ static void carry_all(struct sprig_loop *loop)
             f->carry(f);
     }
     courier->has_carried = true;
-    atomic_store_explicit(&courier->waits, false, memory_order_relaxed);
 }
 
 static void settle_all(struct sprig_loop *loop)
@@ -48,42 +47,71 @@ static void settle_all(struct sprig_loop *loop)
 
 /* ---- the thread ---- */
 
-/* Until the next tick: while nothing was lent since the last one and nothing waits, until it is
+/* What the courier knows of the list between two looks at its watch. */
+struct watch {
+    uint32_t tick;    /* COURIER_TICK_MS apart */
+    uint32_t n_turns; /* as it was at the last tick */
+    bool waits;       /* something was lent in this turn and has not been carried */
+    uint32_t since;   /* waits: the tick that found it lent */
+};
+
+/* Until the next tick: while nothing waits, and nothing was lent since the last one, until it is
  * woken. False: it has to end. */
-static bool courier_rest(struct courier *courier, uint32_t *seen)
+static bool courier_rest(struct courier *courier, const struct watch *watch)
 {
     const struct timespec tick = {0, COURIER_TICK_MS * NS_PER_MS};
     pthread_mutex_lock(&courier->lock);
     atomic_store(&courier->is_asleep, true);
-    if (atomic_load(&courier->n_lent) != *seen || atomic_load(&courier->waits))
+    if (atomic_load(&courier->was_lent) || watch->waits)
         atomic_store(&courier->is_asleep, false);
     while (atomic_load(&courier->is_asleep) && !atomic_load(&courier->must_end))
         pthread_cond_wait(&courier->wake, &courier->lock);
     pthread_mutex_unlock(&courier->lock);
-    *seen = atomic_load(&courier->n_lent);
     if (!atomic_load(&courier->must_end))
         nanosleep(&tick, NULL);
     return !atomic_load(&courier->must_end);
 }
 
-static bool is_due(const struct courier *courier, uint32_t tick)
+/* What was lent in an earlier turn has left with it. */
+static void watch_turn(struct watch *watch, const struct courier *courier)
 {
-    return atomic_load(&courier->waits) && tick - courier->since >= 2;
+    uint32_t n_turns = atomic_load(&courier->n_turns);
+    if (n_turns != watch->n_turns)
+        watch->waits = false;
+    watch->n_turns = n_turns;
+}
+
+static void watch_look(struct watch *watch, struct courier *courier)
+{
+    watch->tick++;
+    watch_turn(watch, courier);
+    if (atomic_exchange(&courier->was_lent, false) && !watch->waits) {
+        watch->waits = true;
+        watch->since = watch->tick;
+    }
+}
+
+/* With the list in hand, where no turn can end. */
+static void courier_carry(struct sprig_loop *loop, struct watch *watch)
+{
+    watch_turn(watch, &loop->courier);
+    if (watch->waits)
+        carry_all(loop);
+    watch->waits = false;
 }
 
 static void *courier_run(void *arg)
 {
     struct sprig_loop *loop = arg;
     struct courier *courier = &loop->courier;
-    uint32_t seen = atomic_load(&courier->n_lent) - 1;
-    while (courier_rest(courier, &seen)) {
-        uint32_t tick = atomic_fetch_add(&courier->tick, 1) + 1;
+    struct watch watch = {0};
+    while (courier_rest(courier, &watch)) {
         uint32_t lent = COURIER_LENT;
-        if (!atomic_load(&courier->waits) ||
+        watch_look(&watch, courier);
+        if (!watch.waits || watch.tick == watch.since ||
             !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_BUSY))
-            continue; /* the app is between two writes: at the next tick */
-        if (is_due(courier, tick))
-            carry_all(loop);
+            continue; /* nothing is due, or the app is between two writes: at the next tick */
+        courier_carry(loop, &watch);
         atomic_store(&courier->state, COURIER_LENT);
     }
     return NULL;
@@ -127,14 +155,11 @@ void courier_stop(struct courier *courier)
 
 /* ---- the loop's side ---- */
 
-void courier_take_back(struct sprig_loop *loop)
+/* It is at work, or has been: that is waited for, and settled. */
+__attribute__((noinline)) static void take_back_slowly(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
     uint32_t lent = COURIER_LENT;
-    if (atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME) &&
-        !courier->has_carried)
-        return;
-    lent = COURIER_LENT;
     loop_guard(loop); /* in a forked child nobody has it */
     while (atomic_load(&courier->state) != COURIER_HOME &&
            !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME)) {
@@ -145,6 +170,15 @@ void courier_take_back(struct sprig_loop *loop)
         settle_all(loop);
 }
 
+void courier_take_back(struct sprig_loop *loop)
+{
+    struct courier *courier = &loop->courier;
+    uint32_t lent = COURIER_LENT;
+    if (!atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME) ||
+        courier->has_carried)
+        take_back_slowly(loop);
+}
+
 /* Without a thread (the system has no more) everything leaves at once. */
 static void carry_here(struct sprig_loop *loop)
 {
@@ -153,22 +187,22 @@ static void carry_here(struct sprig_loop *loop)
     settle_all(loop);
 }
 
+__attribute__((noinline)) static void courier_rouse(struct sprig_loop *loop)
+{
+    if (loop->courier.is_running)
+        courier_wake(&loop->courier);
+    else if (!courier_start(loop))
+        carry_here(loop);
+}
+
 void sprig_loop_lend(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
     loop_take_back(loop);
     if (list_empty(&loop->flush))
         return;
-    if (!atomic_load_explicit(&courier->waits, memory_order_relaxed)) {
-        courier->since = atomic_load_explicit(&courier->tick, memory_order_relaxed);
-        atomic_store_explicit(&courier->waits, true, memory_order_relaxed);
-    }
-    atomic_store_explicit(&courier->n_lent, courier->n_lent + 1, memory_order_relaxed);
+    atomic_store_explicit(&courier->was_lent, true, memory_order_relaxed);
     atomic_exchange(&courier->state, COURIER_LENT);
-    if (!atomic_load(&courier->is_asleep))
-        return;
-    if (courier->is_running)
-        courier_wake(courier);
-    else if (!courier_start(loop))
-        carry_here(loop);
+    if (atomic_load(&courier->is_asleep))
+        courier_rouse(loop);
 }

@@ -26,13 +26,11 @@ enum courier_state {
 };
 
 struct courier {
-    _Atomic uint32_t state;  /* enum courier_state */
-    _Atomic uint32_t tick;   /* of the courier's watch, COURIER_TICK_MS apart */
-    _Atomic uint32_t n_lent; /* so far */
-    _Atomic bool waits;      /* something on the list has not been carried */
-    _Atomic bool is_asleep;  /* has to be woken; also while there is no thread */
+    _Atomic uint32_t state;   /* enum courier_state */
+    _Atomic uint32_t n_turns; /* how often the whole list was flushed */
+    _Atomic bool was_lent;    /* since the courier looked at its watch last */
+    _Atomic bool is_asleep;   /* has to be woken; also while there is no thread */
     _Atomic bool must_end;
-    uint32_t since;   /* waits: the tick at which that was lent; whoever has the list */
     bool has_carried; /* to be settled when it is taken back; whoever has the list */
     bool is_running;  /* there is a thread */
     pthread_t thread;
@@ -48,6 +46,13 @@ void courier_init(struct courier *courier);
 void courier_stop(struct courier *courier);
 /* In a forked child, which has no such thread: nothing is lent. */
 void courier_forget(struct courier *courier);
+
+/* The whole list is being flushed: what was lent before waits no longer. */
+static inline void courier_turn(struct courier *courier)
+{
+    uint32_t n = atomic_load_explicit(&courier->n_turns, memory_order_relaxed);
+    atomic_store_explicit(&courier->n_turns, n + 1, memory_order_relaxed);
+}
 
 /* The slow part of loop_recall(): takes back what is lent, and settles what was carried. */
 void courier_take_back(struct sprig_loop *loop);

@@ -290,7 +290,7 @@ void loop_recall(struct sprig_loop *loop)
 
 static void loop_flush_all(struct sprig_loop *loop)
 {
-    atomic_store_explicit(&loop->courier.waits, false, memory_order_relaxed);
+    courier_turn(&loop->courier);
     for (;;) {
         loop_recall(loop);
         if (list_empty(&loop->flush))

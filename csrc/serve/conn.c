@@ -136,11 +136,13 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     struct peer_name peer;
     conn_name_peer(&peer, addr);
     size_t n_host = strlen(peer.host) + 1, n_port = strlen(peer.port) + 1;
-    struct sprig_conn *c = calloc(1, offsetof(struct sprig_conn, remote_host) + n_host + n_port);
+    /* Not calloc, which glibc before 2.41 gives nothing that was freed a moment ago. */
+    struct sprig_conn *c = malloc(offsetof(struct sprig_conn, remote_host) + n_host + n_port);
     if (c == NULL) {
         close(fd);
         return NULL;
     }
+    memset(c, 0, offsetof(struct sprig_conn, remote_host));
     conn_init(c, server, fd, addr->sa_family);
     c->listener = listener;
     c->protocol = conn_choose_protocol(listener);
