@@ -242,18 +242,19 @@ subtest 'run' => sub {
 
 subtest 'a second signal ends what the first one let go on' => sub {
     my $path = SprigTest::temp_path('socket');
-    my $answer;
+    my ($answer, $has_ended);
     my $server = Sprig::Server->new(
         listen       => [$path],
         server_ready => sub { $answer = talk('unix/', $path, $request) }
     );
     my $poll = AE::timer 0.02, 0.02, sub {
-        return if !$respond;
+        return if !$respond || $has_ended;    # then a signal would be the end of this test
         kill TERM => $$;
         pass 'a signal';
     };
     my $start = time;
     $server->run($waiting);
+    $has_ended = 1;
     cmp_ok time - $start, '<', 5, 'it ends';
     is $answer->recv, '', 'the request that was waiting is given up';
     undef $poll;

@@ -11,7 +11,7 @@
 static void test_known_dates(void)
 {
     static const struct {
-        time_t when;
+        int64_t when;
         const char *text;
     } rows[] = {
         {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
@@ -28,7 +28,9 @@ static void test_known_dates(void)
     };
     for (size_t i = 0; i < N(rows); i++) {
         char text[DATE_LEN];
-        date_format(text, rows[i].when);
+        if ((time_t)rows[i].when != rows[i].when)
+            continue; /* time_t has 32 bits here */
+        date_format(text, (time_t)rows[i].when);
         is_bytes(text, DATE_LEN, rows[i].text, "%s", rows[i].text);
     }
 }
@@ -38,7 +40,10 @@ static void test_against_the_library(void)
 {
     int n_wrong = 0;
     for (int64_t day = -150000; day < 180000; day++) {
-        time_t when = (time_t)(day * 86400 + (day * 7919 % 86400 + 86400) % 86400);
+        int64_t second = day * 86400 + (day * 7919 % 86400 + 86400) % 86400;
+        time_t when = (time_t)second;
+        if (when != second)
+            continue; /* time_t has 32 bits here */
         char text[DATE_LEN], expected[64];
         struct tm tm;
         date_format(text, when);
