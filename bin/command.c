@@ -4,6 +4,7 @@
 #endif
 #include "command.h"
 
+#include "base/number.h"
 #include "embed.h"
 #include "http/parser.h"
 
@@ -230,9 +231,8 @@ static const struct sprig_option *option_of(int val)
 
 static void check_port(const char *value)
 {
-    char *end;
-    unsigned long port = strtoul(value, &end, 10);
-    if (*value < '0' || *value > '9' || *end || port > 65535)
+    uint64_t port;
+    if (!number_read(span_str(value), 65535, &port))
         refuse("port must be a whole number from 0 to 65535, got '%s'", value);
 }
 

@@ -1,6 +1,7 @@
 /* reply.c - [status, headers, body] -> response. Plain values are read where they are; everything
  * that could run Perl (ties, overloading, magic) or needs recoding is first copied under eval. */
 #include "reply.h"
+#include "base/number.h"
 #include "body.h"
 #include "bytes.h"
 #include "call.h"
@@ -8,7 +9,7 @@
 #include "report.h"
 #include <stdarg.h>
 
-enum { REPLY_STACK_HEADERS = 32, NUMBER_TEXT_BYTES = 24 };
+enum { REPLY_STACK_HEADERS = 32, NUMBER_TEXT_BYTES = 1 + NUMBER_MAX_DIGITS };
 
 /* One response while it is being read. */
 struct reply {
@@ -94,13 +95,9 @@ static bool read_number(struct reply *r, size_t row, SV *sv, struct sprig_span *
         return false;
     bool is_negative = !SvIsUV(sv) && SvIVX(sv) < 0;
     UV n = is_negative ? (UV)0 - (UV)SvIVX(sv) : SvUVX(sv);
-    char *end = r->numbers[row] + NUMBER_TEXT_BYTES, *at = end;
-    do
-        *--at = (char)('0' + n % 10);
-    while (n /= 10);
-    if (is_negative)
-        *--at = '-';
-    *out = span_make(at, (size_t)(end - at));
+    char *text = r->numbers[row];
+    *text = '-';
+    *out = span_make(text, (size_t)(number_write(text + is_negative, n) - text));
     return true;
 }
 
@@ -112,16 +109,12 @@ static bool read_string(SV *sv, struct sprig_span *out)
     return true;
 }
 
-/* Only digits count here; the core refuses everything else. */
+/* What is no number is left to the core, which refuses it. */
 static void read_announced(struct reply *r, const struct sprig_header *h)
 {
-    uint64_t n = 0;
-
-    if (h->name.len != 14 || !span_ieq(h->name, SPAN_LIT("Content-Length")))
-        return;
-    for (size_t i = 0; i < h->value.len && i < 19 && isDIGIT_A(h->value.ptr[i]); i++)
-        n = n * 10 + (uint64_t)(h->value.ptr[i] - '0');
-    r->announced = n;
+    if (h->name.len == 14 && span_ieq(h->name, SPAN_LIT("Content-Length")) &&
+        !number_read(h->value, INT64_MAX, &r->announced))
+        r->announced = SPRIG_LENGTH_UNKNOWN;
 }
 
 static enum look read_headers(pTHX_ struct reply *r)

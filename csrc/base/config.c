@@ -5,6 +5,7 @@
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/log_target.h"
+#include "base/number.h"
 #include "base/path.h"
 
 #include <stdarg.h>
@@ -207,29 +208,23 @@ union value {
     const char *text; /* borrowed */
 };
 
-/* Digits only: no sign, no space, nothing behind. False also on overflow. */
-static bool read_digits(const char **at, uint64_t *out)
+/* Takes the digits at the start of *at off it; returns as number_take. */
+static bool take_number(const char **at, uint64_t *out)
 {
-    const char *p = *at;
-    uint64_t v = 0;
-    for (; *p >= '0' && *p <= '9'; p++)
-        if (__builtin_mul_overflow(v, 10, &v) ||
-            __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
-            return false;
-    bool any = p != *at;
-    *at = p;
-    *out = v;
-    return any;
+    struct sprig_span text = span_str(*at);
+    bool is_number = number_take(&text, UINT64_MAX, out);
+    *at = text.ptr;
+    return is_number;
 }
 
 static bool read_count(const char *text, uint64_t *out)
 {
-    return read_digits(&text, out) && *text == '\0';
+    return take_number(&text, out) && *text == '\0';
 }
 
 static bool read_bytes(const char *text, uint64_t *out)
 {
-    if (!read_digits(&text, out))
+    if (!take_number(&text, out))
         return false;
     static const char suffixes[] = "KkMmGg";
     const char *suffix = *text ? strchr(suffixes, *text) : NULL;
@@ -247,7 +242,7 @@ static bool read_bytes(const char *text, uint64_t *out)
 static bool read_seconds(const char *text, double *out)
 {
     uint64_t whole = 0;
-    if (*text != '.' && !read_digits(&text, &whole))
+    if (*text != '.' && !take_number(&text, &whole))
         return false;
     *out = (double)whole;
     if (*text == '.') {

@@ -1,19 +1,12 @@
 /* utf8.c - see utf8.h; the ranges are those of RFC 3629 section 4. */
 #include "base/utf8.h"
-
-#define HIGH_BITS UINT64_C(0x8080808080808080)
+#include "base/words.h"
 
 /* Skips bytes below 0x80, many at a time. */
 static const unsigned char *skip_ascii(const unsigned char *at, const unsigned char *end)
 {
-    uint64_t a, b;
-    while (end - at >= 16) {
-        memcpy(&a, at, 8);
-        memcpy(&b, at + 8, 8);
-        if (((a | b) & HIGH_BITS) != 0)
-            break;
+    while (end - at >= 16 && ((word_at(at) | word_at(at + 8)) & HIGH_BITS) == 0)
         at += 16;
-    }
     while (at < end && *at < 0x80)
         at++;
     return at;

@@ -34,7 +34,12 @@ static void civil(int64_t days, unsigned *year, unsigned *month, unsigned *day)
 }
 
 static const char day_names[] = "ThuFriSatSunMonTueWed"; /* from 1970-01-01 on */
-static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+const char *date_month(unsigned month)
+{
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    return names + (size_t)3 * month;
+}
 
 void date_format(char out[DATE_LEN], time_t when)
 {
@@ -49,7 +54,7 @@ void date_format(char out[DATE_LEN], time_t when)
     memcpy(out, "Thu, 00 Jan 1970 00:00:00 GMT", DATE_LEN);
     memcpy(out, day_names + 3 * ((days % 7 + 7) % 7), 3);
     put2(out + 5, day);
-    memcpy(out + 8, month_names + (size_t)3 * (month - 1), 3);
+    memcpy(out + 8, date_month(month - 1), 3);
     put2(out + 12, year / 100);
     put2(out + 14, year % 100);
     put2(out + 17, (unsigned)(left / 3600));

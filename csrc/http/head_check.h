@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/words.h"
 #include "http/chars.h"
 #include "http/elements.h"
 #include "http/response.h"
@@ -58,23 +59,6 @@ head_refuse_value(char *why, size_t n, const struct sprig_header *h, const char 
 
 /* Names and values are looked at in words of eight bytes, the last word overlapping the one before
  * it; only what is unusual is looked at byte by byte. */
-#define EVERY(byte) (UINT64_C(0x0101010101010101) * (unsigned char)(byte))
-#define HIGH        EVERY(0x80)
-
-static inline uint64_t word_at(const char *bytes)
-{
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
-/* True if one of the bytes is below 0x20 or DEL. */
-static inline bool has_control(uint64_t word)
-{
-    uint64_t del = word ^ EVERY(0x7f);
-    return ((((word - EVERY(0x20)) & ~word) | ((del - EVERY(1)) & ~del)) & HIGH) != 0;
-}
-
 /* True if all bytes are letters or '-', as in nearly every name. A byte above 0x7f disturbs its
  * neighbours, but makes the result false anyway. */
 static inline bool is_letters(uint64_t word)
@@ -82,7 +66,7 @@ static inline bool is_letters(uint64_t word)
     uint64_t lower = word | EVERY(0x20), dash = word ^ EVERY('-');
     uint64_t from_a = lower + EVERY(0x80 - 'a'), beyond_z = lower + EVERY(0x7f - 'z');
     uint64_t no_dash = dash + EVERY(0x7f);
-    return (((from_a & ~beyond_z) | ~no_dash) & ~word & HIGH) == HIGH;
+    return (((from_a & ~beyond_z) | ~no_dash) & ~word & HIGH_BITS) == HIGH_BITS;
 }
 
 /* All bytes are of this class of chars.h. */
@@ -115,9 +99,9 @@ static inline bool head_is_value(struct sprig_span value)
     if (value.len < 8)
         return all_are(value, CHAR_VALUE);
     size_t last = value.len - 8, at = 0;
-    while (at < last && !has_control(word_at(value.ptr + at)))
+    while (at < last && (word_controls(word_at(value.ptr + at)) & HIGH_BITS) == 0)
         at += 8;
-    if (at >= last && !has_control(word_at(value.ptr + last)))
+    if (at >= last && (word_controls(word_at(value.ptr + last)) & HIGH_BITS) == 0)
         return true;
     return all_are(value, CHAR_VALUE);
 }

@@ -3,14 +3,15 @@
 #include "net/transport.h"
 
 #include "base/cidr.h"
+#include "base/number.h"
 #include "base/privileges.h"
+#include "net/any_address.h"
 #include "sprig.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
@@ -18,19 +19,10 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* For the lock of a folder: a second in all. */
 enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 10 };
-
-union any_address {
-    struct sockaddr sa;
-    struct sockaddr_storage storage;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_un un;
-};
 
 /* What one spec is opened with. */
 struct opening {
@@ -419,30 +411,29 @@ char *socket_print(const struct sprig_socket *s, char *buf, size_t n)
 }
 
 /* One number of at most max and the ':' or the end behind it. */
-static bool read_number(const char **text, uintmax_t max, uintmax_t *out)
+static bool take_part(struct sprig_span *text, uint64_t max, uint64_t *out)
 {
-    char *end;
-    if (**text < '0' || **text > '9')
+    bool is_last;
+    if (!number_take(text, max, out))
         return false;
-    errno = 0;
-    *out = strtoumax(*text, &end, 10);
-    if (errno != 0 || *out > max || (*end != ':' && *end != '\0'))
-        return false;
-    *text = end + (*end == ':');
-    return true;
+    is_last = text->len == 0;
+    if (!is_last)
+        *text = span_make(text->ptr + 1, text->len - 1);
+    return is_last || text->ptr[-1] == ':';
 }
 
 int socket_read(const char *text, struct sprig_socket *out)
 {
-    static const uintmax_t max[] = {INT_MAX, 1, 1, UINTMAX_MAX, UINTMAX_MAX};
-    uintmax_t v[5];
+    static const uint64_t max[] = {INT_MAX, 1, 1, UINT64_MAX, UINT64_MAX};
+    struct sprig_span rest = span_str(text);
+    uint64_t v[5];
     size_t n_colons = 0;
     for (const char *p = text; *p != '\0'; p++)
         n_colons += *p == ':';
     if (n_colons != 4)
         return SPRIG_E_INVALID;
     for (size_t i = 0; i < 5; i++)
-        if (!read_number(&text, max[i], &v[i]))
+        if (!take_part(&rest, max[i], &v[i]))
             return SPRIG_E_INVALID;
     *out = (struct sprig_socket){.fd = (int)v[0],
                                  .options = {.proxy_protocol = v[1] != 0},

@@ -3,6 +3,7 @@
 #include "process/pidfile.h"
 
 #include "base/err.h"
+#include "base/number.h"
 #include "base/path.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -210,7 +211,8 @@ int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why
 bool sprig_pidfile_may_replace(void)
 {
     const char *generation = getenv("SERVER_STARTER_GENERATION");
-    return generation != NULL && strtoul(generation, NULL, 10) >= 2;
+    uint64_t n;
+    return generation != NULL && number_read(span_str(generation), UINT64_MAX, &n) && n >= 2;
 }
 
 /* -------------------------------------------------------------------- the end ---- */

@@ -1,6 +1,7 @@
 /* upgrade.c - an upgrade: the program is executed anew with our sockets and takes our place. */
 #include "process/master_internal.h"
 
+#include "base/number.h"
 #include "process/master_signals.h"
 #include "process/origin.h"
 #include "process/quit.h"
@@ -158,11 +159,12 @@ void upgrade_gone(struct sprig_master *m, struct process *p, int status)
 /* "0/TEXT" */
 static int inherit_socket(struct sprig_master *m, char *text, struct sprig_socket *s, size_t *index)
 {
-    char *end;
-    *index = strtoul(text, &end, 10);
-    if (end == text || *end != '/' || *index > m->n_bounds)
+    struct sprig_span rest = span_str(text);
+    uint64_t index_read;
+    if (!number_take(&rest, m->n_bounds, &index_read) || *rest.ptr != '/')
         return SPRIG_E_INVALID;
-    int rc = socket_read(end + 1, s);
+    *index = (size_t)index_read;
+    int rc = socket_read(rest.ptr + 1, s);
     if (rc == 0 && fcntl(s->fd, F_SETFD, FD_CLOEXEC) == -1)
         rc = SPRIG_E_SYS;
     return rc;

@@ -1,23 +1,14 @@
 /* listener.c - accepting connections; see sprig.h and listener.h */
 #include "serve/listener.h"
 #include "base/board.h"
+#include "net/any_address.h"
 #include "serve/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-union any_address {
-    struct sockaddr sa;
-    struct sockaddr_storage storage;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_un un;
-};
 
 /* ----------------------------------------------------------------- accepting ---- */
 

@@ -1,5 +1,7 @@
 /* logformat_write.c - writes lines of the access log; see logformat.h */
 #include "base/number.h"
+#include "base/words.h"
+#include "http/date.h"
 #include "serve/logformat.h"
 #include "serve/logformat_items.h"
 #include <stdlib.h>
@@ -16,22 +18,12 @@ enum { PART_BYTES = sizeof(uint32_t), BUFFER_BYTES = 512 };
 
 /* ------------------------------------------------------------- writing ---- */
 
-#define EVERY(byte) (UINT64_C(0x0101010101010101) * (unsigned char)(byte))
-#define HIGH        EVERY(0x80)
-
-/* High bits of the word where a byte is zero; a byte behind such a one may be wrong. */
-static inline uint64_t zeros(uint64_t word)
-{
-    return (word - EVERY(1)) & ~word;
-}
-
 /* True if one of eight bytes has to be escaped. */
 static inline bool has_special(uint64_t word)
 {
-    uint64_t low = (word - EVERY(0x20)) & ~word;
-    return ((word | low | zeros(word ^ EVERY(0x7f)) | zeros(word ^ EVERY('"')) |
-             zeros(word ^ EVERY('\\'))) &
-            HIGH) != 0;
+    return ((word | word_controls(word) | word_zeros(word ^ EVERY('"')) |
+             word_zeros(word ^ EVERY('\\'))) &
+            HIGH_BITS) != 0;
 }
 
 static char *escape_byte(char *at, char c)
@@ -291,12 +283,11 @@ static char *put_two(char *at, int n)
 /* [22/Nov/2026:00:52:42 +0000], whatever the locale. */
 static void write_time(char *at, const struct tm *tm)
 {
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     long minutes = tm->tm_gmtoff / 60;
     *at++ = '[';
     at = put_two(at, tm->tm_mday);
     *at++ = '/';
-    at = put(at, span_make(months + (size_t)3 * (size_t)tm->tm_mon, 3));
+    at = put(at, span_make(date_month((unsigned)tm->tm_mon), 3));
     *at++ = '/';
     at = put_two(at, (tm->tm_year + 1900) / 100);
     at = put_two(at, tm->tm_year % 100);
