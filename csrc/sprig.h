@@ -308,6 +308,10 @@ void sprig_exchange_notify(struct sprig_exchange *ex);
 /* The client is known to have left (on_gone was or will be called). */
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex);
 
+/* False: the connection carries other requests as well. Then the functions from here to
+ * sprig_exchange_unread, and sprig_exchange_fd, are not for this one. */
+bool sprig_exchange_owns_socket(const struct sprig_exchange *ex);
+
 /* Takes the socket away from the server: *fd is the caller's, *unread (borrowed until the next
  * pass) are bytes behind the request that were received already. Output that is still queued is
  * written first, as far as the kernel takes it. Ends the exchange: on_end(DETACHED) is called

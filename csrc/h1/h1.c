@@ -1,140 +1,211 @@
-/* h1.c - HTTP/1 as the rest of the server sees it: one exchange at a time on each connection.
- */
-#include "serve/conn.h"
+/* h1.c - HTTP/1 as the rest of the server sees it: its phases, its steps, its table. */
+#include "h1/h1.h"
+
+#include "base/invariant.h"
 
 /* What an aborted response may still write of what is queued. */
-enum { EXCHANGE_LAST_BYTES = 256 * 1024 };
+enum { H1_LAST_BYTES = 256 * 1024 };
+
+/* ------------------------------------------------------------------ phases ---- */
+
+/* Which phases may follow which; OVER may follow all. */
+static const uint8_t legal_next[] = {
+    [H1_IDLE] = 1 << H1_HEAD | 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY,
+    [H1_HEAD] = 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY,
+    [H1_BODY] = 1 << H1_APP | 1 << H1_REPLY,
+    [H1_APP] = 1 << H1_REPLY,
+    [H1_REPLY] = 1 << H1_IDLE,
+    [H1_OVER] = 0,
+};
+
+void h1_set_phase(struct sprig_conn *c, enum h1_phase phase)
+{
+    struct h1 *h = h1_of(c);
+    bool is_legal = legal_next[h->phase] & 1 << phase || phase == h->phase || phase == H1_OVER;
+    if (INVARIANT(is_legal))
+        h->phase = (uint8_t)phase;
+    else
+        conn_break(c);
+}
+
+void h1_end_exchange(struct sprig_conn *c, enum sprig_end why)
+{
+    struct h1 *h = h1_of(c);
+    struct sprig_exchange *ex = h->ex;
+    h->ex = NULL; /* first: on_end may run Perl, and that a nested pass */
+    if (ex != NULL)
+        exchange_end(ex, why);
+}
 
 /* ------------------------------------------------------------------- steps ---- */
 
-static void conn_tell_drained(struct sprig_conn *c)
-{
-    struct sprig_exchange *ex = c->ex;
-    if (ex == NULL || !ex->is_started || ex->response.ended)
-        return;
-    if (c->out.size > c->server->config.low_water_bytes)
-        return; /* more was written meanwhile: the flush that takes it comes back to this */
-    ex->want_drain = ex->was_high = false;
-    c->server->handler.on_drain(ex, c->server->arg);
-}
-
-static void conn_tell_notified(struct sprig_conn *c)
-{
-    struct sprig_exchange *ex = c->ex;
-    if (ex == NULL || !ex->is_started || !ex->notify)
-        return;
-    ex->notify = false;
-    c->server->handler.on_notify(ex, c->server->arg);
-}
-
 /* keepalive_timeout, or no byte ever came. */
-static void conn_expire_idle(struct sprig_conn *c)
+static void h1_expire_idle(struct sprig_conn *c)
 {
     sprig_log(SPRIG_LOG_DEBUG, "timeout: %s sent no request", conn_client(c));
     conn_close(c, SPRIG_END_GONE);
 }
 
-static void conn_on_timeout(struct sprig_conn *c)
+/* While a request was answered. */
+static void h1_expire_answering(struct sprig_conn *c)
 {
-    if (conn_awaits_writable(c) && !conn_write_is_stalled(c))
+    struct sprig_exchange *ex = h1_of(c)->ex;
+    if (exchange_waits(ex) && !conn_is_blocked(c)) {
+        h1_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
+    } else if (exchange_is_streaming(ex) && !conn_is_blocked(c)) {
+        h1_stream_fail(c, 408, "body_timeout: the body made no progress");
+    } else {
+        conn_tell(c, ex, 0, "write_timeout: it took no bytes");
+        conn_mark_broken(c);
+        conn_on_broken(c);
+    }
+}
+
+static void h1_on_timeout(struct sprig_conn *c)
+{
+    if (h1_awaits_writable(c) && !conn_write_is_stalled(c))
         return;
-    switch ((enum conn_state)c->state) {
-    case CONN_IDLE:
+    switch ((enum h1_phase)h1_of(c)->phase) {
+    case H1_IDLE:
         if (conn_has_output(c))
             conn_reset(c, SPRIG_END_GONE); /* write_timeout */
         else
-            conn_expire_idle(c);
+            h1_expire_idle(c);
         return;
-    case CONN_HEAD:
-        conn_refuse(c, 408, "header_timeout: the head was not complete in time");
+    case H1_HEAD:
+        h1_refuse(c, 408, "header_timeout: the head was not complete in time");
         return;
-    case CONN_BODY:
-        conn_refuse(c, 408, "body_timeout: the body made no progress");
+    case H1_BODY:
+        h1_refuse(c, 408, "body_timeout: the body made no progress");
         return;
-    case CONN_APP:
-    case CONN_REPLY:
-        if (conn_waits_for_app(c) && !c->is_writing) {
-            conn_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
-            return;
-        }
-        if (!c->is_writing && conn_is_streaming(c)) {
-            conn_stream_fail(c, 408, "body_timeout: the body made no progress");
-            return;
-        }
-        conn_tell(c, 0, "write_timeout: it took no bytes");
-        conn_mark_broken(c);
-        conn_on_broken(c);
+    case H1_APP:
+    case H1_REPLY:
+        h1_expire_answering(c);
         return;
-    case CONN_LINGER:
-        conn_close(c, SPRIG_END_GONE);
-        return;
-    case CONN_DETACHED:
-    case CONN_CLOSED:
+    case H1_OVER:
         return;
     }
 }
 
 /* True if what the deadline was set for has still not happened. It is looked at last: where an app
  * kept the loop busy, the bytes that were missing may have come in the meantime. */
-static bool conn_is_late(const struct sprig_conn *c, enum conn_state state, uint32_t n_requests)
+static bool h1_is_late(const struct sprig_conn *c, enum h1_phase phase, uint32_t n_requests)
 {
-    if (c->state != state || c->n_requests != n_requests || list_linked(&c->deadline.link))
+    struct h1 *h = h1_of(c);
+    if (h->phase != phase || c->n_requests != n_requests || list_linked(&c->deadline.link))
         return false;
-    if (conn_waits_for_app(c))
-        return true;
-    bool is_answering = state == CONN_APP || state == CONN_REPLY;
-    return !is_answering || c->is_writing || conn_is_streaming(c);
+    return !h1_is_answering(c) || conn_is_blocked(c) || exchange_waits(h->ex) ||
+           exchange_is_streaming(h->ex);
 }
 
-static void h1_step(struct sprig_conn *c, uint32_t what)
+static void h1_react(struct sprig_conn *c, uint32_t what)
 {
-    enum conn_state state = (enum conn_state)c->state;
+    struct h1 *h = h1_of(c);
+    enum h1_phase phase = (enum h1_phase)h->phase;
     uint32_t n_requests = c->n_requests;
-    if (what == CONN_EV_READABLE) { /* nearly always */
-        conn_read(c);
-        return;
-    }
     if (what & CONN_EV_BROKEN)
         conn_on_broken(c);
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
-    if ((what & CONN_EV_GONE) && c->ex != NULL && c->peer_shut)
-        exchange_peer_gone(c->ex);
-    if (what & CONN_EV_NOTIFY)
-        conn_tell_notified(c);
-    if (what & CONN_EV_DRAIN)
-        conn_tell_drained(c);
+    if ((what & CONN_EV_GONE) && h->ex != NULL && c->peer_shut)
+        exchange_peer_gone(h->ex);
+    if ((what & CONN_EV_NOTIFY) && h->ex != NULL)
+        exchange_tell_notified(h->ex);
+    if ((what & CONN_EV_DRAIN) && h->ex != NULL)
+        exchange_tell_drained(h->ex);
     if (what & CONN_EV_RESUME)
-        conn_resume(c);
+        h1_resume(c);
     if (what & CONN_EV_READABLE)
-        conn_read(c);
-    if ((what & CONN_EV_TIMEOUT) && conn_is_late(c, state, n_requests))
-        conn_on_timeout(c);
+        h1_read(c);
+    if ((what & CONN_EV_TIMEOUT) && h1_is_late(c, phase, n_requests))
+        h1_on_timeout(c);
+}
+
+/* What it produces leaves in one write at the end. A nested pass may step the same connection; only
+ * the outermost frame settles it. */
+static void h1_step(struct sprig_conn *c, uint32_t what)
+{
+    struct h1 *h = h1_of(c);
+    bool was_running = h->is_running;
+    h->n_turn = 0;
+    h->is_running = true;
+    if (what == CONN_EV_READABLE) /* nearly always */
+        h1_read(c);
+    else
+        h1_react(c, what);
+    h->is_running = was_running;
+    if (c->out.size > 0 && !conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
+        conn_flush(c); /* unless the next slice of what is written has its turn already */
+    if (!was_running)
+        h1_settle_later(c);
+}
+
+static void h1_flush(struct sprig_conn *c)
+{
+    bool is_new = c->n_requests == 0 && c->out.size == 0;
+    if (!conn_is_blocked(c) && !is_new)
+        conn_flush(c);
+    if (!h1_of(c)->is_running)
+        h1_settle_later(c);
 }
 
 static void h1_drain(struct sprig_conn *c)
 {
-    if (c->state == CONN_IDLE && !conn_has_output(c))
+    if (h1_of(c)->phase == H1_IDLE && !conn_has_output(c))
         conn_await_request(c);
 }
 
 static bool h1_is_unused(const struct sprig_conn *c)
 {
-    return c->state == CONN_IDLE && c->in_len == c->in_at;
+    return h1_of(c)->phase == H1_IDLE && !h1_has_kept_input(c);
+}
+
+/* --------------------------------------------------------------------- end ---- */
+
+static void h1_sever(struct sprig_conn *c)
+{
+    if (h1_of(c)->ex != NULL)
+        exchange_sever(h1_of(c)->ex);
+}
+
+static void h1_peer_gone(struct sprig_conn *c)
+{
+    if (h1_of(c)->ex != NULL)
+        exchange_peer_gone(h1_of(c)->ex);
+}
+
+static void h1_leave(struct sprig_conn *c, enum sprig_end why)
+{
+    h1_set_phase(c, H1_OVER);
+    h1_end_exchange(c, why);
+}
+
+static void h1_clear(struct sprig_conn *c)
+{
+    h1_drop_input(c);
 }
 
 /* ---------------------------------------------------------------- exchange ---- */
 
+/* What follows a CONNECT that was refused in the place of the app is no request. */
+static void h1_end_tunnel(struct sprig_exchange *ex)
+{
+    ex->response.keep_alive = false;
+    h1_of(ex->conn)->must_close = ex->conn->must_linger = true;
+}
+
 static int h1_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why, size_t n)
 {
     struct sprig_conn *c = ex->conn;
-    if (c->server->is_draining || c->must_close)
+    if (ex->response.is_dropped)
+        h1_end_tunnel(ex);
+    if (c->server->is_draining || h1_of(c)->must_close || c->input_is_apps)
         ex->response.keep_alive = false;
     int rc = response_head(&ex->response, ex->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
         return rc;
     c->is_switched = head->status == 101 || (ex->response.is_connect && head->status < 300);
-    conn_set_state(c, CONN_REPLY);
+    h1_set_phase(c, H1_REPLY);
     return 0;
 }
 
@@ -150,7 +221,7 @@ static void h1_abort(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     uint64_t n_written;
-    outq_flush(ex->out, &c->transport, EXCHANGE_LAST_BYTES, &n_written);
+    outq_flush(ex->out, &c->transport, H1_LAST_BYTES, &n_written);
     const struct response *r = &ex->response;
     bool looks_whole = r->head_out && r->framing != FRAMING_CHUNKED &&
                        (r->framing != FRAMING_LENGTH || r->left == 0);
@@ -160,9 +231,19 @@ static void h1_abort(struct sprig_exchange *ex)
         conn_close(c, SPRIG_END_ABORTED);
 }
 
-static void h1_resume(struct sprig_exchange *ex)
+static void h1_fail(struct sprig_exchange *ex)
 {
-    ready_add(ex->conn->server->loop, &ex->conn->ready, CONN_EV_RESUME);
+    conn_break(ex->conn);
+}
+
+static void h1_wake(struct sprig_exchange *ex, uint32_t what)
+{
+    ready_add(ex->conn->server->loop, &ex->conn->ready, what);
+}
+
+static struct sprig_span h1_unread(const struct sprig_exchange *ex)
+{
+    return h1_kept_input(ex->conn);
 }
 
 /* Output queued so far is written if the kernel takes it: a 101 sent by the responder, mostly. */
@@ -171,7 +252,7 @@ static int h1_take_socket(struct sprig_exchange *ex, int *fd, struct sprig_span 
     struct sprig_conn *c = ex->conn;
     uint64_t n_written;
     outq_flush(&c->out, &c->transport, 0, &n_written);
-    *unread = conn_kept_input(c);
+    *unread = h1_kept_input(c);
     *fd = conn_detach(c);
     return 0;
 }
@@ -179,14 +260,24 @@ static int h1_take_socket(struct sprig_exchange *ex, int *fd, struct sprig_span 
 const struct protocol protocol_h1 = {
     .name = "HTTP/1",
     .step = h1_step,
-    .settle = conn_settle_later,
-    .written = conn_written,
+    .flush = h1_flush,
+    .flushed = h1_flushed,
+    .awaits_writable = h1_awaits_writable,
     .drain = h1_drain,
     .is_unused = h1_is_unused,
-    .leave = exchange_end,
+    .is_answering = h1_is_answering,
+    .turn_away = h1_turn_away,
+    .sever = h1_sever,
+    .peer_gone = h1_peer_gone,
+    .leave = h1_leave,
+    .clear = h1_clear,
     .head = h1_head,
     .interim = h1_interim,
+    .added = NULL,
     .abort = h1_abort,
-    .resume = h1_resume,
+    .fail = h1_fail,
+    .wake = h1_wake,
+    .read_body = h1_read_body,
     .take_socket = h1_take_socket,
+    .unread = h1_unread,
 };

@@ -13,22 +13,17 @@
 
 /* ------------------------------------------------------------------- state ---- */
 
-/* Which states may follow which; CLOSED may follow all. */
+/* Which states may follow which. */
 static const uint8_t legal_next[] = {
-    [CONN_IDLE] = 1 << CONN_HEAD | 1 << CONN_BODY | 1 << CONN_APP | 1 << CONN_REPLY,
-    [CONN_HEAD] = 1 << CONN_BODY | 1 << CONN_APP | 1 << CONN_REPLY,
-    [CONN_BODY] = 1 << CONN_APP | 1 << CONN_REPLY,
-    [CONN_APP] = 1 << CONN_REPLY | 1 << CONN_DETACHED,
-    [CONN_REPLY] = 1 << CONN_IDLE | 1 << CONN_LINGER | 1 << CONN_DETACHED,
-    [CONN_LINGER] = 0,
-    [CONN_DETACHED] = 0,
+    [CONN_OPEN] = 1 << CONN_LINGER | 1 << CONN_DETACHED | 1 << CONN_CLOSED,
+    [CONN_LINGER] = 1 << CONN_CLOSED,
+    [CONN_DETACHED] = 1 << CONN_CLOSED,
     [CONN_CLOSED] = 0,
 };
 
 void conn_set_state(struct sprig_conn *c, enum conn_state state)
 {
-    bool is_legal = legal_next[c->state] & 1 << state || state == c->state || state == CONN_CLOSED;
-    if (INVARIANT(is_legal))
+    if (INVARIANT(legal_next[c->state] & 1 << state))
         c->state = (uint8_t)state;
     else
         conn_break(c);
@@ -47,23 +42,30 @@ void conn_unpin(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------- turns ---- */
 
-/* One step of phase 2 for this connection. What it produced leaves in one write at the end. A
- * nested pass may step the same connection; only the outermost frame settles it. */
+static void conn_discard(struct sprig_conn *c);
+
+/* What is left to do behind the end of our side. */
+static void conn_step_lingering(struct sprig_conn *c, uint32_t what)
+{
+    if (what & CONN_EV_BROKEN)
+        conn_on_broken(c);
+    if (what & CONN_EV_READABLE)
+        conn_discard(c);
+    if ((what & CONN_EV_TIMEOUT) && !list_linked(&c->deadline.link))
+        conn_close(c, SPRIG_END_GONE);
+}
+
+/* One step of phase 2 for this connection. What it produced leaves in one write at the end. */
 static void conn_run(struct ready *r, uint32_t what)
 {
     struct sprig_conn *c = list_entry(r, struct sprig_conn, ready);
-    bool was_running = c->is_running;
     conn_pin(c);
-    c->n_turn = 0;
-    c->is_running = true;
-    c->protocol->step(c, what);
-    c->is_running = was_running;
-    if (c->out.size > 0 && !c->is_writing && !(c->ready.what & CONN_EV_WRITABLE))
-        conn_flush(c); /* unless the next slice of what is written has its turn already */
-    if (!was_running)
-        c->protocol->settle(c);
+    if (c->state == CONN_OPEN)
+        c->protocol->step(c, what);
+    else if (c->state == CONN_LINGER)
+        conn_step_lingering(c, what);
     conn_register(c);
-    if (c->is_reading && transport_has_input(&c->transport))
+    if (c->reading == READING_ON && transport_has_input(&c->transport))
         ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
     conn_unpin(c);
 }
@@ -74,7 +76,7 @@ void conn_expire(struct deadline *d)
     ready_add(c->server->loop, &c->ready, CONN_EV_TIMEOUT);
 }
 
-/* ------------------------------------------------------------ birth and end ---- */
+/* ------------------------------------------------------------------- birth ---- */
 
 struct peer_name {
     char host[INET6_ADDRSTRLEN];
@@ -100,10 +102,10 @@ static void conn_name_peer(struct peer_name *name, const struct sockaddr *addr)
 void conn_free(struct sprig_conn *c)
 {
     list_remove(&c->link);
+    c->protocol->clear(c);
     outq_clear(&c->out);
     if (c->write_event != NULL)
         event_free(c->write_event);
-    free(c->in);
     free(c->proxied);
     free(c);
 }
@@ -126,7 +128,6 @@ static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd,
     list_init(&c->reap.link);
     c->reap.reap = server->reap_conn;
     deadline_init(&c->deadline);
-    parser_init(&c->parser);
     outq_init(&c->out, &server->outq_pool);
 }
 
@@ -146,7 +147,8 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     conn_init(c, server, fd, addr->sa_family);
     c->listener = listener;
     c->protocol = conn_choose_protocol(listener);
-    c->awaits_proxy = listener != NULL && listener->socket.options.proxy_protocol;
+    bool has_proxy = listener != NULL && listener->socket.options.proxy_protocol;
+    c->origin = has_proxy ? ORIGIN_AWAITED : ORIGIN_PEER;
     memcpy(c->remote_host, peer.host, n_host);
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;
@@ -159,9 +161,11 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     return c;
 }
 
+/* --------------------------------------------------------------------- end ---- */
+
 bool conn_is_unused(const struct sprig_conn *c)
 {
-    if (c->pins > 0 || conn_has_output(c) || !c->protocol->is_unused(c))
+    if (c->state != CONN_OPEN || c->pins > 0 || conn_has_output(c) || !c->protocol->is_unused(c))
         return false;
     int n = transport_peek(&c->transport);
     return n == 0 || (n == -1 && c->n_requests > 0);
@@ -170,14 +174,12 @@ bool conn_is_unused(const struct sprig_conn *c)
 /* Everything that points to the connection from outside lets go of it. */
 static void conn_retire(struct sprig_conn *c)
 {
-    if (c->ex != NULL)
-        c->ex->is_over = true;
     loop_recall(c->server->loop);
-    conn_count_unsent(c);
+    c->protocol->sever(c);
     conn_set_reading(c, false);
-    if (c->is_writing)
+    if (c->write_event != NULL)
         loop_event_del(c->server->loop, c->write_event);
-    c->is_writing = false;
+    c->output = OUTPUT_BROKEN;
     deadline_clear(&c->deadline);
     list_remove(&c->flush.link);
     ready_cancel(&c->ready);
@@ -197,7 +199,7 @@ static void conn_hang_up(struct sprig_conn *c, enum sprig_end why)
         c->transport.ops->reset(&c->transport);
     else if (c->unread_byte)
         ; /* the close resets; a shutdown before it would end what was sent in an orderly way */
-    else if (!c->reading_is_over)
+    else if (!c->input_is_apps)
         c->transport.ops->hang_up(&c->transport, why == SPRIG_END_DONE);
     else if (!c->is_switched)
         c->transport.ops->finish(&c->transport);
@@ -240,13 +242,22 @@ void conn_reset(struct sprig_conn *c, enum sprig_end why)
 
 void conn_close_left(struct sprig_conn *c)
 {
-    if ((c->state != CONN_APP && c->state != CONN_REPLY) || conn_has_output(c))
+    if (c->state != CONN_OPEN || !c->protocol->is_answering(c) || conn_has_output(c))
         return;
     enum transport_sides closed = c->transport.ops->closed(&c->transport);
     bool was_leaving = c->is_leaving;
     c->is_leaving = closed == SIDES_ONE;
     if (closed == SIDES_BOTH || (closed == SIDES_ONE && was_leaving))
         conn_on_broken(c);
+}
+
+void conn_finish(struct sprig_conn *c)
+{
+    conn_take_unread(c);
+    if (!c->input_is_apps && c->must_linger)
+        conn_linger(c);
+    else
+        conn_close(c, SPRIG_END_DONE);
 }
 
 void conn_abandon(struct sprig_conn *c)
@@ -259,4 +270,43 @@ void conn_abandon(struct sprig_conn *c)
     conn_set_state(c, CONN_CLOSED);
     conn_pin(c); /* for ever: frames of the app that forked may still point here */
     list_remove(&c->link);
+}
+
+/* --------------------------------------------------------------- lingering ---- */
+
+void conn_linger(struct sprig_conn *c)
+{
+    conn_set_state(c, CONN_LINGER);
+    c->linger_ns = sprig_loop_now(c->server->loop);
+    c->transport.ops->finish(&c->transport);
+    conn_stop_writing(c);
+    conn_set_reading(c, true);
+    deadline_set(&c->server->linger_deadlines, &c->deadline);
+}
+
+static bool conn_has_lingered(const struct sprig_conn *c)
+{
+    uint64_t by_bodies = c->server->config.max_body_bytes * LINGER_BODIES;
+    uint64_t max = by_bodies > LINGER_MAX_BYTES ? by_bodies : LINGER_MAX_BYTES;
+    uint64_t elapsed = sprig_loop_now(c->server->loop) - c->linger_ns;
+    return c->n_lingered_bytes > max || elapsed > LINGER_MAX_SECONDS * UINT64_C(1000000000);
+}
+
+static void conn_discard(struct sprig_conn *c)
+{
+    char *buffer = loop_read_buffer(c->server->loop);
+    ssize_t n = c->transport.ops->discard(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
+    if (n > 0)
+        c->n_lingered_bytes += (uint64_t)n;
+    if (n == 0 || (n == -1 && errno != EAGAIN) || conn_has_lingered(c))
+        conn_close(c, SPRIG_END_GONE);
+    else if (n > 0 && !c->is_turned_away)
+        deadline_set(&c->server->linger_deadlines, &c->deadline);
+}
+
+void conn_make_room(struct sprig_conn *c)
+{
+    if (c->state == CONN_LINGER && c->is_turned_away)
+        conn_discard(c);
+    conn_close(c, SPRIG_END_GONE);
 }

@@ -23,16 +23,17 @@ static struct access_record *conn_record(struct sprig_conn *c, struct log_input 
     return access_record_new(c->server->access_log, in);
 }
 
-void conn_log_request(struct sprig_conn *c)
+void conn_log_request(struct sprig_exchange *ex)
 {
+    struct sprig_conn *c = ex->conn;
     if (c->listener == NULL)
         return; /* nobody's: a request of our own */
-    struct log_input in = {.request = &c->ex->request};
+    struct log_input in = {.request = &ex->request};
     struct sprig_forwarded told = {.remote_host = {NULL, 0}};
     if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
-        sprig_exchange_forwarded(c->ex, &told);
+        sprig_exchange_forwarded(ex, &told);
     in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
-    c->ex->record = conn_record(c, &in);
+    ex->record = conn_record(c, &in);
 }
 
 static struct access_record *conn_record_raw(struct sprig_conn *c, struct sprig_span bytes)
@@ -46,10 +47,10 @@ static struct access_record *conn_record_raw(struct sprig_conn *c, struct sprig_
     return conn_record(c, &in);
 }
 
-void conn_log_raw(struct sprig_conn *c, struct sprig_span bytes)
+void conn_log_raw(struct sprig_exchange *ex, struct sprig_span bytes)
 {
-    if (c->listener != NULL)
-        c->ex->record = conn_record_raw(c, bytes);
+    if (ex->conn->listener != NULL)
+        ex->record = conn_record_raw(ex->conn, bytes);
 }
 
 /* While an app keeps the loop nobody sees the end of file of its client: then the kernel is asked.
@@ -69,23 +70,18 @@ void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
                           head->length);
 }
 
-static void conn_add_line(struct sprig_conn *c, struct access_record *record, int status,
-                          uint64_t n_body)
-{
-    if (c->ex != NULL)
-        c->ex->record = NULL;
-    access_log_add(c->server->access_log, record, status, n_body);
-}
-
-void conn_log_refusal(struct sprig_conn *c, int status, uint64_t n_body)
+void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sprig_span bytes,
+                      int status, uint64_t n_body)
 {
     if (c->server->access_log == NULL)
         return;
-    struct access_record *record = c->ex != NULL ? c->ex->record : NULL;
-    if (record == NULL && c->listener != NULL && c->in_len > c->in_at && !c->awaits_proxy)
-        record = conn_record_raw(c, conn_kept_input(c)); /* part of a head */
+    struct access_record *record = ex != NULL ? ex->record : NULL;
+    if (record == NULL && c->listener != NULL && bytes.len > 0 && c->origin != ORIGIN_AWAITED)
+        record = conn_record_raw(c, bytes); /* part of a head */
+    if (ex != NULL)
+        ex->record = NULL;
     if (record != NULL)
-        conn_add_line(c, record, status, n_body);
+        access_log_add(c->server->access_log, record, status, n_body);
 }
 
 /* A body that broke off counts as far as the kernel took it; what else is queued is framing, and
@@ -105,13 +101,13 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
                    r->n_body > n_lost ? r->n_body - n_lost : 0);
 }
 
-struct client_name conn_client_name(struct sprig_conn *c)
+struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex)
 {
     struct client_name name;
     struct sprig_span host = span_str(conn_client(c));
-    if (c->ex != NULL && c->ex->request.n_headers > 0) {
+    if (ex != NULL && ex->request.n_headers > 0) {
         struct sprig_forwarded told;
-        sprig_exchange_forwarded(c->ex, &told);
+        sprig_exchange_forwarded(ex, &told);
         host = told.remote_host;
     }
     size_t n = host.len < sizeof name.text ? host.len : sizeof name.text - 1;
@@ -120,7 +116,7 @@ struct client_name conn_client_name(struct sprig_conn *c)
     return name;
 }
 
-void conn_tell(struct sprig_conn *c, int status, const char *reason)
+void conn_tell(struct sprig_conn *c, struct sprig_exchange *ex, int status, const char *reason)
 {
-    refusals_tell(&c->server->refusals, status, conn_client_name(c).text, reason);
+    refusals_tell(&c->server->refusals, status, conn_client_name(c, ex).text, reason);
 }

@@ -1,18 +1,18 @@
-/* exchange.c - one request and its response, as the bridge sees it: sprig_exchange_*,
- * sprig_response_* */
+/* exchange.c - one request, from its head to its end, whatever carries it: sprig_exchange_* */
 #include "serve/conn.h"
 
+#include "base/tempfile.h"
 #include "serve/accesslog.h"
 #include "serve/feed.h"
 #include "serve/listener.h"
+#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { EXCHANGE_POOL_MAX = 64 };
 
 /* -------------------------------------------------------------------- life ---- */
 
-struct sprig_exchange *exchange_start(struct sprig_conn *c)
+struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
 {
     struct sprig_server *server = c->server;
     struct sprig_exchange *ex = server->free_exchanges;
@@ -26,20 +26,15 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c)
     body_init(&ex->body);
     list_init(&ex->wait);
     ex->conn = c;
-    ex->out = &c->out;
-    ex->is_over = c->is_broken;
-    c->ex = ex;
+    ex->out = out;
+    ex->is_over = conn_is_broken(c);
     server->counters.n_exchanges++;
     return ex;
 }
 
-void exchange_end(struct sprig_conn *c, enum sprig_end why)
+void exchange_end(struct sprig_exchange *ex, enum sprig_end why)
 {
-    struct sprig_exchange *ex = c->ex;
-    struct sprig_server *server = c->server;
-    if (ex == NULL)
-        return;
-    c->ex = NULL; /* first: on_end may run Perl, and that a nested pass */
+    struct sprig_server *server = ex->conn->server;
     if (ex->is_started) {
         ex->is_started = false;
         server->handler.on_end(ex, why, server->arg);
@@ -63,11 +58,6 @@ void exchange_end(struct sprig_conn *c, enum sprig_end why)
     server->n_free_exchanges++;
 }
 
-void exchange_resume(struct sprig_exchange *ex)
-{
-    ex->conn->protocol->resume(ex);
-}
-
 void exchange_pool_clear(struct sprig_exchange *free_list)
 {
     while (free_list != NULL) {
@@ -77,17 +67,136 @@ void exchange_pool_clear(struct sprig_exchange *free_list)
     }
 }
 
-void exchange_peer_gone(struct sprig_exchange *ex)
+/* ---------------------------------------------------------------- what is awaited ---- */
+
+void exchange_resume(struct sprig_exchange *ex)
+{
+    ex->conn->protocol->wake(ex, CONN_EV_RESUME);
+}
+
+void exchange_tell_drained(struct sprig_exchange *ex)
 {
     struct sprig_server *server = ex->conn->server;
+    if (!ex->is_started || ex->response.ended)
+        return;
+    if (ex->out->size > server->config.low_water_bytes)
+        return; /* more was written meanwhile: the flush that takes it comes back to this */
+    ex->want_drain = ex->was_high = false;
+    server->handler.on_drain(ex, server->arg);
+}
+
+void exchange_tell_notified(struct sprig_exchange *ex)
+{
+    struct sprig_server *server = ex->conn->server;
+    if (!ex->is_started || !ex->notify)
+        return;
+    ex->notify = false;
+    server->handler.on_notify(ex, server->arg);
+}
+
+void exchange_peer_gone(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
     if (ex->gone_told || !ex->is_started || ex->response.ended)
         return;
     ex->gone_told = true;
     ex->left_early = !ex->response.head_out;
-    conn_pin(ex->conn);
-    struct sprig_conn *c = ex->conn;
-    server->handler.on_gone(ex, server->arg);
+    conn_pin(c);
+    c->server->handler.on_gone(ex, c->server->arg);
     conn_unpin(c);
+}
+
+/* ------------------------------------------------------------------ its head and body ---- */
+
+void exchange_take_head(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    c->n_requests++;
+    if (c->listener != NULL)
+        server_count_request(c->server);
+    if (c->server->access_log != NULL)
+        conn_log_request(ex);
+}
+
+/* "/up" covers /up, /up/ and /up/x, not /upper. */
+static bool is_below(struct sprig_span path, struct sprig_span top)
+{
+    if (top.len > 0 && top.ptr[top.len - 1] == '/')
+        top.len--;
+    return path.len >= top.len && memcmp(path.ptr, top.ptr, top.len) == 0 &&
+           (path.len == top.len || path.ptr[top.len] == '/');
+}
+
+bool exchange_must_stream(const struct sprig_exchange *ex)
+{
+    const struct sprig_request *request = &ex->request;
+    const char *top = ex->conn->server->config.streaming_input;
+    return top != NULL && (request->chunked || request->content_length > 0) && !request->upgrade &&
+           is_below(request->path, span_str(top));
+}
+
+int exchange_store_body(struct sprig_exchange *ex, struct sprig_span piece, const char **reason)
+{
+    const struct sprig_config *config = &ex->conn->server->config;
+    if (config->max_body_bytes != 0 && ex->body.size + piece.len > config->max_body_bytes) {
+        *reason = "max_body_bytes: the body is too large";
+        return 413;
+    }
+    int rc = body_append(&ex->body, piece, config->body_buffer_bytes, ex->request.content_length,
+                         config->temp_dir);
+    if (rc == 0)
+        return 0;
+    int error = rc == SPRIG_E_SYS ? errno : 0;
+    *reason = "the body cannot be stored";
+    log_later(SPRIG_LOG_ERROR, "cannot store a request body in temp_dir %s: %s",
+              tempfile_dir(config->temp_dir), error != 0 ? strerror(error) : sprig_err_text(rc));
+    return error == ENOSPC || error == EDQUOT ? 507 : 500;
+}
+
+bool exchange_body_is_slow(const struct sprig_exchange *ex)
+{
+    const struct sprig_server *server = ex->conn->server;
+    double elapsed = (double)(sprig_loop_now(server->loop) - ex->body_started_ns) / 1e9 - 10;
+    return server->config.min_body_rate != 0 && elapsed > 0 &&
+           (double)ex->body.size < elapsed * server->config.min_body_rate;
+}
+
+/* ------------------------------------------------------------------------ its turn ---- */
+
+static bool exchange_must_hold(const struct sprig_server *server)
+{
+    return loop_is_held(server->loop) && server->config.nested == SPRIG_NESTED_HOLD;
+}
+
+enum exchange_turn exchange_take_turn(struct sprig_exchange *ex)
+{
+    if (exchange_must_hold(ex->conn->server)) {
+        server_hold(ex);
+        return TURN_LATER;
+    }
+    if (admission_is_stale(ex))
+        return TURN_STALE;
+    return admission_take_slot(ex) ? TURN_NOW : TURN_LATER;
+}
+
+int exchange_park(struct sprig_exchange *ex, const char **reason)
+{
+    struct sprig_span mem = ex->body_mem;
+    ex->body_mem = span_make(NULL, 0);
+    *reason = "there is no memory for a request that waits";
+    if (request_own(&ex->request) != 0)
+        return 503;
+    return mem.len > 0 ? exchange_store_body(ex, mem, reason) : 0;
+}
+
+void exchange_call_app(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    size_t n_head = ex->request.head.len;
+    ex->is_started = true;
+    c->server->handler.on_request(ex, c->server->arg);
+    /* not before: a message may enter Perl, and the request lies in the shared buffer */
+    sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", conn_client(c), n_head);
 }
 
 /* ----------------------------------------------------------------- the request ---- */
@@ -152,7 +261,8 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     struct cidr_list trusted = c->server->trusted_proxies;
     if (c->proxied != NULL && trusted.hops > 0)
         trusted.hops--; /* the one that sent the PROXY header */
-    enum sprig_proxy_headers which = c->is_anonymous ? SPRIG_PROXY_NONE : config->proxy_headers;
+    enum sprig_proxy_headers which =
+        c->origin == ORIGIN_HIDDEN ? SPRIG_PROXY_NONE : config->proxy_headers;
     proxy_forwarded(&ex->request, &trusted, which, host, out);
     if (out->remote_host.ptr == NULL) {
         out->remote_host = host;
@@ -178,6 +288,20 @@ void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user)
         access_record_user(ex->conn->server->access_log, ex->record, user);
 }
 
+bool sprig_exchange_is_streaming(const struct sprig_exchange *ex)
+{
+    return ex->streams;
+}
+
+void sprig_exchange_read_body(struct sprig_exchange *ex, bool on)
+{
+    if (loop_guard(ex->conn->server->loop) != ex->conn->generation || ex->is_over ||
+        !ex->body_open || ex->body_wanted == on)
+        return;
+    ex->body_wanted = on;
+    ex->conn->protocol->read_body(ex, on);
+}
+
 /* ---------------------------------------------------------------- its end ---- */
 
 void sprig_exchange_end_after_flush(struct sprig_exchange *ex)
@@ -188,15 +312,13 @@ void sprig_exchange_end_after_flush(struct sprig_exchange *ex)
 void sprig_exchange_notify(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (loop_guard(c->server->loop) != c->generation || c->state == CONN_CLOSED ||
-        c->state == CONN_DETACHED)
+    if (loop_guard(c->server->loop) != c->generation || c->state != CONN_OPEN)
         return;
     ex->notify = true;
-    ready_add(c->server->loop, &c->ready, CONN_EV_NOTIFY);
+    c->protocol->wake(ex, CONN_EV_NOTIFY);
 }
 
-/* True where a call on the exchange can have no effect any more; also in a forked child. */
-static bool exchange_is_over(struct sprig_exchange *ex)
+bool exchange_is_over(struct sprig_exchange *ex)
 {
     loop_guard(ex->conn->server->loop); /* may abandon the connection */
     loop_recall(ex->conn->server->loop);
@@ -208,221 +330,30 @@ bool sprig_exchange_is_gone(const struct sprig_exchange *ex)
     return ex->is_over || ex->conn->peer_shut;
 }
 
+bool sprig_exchange_owns_socket(const struct sprig_exchange *ex)
+{
+    return ex->conn->protocol->take_socket != NULL;
+}
+
 void sprig_exchange_stop_reading(struct sprig_exchange *ex)
 {
     if (exchange_is_over(ex))
         return;
-    ex->conn->reading_is_over = ex->conn->must_close = true;
+    ex->has_socket = ex->conn->input_is_apps = true;
     conn_set_reading(ex->conn, false);
     conn_take_unread(ex->conn);
 }
 
 struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex)
 {
-    return conn_kept_input(ex->conn);
+    return ex->conn->protocol->unread(ex);
 }
 
 int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread)
 {
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
+    if (!sprig_exchange_owns_socket(ex))
+        return SPRIG_E_STATE;
     return ex->conn->protocol->take_socket(ex, fd, unread);
-}
-
-/* ------------------------------------------------------------------ the response ---- */
-
-/* The response cannot go on, and must not look as if it had: for the caller the client is gone. */
-static int exchange_abandon(struct sprig_exchange *ex, const char *reason)
-{
-    conn_break(ex->conn);
-    log_later(SPRIG_LOG_ERROR, "response aborted: %s", reason);
-    return SPRIG_E_CLOSED;
-}
-
-/* What a function of the response says of its failure: misuse is the caller's to handle. */
-static int exchange_failed(struct sprig_exchange *ex, int rc)
-{
-    return rc == SPRIG_E_NOMEM ? exchange_abandon(ex, sprig_err_text(rc)) : rc;
-}
-
-/* RFC 9110 section 9.3.6: 2xx to CONNECT means that bytes are tunnelled from now on. Unless the app
- * uses the socket nobody does that: most apps do not look at the method. The app's body is dropped.
- */
-static const struct sprig_head *exchange_no_tunnel(struct sprig_exchange *ex,
-                                                   const struct sprig_head *head)
-{
-    static struct sprig_header allow = {SPAN_LIT("Allow"), SPAN_LIT("")};
-    static const struct sprig_head refused = {405, &allow, 1, 0};
-    if (!ex->response.is_connect || head->status < 200 || head->status > 299 ||
-        ex->conn->reading_is_over)
-        return head;
-    ex->conn->must_close = ex->conn->must_linger = true; /* what follows is no request */
-    ex->response.keep_alive = false;
-    ex->response.is_dropped = true;
-    return &refused;
-}
-
-int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
-                        size_t n)
-{
-    if (exchange_is_over(ex))
-        return SPRIG_E_CLOSED;
-    ex->response.no_chunks = !ex->conn->server->config.chunked_responses;
-    head = exchange_no_tunnel(ex, head);
-    int rc = ex->conn->protocol->head(ex, head, why, n);
-    if (rc != 0)
-        return exchange_failed(ex, rc);
-    if (ex->record != NULL)
-        conn_log_head(ex, head);
-    conn_output_added(ex->conn);
-    return 0;
-}
-
-int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
-                           size_t n)
-{
-    if (exchange_is_over(ex))
-        return SPRIG_E_CLOSED;
-    int rc = ex->conn->protocol->interim(ex, head, why, n);
-    if (rc == 0)
-        sprig_response_flush(ex);
-    return exchange_failed(ex, rc);
-}
-
-/* Common end of all writes: the high-water mark, and the log if bytes were cut. */
-static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
-{
-    struct sprig_conn *c = ex->conn;
-    if (rc == SPRIG_E_INVALID)
-        return exchange_abandon(ex, "the app's own chunks are malformed");
-    if (rc < 0)
-        return exchange_failed(ex, rc);
-    if (ex->response.cut && !was_cut)
-        log_later(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
-    conn_output_added(c);
-    return ex->is_over ? SPRIG_E_CLOSED : ex->out->size > c->server->config.high_water_bytes;
-}
-
-int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)
-{
-    if (exchange_is_over(ex))
-        return SPRIG_E_CLOSED;
-    bool was_cut = ex->response.cut;
-    return exchange_wrote(ex, response_body(&ex->response, ex->out, bytes), was_cut);
-}
-
-int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_span *pieces,
-                                size_t n)
-{
-    if (exchange_is_over(ex))
-        return SPRIG_E_CLOSED;
-    bool was_cut = ex->response.cut;
-    return exchange_wrote(ex, response_body_pieces(&ex->response, ex->out, pieces, n), was_cut);
-}
-
-int sprig_response_write_ref(struct sprig_exchange *ex, struct sprig_span bytes,
-                             void (*release)(void *arg), void *arg)
-{
-    if (exchange_is_over(ex)) {
-        release(arg);
-        return SPRIG_E_CLOSED;
-    }
-    bool was_cut = ex->response.cut;
-    int rc = response_body_ref(&ex->response, ex->out, bytes, release, arg);
-    return exchange_wrote(ex, rc, was_cut);
-}
-
-int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span bytes,
-                                void (*release)(void *arg), void *arg)
-{
-    if (exchange_is_over(ex)) {
-        release(arg);
-        return SPRIG_E_CLOSED;
-    }
-    bool was_cut = ex->response.cut;
-    int rc = response_body_shared(&ex->response, ex->out, bytes, release, arg);
-    return exchange_wrote(ex, rc, was_cut);
-}
-
-int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
-                              void (*release)(void *arg), void *arg)
-{
-    if (exchange_is_over(ex)) {
-        release(arg);
-        return SPRIG_E_CLOSED;
-    }
-    bool was_cut = ex->response.cut;
-    int rc = response_body_file(&ex->response, ex->out, fd, offset, length, release, arg);
-    return exchange_wrote(ex, rc, was_cut);
-}
-
-int sprig_response_end(struct sprig_exchange *ex)
-{
-    struct sprig_conn *c = ex->conn;
-    if (exchange_is_over(ex))
-        return SPRIG_E_CLOSED;
-    int rc = response_end(&ex->response, ex->out);
-    if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
-        if (sprig_exchange_is_gone(ex)) /* an app that heard of it need not go on */
-            ex->conn->protocol->abort(ex);
-        else
-            sprig_response_abort(ex, "the body is shorter than its Content-Length");
-        return rc;
-    }
-    if (rc == SPRIG_E_NOMEM)
-        sprig_response_abort(ex, sprig_err_text(rc));
-    if (rc == 0 && ex->feed != NULL)
-        feed_free(ex);
-    if (rc == 0)
-        conn_output_added(c); /* also without new bytes: the flush settles the exchange */
-    return exchange_failed(ex, rc);
-}
-
-void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
-{
-    if (exchange_is_over(ex))
-        return;
-    ex->conn->protocol->abort(ex);
-    sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
-}
-
-bool sprig_response_has_head(const struct sprig_exchange *ex)
-{
-    return ex->response.head_out;
-}
-
-bool sprig_response_has_events(const struct sprig_exchange *ex)
-{
-    return ex->response.has_events;
-}
-
-bool sprig_response_is_bodyless(const struct sprig_exchange *ex)
-{
-    return ex->response.bodyless || ex->is_over;
-}
-
-uint64_t sprig_response_buffered(const struct sprig_exchange *ex)
-{
-    loop_recall(ex->conn->server->loop);
-    return ex->out->size;
-}
-
-void sprig_response_want_drain(struct sprig_exchange *ex)
-{
-    struct sprig_conn *c = ex->conn;
-    if (exchange_is_over(ex))
-        return;
-    ex->want_drain = true;
-    if (ex->out->size <= c->server->config.low_water_bytes)
-        ready_add(c->server->loop, &c->ready, CONN_EV_DRAIN);
-}
-
-void sprig_response_flush(struct sprig_exchange *ex)
-{
-    struct sprig_conn *c = ex->conn;
-    if (exchange_is_over(ex) || c->is_writing || ex->out->size == 0)
-        return;
-    conn_flush(c);
-    if (ex->response.ended && !c->is_broken)
-        loop_flush_later(c->server->loop, &c->flush); /* to settle */
 }

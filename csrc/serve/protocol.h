@@ -1,8 +1,9 @@
 /* protocol.h - what a connection speaks: the table by which the rest of the server drives it.
  *
- * conn.c has the life of a connection, its events, deadlines and pins; exchange.c is what the
- * bridge sees of a request. Neither knows how requests lie on the wire. Another protocol is another
- * table, chosen in conn_choose_protocol. All functions run in phase 2, with the connection pinned.
+ * conn.c has the life of a connection, conn_io.c its events and what leaves it, exchange.c what the
+ * bridge sees of a request. None of them knows how requests lie on the wire, nor how many there are
+ * at a time. Another protocol is another table, chosen in conn_choose_protocol; what it needs to
+ * know of a connection lies in conn.own. All functions run in phase 2, with the connection pinned.
  */
 #ifndef SPRIG_PROTOCOL_H
 #define SPRIG_PROTOCOL_H
@@ -14,32 +15,55 @@ struct sprig_conn;
 struct protocol {
     const char *name; /* "HTTP/1" */
 
-    /* ---- the connection ---- */
+    /* ---- the connection, while it is open ---- */
 
-    /* One step: `what` are reasons of conn.h, CONN_EV_*. What it queues is flushed behind it. */
+    /* One step: `what` are reasons of conn.h, CONN_EV_*. Flushes what it queues, and settles. */
     void (*step)(struct sprig_conn *c, uint32_t what);
-    /* Behind each step and each flush, unless an outer frame steps this connection: ends what is
-     * complete and goes on. */
-    void (*settle)(struct sprig_conn *c);
-    /* All that was queued is with the kernel: which deadline is next? */
-    void (*written)(struct sprig_conn *c);
+    /* At the end of a pass in which something was queued: the same. */
+    void (*flush)(struct sprig_conn *c);
+    /* Bytes have left, in conn_flush: all of them, or some. Whose queue is low now, and which
+     * deadline is next? */
+    void (*flushed)(struct sprig_conn *c, bool is_drained);
+    /* A write is blocked: is it that what the deadline of the connection is about? */
+    bool (*awaits_writable)(const struct sprig_conn *c);
     /* The server drains: take nothing new, and close when what is at work is done. */
     void (*drain)(struct sprig_conn *c);
     /* No request is at work, nor part of one here. */
     bool (*is_unused)(const struct sprig_conn *c);
+    /* A request is at work that may wait for the app, not for its client. */
+    bool (*is_answering)(const struct sprig_conn *c);
+    /* It was just accepted, and there is no room for it: 503. */
+    void (*turn_away)(struct sprig_conn *c);
+
+    /* ---- its end, in this order; each may come more than once but `leave` and `clear` ---- */
+
+    /* What is queued is about to be dropped: exchange_sever for each exchange. */
+    void (*sever)(struct sprig_conn *c);
+    /* The client has gone: exchange_peer_gone for each. */
+    void (*peer_gone)(struct sprig_conn *c);
     /* The connection is over: ends its exchanges. */
     void (*leave)(struct sprig_conn *c, enum sprig_end why);
+    /* No frame uses it any more: frees what it owns. */
+    void (*clear)(struct sprig_conn *c);
 
     /* ---- one exchange; see sprig_response_* and sprig_exchange_* ---- */
 
     int (*head)(struct sprig_exchange *ex, const struct sprig_head *head, char *why, size_t n);
     int (*interim)(struct sprig_exchange *ex, const struct sprig_head *head, char *why, size_t n);
+    /* ex->out has grown, or the response has ended. NULL: that is the queue of the connection. */
+    void (*added)(struct sprig_exchange *ex);
     /* What the client got so far must not look whole. Ends the exchange. */
     void (*abort)(struct sprig_exchange *ex);
-    /* What the request waited for is there (exchange_resume). */
-    void (*resume)(struct sprig_exchange *ex);
-    /* Gives the socket away. SPRIG_E_STATE: it is not this exchange's alone. */
+    /* The same in a turn of its own, after on_gone; from now on the exchange is over. */
+    void (*fail)(struct sprig_exchange *ex);
+    /* CONN_EV_RESUME, _DRAIN or _NOTIFY: it gets a turn. */
+    void (*wake)(struct sprig_exchange *ex, uint32_t what);
+    /* ex->body_wanted has changed. */
+    void (*read_body)(struct sprig_exchange *ex, bool on);
+    /* Gives the socket away, and what was received behind the request. NULL, both: it is never one
+     * exchange's alone. */
     int (*take_socket)(struct sprig_exchange *ex, int *fd, struct sprig_span *unread);
+    struct sprig_span (*unread)(const struct sprig_exchange *ex);
 };
 
 extern const struct protocol protocol_h1;

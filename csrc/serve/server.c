@@ -297,7 +297,7 @@ void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
     if (answer.to_close != NULL)
         conn_make_room(answer.to_close);
     if (answer.what == ADMISSION_TURN_AWAY)
-        conn_turn_away(c);
+        c->protocol->turn_away(c);
 }
 
 /* Connections name their server until they are reaped, those of frames on the stack as well; the
@@ -323,7 +323,8 @@ void sprig_server_drain(struct sprig_server *server)
     server_close_listeners(server);
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
-        c->protocol->drain(c);
+        if (c->state == CONN_OPEN)
+            c->protocol->drain(c);
     }
     server_start_leaving(server);
     server_conn_gone(server);

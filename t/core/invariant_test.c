@@ -1,6 +1,6 @@
 /* invariant_test.c - a mistake of ours ends one connection, not the process; see invariant.h */
 #include "base/invariant.h"
-#include "serve/conn.h"
+#include "h1/h1.h"
 #include "tap.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -100,8 +100,8 @@ static void one_connection_is_given_up(void)
     int fd = ask(GET("/never")), other = ask(GET("/never"));
     pass_some();
     struct sprig_conn *c = list_entry(list_first(&server->conns), struct sprig_conn, link);
-    conn_set_state(c, CONN_HEAD); /* a request is being answered */
-    is_int(c->state, CONN_APP, "a move that cannot be is not made");
+    h1_set_phase(c, H1_HEAD); /* a request is being answered */
+    is_int(h1_of(c)->phase, H1_APP, "a move that cannot be is not made");
     is_str(logged, "", "nor is anybody told in the middle of it");
     pass_some();
     ok(strstr(logged, "internal error at ") != NULL, "the log has it");

@@ -1,0 +1,264 @@
+/* conn_io.c - the events of a connection and what leaves it: reading on and off, flushing, blocked
+ * and broken writes; see conn.h */
+#include "serve/conn.h"
+
+#include "loop/timer.h"
+#include <errno.h>
+
+/* A new connection is read from at once for so long after the beginning of the pass. */
+enum { FIRST_READ_NS = 10 * 1000 * 1000 };
+
+/* One connection writes at most this much in one turn; large files go in slices, fairly. */
+enum { CONN_WRITE_SLICE_BYTES = 1024 * 1024 };
+
+/* -------------------------------------------------------------- read event ---- */
+
+void conn_on_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct sprig_conn *c = arg;
+    uint32_t ev = 0;
+    if (what & (EV_READ | EV_CLOSED))
+        ev |= CONN_EV_READABLE;
+    if (what & EV_WRITE)
+        ev |= CONN_EV_WRITABLE;
+    ready_add(c->server->loop, &c->ready, ev);
+}
+
+/* With unread_byte the socket is always readable: then only its end is of interest, where the
+ * kernel tells it apart. 0: it does not; writes will fail. */
+static short conn_read_events(const struct sprig_conn *c)
+{
+    if (!c->unread_byte)
+        return EV_READ;
+    bool has_closed = event_base_get_features(loop_base(c->server->loop)) & EV_FEATURE_EARLY_CLOSE;
+    return has_closed ? EV_CLOSED : 0;
+}
+
+static void conn_stop_reading(struct sprig_conn *c)
+{
+    if (c->reading == READING_ON)
+        loop_event_del(c->server->loop, &c->read_event);
+    c->reading = READING_OFF;
+}
+
+static void conn_start_reading(struct sprig_conn *c, short events)
+{
+    if (c->reading == READING_ON)
+        return;
+    event_assign(&c->read_event, loop_base(c->server->loop), c->transport.fd,
+                 (short)(events | EV_PERSIST), conn_on_event, c);
+    c->reading = READING_ON;
+    if (loop_event_add(c->server->loop, &c->read_event) == 0)
+        return;
+    c->reading = READING_OFF;
+    conn_break(c);
+    log_later(SPRIG_LOG_ERROR, "cannot watch the connection of %s: %s", conn_client(c),
+              strerror(errno));
+}
+
+void conn_set_reading(struct sprig_conn *c, bool on)
+{
+    short events = on ? conn_read_events(c) : 0;
+    if (events != 0)
+        conn_start_reading(c, events);
+    else
+        conn_stop_reading(c);
+}
+
+void conn_read_anew(struct sprig_conn *c)
+{
+    if (c->reading != READING_ON)
+        return;
+    conn_set_reading(c, false);
+    conn_set_reading(c, true);
+}
+
+void conn_take_unread(struct sprig_conn *c)
+{
+    char byte;
+    if (!c->unread_byte)
+        return;
+    c->unread_byte = false;
+    if (!transport_is_open(&c->transport))
+        return;
+    (void)!c->transport.ops->recv(&c->transport, &byte, 1);
+    if (transport_peek(&c->transport) > 0)
+        c->must_linger = true;
+    conn_read_anew(c);
+}
+
+bool conn_is_overtaken(const struct sprig_conn *c)
+{
+    struct sprig_loop *loop = c->server->loop;
+    return c->reading == READING_FIRST && timer_clock() - sprig_loop_now(loop) > FIRST_READ_NS;
+}
+
+/* -------------------------------------------------------------- write event ---- */
+
+void conn_stop_writing(struct sprig_conn *c)
+{
+    if (!conn_is_blocked(c))
+        return;
+    loop_event_del(c->server->loop, c->write_event);
+    c->output = OUTPUT_FREE;
+}
+
+static void conn_start_writing(struct sprig_conn *c)
+{
+    if (conn_is_blocked(c))
+        return;
+    if (c->write_event == NULL)
+        c->write_event = event_new(loop_base(c->server->loop), c->transport.fd,
+                                   EV_WRITE | EV_PERSIST, conn_on_event, c);
+    if (c->write_event == NULL || loop_event_add(c->server->loop, c->write_event) != 0) {
+        conn_break(c);
+        return;
+    }
+    c->output = OUTPUT_BLOCKED;
+}
+
+/* ---------------------------------------------------------------- deadlines ---- */
+
+bool conn_write_is_stalled(struct sprig_conn *c)
+{
+    int n_unsent = c->transport.ops->n_unsent(&c->transport);
+    bool moves = n_unsent >= 0 && n_unsent < c->n_unsent;
+    c->n_unsent = n_unsent;
+    c->n_stalled = moves ? 0 : c->n_stalled + 1;
+    if (c->n_stalled >= WRITE_TICKS)
+        return true;
+    deadline_set(&c->server->write_deadlines, &c->deadline);
+    return false;
+}
+
+void conn_rest_deadline(struct sprig_conn *c)
+{
+    if (conn_is_blocked(c))
+        deadline_set(&c->server->write_deadlines, &c->deadline);
+    else
+        deadline_clear(&c->deadline);
+}
+
+void conn_await_request(struct sprig_conn *c)
+{
+    struct sprig_server *server = c->server;
+    deadline_set(server->is_draining ? &server->leave_deadlines : &server->keepalive_deadlines,
+                 &c->deadline);
+}
+
+/* ------------------------------------------------------------------ breaking ---- */
+
+void conn_mark_broken(struct sprig_conn *c)
+{
+    conn_stop_writing(c);
+    c->protocol->sever(c);
+    c->output = OUTPUT_BROKEN;
+}
+
+void conn_break(struct sprig_conn *c)
+{
+    if (conn_is_broken(c) || !transport_is_open(&c->transport))
+        return;
+    conn_mark_broken(c);
+    outq_clear(&c->out);
+    deadline_clear(&c->deadline);
+    ready_add(c->server->loop, &c->ready, CONN_EV_BROKEN);
+}
+
+void conn_on_broken(struct sprig_conn *c)
+{
+    if (c->state == CONN_CLOSED || c->state == CONN_DETACHED)
+        return;
+    conn_pin(c);
+    c->protocol->peer_gone(c);
+    if (c->state != CONN_CLOSED)
+        conn_reset(c, SPRIG_END_GONE);
+    conn_unpin(c);
+}
+
+/* ------------------------------------------------------------------ flushing ---- */
+
+static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
+{
+    bool is_first = !conn_is_blocked(c);
+    conn_start_writing(c);
+    if ((n_written == 0 && !is_first) || !c->protocol->awaits_writable(c))
+        return;
+    c->n_stalled = 0;
+    c->n_unsent = c->transport.ops->n_unsent(&c->transport);
+    deadline_set(&c->server->write_deadlines, &c->deadline);
+}
+
+void conn_flush(struct sprig_conn *c)
+{
+    if (!transport_is_open(&c->transport) || conn_is_broken(c))
+        return;
+    list_remove(&c->flush.link);
+    uint64_t n_written = 0;
+    enum outq_result result =
+        outq_flush(&c->out, &c->transport, CONN_WRITE_SLICE_BYTES, &n_written);
+    switch (result) {
+    case OUTQ_DRAINED:
+        conn_stop_writing(c);
+        break;
+    case OUTQ_BLOCKED:
+        conn_wait_writable(c, n_written);
+        break;
+    case OUTQ_MORE:
+        ready_add(c->server->loop, &c->ready, CONN_EV_WRITABLE);
+        break;
+    case OUTQ_GONE:
+        conn_break(c);
+        return;
+    case OUTQ_SHORT:
+        conn_break(c);
+        log_later(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
+        return;
+    }
+    c->protocol->flushed(c, result == OUTQ_DRAINED);
+}
+
+static void conn_run_flush(struct flushable *f)
+{
+    struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    conn_pin(c);
+    conn_register(c);
+    c->protocol->flush(c);
+    conn_unpin(c);
+}
+
+static void conn_carry(struct flushable *f)
+{
+    struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    if (transport_is_open(&c->transport) && !conn_is_broken(c))
+        outq_carry(&c->out, &c->transport);
+}
+
+static void conn_settle_carried(struct flushable *f)
+{
+    struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
+    if (!outq_settle(&c->out))
+        conn_break(c);
+}
+
+void conn_init_flush(struct sprig_conn *c)
+{
+    list_init(&c->flush.link);
+    c->flush.flush = conn_run_flush;
+    c->flush.carry = conn_carry;
+    c->flush.settle = conn_settle_carried;
+}
+
+void conn_begin(struct sprig_conn *c)
+{
+    c->reading = READING_FIRST;
+    loop_flush_later(c->server->loop, &c->flush);
+    ready_add_now(c->server->loop, &c->ready, CONN_EV_READABLE);
+}
+
+void conn_flush_later(struct sprig_conn *c)
+{
+    if (!conn_is_broken(c))
+        loop_flush_later(c->server->loop, &c->flush);
+}
