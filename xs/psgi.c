@@ -41,3 +41,19 @@ struct psgi *psgi_get(pTHX)
 #endif
     return MY_CXT.psgi;
 }
+
+/* ---- clang ---- */
+
+#ifdef PERL_TSA_ACTIVE
+/* perl.h locks by these two where clang compiles, but only a libperl that clang has made has them.
+ */
+__attribute__((weak)) int perl_tsa_mutex_lock(perl_mutex *mutex)
+{
+    return pthread_mutex_lock(mutex);
+}
+
+__attribute__((weak)) int perl_tsa_mutex_unlock(perl_mutex *mutex)
+{
+    return pthread_mutex_unlock(mutex);
+}
+#endif
