@@ -4,7 +4,6 @@
 #endif
 #include "command.h"
 
-#include "base/number.h"
 #include "embed.h"
 #include "http/parser.h"
 
@@ -76,13 +75,12 @@ void words_clear(struct words *w)
 
 /* ------------------------------------------------------------------- --help ---- */
 
-static bool is_switch(const struct sprig_option *o)
+bool option_is_switch(const struct sprig_option *o)
 {
     return !o->argument && o->initial;
 }
 
-/* The long flag: `prefix` and the name with dashes. Returns buf. */
-static char *flag_name(const struct sprig_option *o, const char *prefix, char *buf, size_t n)
+char *option_flag(const struct sprig_option *o, const char *prefix, char *buf, size_t n)
 {
     snprintf(buf, n, "%s%s", prefix, o->name);
     for (char *p = buf; *p; p++)
@@ -96,7 +94,7 @@ enum { HELP_COLUMN = 36, HELP_WIDTH = 96 };
 static void print_flags(const struct sprig_option *o)
 {
     char flag[64], left[96], letter[8] = "    ";
-    flag_name(o, is_switch(o) ? "--[no-]" : "--", flag, sizeof(flag));
+    option_flag(o, option_is_switch(o) ? "--[no-]" : "--", flag, sizeof(flag));
     if (o->letter)
         snprintf(letter, sizeof(letter), "-%c, ", o->letter);
     snprintf(left, sizeof(left), "  %s%s %s", letter, flag, o->argument ? o->argument : "");
@@ -124,7 +122,7 @@ static void print_option(const struct sprig_option *o)
 {
     char text[256];
     const char *initial = o->initial ? o->initial : "";
-    if (is_switch(o))
+    if (option_is_switch(o))
         initial = *initial == '0' ? "off" : "on";
     snprintf(text, sizeof(text), *initial ? "%s [%s]" : "%s", o->help, initial);
     print_flags(o);
@@ -176,7 +174,7 @@ static void flags_add_long(struct flags *f, const char *prefix, const struct spr
                            int has_arg, int val)
 {
     char flag[64];
-    words_add(&f->names, "%s", flag_name(o, prefix, flag, sizeof(flag)));
+    words_add(&f->names, "%s", option_flag(o, prefix, flag, sizeof(flag)));
     const char *name = f->names.items[f->names.n - 1];
     f->longs = need(realloc(f->longs, (f->n_longs + 2) * sizeof(*f->longs)));
     f->longs[f->n_longs++] = (struct option){name, has_arg, NULL, val};
@@ -186,9 +184,11 @@ static void flags_add_long(struct flags *f, const char *prefix, const struct spr
 static void flags_add(struct flags *f, const struct sprig_option *o, size_t row)
 {
     int on = FIRST_LONG + 2 * (int)row, off = on + 1;
-    int has_arg = o->argument ? required_argument : is_switch(o) ? optional_argument : no_argument;
+    int has_arg = o->argument           ? required_argument
+                  : option_is_switch(o) ? optional_argument
+                                        : no_argument;
     flags_add_long(f, "", o, has_arg, on);
-    if (is_switch(o)) {
+    if (option_is_switch(o)) {
         flags_add_long(f, "enable-", o, no_argument, on);
         flags_add_long(f, "no-", o, no_argument, off);
         flags_add_long(f, "disable-", o, no_argument, off);
@@ -229,68 +229,44 @@ static const struct sprig_option *option_of(int val)
     return NULL;
 }
 
-static void check_port(const char *value)
+static void give(struct command *cmd, const struct sprig_option *o, const char *value)
 {
-    uint64_t port;
-    if (!number_read(span_str(value), 65535, &port))
-        refuse("port must be a whole number from 0 to 65535, got '%s'", value);
+    cmd->given = need(realloc(cmd->given, (cmd->n_given + 1) * sizeof *cmd->given));
+    cmd->given[cmd->n_given++] = (struct given){o, need(strdup(value))};
 }
 
-static void add_address(struct command *cmd, const char *text)
+static void print_and_end(const struct sprig_option *o)
 {
-    char why[512], plain[SPRIG_LISTEN_TEXT_BYTES];
-    struct sprig_listen_spec spec;
-    if (sprig_listen_spec_read(&spec, text, why, sizeof why) != 0)
-        refuse("%s", why);
-    cmd->addresses = need(realloc(cmd->addresses, (cmd->n_addresses + 1) * sizeof spec));
-    cmd->addresses[cmd->n_addresses++] = spec;
-    words_add(&cmd->settings, "listen=%s", sprig_listen_spec_print(&spec, plain, sizeof plain));
+    o->letter == 'h' ? print_help() : print_version();
+    exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-/* Takes an option that is no field of the configuration. `value` is NULL for switches. */
-static void take_plack_option(struct command *cmd, const struct sprig_option *o, const char *value)
+/* What is wrong with the flag, whatever the other options are. */
+static void check_flag(const struct sprig_option *o, const char *value)
 {
     char flag[64];
-    flag_name(o, "--", flag, sizeof(flag));
-    if (o->letter == 's' && strcmp(value, "Sprig") == 0)
-        return;
+    option_flag(o, "--", flag, sizeof(flag));
     if (!o->group)
         refuse("option %s: %s", flag, o->help);
-    if (value && *value == '\0')
+    if (o->type == SPRIG_OPTION_PLACK && value && *value == '\0')
         refuse("option %s needs a value", flag);
-    if (o->letter == 'h' || o->letter == 'v') {
-        o->letter == 'h' ? print_help() : print_version();
-        exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-    }
-    if (is_switch(o) && strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+    if (o->type == SPRIG_OPTION_PLACK && option_is_switch(o) && strcmp(value, "0") != 0 &&
+        strcmp(value, "1") != 0)
         refuse("%s must be 0 or 1, got '%s'", o->name, value);
-    if (o->letter == 'p')
-        check_port(value);
-    if (o->letter == 'l')
-        add_address(cmd, value);
-    else if (o->letter == 'I')
-        words_add(&cmd->switches, "-I%s", value);
-    else
-        words_add(&cmd->settings, "%s=%s", o->name, value);
 }
 
 static void take_option(struct command *cmd, int val, const char *value)
 {
     const struct sprig_option *o = option_of(val);
     bool is_off = val >= FIRST_LONG && (val - FIRST_LONG) % 2;
-    if (is_switch(o) && !value)
-        value = is_off ? "0" : "1";
-    if (o->type == SPRIG_OPTION_PLACK) {
-        take_plack_option(cmd, o, value);
+    if (o->letter == 's' && strcmp(value, "Sprig") == 0)
         return;
-    }
-    char why[256];
-    int err = sprig_config_set(&cmd->config, o->name, value, why, sizeof(why));
-    if (err)
-        refuse("%s", err == SPRIG_E_INVALID ? why : sprig_err_text(err));
-    if (o->type == SPRIG_OPTION_PATH)
-        value = sprig_config_get(&cmd->config, o->name, why, sizeof(why)); /* absolute */
-    words_add(&cmd->settings, "%s=%s", o->name, value);
+    if (option_is_switch(o) && !value)
+        value = is_off ? "0" : "1";
+    check_flag(o, value);
+    if (o->letter == 'h' || o->letter == 'v')
+        print_and_end(o);
+    give(cmd, o, value ? value : "1");
 }
 
 /* The word that getopt_long has just read: the one with the flag. */
@@ -298,6 +274,18 @@ static const char *current_word(char **argv)
 {
     bool has_value_apart = optarg && optarg == argv[optind - 1];
     return argv[optind - (has_value_apart ? 2 : 1)];
+}
+
+__attribute__((noreturn)) static void refuse_unknown(const char *word, int len)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%.*s", len - 2, word + 2);
+    const char *nearest = len > 2 ? sprig_option_nearest(name) : NULL;
+    if (nearest == NULL)
+        refuse("unknown option %.*s, see sprig --help", len, word);
+    const struct sprig_option *o = sprig_option_find(nearest);
+    refuse("unknown option %.*s; did you mean %s? See sprig --help", len, word,
+           option_flag(o, "--", name, sizeof name));
 }
 
 /* getopt_long takes abbreviations; they would change their meaning with every new option. */
@@ -309,7 +297,7 @@ static void refuse_abbreviation(const struct flags *f, const char *word)
     for (size_t i = 0; i < f->n_longs; i++)
         if (strlen(f->longs[i].name) == len && strncmp(f->longs[i].name, word + 2, len) == 0)
             return;
-    refuse("unknown option %.*s, see sprig --help", (int)len + 2, word);
+    refuse_unknown(word, (int)len + 2);
 }
 
 /* Explains what getopt_long returned ':' or '?' for. */
@@ -324,89 +312,23 @@ static void refuse_flag(int val, const char *word)
         refuse("option %.*s takes no value", flag_len, word);
     if (optopt)
         refuse("unknown option -%c, see sprig --help", optopt);
-    refuse("unknown option %.*s, see sprig --help", flag_len, word);
+    refuse_unknown(word, flag_len);
 }
 
-/* -------------------------------------------------------------- loaders ---- */
-
-/* The value of a word "name=value", or NULL if it is another setting. */
-static const char *value_of(const char *word, const char *name)
+static void warn_of_environ(void)
 {
-    size_t len = strlen(name);
-    return strncmp(word, name, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
-}
-
-/* The flag that asks for a process of the loader's own, in which the application is compiled anew.
- * The last one counts, as it does in plackup. NULL: there is none, or only another loader. */
-static const char *renewing_flag(const struct command *cmd)
-{
-    const char *flag = NULL, *value;
-    for (size_t i = 0; i < cmd->settings.n; i++) {
-        const char *word = cmd->settings.items[i];
-        if ((value = value_of(word, "reload")))
-            flag = *value == '1' ? "--reload" : NULL;
-        else if (value_of(word, "Reload"))
-            flag = "--Reload";
-        else if ((value = value_of(word, "loader")))
-            flag = strcmp(value, "Restarter") == 0 ? "--loader=Restarter"
-                   : strcmp(value, "Shotgun") == 0 ? "--loader=Shotgun"
-                                                   : NULL;
-    }
-    return flag;
-}
-
-/* Such a process must not leave for the background, nor be taken for the one to be told to end. */
-static void check_loader(const struct command *cmd)
-{
-    const char *flag = renewing_flag(cmd);
-    if (flag && cmd->config.workers > 1)
-        refuse("option %s does not go with --workers %u: there HUP brings new code", flag,
-               cmd->config.workers);
-    if (!flag || strcmp(flag, "--loader=Shotgun") == 0)
-        return;
-    if (cmd->config.daemonize)
-        refuse("option %s does not go with --daemonize: it restarts in the foreground", flag);
-    if (cmd->config.pid)
-        refuse("option %s does not go with --pid: each restart is another process", flag);
-}
-
-/* As flags in front of all others, so that those win. */
-static void take_environ(struct command *cmd)
-{
-    size_t n;
-    const struct sprig_option *options = sprig_options(&n);
-    char variable[64], why[512] = "out of memory";
-    if (sprig_config_read_environ(&cmd->config, why, sizeof why))
-        refuse("%s", why);
-    for (size_t i = 0; i < n; i++) {
-        const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
-        if (value && options[i].type == SPRIG_OPTION_PATH)
-            value = sprig_config_get(&cmd->config, options[i].name, why, sizeof why); /* absolute */
-        if (value)
-            words_add(&cmd->settings, "%s=%s", options[i].name, value);
-    }
-}
-
-/* -l, else -S, else -o and -p. */
-static void choose_addresses(struct command *cmd)
-{
-    char text[SPRIG_LISTEN_TEXT_BYTES];
-    const char *path = command_setting(cmd, "socket"), *host = command_setting(cmd, "host"),
-               *port = command_setting(cmd, "port");
-    if (cmd->n_addresses > 0)
-        return;
-    if (path != NULL)
-        snprintf(text, sizeof(text), "unix:%s", path);
-    else
-        sprig_listen_join(host ? host : "", port ? port : "5000", text, sizeof(text));
-    add_address(cmd, text);
+    char name[256], shown[300];
+    size_t i = 0;
+    while (sprig_environ_unknown(&i, name, sizeof name) != NULL)
+        fprintf(stderr, "sprig: %s in the environment is no option\n",
+                log_escape(shown, sizeof shown, span_str(name)));
 }
 
 void command_read(struct command *cmd, int argc, char **argv)
 {
     struct flags flags;
+    char why[1400];
     int val;
-    take_environ(cmd);
     flags_init(&flags);
     opterr = 0;
     while ((val = getopt_long(argc, argv, flags.letters, flags.longs, NULL)) != -1) {
@@ -417,27 +339,11 @@ void command_read(struct command *cmd, int argc, char **argv)
         take_option(cmd, val, optarg);
     }
     flags_clear(&flags);
-    choose_addresses(cmd);
-    char why[1200];
-    if (sprig_config_check(&cmd->config, why, sizeof(why)))
+    warn_of_environ();
+    if (command_compose(cmd, why, sizeof why) != 0)
         refuse("%s", why);
-    check_loader(cmd);
-}
-
-void command_clear(struct command *cmd)
-{
-    sprig_config_clear(&cmd->config);
-    words_clear(&cmd->switches);
-    words_clear(&cmd->settings);
-    free(cmd->addresses);
-    memset(cmd, 0, sizeof *cmd);
-}
-
-const char *command_setting(const struct command *cmd, const char *name)
-{
-    const char *last = NULL, *value;
-    for (size_t i = 0; i < cmd->settings.n; i++)
-        if ((value = value_of(cmd->settings.items[i], name)))
-            last = value;
-    return last;
+    if (command_setting(cmd, "print_config") == NULL)
+        return;
+    command_print(cmd);
+    exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }

@@ -2,6 +2,7 @@
 #ifndef SPRIG_COMMAND_H
 #define SPRIG_COMMAND_H
 
+#include "base/config_file.h"
 #include "sprig.h"
 
 /* A growing, NULL-terminated argument vector; owns its words. */
@@ -14,25 +15,67 @@ void words_add(struct words *w, const char *fmt, ...) __attribute__((format(prin
 void words_add_all(struct words *w, char **words);
 void words_clear(struct words *w);
 
-/* What the command line says, in the words of Sprig::Program and of perl. */
+/* An option of the command line. */
+struct given {
+    const struct sprig_option *option;
+    char *value; /* owned; of a switch: "0" or "1" */
+};
+
+/* Where a value is from. */
+struct origin {
+    char *text; /* owned: "/etc/sprig.conf line 3", "SPRIG_WORKERS"; NULL: the default */
+    bool is_file;
+};
+
+/* What the program runs with, in the words of Sprig::Program and of perl. */
 struct command {
+    struct given *given; /* owned: the command line, in its order */
+    size_t n_given;
+    /* all of it together: defaults, PORT and WEB_CONCURRENCY, file, environment, command line */
     struct sprig_config config;
+    struct sprig_config_file file;
+    struct origin *origins;              /* owned: of the value of each row of the table */
     struct words switches;               /* for perl: -Idir */
-    struct words settings;               /* for Sprig::Program: name=value */
+    struct words settings;               /* for Sprig::Program: name=value, all of them */
     struct sprig_listen_spec *addresses; /* owned; where to listen: settings has them, too */
     size_t n_addresses;
 };
 
 /* Reads all options; the words that are none follow from argv[optind] on. Ends the process after
- * --help and --version, and with STATUS_USAGE and a message if something is wrong. */
+ * --help, --version and --print-config, and with STATUS_USAGE and a message if something is
+ * wrong. */
 void command_read(struct command *cmd, int argc, char **argv);
+
+/* Puts the options of cmd->given together with those of the file, read anew, and of the
+ * environment. 0, or -1 and `why` (n bytes); then *cmd has only what it was given. */
+int command_compose(struct command *cmd, char *why, size_t n);
+
+/* Reads the file anew. What can change does, for all that begins from now on; `kept` (n bytes) gets
+ * the names of those options that have changed and cannot, ", " between them. -1 and `why`: *cmd is
+ * as it was. */
+int command_reload(struct command *cmd, char *kept, char *why, size_t n);
+
+/* Prints all options as a file that --config reads. */
+void command_print(const struct command *cmd);
+
+/* A switch: --x and --no-x. */
+bool option_is_switch(const struct sprig_option *o);
+
+/* The long flag: `prefix` and the name with dashes. Returns buf. */
+char *option_flag(const struct sprig_option *o, const char *prefix, char *buf, size_t n);
 
 void command_clear(struct command *cmd);
 
-/* The last value that was given for an option that is no field of the configuration, or NULL. */
+/* The last value for an option that is no field of the configuration, or NULL. */
 const char *command_setting(const struct command *cmd, const char *name);
 
 enum { STATUS_USAGE = 2 };
+
+/* Whether the word "name=value" is a field of the configuration whose value is the file's. */
+bool command_is_of_file(const struct command *cmd, const char *setting);
+
+/* The value of a word "name=value", or NULL if it is another setting. */
+const char *setting_value(const char *word, const char *name);
 
 /* Ends the process with STATUS_USAGE and this message. */
 void refuse(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

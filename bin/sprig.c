@@ -57,16 +57,25 @@ static void add_bootstrap(struct words *out, const char *file)
         words_add(out, "%s", bootstrap);
 }
 
+/* A worker has its settings from the master. Elsewhere Perl reads the file, so that it can do so
+ * again. */
+static void add_settings(const struct command *cmd, bool is_worker, struct words *out)
+{
+    for (size_t i = 0; i < cmd->settings.n; i++)
+        if (!is_done(cmd, cmd->settings.items[i]) &&
+            (is_worker || !command_is_of_file(cmd, cmd->settings.items[i])))
+            words_add(out, "%s", cmd->settings.items[i]);
+    words_add(out, "config=%s", is_worker || !cmd->config.config ? "" : cmd->config.config);
+}
+
 /* sprig <perl's switches> -e <bootstrap> -- <settings> -- <arguments that are no options> */
-static void build_perl_argv(struct command *cmd, char **rest, struct words *out)
+static void build_perl_argv(struct command *cmd, bool is_worker, char **rest, struct words *out)
 {
     words_add(out, "sprig");
     words_add_all(out, cmd->switches.items);
     add_bootstrap(out, app_file(cmd, rest));
     words_add(out, "--");
-    for (size_t i = 0; i < cmd->settings.n; i++)
-        if (!is_done(cmd, cmd->settings.items[i]))
-            words_add(out, "%s", cmd->settings.items[i]);
+    add_settings(cmd, is_worker, out);
     if (cmd->config.workers == 1 && cmd->config.pid && !sprig_pidfile_may_replace())
         words_add(out, "pid="); /* nor by what the environment says */
     if (cmd->config.workers == 1 && cmd->config.daemonize)
@@ -76,10 +85,10 @@ static void build_perl_argv(struct command *cmd, char **rest, struct words *out)
 }
 
 /* Runs Sprig::Program in an interpreter. Frees the command. */
-static int run_perl(struct command *cmd, char **rest)
+static int run_perl(struct command *cmd, bool is_worker, char **rest)
 {
     struct words perl_argv = {NULL, 0};
-    build_perl_argv(cmd, rest, &perl_argv);
+    build_perl_argv(cmd, is_worker, rest, &perl_argv);
     command_clear(cmd);
     int status = psgi_embed_run((int)perl_argv.n, perl_argv.items);
     words_clear(&perl_argv);
@@ -118,7 +127,7 @@ static int run_alone(struct command *cmd, char **rest)
     if (cmd->config.pid != NULL && !sprig_pidfile_may_replace() &&
         sprig_pidfile_open(&pidfile, cmd->config.pid, why, sizeof why) != 0)
         fail("%s", why);
-    int status = run_perl(cmd, rest);
+    int status = run_perl(cmd, false, rest);
     sprig_pidfile_close(&pidfile);
     return status;
 }
@@ -127,7 +136,7 @@ static int run_alone(struct command *cmd, char **rest)
 static int run_preloaded(struct command *cmd, char **rest)
 {
     psgi_daemon_set(become_daemon(cmd));
-    return run_perl(cmd, rest);
+    return run_perl(cmd, false, rest);
 }
 
 /* ------------------------------------------------------------------ the master ---- */
@@ -190,6 +199,13 @@ static void enter_folder(const struct sprig_master *master)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", folder, strerror(errno));
 }
 
+/* For the workers that start from now on. */
+static const struct sprig_config *reload_config(void *arg, char *kept, char *why, size_t n)
+{
+    struct command *cmd = arg;
+    return command_reload(cmd, kept, why, n) == 0 ? &cmd->config : NULL;
+}
+
 /* There is no interpreter here: each worker makes its own, and compiles the application anew. */
 static int run_workers(struct command *cmd, char **argv, char **rest)
 {
@@ -204,6 +220,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
         fail("%s", why);
     struct banner banner = {cmd, master};
     sprig_master_on_ready(master, print_banner, &banner);
+    sprig_master_on_reload(master, reload_config, cmd);
     open_sockets(master, cmd);
     int rc = sprig_master_run(master, &worker, why, sizeof why);
     if (rc > 0) {
@@ -214,7 +231,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     }
     sprig_master_free(master);
     if (rc > 0)
-        return run_perl(cmd, rest);
+        return run_perl(cmd, true, rest);
     if (rc < 0)
         fail("%s", why);
     command_clear(cmd);
@@ -239,9 +256,10 @@ int main(int argc, char **argv, char **env)
     sprig_origin_keep();
     psgi_embed_begin(&argc, &argv, &env);
     char **original = copy_vector(argc, argv);
-    sprig_config_init(&cmd.config);
     command_read(&cmd, argc, argv);
-    if (cmd.config.workers == 1)
+    if (command_setting(&cmd, "check") != NULL)
+        status = run_perl(&cmd, true, argv + optind);
+    else if (cmd.config.workers == 1)
         status = run_alone(&cmd, argv + optind);
     else if (cmd.config.preload_app)
         status = run_preloaded(&cmd, argv + optind);

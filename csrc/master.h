@@ -74,6 +74,14 @@ const struct sprig_address *sprig_master_address(const struct sprig_master *m, s
 /* Called once, in the master, when the first worker serves. */
 void sprig_master_on_ready(struct sprig_master *m, void (*cb)(void *arg), void *arg);
 
+/* What HUP asks for a new configuration. It returns the one that counts from now on, borrowed as
+ * the one before, with the names of options that have changed and cannot in `kept`; or NULL, with
+ * `why` (n bytes each): then nothing is reloaded. */
+void sprig_master_on_reload(struct sprig_master *m,
+                            const struct sprig_config *(*cb)(void *arg, char *kept, char *why,
+                                                             size_t n),
+                            void *arg);
+
 /* Forks the workers and stays until all is over. Like fork it returns in two kinds of process: > 0
  * in each worker, with *worker filled in (signal handlers and mask as they were before the call,
  * but HUP, USR1, USR2, TTIN and TTOU do nothing); 0 in the master, after a regular end; < 0 there

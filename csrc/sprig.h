@@ -174,6 +174,11 @@ struct sprig_handler {
     void (*on_drained)(struct sprig_server *server, void *arg);
     /* It has had max_requests, give or take: told once, and it goes on. */
     void (*on_retire)(struct sprig_server *server, void *arg);
+    /* HUP has come to a server that stands alone: reads the configuration anew into *fresh, which
+     * the caller clears. SPRIG_E_NOTFOUND: there is no file to read. Else < 0 and `why` (n
+     * bytes). */
+    int (*on_reload)(struct sprig_server *server, void *arg, struct sprig_config *fresh, char *why,
+                     size_t n);
 };
 
 /* Copies config and handler. NULL + errno. */
@@ -183,6 +188,13 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
 /* Opens the access log if the configuration names one; before privileges are dropped. Lines are
  * written soon after the answers. On failure < 0 and `why` (n bytes). */
 int sprig_server_open_log(struct sprig_server *server, char *why, size_t n);
+
+/* Makes the options of a running server those of *fresh, which is copied: limits, deadlines,
+ * overload, proxies and the access log change, for what begins from now on; `kept` (n bytes) gets
+ * the names of options that differ and cannot change. On failure < 0 and `why` (n bytes), and
+ * nothing has changed. */
+int sprig_server_reload(struct sprig_server *server, const struct sprig_config *fresh, char *kept,
+                        char *why, size_t n);
 
 /* Writes the lines that wait, at the end of a process that does not free its server. */
 void sprig_server_flush_log(struct sprig_server *server);

@@ -30,9 +30,10 @@ subtest 'unknown options' => sub {
 };
 
 subtest 'abbreviations are unknown options' => sub {
-    refuses(['--max-head=5'],    'unknown option --max-head, see sprig --help');
-    refuses(['--max-header', 5], 'unknown option --max-header, see sprig --help');
-    refuses(['--keepal'],        'unknown option --keepal, see sprig --help');
+    refuses(['--max-head=5'], 'unknown option --max-head, see sprig --help');
+    refuses(['--max-header', 5],
+        'unknown option --max-header; did you mean --max-headers? See sprig --help');
+    refuses(['--keepal'], 'unknown option --keepal, see sprig --help');
 };
 
 subtest 'missing and superfluous values' => sub {

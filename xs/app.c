@@ -315,4 +315,5 @@ static void on_retire(struct sprig_server *core, void *arg)
 }
 
 const struct sprig_handler psgi_handler = {on_request, on_drain, on_gone,    on_body,
-                                           on_notify,  on_end,   on_drained, on_retire};
+                                           on_notify,  on_end,   on_drained, on_retire,
+                                           psgi_server_on_reload};

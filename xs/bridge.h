@@ -76,6 +76,7 @@ struct psgi_server {
     SV *self;                  /* owned while it serves: the object goes on without its variable */
     struct sprig_listener **listeners; /* owned array; NULL where closed */
     uint32_t n_listeners, n_open;
+    HV *options;    /* owned: what it was made with, for a reload */
     SV *on_event;   /* owned code ref or NULL: called with what happened, see server.h */
     SV *exit_guard; /* owned: psgix.exit_guard, or NULL for none */
     bool multiprocess, harakiri;

@@ -19,6 +19,7 @@
 static struct {
     struct sprig_master *master; /* owned; NULL: none */
     struct sprig_config config;
+    HV *options; /* owned: what the configuration was made of */
     char **argv; /* owned, ends with NULL */
     PerlInterpreter *perl;
     SV *on_ready; /* owned while it runs, or NULL */
@@ -53,7 +54,9 @@ void psgi_master_close(pTHX)
     sprig_master_free(master);
     sprig_config_clear(&own.config);
     free_words(own.argv);
+    SvREFCNT_dec((SV *)own.options);
     SvREFCNT_dec(own.on_ready);
+    own.options = NULL;
     own.on_ready = NULL;
 }
 
@@ -96,8 +99,10 @@ void psgi_master_open(pTHX_ HV *options, AV *argv)
     own.argv = copy_words(aTHX_ argv);
     own.master =
         sprig_master_new(&own.config, own.argv, psgi_daemon_take_status(), why, sizeof why);
-    if (own.master != NULL)
+    if (own.master != NULL) {
+        own.options = (HV *)SvREFCNT_inc_simple_NN((SV *)options);
         return;
+    }
     sprig_config_clear(&own.config);
     free_words(own.argv);
     croak("%s", why);
@@ -185,6 +190,23 @@ static void on_ready(void *arg)
     PERL_FLUSHALL_FOR_CHILD; /* the next fork must not print it again */
 }
 
+/* For the workers that start from now on. */
+static const struct sprig_config *on_reload(void *arg, char *kept, char *why, size_t n)
+{
+    struct sprig_config fresh;
+    dTHXa(own.perl);
+
+    PERL_UNUSED_VAR(arg);
+    *kept = '\0';
+    if (own.config.config == NULL)
+        return &own.config;
+    if (psgi_options_reload(aTHX_ & fresh, own.options, &own.config, kept, why, n) != 0)
+        return NULL;
+    sprig_config_clear(&own.config);
+    own.config = fresh;
+    return &own.config;
+}
+
 /* Numbers that one worker draws are not to be those that another draws. */
 static void reseed(pTHX)
 {
@@ -238,6 +260,7 @@ bool psgi_master_run(pTHX_ SV *code)
         own.on_ready = newSVsv(code);
         sprig_master_on_ready(own.master, on_ready, NULL);
     }
+    sprig_master_on_reload(own.master, on_reload, NULL);
     memset(&worker, 0, sizeof worker);
     PERL_FLUSHALL_FOR_CHILD;
     sprig_log_set_sink(print_message, SPRIG_LOG_INFO, NULL);

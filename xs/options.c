@@ -1,15 +1,45 @@
-/* options.c - the options of a server, from a hash of Perl. */
+/* options.c - the options of a Sprig::Server: a hash, the environment and a file make a
+ * configuration. */
 #include "options.h"
 
-SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
-{
-    size_t n;
-    const struct sprig_option *rows = sprig_options(&n);
-    char why[512];
+#include "base/config_file.h"
 
-    if (sprig_config_read_environ(config, why, sizeof why) != 0)
-        return newSVpv(why, 0);
-    for (size_t i = 0; i < n; i++) {
+#include <stdlib.h>
+
+/* The file of the option config as it was when it was read: a worker that starts later gets what
+ * the others have, and the file may be one that only root can read. Of the process. */
+static struct {
+    char *path; /* owned; NULL: none */
+    struct sprig_config_file file;
+    bool has_fixed; /* it was read again: what cannot change is as in */
+    struct sprig_config fixed;
+} kept;
+
+static int keep_file(const char *path, char *why, size_t n)
+{
+    struct sprig_config_file file;
+    char *copy = strdup(path);
+    int rc = copy != NULL ? sprig_config_file_read(&file, path, why, n) : SPRIG_E_NOMEM;
+
+    if (rc != 0) {
+        free(copy);
+        return rc;
+    }
+    free(kept.path);
+    sprig_config_file_clear(&kept.file);
+    kept.path = copy;
+    kept.file = file;
+    return 0;
+}
+
+/* ---- the levels, from the weakest to the strongest ---- */
+
+static int read_hash(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
+{
+    size_t n_rows;
+    const struct sprig_option *rows = sprig_options(&n_rows);
+
+    for (size_t i = 0; i < n_rows; i++) {
         if (rows[i].type == SPRIG_OPTION_PLACK)
             continue;
         SV **value = hv_fetch(options, rows[i].name, (I32)strlen(rows[i].name), 0);
@@ -18,10 +48,79 @@ SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
         const char *text = SvPV_nolen(*value);
         if (rows[i].type == SPRIG_OPTION_BOOL && *text == '\0')
             text = "0"; /* Perl's false */
-        if (sprig_config_set(config, rows[i].name, text, why, sizeof why) != 0)
-            return newSVpv(why, 0);
+        int rc = sprig_config_set(config, rows[i].name, text, why, n);
+        if (rc != 0)
+            return rc;
     }
-    return sprig_config_check(config, why, sizeof why) != 0 ? newSVpv(why, 0) : NULL;
+    return 0;
+}
+
+/* Those of the program, such as the other defaults of Sprig::Compat::Twiggy. */
+static int read_defaults(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
+{
+    SV **defaults = hv_fetchs(options, "option_defaults", 0);
+
+    return defaults != NULL && SvROK(*defaults) && SvTYPE(SvRV(*defaults)) == SVt_PVHV
+               ? read_hash(aTHX_ config, (HV *)SvRV(*defaults), why, n)
+               : 0;
+}
+
+/* The path of the file, absolute, goes into *config. */
+static int read_path(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
+{
+    const struct sprig_option *o = sprig_option_find("config");
+    SV **value = hv_fetchs(options, "config", 0);
+    char variable[64] = "", text[256] = "";
+    const char *path = value != NULL && SvOK(*value)
+                           ? SvPV_nolen(*value)
+                           : sprig_option_environ(o, variable, sizeof variable);
+    int rc = path != NULL ? sprig_config_set(config, "config", path, text, sizeof text) : 0;
+
+    if (rc != 0)
+        snprintf(why, n, "%s%s%s", variable, *variable != '\0' ? ": " : "", text);
+    return rc;
+}
+
+static int read_file(struct sprig_config *config, char *why, size_t n)
+{
+    const char *path = config->config;
+    int rc = 0;
+
+    if (path == NULL)
+        return 0;
+    if (kept.path == NULL || strcmp(kept.path, path) != 0)
+        rc = keep_file(path, why, n);
+    return rc == 0 ? sprig_config_file_apply(&kept.file, config) : rc;
+}
+
+static int read_levels(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
+{
+    char differs[1024];
+    int rc = read_defaults(aTHX_ config, options, why, n);
+
+    snprintf(why, n, "%s", sprig_err_text(SPRIG_E_NOMEM));
+    if (rc == 0)
+        rc = sprig_config_read_platform(config, why, n);
+    if (rc == 0)
+        rc = read_path(aTHX_ config, options, why, n);
+    if (rc == 0)
+        rc = read_file(config, why, n);
+    if (rc == 0)
+        rc = sprig_config_read_environ(config, why, n);
+    if (rc == 0)
+        rc = read_hash(aTHX_ config, options, why, n);
+    if (rc == 0 && kept.has_fixed && config->config != NULL)
+        rc = sprig_config_keep_fixed(config, &kept.fixed, differs, sizeof differs);
+    return rc == 0 ? sprig_config_check(config, why, n) : rc;
+}
+
+/* ---- for the others ---- */
+
+SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
+{
+    char why[1200];
+
+    return read_levels(aTHX_ config, options, why, sizeof why) != 0 ? newSVpv(why, 0) : NULL;
 }
 
 SV *psgi_options_check(pTHX_ HV *options)
@@ -48,6 +147,50 @@ SV *psgi_options_get(pTHX_ HV *options, const char *name)
     if (wrong != NULL)
         croak_sv(sv_2mortal(wrong));
     return value;
+}
+
+static int read_again(pTHX_ struct sprig_config *config, HV *options,
+                      const struct sprig_config *before, char *differs, char *why, size_t n)
+{
+    bool had_fixed = kept.has_fixed;
+    int rc;
+
+    kept.has_fixed = false;
+    sprig_config_init(config);
+    rc = read_levels(aTHX_ config, options, why, n);
+    kept.has_fixed = had_fixed;
+    if (rc == 0 && before != NULL && !had_fixed) {
+        rc = sprig_config_copy(&kept.fixed, before);
+        kept.has_fixed = rc == 0;
+    }
+    if (rc == 0 && kept.has_fixed)
+        rc = sprig_config_keep_fixed(config, &kept.fixed, differs, n);
+    if (rc != 0)
+        sprig_config_clear(config);
+    return rc;
+}
+
+int psgi_options_reload(pTHX_ struct sprig_config *config, HV *options,
+                        const struct sprig_config *before, char *differs, char *why, size_t n)
+{
+    char *path = kept.path;
+    struct sprig_config_file file = kept.file;
+    int rc;
+
+    kept.path = NULL;
+    memset(&kept.file, 0, sizeof kept.file);
+    *differs = '\0';
+    rc = read_again(aTHX_ config, options, before, differs, why, n);
+    if (rc != 0) {
+        free(kept.path);
+        sprig_config_file_clear(&kept.file);
+        kept.path = path;
+        kept.file = file;
+        return rc;
+    }
+    free(path);
+    sprig_config_file_clear(&file);
+    return 0;
 }
 
 bool psgi_options_flag(pTHX_ HV *options, const char *name)

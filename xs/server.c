@@ -26,7 +26,20 @@ void psgi_server_unref(pTHX_ struct psgi_server *server)
     SvREFCNT_dec(server->on_drained);
     SvREFCNT_dec(server->on_event);
     SvREFCNT_dec(server->exit_guard);
+    SvREFCNT_dec((SV *)server->options);
     Safefree(server);
+}
+
+int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_config *fresh,
+                          char *why, size_t n)
+{
+    struct psgi_server *server = arg;
+    char kept[1024];
+    dTHXa(server->psgi->perl);
+
+    if (sprig_server_config(core)->config == NULL)
+        return SPRIG_E_NOTFOUND;
+    return psgi_options_reload(aTHX_ fresh, server->options, NULL, kept, why, n);
 }
 
 /* The reference that carries the server by magic. */
@@ -72,6 +85,7 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
         croak("%s", why);
     }
     server->refs = 1;
+    server->options = (HV *)SvREFCNT_inc_simple_NN((SV *)options);
     server->app = newSVsv(app);
     server->on_drained = newSVsv(drained);
     psgi_caller_init(aTHX_ server);

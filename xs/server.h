@@ -40,6 +40,9 @@ void psgi_server_set_exit_guard(pTHX_ struct psgi_server *server, SV *guard);
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
 /* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */
 void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
+/* See struct sprig_handler. */
+int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_config *fresh,
+                          char *why, size_t n);
 /* Graceful end: `drained` is called later. */
 void psgi_server_drain(pTHX_ struct psgi_server *server);
 /* Ends at once. */

@@ -55,6 +55,14 @@ static const struct sprig_option options[] = {
     FIELD(STRING, access_log_format, G, "FORMAT", "", 0, 2000,
           "What it says: combined (the default), common, or directives of Apache's."),
 #undef G
+#define G "Configuration"
+    FIELD(PATH, config, G, "FILE", "", 0, 4000,
+          "Reads options from this file; those of the command line win."),
+    PLACK(check, 0, G, NULL, NULL,
+          "Reads all options, loads the application, says what would run, and ends."),
+    PLACK(print_config, 0, G, NULL, NULL,
+          "Prints the options as a file that --config reads, each with its origin."),
+#undef G
 #define G "Processes"
     FIELD(COUNT, workers, G, "N", "1", 1, 1000,
           "Processes that serve; from 2 on a master starts and watches them."),
@@ -256,7 +264,7 @@ static bool read_seconds(const char *text, double *out)
     return *text == '\0';
 }
 
-static bool read_bool(const char *text, bool *out)
+bool sprig_option_read_switch(const char *text, bool *out)
 {
     static const char *const words[][2] = {
         {"0", "1"}, {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"", "1"}};
@@ -300,7 +308,7 @@ static bool read_value(const struct sprig_option *o, const char *text, union val
 {
     switch (o->type) {
     case SPRIG_OPTION_BOOL:
-        return read_bool(text, &v->flag);
+        return sprig_option_read_switch(text, &v->flag);
     case SPRIG_OPTION_COUNT:
         return read_count(text, &v->number) && in_range(o, (double)v->number);
     case SPRIG_OPTION_BYTES:
@@ -477,32 +485,6 @@ int sprig_config_set(struct sprig_config *c, const char *name, const char *value
     return store_value(c, o, &v);
 }
 
-const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n)
-{
-    if (o->type == SPRIG_OPTION_PLACK)
-        return NULL;
-    snprintf(variable, n, "SPRIG_%s", o->name);
-    for (char *p = variable; *p; p++)
-        if (*p >= 'a' && *p <= 'z')
-            *p = (char)(*p - 'a' + 'A');
-    const char *value = getenv(variable);
-    return value && *value ? value : NULL;
-}
-
-int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n)
-{
-    char variable[64], text[256] = "";
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
-        int err = value ? sprig_config_set(c, options[i].name, value, text, sizeof text) : 0;
-        if (err == SPRIG_E_INVALID)
-            snprintf(why, n, "%s: %s", variable, text);
-        if (err)
-            return err;
-    }
-    return 0;
-}
-
 /* Thousandths are enough, and free of the locale's decimal point. */
 static void print_seconds(double seconds, char *buf, size_t n)
 {
@@ -550,4 +532,41 @@ const char *sprig_config_get(const struct sprig_config *c, const char *name, cha
         break;
     }
     return NULL;
+}
+
+/* --------------------------------------------------------------- a reload ---- */
+
+bool sprig_option_is_fixed(const struct sprig_option *o)
+{
+    static const char *const names[] = {"config",  "preload_app", "pid",         "daemonize",
+                                        "backlog", "socket_mode", "socket_user", "socket_group",
+                                        "user",    "group",       "umask",       "reuseport"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(o->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+int sprig_config_keep_fixed(struct sprig_config *fresh, const struct sprig_config *before,
+                            char *kept, size_t n)
+{
+    char buf[64], why[256];
+    size_t len = 0;
+    int rc = 0;
+    *kept = '\0';
+    for (size_t i = 0; rc == 0 && i < N_OPTIONS; i++) {
+        const char *name = options[i].name;
+        if (!sprig_option_is_fixed(&options[i]))
+            continue;
+        char *now = strdup(sprig_config_get(fresh, name, buf, sizeof buf));
+        const char *was = sprig_config_get(before, name, buf, sizeof buf);
+        if (now != NULL && strcmp(now, was) != 0) {
+            if (len < n)
+                len += (size_t)snprintf(kept + len, n - len, "%s%s", len > 0 ? ", " : "", name);
+            rc = sprig_config_set(fresh, name, was, why, sizeof why);
+        }
+        rc = now == NULL ? SPRIG_E_NOMEM : rc;
+        free(now);
+    }
+    return rc;
 }

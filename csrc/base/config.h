@@ -19,6 +19,7 @@ enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG
 
 /* Values of the options that the core and the bridge read. Strings are owned by the struct. */
 struct sprig_config {
+    char *config; /* path of a file with options, see config_file.h; NULL: none */
     /* processes */
     uint32_t workers;
     uint32_t workers_limit; /* 0: from workers */
@@ -123,11 +124,34 @@ void sprig_config_clear(struct sprig_config *c);
 /* A deep copy; *to must be uninitialised. SPRIG_E_NOMEM or 0. */
 int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from);
 
+/* Whether a running server keeps the value that it began with. */
+bool sprig_option_is_fixed(const struct sprig_option *o);
+
+/* What a reload cannot change becomes what it was; `kept` (n bytes) gets the names of those options
+ * that differed, ", " between them, or "". SPRIG_E_NOMEM or 0. */
+int sprig_config_keep_fixed(struct sprig_config *fresh, const struct sprig_config *before,
+                            char *kept, size_t n);
+
 /* Sets one option from text. SPRIG_E_NOTFOUND: no such option, or not a field.
  * SPRIG_E_INVALID: nothing was changed, and `why` (n bytes) names option, range and value:
  * "max_headers must be a whole number from 1 to 100000, got 'many'". */
 int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
                      size_t n);
+
+/* What a switch may be told: 0/1, yes/no, true/false, on/off, "" = 0. False: something else. */
+bool sprig_option_read_switch(const char *text, bool *out);
+
+/* The name that was probably meant by one that is unknown, or NULL. */
+const char *sprig_option_nearest(const char *name);
+
+/* What hosting platforms say: WEB_CONCURRENCY is the number of workers. Like
+ * sprig_config_read_environ. */
+int sprig_config_read_platform(struct sprig_config *c, char *why, size_t n);
+
+/* The next variable of the environment that begins with SPRIG_ and is none of ours, from *i on;
+ * NULL: no other. Those that Kubernetes makes of a service called sprig are not looked at. Writes
+ * into buf. */
+const char *sprig_environ_unknown(size_t *i, char *buf, size_t n);
 
 /* What the environment says of an option: the value of SPRIG_ and its name in capitals, such as
  * SPRIG_MAX_BODY_BYTES, whose name is left in `variable` (n bytes). NULL: the variable is not set,
@@ -135,7 +159,7 @@ int sprig_config_set(struct sprig_config *c, const char *name, const char *value
 const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n);
 
 /* Sets all options that the environment has values for. Like sprig_config_set; `why` names the
- * variable as well. Variables that belong to no option are somebody else's. */
+ * variable as well. */
 int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n);
 
 /* The current value as text, as sprig_config_set would take it; NULL if there is no such field.

@@ -78,6 +78,9 @@ struct deadline_list {
 /* SPRIG_E_NOMEM or 0. */
 int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
                        void (*expire)(struct deadline *d));
+/* For deadlines that are set from now on. Shorter ones wait behind the longer ones from before:
+ * until those are gone they may be late by the difference. */
+void deadline_list_set_length(struct deadline_list *l, double seconds);
 void deadline_list_clear(struct deadline_list *l); /* disarms all; also after a failed init */
 void deadline_init(struct deadline *d);
 /* Arms for now + length of this list, moving it from any other list. */

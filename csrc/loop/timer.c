@@ -204,11 +204,16 @@ static void deadline_list_run(struct ready *r, uint32_t what)
     }
 }
 
+void deadline_list_set_length(struct deadline_list *l, double seconds)
+{
+    l->length_ns = seconds > 0 ? (uint64_t)(seconds * NS_PER_S) : 0;
+}
+
 int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
                        void (*expire)(struct deadline *d))
 {
     list_init(&l->head);
-    l->length_ns = seconds > 0 ? (uint64_t)(seconds * NS_PER_S) : 0;
+    deadline_list_set_length(l, seconds);
     l->loop = loop;
     l->expire = expire;
     timer_init(&l->timer, deadline_list_run);

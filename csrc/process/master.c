@@ -105,6 +105,15 @@ void sprig_master_on_ready(struct sprig_master *m, void (*cb)(void *arg), void *
     m->on_ready_arg = arg;
 }
 
+void sprig_master_on_reload(struct sprig_master *m,
+                            const struct sprig_config *(*cb)(void *arg, char *kept, char *why,
+                                                             size_t n),
+                            void *arg)
+{
+    m->on_reload = cb;
+    m->on_reload_arg = arg;
+}
+
 /* ------------------------------------------------------------- in the new worker ---- */
 
 void sprig_worker_clear(struct sprig_worker *worker)
@@ -120,23 +129,6 @@ void sprig_worker_clear(struct sprig_worker *worker)
 }
 
 /* -------------------------------------------------------------------- the signals ---- */
-
-static void master_reload(struct sprig_master *m)
-{
-    m->generation = ++m->last_generation;
-    m->is_reloading = true;
-    m->is_failing = false;
-    m->fail_delay_ms = 0;
-    m->last_error[0] = '\0';
-    for (uint32_t i = 0; i < m->n_slots; i++) {
-        struct slot *s = &m->slots[i];
-        s->start_at_ms = s->crash_delay_ms = 0;
-        if (s->starting != NULL)
-            master_dismiss(m, s->starting);
-        s->starting = NULL;
-    }
-    sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
-}
 
 /* What a signal does again and again must have an end. */
 static uint32_t workers_limit(const struct sprig_config *config)
@@ -174,6 +166,50 @@ static void master_remove_worker(struct sprig_master *m)
     memset(s, 0, sizeof *s);
     policy_slot_is_empty(m, m->n_workers + 1);
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
+}
+
+/* False: the new one is none. What TTIN and TTOU have done stays, unless workers has changed. */
+static bool master_renew_config(struct sprig_master *m)
+{
+    char kept[1024] = "", why[1024];
+    uint32_t workers = m->config->workers;
+    if (m->on_reload == NULL)
+        return true;
+    const struct sprig_config *config = m->on_reload(m->on_reload_arg, kept, why, sizeof why);
+    if (config == NULL) {
+        sprig_log(SPRIG_LOG_ERROR, "cannot reload, all goes on as before: %s", why);
+        return false;
+    }
+    m->config = config;
+    if (*kept != '\0')
+        sprig_log(SPRIG_LOG_WARN, "reload: a change of %s needs a restart or an upgrade (USR2)",
+                  kept);
+    if (config->workers == workers)
+        return true;
+    for (uint32_t n = m->n_workers; n < config->workers; n++)
+        master_add_worker(m);
+    for (uint32_t n = m->n_workers; n > config->workers; n--)
+        master_remove_worker(m);
+    return true;
+}
+
+static void master_reload(struct sprig_master *m)
+{
+    if (!master_renew_config(m))
+        return;
+    m->generation = ++m->last_generation;
+    m->is_reloading = true;
+    m->is_failing = false;
+    m->fail_delay_ms = 0;
+    m->last_error[0] = '\0';
+    for (uint32_t i = 0; i < m->n_slots; i++) {
+        struct slot *s = &m->slots[i];
+        s->start_at_ms = s->crash_delay_ms = 0;
+        if (s->starting != NULL)
+            master_dismiss(m, s->starting);
+        s->starting = NULL;
+    }
+    sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
 }
 
 static void master_send_all(const struct sprig_master *m, int signo)

@@ -50,6 +50,8 @@ struct sprig_master {
     bool has_served;
     void (*on_ready)(void *arg);
     void *on_ready_arg;
+    const struct sprig_config *(*on_reload)(void *arg, char *kept, char *why, size_t n);
+    void *on_reload_arg;
     enum ending ending;
     uint64_t told_to_end_ms; /* by a signal, so that a later one means more; 0: not yet */
     const char *failure;     /* why the run has failed, or NULL */

@@ -200,6 +200,16 @@ void access_log_flush(struct access_log *log)
         lose_lines(log, 0, EAGAIN);
 }
 
+void access_log_retire(struct access_log *log)
+{
+    log->is_retired = true;
+    if (log->signal)
+        sprig_signal_free(log->signal);
+    log->signal = NULL;
+    if (log->n_out == 0)
+        access_log_close(log);
+}
+
 void access_log_close(struct access_log *log)
 {
     access_log_flush(log);
@@ -235,15 +245,19 @@ static struct access_record *record_take(struct access_log *log)
     return record;
 }
 
-void access_record_free(struct access_log *log, struct access_record *record)
+void access_record_free(struct access_record *record)
 {
+    struct access_log *log = record->log;
+    log->n_out--;
     if (record->data.room > RECORD_BYTES || log->n_free >= MAX_FREE) {
         record_free(record);
-        return;
+    } else {
+        record->next_free = log->free;
+        log->free = record;
+        log->n_free++;
     }
-    record->next_free = log->free;
-    log->free = record;
-    log->n_free++;
+    if (log->is_retired && log->n_out == 0)
+        access_log_close(log);
 }
 
 struct access_record *access_record_new(struct access_log *log, const struct log_input *in)
@@ -251,6 +265,8 @@ struct access_record *access_record_new(struct access_log *log, const struct log
     struct access_record *record = record_take(log);
     if (!record)
         return NULL;
+    record->log = log;
+    log->n_out++;
     log_format_input(&log->format, in, &record->data);
     record->headers_at = record->user_at = record->data.n;
     if (log->format.has_time)
@@ -258,20 +274,25 @@ struct access_record *access_record_new(struct access_log *log, const struct log
     return record;
 }
 
-void access_record_headers(struct access_log *log, struct access_record *record,
-                           const struct sprig_header *headers, size_t n_headers, uint64_t length)
+void access_record_headers(struct access_record *record, const struct sprig_header *headers,
+                           size_t n_headers, uint64_t length)
 {
-    if (!log->format.has_out || record->has_headers)
+    const struct log_format *format = &record->log->format;
+    if (!format->has_out || record->has_headers)
         return;
     record->has_headers = true;
-    log_format_headers(&log->format, headers, n_headers, length, &record->data);
+    log_format_headers(format, headers, n_headers, length, &record->data);
     record->user_at = record->data.n;
 }
 
-void access_record_user(struct access_log *log, struct access_record *record,
-                        struct sprig_span user)
+bool access_record_wants_user(const struct access_record *record)
 {
-    if (!log->format.has_user)
+    return record->log->format.has_user;
+}
+
+void access_record_user(struct access_record *record, struct sprig_span user)
+{
+    if (!record->log->format.has_user)
         return;
     record->data.n = record->user_at;
     log_format_escape(&record->data, user);
@@ -279,9 +300,9 @@ void access_record_user(struct access_log *log, struct access_record *record,
 
 /* --------------------------------------------------------------------- lines ---- */
 
-void access_log_add(struct access_log *log, struct access_record *record, int status,
-                    uint64_t n_body)
+void access_log_add(struct access_record *record, int status, uint64_t n_body)
 {
+    struct access_log *log = record->log;
     const struct log_buffer *data = &record->data;
     struct log_output out = {
         .input = data->bytes,
@@ -303,5 +324,5 @@ void access_log_add(struct access_log *log, struct access_record *record, int st
         log_format_line(&log->format, &out, &log->lines);
     if (log->lines.n > ACCESS_LOG_MAX_BYTES)
         lose_lines(log, before, EAGAIN);
-    access_record_free(log, record);
+    access_record_free(record);
 }

@@ -22,6 +22,7 @@ enum {
 
 /* What a line needs of its request, from the head to the end of the exchange. */
 struct access_record {
+    struct access_log *log; /* borrowed: it stays until it has all its records back */
     struct access_record *next_free;
     uint64_t started_ns;    /* with %T or %D */
     struct log_buffer data; /* what the request tells, then the headers, then the user */
@@ -48,6 +49,8 @@ struct access_log {
     struct sprig_signal *signal; /* owned: USR1 */
     struct access_record *free;  /* owned pool */
     uint32_t n_free;
+    uint32_t n_out;  /* records of requests in work */
+    bool is_retired; /* is closed with the last of them */
 };
 
 /* Opens the file by log_target_open. Watches USR1, on which it is opened anew, unless the path is
@@ -63,6 +66,10 @@ bool access_log_reopen(struct access_log *log);
 /* As access_log_flush, unless the lines are another process's; tells of what is lost, and frees. */
 void access_log_close(struct access_log *log);
 
+/* As access_log_close, as soon as the requests in work have their lines: the server has another log
+ * by now, or none. */
+void access_log_retire(struct access_log *log);
+
 /* Writes what is left. Waits for a slow reader for at most ACCESS_LOG_END_MS: this is for the end
  * of a server. Tells nobody if that fails. */
 void access_log_flush(struct access_log *log);
@@ -74,14 +81,13 @@ void access_log_forget(struct access_log *log);
 struct access_record *access_record_new(struct access_log *log, const struct log_input *in);
 
 /* The response's headers; the user, behind them. */
-void access_record_headers(struct access_log *log, struct access_record *record,
-                           const struct sprig_header *headers, size_t n_headers, uint64_t length);
-void access_record_user(struct access_log *log, struct access_record *record,
-                        struct sprig_span user);
+void access_record_headers(struct access_record *record, const struct sprig_header *headers,
+                           size_t n_headers, uint64_t length);
+void access_record_user(struct access_record *record, struct sprig_span user);
+bool access_record_wants_user(const struct access_record *record);
 
 /* Adds the line and takes the record. */
-void access_log_add(struct access_log *log, struct access_record *record, int status,
-                    uint64_t n_body);
-void access_record_free(struct access_log *log, struct access_record *record);
+void access_log_add(struct access_record *record, int status, uint64_t n_body);
+void access_record_free(struct access_record *record);
 
 #endif

@@ -49,20 +49,26 @@ static int admission_open_spare(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-void admission_init(struct sprig_server *server)
+void admission_configure(struct sprig_server *server)
 {
     struct admission *a = &server->admission;
     uint64_t n_files = admission_raise_files();
     a->max_connections = server->config.max_connections;
     if (a->max_connections == 0)
         a->max_connections = admission_room(n_files);
-    list_init(&a->waiting);
-    a->spare_fd = admission_open_spare();
-    if (server->config.max_connections_per_ip == 0)
+    if (server->config.max_connections_per_ip == 0 || a->peers != NULL)
         return;
     a->peers = calloc(N_PEER_BUCKETS, sizeof(struct peer *));
     if (getrandom(&a->seed, sizeof a->seed, GRND_NONBLOCK) != sizeof a->seed)
         a->seed = timer_clock();
+}
+
+void admission_init(struct sprig_server *server)
+{
+    struct admission *a = &server->admission;
+    list_init(&a->waiting);
+    a->spare_fd = admission_open_spare();
+    admission_configure(server);
 }
 
 void admission_clear(struct sprig_server *server)
@@ -127,7 +133,8 @@ static bool peer_enter(struct sprig_conn *c, const struct sockaddr *sa)
     if (*slot == NULL && (*slot = calloc(1, sizeof **slot)) != NULL)
         memcpy((*slot)->net, net, sizeof net);
     c->peer = *slot;
-    return c->peer != NULL && ++c->peer->n > c->server->config.max_connections_per_ip;
+    uint32_t max = c->server->config.max_connections_per_ip;
+    return c->peer != NULL && ++c->peer->n > max && max != 0;
 }
 
 static void peer_leave(struct sprig_conn *c)

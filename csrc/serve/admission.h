@@ -38,6 +38,9 @@ enum { ADMISSION_MAX_FILES = 65536 };
 #define ADMISSION_RETRY_AFTER "5"
 
 void admission_init(struct sprig_server *server);
+
+/* The limits are those of server->config, for connections that come from now on. */
+void admission_configure(struct sprig_server *server);
 void admission_clear(struct sprig_server *server);
 /* In a forked child: the connections and requests were the parent's. */
 void admission_forget(struct sprig_server *server);

@@ -8,8 +8,35 @@ static const int taken[] = {SIGHUP, SIGUSR1, SIGUSR2};
 
 enum { N_TAKEN = sizeof taken / sizeof taken[0] };
 
+static void reload_options(struct sprig_server *server, const struct sprig_config *fresh)
+{
+    char kept[1024], why[1024];
+    if (sprig_server_reload(server, fresh, kept, why, sizeof why) != 0)
+        sprig_log(SPRIG_LOG_ERROR, "HUP: all goes on as before: %s", why);
+    else if (*kept != '\0')
+        sprig_log(SPRIG_LOG_WARN, "HUP: the options were read anew; a change of %s needs a restart",
+                  kept);
+    else
+        sprig_log(SPRIG_LOG_WARN, "HUP: the options were read anew; with a master (--workers 2 or "
+                                  "more) the application would be loaded anew, too");
+}
+
 static void hang_up(struct sprig_server *server)
 {
+    struct sprig_config fresh;
+    char why[1024];
+    int rc = server->handler.on_reload == NULL
+                 ? SPRIG_E_NOTFOUND
+                 : server->handler.on_reload(server, server->arg, &fresh, why, sizeof why);
+    if (rc == 0) {
+        reload_options(server, &fresh);
+        sprig_config_clear(&fresh);
+        return;
+    }
+    if (rc != SPRIG_E_NOTFOUND) {
+        sprig_log(SPRIG_LOG_ERROR, "HUP: all goes on as before: %s", why);
+        return;
+    }
     bool has_log = server->access_log != NULL && access_log_reopen(server->access_log);
     sprig_log(SPRIG_LOG_WARN,
               "HUP: %s; with a master (--workers 2 or more) the application would be loaded anew",

@@ -66,22 +66,20 @@ static bool conn_left_unseen(const struct sprig_exchange *ex)
 void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
 {
     ex->left_early = ex->left_early || conn_left_unseen(ex);
-    access_record_headers(ex->conn->server->access_log, ex->record, head->headers, head->n_headers,
-                          head->length);
+    access_record_headers(ex->record, head->headers, head->n_headers, head->length);
 }
 
 void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sprig_span bytes,
                       int status, uint64_t n_body)
 {
-    if (c->server->access_log == NULL)
-        return;
     struct access_record *record = ex != NULL ? ex->record : NULL;
-    if (record == NULL && c->listener != NULL && bytes.len > 0 && c->origin != ORIGIN_AWAITED)
+    if (record == NULL && c->server->access_log != NULL && c->listener != NULL && bytes.len > 0 &&
+        c->origin != ORIGIN_AWAITED)
         record = conn_record_raw(c, bytes); /* part of a head */
     if (ex != NULL)
         ex->record = NULL;
     if (record != NULL)
-        access_log_add(c->server->access_log, record, status, n_body);
+        access_log_add(record, status, n_body);
 }
 
 /* A body that broke off counts as far as the kernel took it; what else is queued is framing, and
@@ -97,8 +95,7 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
         status = 500;
     struct access_record *record = ex->record;
     ex->record = NULL;
-    access_log_add(ex->conn->server->access_log, record, status,
-                   r->n_body > n_lost ? r->n_body - n_lost : 0);
+    access_log_add(record, status, r->n_body > n_lost ? r->n_body - n_lost : 0);
 }
 
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex)

@@ -279,13 +279,13 @@ int sprig_exchange_fd(const struct sprig_exchange *ex)
 
 bool sprig_exchange_wants_user(const struct sprig_exchange *ex)
 {
-    return ex->record != NULL && ex->conn->server->access_log->format.has_user;
+    return ex->record != NULL && access_record_wants_user(ex->record);
 }
 
 void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user)
 {
     if (ex->record != NULL)
-        access_record_user(ex->conn->server->access_log, ex->record, user);
+        access_record_user(ex->record, user);
 }
 
 bool sprig_exchange_is_streaming(const struct sprig_exchange *ex)

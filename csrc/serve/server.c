@@ -127,22 +127,16 @@ static void server_on_fork(struct fork_hook *h)
 
 static int server_init_timers(struct sprig_server *server)
 {
-    const struct sprig_config *config = &server->config;
-    struct {
-        struct deadline_list *list;
-        double seconds;
-    } all[] = {
-        {&server->header_deadlines, config->header_timeout},
-        {&server->body_deadlines, config->body_timeout},
-        {&server->write_deadlines, config->write_timeout / WRITE_TICKS},
-        {&server->keepalive_deadlines, config->keepalive_timeout},
-        {&server->linger_deadlines, LINGER_SECONDS},
-        {&server->leave_deadlines, LEAVE_SECONDS},
-        {&server->queue_deadlines, config->queue_timeout},
+    struct deadline_list *const all[] = {
+        &server->header_deadlines,    &server->body_deadlines,   &server->write_deadlines,
+        &server->keepalive_deadlines, &server->linger_deadlines, &server->leave_deadlines,
+        &server->queue_deadlines,
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        rc |= deadline_list_init(all[i].list, server->loop, all[i].seconds, conn_expire);
+        rc |= deadline_list_init(all[i], server->loop, 0, conn_expire);
+    deadline_list_set_length(&server->linger_deadlines, LINGER_SECONDS);
+    deadline_list_set_length(&server->leave_deadlines, LEAVE_SECONDS);
     timer_init(&server->leaving, server_run_leaving);
     return rc | timer_reserve(server->loop, &server->leaving);
 }
@@ -165,6 +159,21 @@ static uint32_t server_limit(uint32_t option)
     return option != 0 ? option : 1024 * 1024 * 1024;
 }
 
+void server_configure(struct sprig_server *server)
+{
+    const struct sprig_config *config = &server->config;
+    char bad[64]; /* the configuration was checked */
+    server->limits.max_request_line = server_limit(config->max_request_line);
+    server->limits.max_header_bytes = server_limit(config->max_header_bytes);
+    server->limits.max_headers = config->max_headers;
+    deadline_list_set_length(&server->header_deadlines, config->header_timeout);
+    deadline_list_set_length(&server->body_deadlines, config->body_timeout);
+    deadline_list_set_length(&server->write_deadlines, config->write_timeout / WRITE_TICKS);
+    deadline_list_set_length(&server->keepalive_deadlines, config->keepalive_timeout);
+    deadline_list_set_length(&server->queue_deadlines, config->queue_timeout);
+    cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
+}
+
 static bool server_reap_conn(struct reapable *r);
 
 struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
@@ -180,9 +189,6 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     server->loop = loop;
     server->handler = *handler;
     server->arg = arg;
-    server->limits.max_request_line = server_limit(config->max_request_line);
-    server->limits.max_header_bytes = server_limit(config->max_header_bytes);
-    server->limits.max_headers = config->max_headers;
     list_init(&server->listeners);
     list_init(&server->closed_listeners);
     list_init(&server->conns);
@@ -201,11 +207,10 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
         errno = ENOMEM;
         return NULL;
     }
+    server_configure(server);
     admission_init(server);
     refusals_init(&server->refusals, loop);
     privileges_set_umask(&server->config);
-    char bad[64]; /* the configuration was checked */
-    cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
     return server;
@@ -358,14 +363,22 @@ const struct sprig_config *sprig_server_config(const struct sprig_server *server
     return &server->config;
 }
 
-int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)
+int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
+                    struct access_log **log, char *why, size_t n)
 {
-    const struct sprig_config *config = &server->config;
-    if (config->access_log == NULL || server->access_log != NULL)
+    *log = NULL;
+    if (config->access_log == NULL)
         return 0;
     const char *format = config->access_log_format ? config->access_log_format : "combined";
-    server->access_log = access_log_open(server->loop, config->access_log, format, why, n);
-    return server->access_log ? 0 : SPRIG_E_SYS;
+    *log = access_log_open(loop, config->access_log, format, why, n);
+    return *log ? 0 : SPRIG_E_SYS;
+}
+
+int sprig_server_open_log(struct sprig_server *server, char *why, size_t n)
+{
+    if (server->access_log != NULL)
+        return 0;
+    return server_open_log(server->loop, &server->config, &server->access_log, why, n);
 }
 
 void sprig_server_flush_log(struct sprig_server *server)

@@ -79,6 +79,13 @@ static inline void server_count_request(struct sprig_server *server)
  * with itself, it enters without being asked whether there is room. */
 void server_enter(struct sprig_conn *c, const struct sockaddr *peer);
 
+/* What is made of server->config becomes what that says now. */
+void server_configure(struct sprig_server *server);
+
+/* The access log that the configuration asks for, or NULL. On failure < 0 and `why`. */
+int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
+                    struct access_log **log, char *why, size_t n);
+
 /* The request waits until no app call is on the stack, and is resumed then. */
 void server_hold(struct sprig_exchange *ex);
 

@@ -17,7 +17,7 @@ my %is_list = map { $_ => 1 } qw(listen module Reload);
 
 # Settings for this module; all others are options of the server.
 my @own = qw(
-    app eval module env default_middleware path listen reload Reload loader
+    app eval module env default_middleware path listen reload Reload loader check
 );
 
 # Runs the program; @ARGV is "name=value" ... "--" [app] arguments of the app. Returns the exit status.
@@ -66,6 +66,7 @@ sub _run {
     $ENV{MOJO_REACTOR} ||= 'Mojo::Reactor::Sprig';
     $self->_load_modules;
     $self->_choose_app($words);
+    return $self->_check if $self->{check};
     my $builder = sub { $self->_wrap($self->_load_app) };
     my $loader  = $self->_loader($builder);
 
@@ -80,6 +81,9 @@ sub _run {
     $loader ? $loader->run($handler) : $handler->run;
     return;
 }
+
+# The value of an option of the server, wherever it was given.
+sub _option { return Sprig::Service::read_option($_[0]{options}, $_[1]) }
 
 # -M as perl does it: Module, -Module, Module=import,list or 'Module qw(import list)'.
 sub _load_modules {
@@ -104,7 +108,7 @@ sub _choose_app {
 sub _load_app {
     my ($self) = @_;
     my ($code, $file) = @$self{qw(eval app)};
-    my $app = defined $code ? _load_code($code, $file) : _load_file($file);
+    my $app   = defined $code ? _load_code($code, $file) : _load_file($file);
     my $wrong = Sprig::Application::wrong($app);
     return $app if !defined $wrong;
     my $source = defined $code ? 'the code of -e' : $file;
@@ -171,7 +175,7 @@ sub _default_middleware {
     my ($self) = @_;
     return if $ENV{PLACK_ENV} ne 'development';
     return if defined $self->{default_middleware} && !$self->{default_middleware};
-    return ('Lint', 'StackTrace', defined $self->{options}{access_log} ? () : 'AccessLog');
+    return ('Lint', 'StackTrace', length $self->_option('access_log') ? () : 'AccessLog');
 }
 
 # ---- loaders: -r, -R, -L ----
@@ -223,7 +227,23 @@ sub _prepare_restarts {
         $SIG{$signal} = sub { $$ == $watcher ? kill TERM => $watcher : exit 0 };
     }
     my $options = $self->{options};
-    $options->{graceful_timeout} = 1 if !defined $options->{graceful_timeout};
+    $options->{option_defaults} = { graceful_timeout => 1 };
+    return;
+}
+
+# ---- --check ----
+
+# All that can go wrong before anything is listened on; dies if it does.
+sub _check {
+    my ($self) = @_;
+    require Sprig::Server;
+    Sprig::Server->new(%{ $self->{options} }, listen => $self->{listen});
+    $self->_wrap($self->_load_app);
+    my $workers = $self->_option('workers');
+    printf "sprig: all is right: %s on %s (%s, %s)\n",
+        defined $self->{eval} ? 'the code of -e' : $self->{app},
+        join(', ', @{ $self->{listen} }), $workers == 1 ? '1 process' : "$workers workers",
+        $ENV{PLACK_ENV};
     return;
 }
 
@@ -232,7 +252,7 @@ sub _prepare_restarts {
 # The line that tells where it listens. What the application has done to STDERR is not for it.
 sub _print_banner {
     my ($self, $ready) = @_;
-    Sprig::print_banner(@$ready{qw(host port)}, $self->{options}{workers} || 1, $ENV{PLACK_ENV});
+    Sprig::print_banner(@$ready{qw(host port)}, $self->_option('workers'), $ENV{PLACK_ENV});
     return;
 }
 

@@ -35,7 +35,8 @@ sub new {
     # Whatever the application makes the working folder.
     $self->{listen} = [map { Sprig::Service::read_address($_) } @{ $self->{listen} }]
         if $self->{listen};
-    $self->{$_} = $self->_setting($_) for grep { defined $self->{$_} } qw(access_log pid temp_dir);
+    $self->{$_} = $self->_setting($_)
+        for grep { defined $self->{$_} } qw(config access_log pid temp_dir);
     return $self;
 }
 
@@ -70,11 +71,7 @@ sub _options {
     my %options = %$self;
     $options{header_timeout} = $options{timeout} if !defined $options{header_timeout};
     delete $options{header_timeout} if !defined $options{header_timeout};
-    for my $name (keys %DEFAULTS) {
-        my $environ = $ENV{"SPRIG_\U$name"};
-        next if defined $options{$name} || defined $environ && length $environ;
-        $options{$name} = $DEFAULTS{$name};
-    }
+    $options{option_defaults} = { %DEFAULTS, %{ $self->{option_defaults} || {} } };
     return \%options;
 }
 
@@ -319,7 +316,7 @@ sub _run_alone {
     my $pid = $self->_setting('pid');
     Sprig::Worker::_alone_open();
     my $alone = AnyEvent::Util::guard { Sprig::Worker::_alone_close() };
-    Sprig::Master::_daemonize()     if $self->_setting('daemonize');
+    Sprig::Master::_daemonize() if $self->_setting('daemonize');
 
     # The file of the process before is left to it until this one serves.
     my $is_late = Sprig::Master::_may_replace_pid();
@@ -426,6 +423,7 @@ are dropped.
 =head2 new
 
     my $server = Sprig::Server->new(%options);
+    my $server = Sprig::Server->new(config => '/etc/sprig.conf', %options);
 
 Checks the options and keeps them; binds nothing. Dies if a value is not acceptable. Keys that are
 no options are kept in the object and mean nothing to it.
@@ -465,6 +463,12 @@ of processes (C<workers>, C<preload_app>, C<max_requests>, C<probe>, C<pid>, C<d
 the other methods never fork.
 
 =over
+
+=item config
+
+A file with options: see L<sprig(1)/CONFIGURATION FILE>. Here only options of this method count that have a
+value of their own there, not addresses. The environment wins over the file, and what is given here wins over
+both. C<HUP> to a process that stays in L</run> reads it anew.
 
 =item psgi_app_builder
 

@@ -76,7 +76,7 @@ static void add_line(struct access_log *log, size_t n)
     struct access_record *record = access_record_new(log, &in);
     if (record == NULL)
         abort();
-    access_log_add(log, record, 400, 0);
+    access_log_add(record, 400, 0);
 }
 
 static void test_limit(void)

@@ -120,7 +120,7 @@ static void open_server(const char *const *options)
     char why[300];
     struct sprig_config config;
     struct sprig_handler handler = {on_request, on_event, on_event,   NULL,
-                                    on_event,   on_end,   on_drained, NULL};
+                                    on_event,   on_end,   on_drained, NULL, NULL};
     sprig_config_init(&config);
     for (; *options != NULL; options += 2)
         if (sprig_config_set(&config, options[0], options[1], why, sizeof why) != 0)

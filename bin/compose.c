@@ -1,0 +1,450 @@
+/* compose.c - what the program runs with: defaults, the environment, a file and the command line,
+ * from the weakest to the strongest; see command.h */
+#include "command.h"
+
+#include "base/number.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One level of options, while it is being taken. */
+struct level {
+    struct command *cmd;
+    const char *origin; /* of the option at hand */
+    bool is_file;
+    char *why;
+    size_t why_size;
+    bool has_listen, has_place; /* listen; host, port or socket: of this level */
+};
+
+const char *setting_value(const char *word, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(word, name, len) == 0 && word[len] == '=' ? word + len + 1 : NULL;
+}
+
+const char *command_setting(const struct command *cmd, const char *name)
+{
+    const char *last = NULL, *value;
+    for (size_t i = 0; i < cmd->settings.n; i++)
+        if ((value = setting_value(cmd->settings.items[i], name)))
+            last = value;
+    return last;
+}
+
+static void drop_setting(struct command *cmd, const char *name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < cmd->settings.n; i++)
+        if (setting_value(cmd->settings.items[i], name))
+            free(cmd->settings.items[i]);
+        else
+            cmd->settings.items[n++] = cmd->settings.items[i];
+    cmd->settings.n = n;
+    if (cmd->settings.items)
+        cmd->settings.items[n] = NULL;
+}
+
+static struct origin *origin_of(const struct command *cmd, const struct sprig_option *o)
+{
+    size_t n;
+    return &cmd->origins[o - sprig_options(&n)];
+}
+
+static void set_origin(const struct level *l, const struct sprig_option *o)
+{
+    struct origin *origin = origin_of(l->cmd, o);
+    free(origin->text);
+    *origin = (struct origin){need(strdup(l->origin)), l->is_file};
+}
+
+/* "name=value" */
+bool command_is_of_file(const struct command *cmd, const char *setting)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(setting, "="), setting);
+    const struct sprig_option *o = sprig_option_find(name);
+    return o && o->type != SPRIG_OPTION_PLACK && origin_of(cmd, o)->is_file;
+}
+
+/* --------------------------------------------------------------- one option ---- */
+
+static int check_port(struct level *l, const char *value)
+{
+    uint64_t port;
+    if (number_read(span_str(value), 65535, &port))
+        return 0;
+    snprintf(l->why, l->why_size, "port must be a whole number from 0 to 65535, got '%s'", value);
+    return -1;
+}
+
+static int add_address(struct level *l, const char *text)
+{
+    struct command *cmd = l->cmd;
+    char plain[SPRIG_LISTEN_TEXT_BYTES];
+    struct sprig_listen_spec spec;
+    if (sprig_listen_spec_read(&spec, text, l->why, l->why_size) != 0)
+        return -1;
+    cmd->addresses = need(realloc(cmd->addresses, (cmd->n_addresses + 1) * sizeof spec));
+    cmd->addresses[cmd->n_addresses++] = spec;
+    words_add(&cmd->settings, "listen=%s", sprig_listen_spec_print(&spec, plain, sizeof plain));
+    return 0;
+}
+
+/* An address of a stronger level replaces those of the weaker ones; host and port do each other. */
+static void replace_addresses(struct level *l, const struct sprig_option *o)
+{
+    bool is_listen = o->letter == 'l', is_place = strchr("opS", o->letter) && o->letter;
+    if ((is_listen || is_place) && !l->has_listen && !l->has_place) {
+        l->cmd->n_addresses = 0;
+        drop_setting(l->cmd, "listen");
+        drop_setting(l->cmd, "socket");
+    }
+    l->has_listen |= is_listen;
+    l->has_place |= is_place;
+}
+
+/* An option that is no field of the configuration. */
+static int take_plack_option(struct level *l, const struct sprig_option *o, const char *value)
+{
+    if (o->letter == 'p' && check_port(l, value) != 0)
+        return -1;
+    replace_addresses(l, o);
+    set_origin(l, o);
+    if (o->letter == 'l')
+        return add_address(l, value);
+    if (o->letter == 'I')
+        words_add(&l->cmd->switches, "-I%s", value);
+    else
+        words_add(&l->cmd->settings, "%s=%s", o->name, value);
+    return 0;
+}
+
+static int take_option(struct level *l, const struct sprig_option *o, const char *value)
+{
+    char buf[128];
+    struct command *cmd = l->cmd;
+    if (o->type == SPRIG_OPTION_PLACK)
+        return take_plack_option(l, o, value);
+    int err = sprig_config_set(&cmd->config, o->name, value, l->why, l->why_size);
+    if (err && err != SPRIG_E_INVALID)
+        snprintf(l->why, l->why_size, "%s", sprig_err_text(err));
+    if (err)
+        return -1;
+    set_origin(l, o);
+    if (o->type == SPRIG_OPTION_PATH)
+        value = sprig_config_get(&cmd->config, o->name, buf, sizeof buf); /* absolute */
+    if (strcmp(o->name, "config") != 0)
+        words_add(&cmd->settings, "%s=%s", o->name, value);
+    return 0;
+}
+
+/* --------------------------------------------------------------- the levels ---- */
+
+static int take_platform(struct level *l)
+{
+    const char *port = getenv("PORT"), *workers = getenv("WEB_CONCURRENCY");
+    char why[256];
+    int rc = 0;
+    struct level own = *l;
+    own.why = why;
+    own.why_size = sizeof why;
+    own.origin = "PORT";
+    if (port && *port)
+        rc = take_option(&own, sprig_option_find("port"), port);
+    if (rc == 0 && workers && *workers) {
+        own.origin = "WEB_CONCURRENCY";
+        rc = take_option(&own, sprig_option_find("workers"), workers);
+    }
+    if (rc != 0)
+        snprintf(l->why, l->why_size, "%s: %s", own.origin, why);
+    return rc;
+}
+
+static int take_file(struct level *l)
+{
+    struct command *cmd = l->cmd;
+    char origin[4200], *why = l->why;
+    l->is_file = true;
+    size_t n = l->why_size;
+    for (size_t i = 0; i < cmd->file.n; i++) {
+        const struct sprig_setting *s = &cmd->file.settings[i];
+        int len = snprintf(origin, sizeof origin, "%s line %u", s->file, s->line);
+        size_t n_place = (size_t)len + 2 < n ? (size_t)snprintf(why, n, "%s: ", origin) : 0;
+        l->origin = origin;
+        l->why = why + n_place;
+        l->why_size = n - n_place;
+        if (take_option(l, s->option, s->value) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int take_environ(struct level *l)
+{
+    size_t n;
+    const struct sprig_option *options = sprig_options(&n);
+    char variable[64], why[256];
+    struct level own = *l;
+    own.why = why;
+    own.why_size = sizeof why;
+    for (size_t i = 0; i < n; i++) {
+        const char *value = sprig_option_environ(&options[i], variable, sizeof variable);
+        own.origin = variable;
+        if (value && take_option(&own, &options[i], value) != 0) {
+            snprintf(l->why, l->why_size, "%s: %s", variable, why);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int take_given(struct level *l)
+{
+    l->origin = "command line";
+    for (size_t i = 0; i < l->cmd->n_given; i++)
+        if (take_option(l, l->cmd->given[i].option, l->cmd->given[i].value) != 0)
+            return -1;
+    return 0;
+}
+
+/* The file that the command line names, else the environment. */
+static int read_file(struct command *cmd, char *why, size_t n)
+{
+    char variable[64];
+    const struct sprig_option *o = sprig_option_find("config");
+    const char *path = sprig_option_environ(o, variable, sizeof variable);
+    struct level l = {
+        .cmd = cmd, .origin = path ? variable : "command line", .why = why, .why_size = n};
+    for (size_t i = 0; i < cmd->n_given; i++)
+        if (cmd->given[i].option == o) {
+            path = cmd->given[i].value;
+            l.origin = "command line";
+        }
+    if (!path || !*path)
+        return 0;
+    int rc = take_option(&l, o, path);
+    if (rc == 0)
+        rc = sprig_config_file_read(&cmd->file, cmd->config.config, why, n);
+    return rc == 0 ? 0 : -1;
+}
+
+static int take_all(struct command *cmd, char *why, size_t n)
+{
+    static int (*const levels[])(struct level *) = {take_platform, take_file, take_environ,
+                                                    take_given};
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        struct level l = {.cmd = cmd, .why = why, .why_size = n};
+        if (levels[i](&l) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* -l, else -S, else -o and -p. */
+static int choose_addresses(struct command *cmd, char *why, size_t n)
+{
+    char text[SPRIG_LISTEN_TEXT_BYTES];
+    struct level l = {.cmd = cmd, .why = why, .why_size = n};
+    const char *path = command_setting(cmd, "socket"), *host = command_setting(cmd, "host"),
+               *port = command_setting(cmd, "port");
+    if (cmd->n_addresses > 0)
+        return 0;
+    if (path != NULL)
+        snprintf(text, sizeof(text), "unix:%s", path);
+    else
+        sprig_listen_join(host ? host : "", port ? port : "5000", text, sizeof(text));
+    return add_address(&l, text);
+}
+
+/* ----------------------------------------------------------------- loaders ---- */
+
+/* The flag that asks for a process of the loader's own, in which the application is compiled anew.
+ * The last one counts, as it does in plackup. NULL: there is none, or only another loader. */
+static const char *renewing_flag(const struct command *cmd)
+{
+    const char *flag = NULL, *value;
+    for (size_t i = 0; i < cmd->settings.n; i++) {
+        const char *word = cmd->settings.items[i];
+        if ((value = setting_value(word, "reload")))
+            flag = *value == '1' ? "--reload" : NULL;
+        else if (setting_value(word, "Reload"))
+            flag = "--Reload";
+        else if ((value = setting_value(word, "loader")))
+            flag = strcmp(value, "Restarter") == 0 ? "--loader=Restarter"
+                   : strcmp(value, "Shotgun") == 0 ? "--loader=Shotgun"
+                                                   : NULL;
+    }
+    return flag;
+}
+
+static bool is_from(const struct command *cmd, const char *name, const char *origin)
+{
+    const char *own = origin_of(cmd, sprig_option_find(name))->text;
+    return own != NULL && strcmp(own, origin) == 0;
+}
+
+__attribute__((format(printf, 3, 4))) static int cannot(char *why, size_t n, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, n, fmt, args);
+    va_end(args);
+    return -1;
+}
+
+/* Such a process must not leave for the background, nor be taken for the one to be told to end. */
+static int check_loader(struct command *cmd, char *why, size_t n)
+{
+    const char *flag = renewing_flag(cmd);
+    if (flag && cmd->config.workers > 1 && is_from(cmd, "workers", "WEB_CONCURRENCY")) {
+        cmd->config.workers = 1; /* the platform does not know that somebody develops */
+        words_add(&cmd->settings, "workers=1");
+    }
+    if (flag && cmd->config.workers > 1)
+        return cannot(why, n, "option %s does not go with --workers %u: there HUP brings new code",
+                      flag, cmd->config.workers);
+    if (!flag || strcmp(flag, "--loader=Shotgun") == 0)
+        return 0;
+    if (cmd->config.daemonize)
+        return cannot(
+            why, n, "option %s does not go with --daemonize: it restarts in the foreground", flag);
+    if (cmd->config.pid)
+        return cannot(why, n, "option %s does not go with --pid: each restart is another process",
+                      flag);
+    return 0;
+}
+
+/* ------------------------------------------------------------- all together ---- */
+
+/* All but what was given. */
+static void clear_composed(struct command *cmd)
+{
+    size_t n;
+    sprig_options(&n);
+    sprig_config_clear(&cmd->config);
+    sprig_config_file_clear(&cmd->file);
+    for (size_t i = 0; cmd->origins && i < n; i++)
+        free(cmd->origins[i].text);
+    free(cmd->origins);
+    words_clear(&cmd->switches);
+    words_clear(&cmd->settings);
+    free(cmd->addresses);
+    struct command empty = {.given = cmd->given, .n_given = cmd->n_given};
+    *cmd = empty;
+}
+
+int command_compose(struct command *cmd, char *why, size_t n)
+{
+    size_t n_options;
+    sprig_options(&n_options);
+    cmd->origins = need(calloc(n_options, sizeof *cmd->origins));
+    sprig_config_init(&cmd->config);
+    if (read_file(cmd, why, n) == 0 && take_all(cmd, why, n) == 0 &&
+        choose_addresses(cmd, why, n) == 0 && sprig_config_check(&cmd->config, why, n) == 0 &&
+        check_loader(cmd, why, n) == 0)
+        return 0;
+    clear_composed(cmd);
+    return -1;
+}
+
+/* Addresses are not opened anew. */
+static bool has_same_addresses(const struct command *a, const struct command *b)
+{
+    char one[SPRIG_LISTEN_TEXT_BYTES], other[SPRIG_LISTEN_TEXT_BYTES];
+    if (a->n_addresses != b->n_addresses)
+        return false;
+    for (size_t i = 0; i < a->n_addresses; i++)
+        if (strcmp(sprig_listen_spec_print(&a->addresses[i], one, sizeof one),
+                   sprig_listen_spec_print(&b->addresses[i], other, sizeof other)) != 0)
+            return false;
+    return true;
+}
+
+/* What stays is said to Sprig::Program as well: the last word counts. */
+static void keep_settings(struct command *fresh)
+{
+    size_t n;
+    char buf[128];
+    const struct sprig_option *options = sprig_options(&n);
+    for (size_t i = 0; i < n; i++)
+        if (sprig_option_is_fixed(&options[i]))
+            words_add(&fresh->settings, "%s=%s", options[i].name,
+                      sprig_config_get(&fresh->config, options[i].name, buf, sizeof buf));
+}
+
+int command_reload(struct command *cmd, char *kept, char *why, size_t n)
+{
+    struct command fresh = {.given = cmd->given, .n_given = cmd->n_given};
+    *kept = '\0';
+    if (command_compose(&fresh, why, n) != 0)
+        return -1;
+    if (sprig_config_keep_fixed(&fresh.config, &cmd->config, kept, n) != 0) {
+        snprintf(why, n, "out of memory");
+        clear_composed(&fresh);
+        return -1;
+    }
+    if (!has_same_addresses(&fresh, cmd))
+        snprintf(kept + strlen(kept), n - strlen(kept), "%slisten", *kept ? ", " : "");
+    keep_settings(&fresh);
+    clear_composed(cmd);
+    *cmd = fresh;
+    return 0;
+}
+
+void command_clear(struct command *cmd)
+{
+    clear_composed(cmd);
+    for (size_t i = 0; i < cmd->n_given; i++)
+        free(cmd->given[i].value);
+    free(cmd->given);
+    memset(cmd, 0, sizeof *cmd);
+}
+
+/* ----------------------------------------------------------------- printing ---- */
+
+static void print_line(const char *prefix, const char *name, const char *value, const char *origin)
+{
+    char *quoted = need(malloc(SPRIG_CONFIG_QUOTED_BYTES(strlen(value)))), shown[4200];
+    int n = printf("%s%s = %s", prefix, name, sprig_config_quote(value, quoted));
+    printf("%*s # %s\n", n < 44 ? 44 - n : 0, "",
+           log_escape(shown, sizeof shown, span_str(origin)));
+    free(quoted);
+}
+
+/* The file itself is no part of what it says. */
+static void print_plack_option(const struct command *cmd, const struct sprig_option *o,
+                               const char *origin)
+{
+    const char *prefix = sprig_option_fits_file(o) ? "" : "# ", *value;
+    const struct words *words = o->letter == 'I' ? &cmd->switches : &cmd->settings;
+    if (strcmp(o->name, "print_config") == 0 || strcmp(o->name, "check") == 0)
+        return;
+    bool is_one = o->letter != 'I' && o->letter != 'l' && o->letter != 'M' && o->letter != 'R';
+    for (size_t i = 0; i < words->n; i++) {
+        value = o->letter == 'I' ? words->items[i] + 2 : setting_value(words->items[i], o->name);
+        if (value && (!is_one || value == command_setting(cmd, o->name)))
+            print_line(prefix, o->name, value, origin);
+    }
+}
+
+void command_print(const struct command *cmd)
+{
+    size_t n;
+    char buf[128];
+    const struct sprig_option *options = sprig_options(&n);
+    const char *group = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct sprig_option *o = &options[i];
+        const char *origin = cmd->origins[i].text ? cmd->origins[i].text : "default";
+        if (o->group && o->group != group)
+            printf("%s# %s\n", group ? "\n" : "", o->group);
+        group = o->group;
+        if (o->type == SPRIG_OPTION_PLACK)
+            print_plack_option(cmd, o, origin);
+        else
+            print_line(sprig_option_fits_file(o) ? "" : "# ", o->name,
+                       sprig_config_get(&cmd->config, o->name, buf, sizeof buf), origin);
+    }
+}

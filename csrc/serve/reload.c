@@ -1,0 +1,51 @@
+/* reload.c - another configuration for a server that runs; see sprig.h */
+#include "serve/accesslog.h"
+#include "serve/server.h"
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Opened first: what cannot be opened changes nothing. */
+static int reload_log(struct sprig_server *server, const struct sprig_config *fresh, char *why,
+                      size_t n)
+{
+    struct access_log *log, *before = server->access_log;
+    if (is_same(fresh->access_log, server->config.access_log) &&
+        is_same(fresh->access_log_format, server->config.access_log_format)) {
+        if (before != NULL)
+            access_log_reopen(before);
+        return 0;
+    }
+    int rc = server_open_log(server->loop, fresh, &log, why, n);
+    if (rc != 0)
+        return rc;
+    server->access_log = log;
+    if (before != NULL)
+        access_log_retire(before);
+    return 0;
+}
+
+int sprig_server_reload(struct sprig_server *server, const struct sprig_config *fresh, char *kept,
+                        char *why, size_t n)
+{
+    struct sprig_config config;
+    snprintf(why, n, "%s", sprig_err_text(SPRIG_E_NOMEM));
+    *kept = '\0';
+    if (sprig_config_copy(&config, fresh) != 0)
+        return SPRIG_E_NOMEM;
+    int rc = sprig_config_keep_fixed(&config, &server->config, kept, n);
+    if (rc == 0)
+        rc = reload_log(server, &config, why, n);
+    if (rc != 0) {
+        sprig_config_clear(&config);
+        return rc;
+    }
+    cidr_list_clear(&server->trusted_proxies);
+    sprig_config_clear(&server->config);
+    server->config = config;
+    server_configure(server);
+    admission_configure(server);
+    return 0;
+}
