@@ -8,6 +8,7 @@
  * The control socket of a worker is a socket pair; either side writes lines:
  *   worker: "loaded"        the app is there, the event loop runs
  *   master: "probe"         show it
+ *   master: "look"          somebody asks for your connections: see base/stats.h
  *   worker: "ready"         it listens; before that, the option probe was tried
  *   worker: "retire WHY"    wants to be replaced (max_requests), and serves on until told to leave
  *   worker: "leaving WHY"   ends by itself as soon as it can (psgix.harakiri): a new one is needed

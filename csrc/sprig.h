@@ -87,6 +87,10 @@ void sprig_loop_set_interest(struct sprig_loop *loop, const struct sprig_loop_in
 /* Makes a sleeping pass return. Async-signal-safe. */
 void sprig_loop_wake(struct sprig_loop *loop);
 
+/* If the admin listener has asked for it, describes the connections of this process; each pass does
+ * so at its beginning. */
+void sprig_loop_look(struct sprig_loop *loop);
+
 /* CLOCK_MONOTONIC in ns as of the current pass; sprig_loop_now_update reads the clock anew. */
 uint64_t sprig_loop_now(struct sprig_loop *loop);
 uint64_t sprig_loop_now_update(struct sprig_loop *loop);

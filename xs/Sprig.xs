@@ -145,6 +145,12 @@ stand_alone(self, is_alone)
     psgi_server_stand_alone(aTHX_ psgi_server_get(aTHX_ self), is_alone);
 
 void
+admin(self)
+    SV *self
+  CODE:
+    psgi_server_admin(aTHX_ psgi_server_get(aTHX_ self));
+
+void
 drop_privileges(self)
     SV *self
   CODE:

@@ -31,6 +31,11 @@ _play(number, control_fd, fds)
   CODE:
     psgi_worker_play(aTHX_ number, control_fd, fds);
 
+void
+_look()
+  CODE:
+    sprig_loop_look(psgi_loop(aTHX));
+
 bool
 _report(text)
     const char *text

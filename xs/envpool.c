@@ -1,6 +1,8 @@
 /* envpool.c - the envs of a server that wait for their next request. */
 #include "env.h"
 
+#include "base/stats.h"
+
 static struct psgi_env *env_new(pTHX)
 {
     struct psgi_env *env;
@@ -29,11 +31,13 @@ struct psgi_env *psgi_env_take(pTHX_ struct psgi_server *server)
 
     if (env == NULL) {
         server->psgi->n_env_built++;
+        stats_add(STAT_ENV_BUILT, 1);
         return env_new(aTHX);
     }
     server->spare_envs = env->next;
     server->n_spare_envs--;
     server->psgi->n_env_recycled++;
+    stats_add(STAT_ENV_RECYCLED, 1);
     return env;
 }
 

@@ -5,6 +5,8 @@
 #include "report.h"
 #include "server.h"
 
+#include "base/stats.h"
+
 enum { SPARE_EXCHANGES = 64 };
 
 struct psgi_exchange *psgi_exchange_new(struct psgi_server *server, struct sprig_exchange *ex)
@@ -72,6 +74,7 @@ static void send_500(pTHX_ struct psgi_exchange *px)
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message)
 {
     psgi_exchange_ref(px);
+    stats_add(STAT_EXCEPTIONS, 1);
     psgi_report(aTHX_ px->env, message);
     if (px->ex != NULL) {
         if (!sprig_response_has_head(px->ex))

@@ -6,6 +6,7 @@
 #include "lazyio.h"
 #include "loop.h"
 #include "options.h"
+#include "process/admin_thread.h"
 #include "report.h"
 
 static int server_free(pTHX_ SV *sv, MAGIC *mg);
@@ -198,6 +199,15 @@ void psgi_server_drop_privileges(pTHX_ struct psgi_server *server)
     char why[512];
 
     if (server->core != NULL && sprig_server_drop_privileges(server->core, why, sizeof why) != 0)
+        croak("%s", why);
+}
+
+void psgi_server_admin(pTHX_ struct psgi_server *server)
+{
+    char why[512];
+
+    if (server->core != NULL &&
+        sprig_admin_start(psgi_loop(aTHX), sprig_server_config(server->core), why, sizeof why) != 0)
         croak("%s", why);
 }
 

@@ -26,6 +26,8 @@ SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options)
 SV *psgi_address_read(pTHX_ const char *text);
 /* Becomes the user and group of the options. Croaks. */
 void psgi_server_drop_privileges(pTHX_ struct psgi_server *server);
+/* Starts the admin listener of a single process, if its options ask for one. Croaks. */
+void psgi_server_admin(pTHX_ struct psgi_server *server);
 /* See sprig_server_stand_alone; false: gives the signals back. */
 void psgi_server_stand_alone(pTHX_ struct psgi_server *server, bool is_alone);
 /* Serves a connected stream socket (taken) of this process itself. Croaks. */

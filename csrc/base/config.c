@@ -79,6 +79,12 @@ static const struct sprig_option options[] = {
     {"daemonize", 'D', SPRIG_OPTION_BOOL, G, NULL, "0", 0, 1, NULL,
           offsetof(struct sprig_config, daemonize), "Runs in the background, without a terminal."},
 #undef G
+#define G "Looking into it"
+    FIELD(STRING, admin, G, "ADDRESS", "", 0, 300,
+          "Metrics, health and commands (sprig ctl): unix:PATH or a loopback HOST:PORT."),
+    FIELD(PATH, admin_token_file, G, "FILE", "", 0, 1000,
+          "Who asks there has to know what this file says; allows other addresses, too."),
+#undef G
 #define G "Listening"
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),
     PLACK(port, 'p', G, "PORT", "5000", "The port to listen on; 0 is any free one."),

@@ -29,6 +29,9 @@ struct sprig_config {
     char *probe;           /* path; NULL: none */
     char *pid;             /* path; NULL: none */
     bool daemonize;
+    /* looking into it */
+    char *admin;            /* address; NULL: no admin listener */
+    char *admin_token_file; /* path; NULL: no token */
     /* what is written about requests */
     char *access_log;        /* path; NULL: none */
     char *access_log_format; /* NULL: combined; see logformat.h */

@@ -257,6 +257,11 @@ static int h1_take_socket(struct sprig_exchange *ex, int *fd, struct sprig_span 
     return 0;
 }
 
+static const struct sprig_exchange *h1_at_work(const struct sprig_conn *c)
+{
+    return h1_of(c)->ex;
+}
+
 const struct protocol protocol_h1 = {
     .name = "HTTP/1",
     .step = h1_step,
@@ -266,6 +271,7 @@ const struct protocol protocol_h1 = {
     .drain = h1_drain,
     .is_unused = h1_is_unused,
     .is_answering = h1_is_answering,
+    .at_work = h1_at_work,
     .turn_away = h1_turn_away,
     .sever = h1_sever,
     .peer_gone = h1_peer_gone,

@@ -3,6 +3,7 @@
 #include "h1/h1.h"
 
 #include "http/status.h"
+#include "serve/counting.h"
 
 /* ------------------------------------------------------------------ settling ---- */
 
@@ -181,6 +182,7 @@ void h1_refuse(struct sprig_conn *c, int status, const char *reason)
     struct client_name client = conn_client_name(c, ex);
     uint64_t n_body = h1_asks_for_head(c) ? 0 : strlen(status_reason(status));
     server->counters.n_refused++;
+    counting_refuse(status);
     conn_log_refusal(c, ex, h1_kept_input(c), status, n_body);
     h1_answer_error(c, status);
     refusals_tell(&server->refusals, status, client.text, reason);

@@ -1,5 +1,6 @@
 /* body.c - collects a request's body: first in memory, beyond a limit in an unlinked file. */
 #include "http/body.h"
+#include "base/stats.h"
 #include "base/err.h"
 #include "base/tempfile.h"
 #include <errno.h>
@@ -26,6 +27,7 @@ static int move_to_file(struct body *b, const char *dir)
     b->mem = NULL;
     b->cap = 0;
     b->fd = fd;
+    stats_add(STAT_BODY_FILES, 1);
     return SPRIG_OK;
 }
 

@@ -1,6 +1,8 @@
 /* loop.c - passes, the ready queue, waking up, and what a fork does to it; see loop.h */
 #include "loop/loop_internal.h"
 
+#include "base/stats.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -236,6 +238,32 @@ uint64_t sprig_loop_now(struct sprig_loop *loop)
 
 /* ------------------------------------------------------------------ a pass ---- */
 
+/* In the shared counters: the pass that was under way is over, and the next one begins now, or none
+ * (0) because we fall asleep. */
+static void loop_note_pass(struct sprig_loop *loop, uint64_t now)
+{
+    uint64_t ns = loop->now - loop->pass_began;
+    if (loop->pass_began != 0) {
+        stats_add(STAT_PASSES, 1);
+        stats_time(TIMES_PASS, ns);
+        stats_set(STAT_LAG, ns);
+        if (ns > stats_own->n[STAT_LONGEST_BLOCK])
+            stats_set(STAT_LONGEST_BLOCK, ns);
+    }
+    loop->pass_began = now;
+    __atomic_store_n(&stats_own->busy_since_ns, now, __ATOMIC_RELAXED);
+}
+
+/* What Perl does when no pass has called it keeps no client waiting that this loop knows of. */
+static void loop_note_end(struct sprig_loop *loop)
+{
+    __atomic_store_n(&stats_own->busy_since_ns, 0, __ATOMIC_RELAXED);
+    if (!loop->is_hosted)
+        return;
+    sprig_loop_now_update(loop);
+    loop_note_pass(loop, 0);
+}
+
 /* Phase 1. `sleeping` is set before the last look at pending signals, so that one which arrives in
  * between rings the descriptor and is not slept over. */
 static void loop_wait(struct sprig_loop *loop, bool block)
@@ -243,6 +271,7 @@ static void loop_wait(struct sprig_loop *loop, bool block)
     bool sleep = block && !loop_is_ready(loop) && !idle_any(loop) && !always_any(loop) &&
                  timers_next(loop) > sprig_loop_now_update(loop);
     if (sleep) {
+        loop_note_pass(loop, 0);
         loop_arm_timer(loop);
         loop->sleeping = 1;
         if (signals_pending(loop) ||
@@ -258,6 +287,8 @@ static void loop_wait(struct sprig_loop *loop, bool block)
 static void loop_collect(struct sprig_loop *loop)
 {
     sprig_loop_now_update(loop);
+    loop_note_pass(loop, loop->now);
+    sprig_loop_look(loop);
     signals_queue_pending(loop);
     timers_queue_due(loop);
     always_queue(loop);
@@ -336,6 +367,8 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     if (loop->is_hosted)
         loop_arm_timer(loop);
     loop->depth--;
+    if (loop->depth == 0)
+        loop_note_end(loop);
     if (loop->is_hosted && (loop_is_ready(loop) || idle_any(loop) || always_any(loop)))
         loop_ring_host(loop);
     if (is_nested && loop->hooks.on_nested_leave != NULL)
@@ -494,6 +527,29 @@ void loop_on_fork(struct sprig_loop *loop, struct fork_hook *h)
     list_append(&loop->fork_hooks, &h->link);
 }
 
+/* ---------------------------------------------------------------- describing ---- */
+
+void loop_on_look(struct sprig_loop *loop, struct look_hook *h)
+{
+    list_append(&loop->look_hooks, &h->link);
+}
+
+void sprig_loop_look(struct sprig_loop *loop)
+{
+    struct stats *s = stats_own;
+    uint32_t n_asked = __atomic_load_n(&s->n_asked, __ATOMIC_ACQUIRE);
+    if (n_asked == s->n_answered)
+        return;
+    loop_guard(loop);
+    loop_take_back(loop);
+    s->n_conns = s->n_conns_left_out = 0;
+    list_foreach (it, &loop->look_hooks) {
+        struct look_hook *h = list_entry(it, struct look_hook, link);
+        h->on_look(h);
+    }
+    __atomic_store_n(&s->n_answered, n_asked, __ATOMIC_RELEASE);
+}
+
 /* ------------------------------------------------------------- new and free ---- */
 
 static void sigpipe_ignored(int signo)
@@ -540,6 +596,7 @@ static void loop_init_lists(struct sprig_loop *loop)
     list_init(&loop->flush);
     list_init(&loop->reap);
     list_init(&loop->fork_hooks);
+    list_init(&loop->look_hooks);
     timer_heap_init(&loop->timers);
     signal_table_init(&loop->signals);
     watcher_lists_init(&loop->watchers);

@@ -106,6 +106,13 @@ struct fork_hook {
 };
 void loop_on_fork(struct sprig_loop *loop, struct fork_hook *h);
 
+/* Called when somebody wants this process to describe its connections (base/stats.h). */
+struct look_hook {
+    struct list_link link;
+    void (*on_look)(struct look_hook *h);
+};
+void loop_on_look(struct sprig_loop *loop, struct look_hook *h);
+
 /* Bytes that any object may use within one step of phase 2, until Perl is entered. */
 enum { LOOP_READ_BUFFER_BYTES = 64 * 1024 };
 char *loop_read_buffer(struct sprig_loop *loop);

@@ -23,7 +23,8 @@ struct sprig_loop {
     uint32_t n_app_calls;  /* app calls on the stack */
     uint32_t depth;        /* passes on the stack */
     /* time, signals, idle and unpollable watchers */
-    uint64_t now; /* CLOCK_MONOTONIC, ns */
+    uint64_t now;        /* CLOCK_MONOTONIC, ns */
+    uint64_t pass_began; /* 0: asleep */
     struct timer_heap timers;
     struct signal_table signals;
     struct watcher_lists watchers;
@@ -44,6 +45,7 @@ struct sprig_loop {
     /* fork */
     uint32_t generation;
     struct list_link fork_hooks; /* struct fork_hook.link */
+    struct list_link look_hooks; /* struct look_hook.link */
     /* shared by everything that runs in phase 2, one at a time */
     char *read_buffer; /* owned, LOOP_READ_BUFFER_BYTES */
 };

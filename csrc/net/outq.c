@@ -1,6 +1,7 @@
 /* outq.c - the output queue: a list of segments, each a buffer, a reference or a file range. */
 #include "net/outq.h"
 #include "base/err.h"
+#include "base/stats.h"
 #include "base/tempfile.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -142,11 +143,21 @@ void outq_init(struct outq *q, struct outq_pool *pool)
     *q = (struct outq){.pool = pool};
 }
 
+/* The shared counter of what clients have not taken knows of so many bytes of this queue. */
+static void outq_show(struct outq *q, uint64_t n)
+{
+    if (n == q->n_shown)
+        return;
+    stats_add(STAT_BUFFERED, n - q->n_shown);
+    q->n_shown = n;
+}
+
 void outq_clear(struct outq *q)
 {
     struct outq_segment *s = q->head;
     if (q->spill)
         q->spill->of = NULL;
+    outq_show(q, 0);
     outq_init(q, q->pool);
     while (s) {
         struct outq_segment *next = s->next;
@@ -323,6 +334,7 @@ static int spill_write(struct outq_spill *spill, const struct outq_segment *s)
         tempfile_write(spill->fd, span_make(s->ptr, (size_t)s->left)) < 0)
         return SPRIG_E_SYS;
     spill->end += s->left;
+    stats_add(STAT_SPILLED, s->left);
     return 0;
 }
 
@@ -419,6 +431,7 @@ static void segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
 static void consume(struct outq *q, uint64_t n)
 {
     q->size -= n;
+    stats_add(STAT_SENT, n);
     while (n > 0) {
         struct outq_segment *s = q->head;
         uint64_t part = s->left < n ? s->left : n;
@@ -513,10 +526,9 @@ static enum outq_result send_memory(struct outq *q, struct transport *t, uint64_
     return (uint64_t)sent < asked ? OUTQ_BLOCKED : OUTQ_MORE;
 }
 
-enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,
-                            uint64_t *n_written)
+static enum outq_result flush(struct outq *q, struct transport *t, uint64_t budget,
+                              uint64_t *n_written)
 {
-    *n_written = 0;
     while (q->head) {
         uint64_t limit = budget ? budget - *n_written : UINT64_MAX;
         if (limit == 0)
@@ -529,6 +541,15 @@ enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget
     if (t->ops->flush != NULL && t->ops->flush(t) == -1)
         return write_failed();
     return OUTQ_DRAINED;
+}
+
+enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,
+                            uint64_t *n_written)
+{
+    *n_written = 0;
+    enum outq_result result = flush(q, t, budget, n_written);
+    outq_show(q, q->size);
+    return result;
 }
 
 /* ---- sending ahead ---- */

@@ -1,5 +1,7 @@
 /* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
 #include "net/transport.h"
+
+#include "base/stats.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -29,6 +31,8 @@ static ssize_t plain_recv(struct transport *t, void *buf, size_t n)
     do
         got = recv(t->fd, buf, n, 0);
     while (got == -1 && errno == EINTR);
+    if (got > 0)
+        stats_add(STAT_RECEIVED, (uint64_t)got);
     return got;
 }
 

@@ -25,7 +25,7 @@ static void end_at_once(struct process *p)
 
 /* The paths of the sockets are those of the master before until it has heard that we serve, and
  * those of the successor from then on. */
-static bool owns_paths(const struct sprig_master *m)
+bool master_owns_paths(const struct sprig_master *m)
 {
     return !m->was_handed_over && m->predecessor_fd == -1;
 }
@@ -37,7 +37,9 @@ void master_end(struct sprig_master *m, enum ending how)
     if (m->ending >= how)
         return;
     if (m->ending == ENDING_NOT)
-        master_close_sockets(m, owns_paths(m));
+        master_close_sockets(m, master_owns_paths(m));
+    if (m->was_handed_over)
+        master_close_admin(m, false);
     m->ending = how;
     list_foreach (it, &m->processes.list) {
         struct process *p = list_entry(it, struct process, link);

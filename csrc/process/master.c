@@ -62,14 +62,15 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     m->config = config;
     m->argv = argv;
     m->status_fd = status_fd;
-    m->predecessor_fd = -1;
+    m->predecessor_fd = m->stats_fd = -1;
     m->generation = m->last_generation = 1;
     m->n_workers = config->workers;
     processes_init(&m->processes, &policy_events, m);
     privileges_set_umask(config);
     sprig_origin_keep();
     if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
-        master_open_pidfile(m, why, n) == 0 && upgrade_inherit(m, why, n) == 0)
+        master_open_pidfile(m, why, n) == 0 && upgrade_inherit(m, why, n) == 0 &&
+        master_open_admin(m, why, n) == 0)
         return m;
     sprig_master_free(m);
     return NULL;
@@ -87,6 +88,7 @@ void sprig_master_free(struct sprig_master *m)
     if (m == NULL)
         return;
     master_close_sockets(m, !m->has_run && !m->is_heir);
+    master_close_admin(m, !m->has_run && !m->is_heir);
     sprig_pidfile_close(&m->pidfile);
     processes_clear(&m->processes);
     board_free(m->board);
@@ -137,7 +139,7 @@ static uint32_t workers_limit(const struct sprig_config *config)
     return n < BOARD_MAX_WORKERS ? n : BOARD_MAX_WORKERS;
 }
 
-static void master_add_worker(struct sprig_master *m)
+void master_add_worker(struct sprig_master *m)
 {
     char why[512];
     if (m->n_workers >= workers_limit(m->config)) {
@@ -153,7 +155,7 @@ static void master_add_worker(struct sprig_master *m)
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
 }
 
-static void master_remove_worker(struct sprig_master *m)
+void master_remove_worker(struct sprig_master *m)
 {
     if (m->n_workers <= 1)
         return;
@@ -181,6 +183,8 @@ static bool master_renew_config(struct sprig_master *m)
         return false;
     }
     m->config = config;
+    if (m->admin != NULL)
+        admin_set_config(m->admin, config);
     if (*kept != '\0')
         sprig_log(SPRIG_LOG_WARN, "reload: a change of %s needs a restart or an upgrade (USR2)",
                   kept);
@@ -193,11 +197,12 @@ static bool master_renew_config(struct sprig_master *m)
     return true;
 }
 
-static void master_reload(struct sprig_master *m)
+void master_reload(struct sprig_master *m)
 {
     if (!master_renew_config(m))
         return;
     m->generation = ++m->last_generation;
+    m->stats->n_reloads++;
     m->is_reloading = true;
     m->is_failing = false;
     m->fail_delay_ms = 0;
@@ -212,7 +217,7 @@ static void master_reload(struct sprig_master *m)
     sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
 }
 
-static void master_send_all(const struct sprig_master *m, int signo)
+void master_send_all(const struct sprig_master *m, int signo)
 {
     list_foreach (it, &m->processes.list) {
         struct process *p = list_entry(it, struct process, link);
@@ -275,16 +280,18 @@ static int master_timeout(const struct sprig_master *m)
 {
     uint64_t now = clock_ms(), due = policy_next_start(m),
              deadline = processes_next_deadline(&m->processes);
+    int admin_ms = m->admin != NULL ? admin_timeout(m->admin) : -1;
     if (deadline != 0 && deadline < due)
         due = deadline;
     if (due == UINT64_MAX)
-        return -1;
-    return due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
+        return admin_ms;
+    int ms = due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
+    return admin_ms >= 0 && admin_ms < ms ? admin_ms : ms;
 }
 
 static void master_wait(const struct sprig_master *m)
 {
-    struct pollfd *fds = calloc(m->processes.n_processes + 1, sizeof *fds);
+    struct pollfd *fds = calloc(m->processes.n_processes + ADMIN_MAX_POLL, sizeof *fds);
     size_t n = 0;
     int timeout = master_timeout(m);
     list_foreach (it, &m->processes.list) {
@@ -292,6 +299,8 @@ static void master_wait(const struct sprig_master *m)
         if (fds != NULL && fd != -1)
             fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
+    if (m->admin != NULL && fds != NULL)
+        n += admin_poll(m->admin, fds + n, ADMIN_MAX_POLL);
     master_signals_wait(fds, n, fds != NULL ? timeout : DELAY_MIN_MS);
     free(fds);
 }
@@ -321,8 +330,11 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
         upgrade_watch(m);
         processes_kill_late(&m->processes);
         master_obey(m);
+        if (m->admin != NULL)
+            admin_run(m->admin);
     }
     master_signals_close(false);
+    master_close_admin(m, master_owns_paths(m));
     if (m->failure == NULL)
         return 0;
     snprintf(why, n, "%s", m->failure);

@@ -3,6 +3,8 @@
 #define SPRIG_MASTER_INTERNAL_H
 
 #include "base/board.h"
+#include "base/stats.h"
+#include "process/admin.h"
 #include "process/pidfile.h"
 #include "process/processes.h"
 #include <limits.h>
@@ -33,6 +35,10 @@ struct sprig_master {
     uint32_t n_workers; /* wanted */
     struct processes processes;
     struct sprig_board *board; /* owned; NULL: each worker has sockets of its own */
+    struct stats_board *stats; /* owned */
+    int stats_fd;              /* owned; by which a successor finds it, or -1 */
+    struct admin *admin;       /* owned; NULL: nobody may ask */
+    bool is_drained;           /* somebody has said so: /readyz says no, serving goes on */
     struct sprig_pidfile pidfile;
     /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
     uint32_t generation, served_generation, last_generation;
@@ -73,6 +79,28 @@ int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_s
 
 /* In a worker: the sockets of its slot become its own; the others are closed with the master. */
 int master_move_sockets(struct sprig_master *m, struct sprig_worker *w);
+
+/* The paths of the sockets are ours to remove. */
+bool master_owns_paths(const struct sprig_master *m);
+
+/* master_admin.c: the counters and the admin listener, new or those of the master before. 0 or < 0
+ * and `why`. */
+int master_open_admin(struct sprig_master *m, char *why, size_t n);
+
+/* Nobody can ask any more. */
+void master_close_admin(struct sprig_master *m, bool unlink);
+
+/* For the environment of a successor: sets SUCCESSION_ADMIN, and lets the descriptors pass. */
+void master_pass_admin(const struct sprig_master *m);
+
+/* In a new worker: counts in this entry, and has nothing else of it. */
+void master_leave_admin(struct sprig_master *m, struct stats *s);
+
+/* What HUP, TTIN and TTOU do. */
+void master_reload(struct sprig_master *m);
+void master_add_worker(struct sprig_master *m);
+void master_remove_worker(struct sprig_master *m);
+void master_send_all(const struct sprig_master *m, int signo);
 
 /* What a worker gets beyond its own deadline (graceful_timeout), and at a fast end. */
 enum { LEAVE_GRACE_MS = 5 * 1000, FAST_END_MS = 1000 };

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,8 @@ static struct {
     bool is_kept;
     char **environ; /* owned, ends with NULL; NULL: no memory */
     char folder[PATH_MAX];
+    const char *name; /* of the other variable that goes along */
+    char value[2048];
 } origin;
 
 /* --------------------------------------------------------------------- keeping ---- */
@@ -100,12 +103,19 @@ static bool restore_environ(const char *name)
     return true;
 }
 
+void origin_pass(const char *name, const char *value)
+{
+    origin.name = name;
+    snprintf(origin.value, sizeof origin.value, "%s", value);
+}
+
 void origin_execute(char *const *argv, const char *name, const char *value)
 {
     sprig_origin_keep();
     if (origin.folder[0] != '\0' && chdir(origin.folder) == -1)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", origin.folder, strerror(errno));
     errno = ENOMEM;
-    if (restore_environ(name) && setenv(name, value, 1) == 0)
+    if (restore_environ(name) && setenv(name, value, 1) == 0 &&
+        (origin.name == NULL || setenv(origin.name, origin.value, 1) == 0))
         execvp(argv[0], argv);
 }

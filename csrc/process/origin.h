@@ -15,4 +15,7 @@ const char *sprig_origin_folder(void);
  * like, and an earlier one of that name) are left out. Returns only on failure: errno. */
 void origin_execute(char *const *argv, const char *name, const char *value);
 
+/* One more variable for it; `name` is static text, `value` is copied. */
+void origin_pass(const char *name, const char *value);
+
 #endif

@@ -68,6 +68,10 @@ void process_enter(struct process *p, enum process_state state, uint64_t ms)
 {
     p->state = state;
     p->since_ms = clock_ms();
+    if (p->stats != NULL)
+        p->stats->state = state == PROCESS_STARTING  ? STATS_STARTING
+                          : state == PROCESS_SERVING ? STATS_SERVING
+                                                     : STATS_DRAINING;
     p->deadline_ms = ms > 0 ? p->since_ms + ms : 0;
 }
 
@@ -144,6 +148,16 @@ static bool is_word(const char *line, const char *word)
     return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
 }
 
+/* " max_rss" */
+static void process_retire(struct process *p, const char *why)
+{
+    p->wants_out = true;
+    p->why_out = RESTART_MAX_REQUESTS;
+    for (int i = 0; i < N_RESTARTS; i++)
+        if (*why == ' ' && strcmp(why + 1, restart_names[i]) == 0)
+            p->why_out = (enum restart)i;
+}
+
 static void process_take_line(struct processes *all, struct process *p, const char *line)
 {
     if (is_word(line, "loaded"))
@@ -153,7 +167,7 @@ static void process_take_line(struct processes *all, struct process *p, const ch
     else if (is_word(line, "leaving"))
         all->events->on_leaving(p, all->arg);
     else if (is_word(line, "retire"))
-        p->wants_out = true;
+        process_retire(p, line + strlen("retire"));
     else if (is_word(line, "error")) {
         snprintf(p->error, sizeof p->error, "%s", line + strcspn(line, " ") + (line[5] == ' '));
         log_clean(p->error);

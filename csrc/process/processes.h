@@ -4,6 +4,7 @@
 #define SPRIG_PROCESSES_H
 
 #include "base/list.h"
+#include "base/stats.h"
 #include "master.h"
 #include <signal.h>
 
@@ -24,6 +25,8 @@ struct process {
     uint32_t number; /* of its slot, or SUCCESSOR_NUMBER */
     uint32_t generation;
     bool wants_out;       /* has asked to be replaced */
+    enum restart why_out; /* wants_out: for that reason */
+    struct stats *stats;  /* borrowed: what it counts; NULL: nothing */
     bool is_over;         /* was collected: what is heard now are its last words */
     uint64_t since_ms;    /* of the state */
     uint64_t deadline_ms; /* killed at that time; 0: never */

@@ -61,6 +61,7 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
                                                        bool is_first)
 {
     char *sockets = print_sockets(m, control_fd, is_first);
+    master_pass_admin(m);
     master_signals_close(false);
     sprig_quit_release();
     keep_on_exec(control_fd);
@@ -123,6 +124,7 @@ void upgrade_complete(struct sprig_master *m, struct process *p)
     if (m->successor != p || p->state != PROCESS_STARTING || p->is_over)
         return; /* too late */
     m->successor = NULL;
+    m->stats->n_upgrades++;
     sprig_log(SPRIG_LOG_INFO, "upgraded: pid %d serves", (int)p->pid);
     process_enter(p, PROCESS_SERVING, 0);
     if (m->deputy != NULL)

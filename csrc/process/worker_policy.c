@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CANNOT_START "a worker cannot start (trying again after pauses of 0.1 to 30 seconds)"
@@ -25,9 +26,10 @@ __attribute__((noreturn)) static void worker_fail(int control_fd, const char *wh
 }
 
 static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
-                        struct sprig_worker *w)
+                        struct stats *stats, struct sprig_worker *w)
 {
     char why[512] = "out of memory";
+    master_leave_admin(m, stats);
     memset(w, 0, sizeof *w);
     w->number = number;
     w->generation = m->generation;
@@ -111,11 +113,13 @@ static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *w
 {
     struct process *p;
     int control_fd;
+    struct stats *stats = stats_board_take(m->stats, i + 1, m->generation);
     int rc = processes_fork(&m->processes, i + 1, m->generation, &p, &control_fd);
     if (rc == 1)
-        return worker_begin(m, i + 1, control_fd, worker);
+        return worker_begin(m, i + 1, control_fd, stats, worker);
     if (rc < 0) {
         char text[128];
+        stats_board_give_back(m->stats, stats);
         snprintf(text, sizeof text, "cannot fork a worker: %s", strerror(errno));
         master_note_failure(m, clock_ms());
         if (!m->has_served)
@@ -126,6 +130,7 @@ static int slot_start(struct sprig_master *m, uint32_t i, struct sprig_worker *w
     }
     if (m->board != NULL && m->slots[i].serving == NULL)
         board_set(m->board, i, BOARD_NOBODY);
+    p->stats = stats;
     process_enter(p, PROCESS_STARTING, (uint64_t)(m->config->start_timeout * 1000));
     m->slots[i].starting = p;
     return 0;
@@ -216,8 +221,10 @@ static void on_ready(struct process *p, void *arg)
         return; /* was sent away meanwhile */
     process_enter(p, PROCESS_SERVING, 0);
     s->starting = NULL;
-    if (s->serving != NULL)
+    if (s->serving != NULL) {
+        m->stats->n_restarts[s->serving->wants_out ? s->serving->why_out : RESTART_RELOAD]++;
         master_dismiss(m, s->serving);
+    }
     s->serving = p;
     m->is_failing = false;
     m->served_generation = p->generation;
@@ -242,6 +249,7 @@ static void on_leaving(struct process *p, void *arg)
         s->serving = NULL;
         policy_slot_is_empty(m, p->number);
     }
+    m->stats->n_restarts[RESTART_HARAKIRI]++;
     s->start_at_ms = p->since_ms + DELAY_MIN_MS;
     process_enter(p, PROCESS_LEAVING, master_leave_ms(m));
 }
@@ -257,6 +265,7 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
     char how[128];
     const char *text = p->error[0] != '\0' ? p->error : status_text(status, how, sizeof how);
     if (is_reload_of(m, p)) {
+        m->stats->n_reloads_failed++;
         m->generation = m->served_generation;
         m->is_reloading = false;
         m->last_error[0] = '\0';
@@ -283,9 +292,19 @@ static void slot_crashed(struct slot *s, const struct process *p, int status)
               (double)s->crash_delay_ms / 1000);
 }
 
+static enum restart restart_reason(const struct process *p, int status)
+{
+    if (p->stats != NULL && p->stats->ends_blocked)
+        return RESTART_BLOCKED;
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? RESTART_KILLED : RESTART_DIED;
+}
+
 static void on_gone(struct process *p, int status, void *arg)
 {
     struct sprig_master *m = arg;
+    enum restart reason = restart_reason(p, status);
+    stats_board_give_back(m->stats, p->stats);
+    p->stats = NULL;
     if (p->number == SUCCESSOR_NUMBER) {
         upgrade_gone(m, p, status);
         return;
@@ -301,8 +320,10 @@ static void on_gone(struct process *p, int status, void *arg)
         return;
     if (p->state == PROCESS_STARTING)
         master_start_failed(m, p, status);
-    else
+    else {
+        m->stats->n_restarts[reason]++;
         slot_crashed(s, p, status);
+    }
 }
 
 const struct process_events policy_events = {on_loaded, on_ready, on_leaving, on_gone};

@@ -1,6 +1,7 @@
 /* admission.c - limits on connections and on requests in work; see admission.h */
 #include "serve/admission.h"
 
+#include "base/stats.h"
 #include "loop/timer.h"
 #include "serve/conn.h"
 
@@ -189,10 +190,12 @@ struct sprig_conn *admission_idle(struct sprig_server *server)
 }
 
 /* The first at once, then one line a second: a flood must not become one of the log. */
-static void admission_tell(struct sprig_server *server, const char *reason, uint32_t n)
+static void admission_tell(struct sprig_server *server, enum stats_number number,
+                           const char *reason, uint32_t n)
 {
     struct admission *a = &server->admission;
     uint64_t now = timer_clock();
+    stats_add(number, n);
     server->counters.n_refused += n;
     a->n_untold += n;
     if (a->told_ns != 0 && now - a->told_ns < 1000000000u)
@@ -220,7 +223,8 @@ static struct sprig_conn *admission_oldest_away(struct sprig_server *server)
     return NULL;
 }
 
-static struct admission_answer admission_turn_away(struct sprig_conn *c, const char *reason)
+static struct admission_answer admission_turn_away(struct sprig_conn *c, enum stats_number number,
+                                                   const char *reason)
 {
     struct admission *a = &c->server->admission;
     struct admission_answer answer = {ADMISSION_TURN_AWAY, admission_oldest_away(c->server)};
@@ -228,7 +232,7 @@ static struct admission_answer admission_turn_away(struct sprig_conn *c, const c
     a->n_turned_away++;
     c->is_turned_away = true;
     peer_leave(c);
-    admission_tell(c->server, reason, 1);
+    admission_tell(c->server, number, reason, 1);
     return answer;
 }
 
@@ -252,12 +256,12 @@ struct admission_answer admission_enter(struct sprig_conn *c, const struct socka
     struct admission_answer answer = {ADMISSION_ENTER, NULL};
     a->n_open++;
     if (peer_enter(c, peer))
-        return admission_turn_away(c, "max_connections_per_ip");
+        return admission_turn_away(c, STAT_SHED_IP, "max_connections_per_ip");
     if (a->n_open <= a->max_connections)
         return answer;
     answer.to_close = admission_idle(c->server);
     if (answer.to_close == NULL)
-        return admission_turn_away(c, "max_connections");
+        return admission_turn_away(c, STAT_SHED_FULL, "max_connections");
     admission_tell_crowded(c->server);
     return answer;
 }
@@ -305,7 +309,7 @@ void admission_answer_busy(struct sprig_server *server, int listener_fd, int max
         answer_and_close(fd, loop_read_buffer(server->loop));
     }
     a->spare_fd = admission_open_spare();
-    admission_tell(server, "no descriptor is left", n);
+    admission_tell(server, STAT_SHED_FILES, "no descriptor is left", n);
 }
 
 /* ---------------------------------------------------------------- requests in work ---- */
@@ -318,11 +322,10 @@ bool admission_take_slot(struct sprig_exchange *ex)
     if (ex->has_slot || ex->conn->listener == NULL)
         return true;
     if (max != 0 && a->n_in_flight >= max) {
-        if (!list_linked(&ex->wait))
-            list_append(&a->waiting, &ex->wait);
+        exchange_wait(ex, &a->waiting);
         return false;
     }
-    list_remove(&ex->wait);
+    exchange_stop_waiting(ex);
     ex->has_slot = true;
     a->n_in_flight++;
     return true;
@@ -332,7 +335,7 @@ void admission_leave_slot(struct sprig_exchange *ex)
 {
     struct sprig_server *server = ex->conn->server;
     struct admission *a = &server->admission;
-    list_remove(&ex->wait);
+    exchange_stop_waiting(ex);
     if (!ex->has_slot)
         return;
     ex->has_slot = false;
@@ -345,8 +348,9 @@ void admission_leave_slot(struct sprig_exchange *ex)
     exchange_resume(next);
 }
 
-bool admission_is_stale(const struct sprig_exchange *ex)
+bool admission_is_stale(struct sprig_exchange *ex)
 {
     double limit = ex->conn->server->config.queue_timeout;
-    return limit > 0 && (double)(timer_clock() - ex->complete_ns) > limit * 1e9;
+    ex->app_ns = timer_clock();
+    return limit > 0 && (double)(ex->app_ns - ex->complete_ns) > limit * 1e9;
 }

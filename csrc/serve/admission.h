@@ -77,6 +77,6 @@ bool admission_take_slot(struct sprig_exchange *ex);
 /* At the end of an exchange: the next request gets the slot. Harmless without one. */
 void admission_leave_slot(struct sprig_exchange *ex);
 /* The request has waited for longer than queue_timeout since it was complete. */
-bool admission_is_stale(const struct sprig_exchange *ex);
+bool admission_is_stale(struct sprig_exchange *ex);
 
 #endif

@@ -21,6 +21,7 @@
 #ifndef SPRIG_CONN_H
 #define SPRIG_CONN_H
 
+#include "base/stats.h"
 #include "http/body.h"
 #include "http/chunk.h"
 #include "http/parser.h"
@@ -88,8 +89,12 @@ struct sprig_exchange {
     uint64_t body_left;           /* of Content-Length, still to come */
     uint64_t body_started_ns;     /* for min_body_rate */
     uint64_t complete_ns;         /* when the request was complete, for queue_timeout */
+    uint64_t app_ns;              /* when its turn came; 0: not yet */
+    uint64_t first_ns;            /* when the first byte of the response had left; 0: not yet */
+    uint64_t queued_ns;           /* how long it had waited before it came here */
     struct list_link wait;        /* in admission.waiting or server.held */
     void *app;                    /* severable: the bridge's pointer */
+    uint8_t n_label;              /* bytes of the line below; 0: the app was not called */
     struct access_record *record; /* owned: for the access log; NULL without one */
     struct feed *feed;            /* owned: see feed.h; NULL mostly */
     uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
@@ -100,6 +105,8 @@ struct sprig_exchange {
     bool gone_told : 1;
     bool left_early : 1; /* the client had closed its sending side before the head was out */
     bool notify : 1;
+    bool is_counted : 1;   /* in the shared counters, as active */
+    bool is_half_sent : 1; /* as streaming */
     bool end_after_flush : 1;
     bool has_slot : 1;                /* one of max_requests_in_flight */
     bool has_socket : 1;              /* the app uses the socket itself */
@@ -107,6 +114,8 @@ struct sprig_exchange {
     bool body_open : 1;               /* streams: it is not complete */
     bool body_wanted : 1;             /* streams: the bridge wants it now */
     struct sprig_exchange *next_free; /* in the pool */
+    char label[STATS_REQUEST_BYTES];  /* "GET /path", without a NUL; the only part that is not zero
+                                         at first */
 };
 
 /* Room in each connection for what its protocol needs to know of it. */
@@ -190,6 +199,9 @@ void conn_free(struct sprig_conn *c);
 /* Whether the connection can be closed without harm: its client has gone, or it is idle between
  * requests, and none is on its way already. */
 bool conn_is_unused(const struct sprig_conn *c);
+
+/* describe.c: what this server has goes to the entry of this process on the board of numbers. */
+void server_describe(struct look_hook *h);
 
 /* A deadline of the lists of its server passed. */
 void conn_expire(struct deadline *d);
@@ -308,6 +320,9 @@ void exchange_pool_clear(struct sprig_exchange *free_list);
 bool exchange_is_over(struct sprig_exchange *ex);
 /* What the request waited for is there: its connection goes on with it in its next turn. */
 void exchange_resume(struct sprig_exchange *ex);
+/* It waits in this list from now on; or not any more. Harmless if that is so. */
+void exchange_wait(struct sprig_exchange *ex, struct list_link *list);
+void exchange_stop_waiting(struct sprig_exchange *ex);
 
 /* The head of the request is known: it counts, and is logged. */
 void exchange_take_head(struct sprig_exchange *ex);

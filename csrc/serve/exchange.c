@@ -3,9 +3,11 @@
 
 #include "base/tempfile.h"
 #include "serve/accesslog.h"
+#include "serve/counting.h"
 #include "serve/feed.h"
 #include "serve/listener.h"
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { EXCHANGE_POOL_MAX = 64 };
@@ -22,7 +24,7 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
     } else if ((ex = malloc(sizeof *ex)) == NULL) {
         return NULL;
     }
-    memset(ex, 0, sizeof *ex);
+    memset(ex, 0, offsetof(struct sprig_exchange, label));
     body_init(&ex->body);
     list_init(&ex->wait);
     ex->conn = c;
@@ -39,6 +41,7 @@ void exchange_end(struct sprig_exchange *ex, enum sprig_end why)
         ex->is_started = false;
         server->handler.on_end(ex, why, server->arg);
     }
+    counting_end(ex, why);
     if (ex->feed != NULL)
         feed_free(ex);
     if (ex->record != NULL)
@@ -72,6 +75,22 @@ void exchange_pool_clear(struct sprig_exchange *free_list)
 void exchange_resume(struct sprig_exchange *ex)
 {
     ex->conn->protocol->wake(ex, CONN_EV_RESUME);
+}
+
+void exchange_wait(struct sprig_exchange *ex, struct list_link *list)
+{
+    if (list_linked(&ex->wait))
+        return;
+    list_append(list, &ex->wait);
+    stats_add(STAT_WAITING, 1);
+}
+
+void exchange_stop_waiting(struct sprig_exchange *ex)
+{
+    if (!list_linked(&ex->wait))
+        return;
+    list_remove(&ex->wait);
+    stats_add(STAT_WAITING, (uint64_t)-1);
 }
 
 void exchange_tell_drained(struct sprig_exchange *ex)
@@ -194,7 +213,9 @@ void exchange_call_app(struct sprig_exchange *ex)
     struct sprig_conn *c = ex->conn;
     size_t n_head = ex->request.head.len;
     ex->is_started = true;
+    counting_start(ex);
     c->server->handler.on_request(ex, c->server->arg);
+    stats_leave();
     /* not before: a message may enter Perl, and the request lies in the shared buffer */
     sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", conn_client(c), n_head);
 }

@@ -3,6 +3,7 @@
 #include "serve/conn.h"
 
 #include "base/tempfile.h"
+#include "serve/counting.h"
 #include "serve/feed.h"
 #include <errno.h>
 
@@ -13,6 +14,8 @@ enum { SPILL_BYTES = 64 * 1024 };
 
 void exchange_check_low_water(struct sprig_exchange *ex)
 {
+    if (ex->first_ns == 0 && ex->response.head_out)
+        counting_first_byte(ex);
     if (!(ex->want_drain || ex->was_high) || ex->response.ended)
         return;
     if (ex->out->size <= ex->conn->server->config.low_water_bytes)

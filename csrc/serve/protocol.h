@@ -32,6 +32,8 @@ struct protocol {
     bool (*is_unused)(const struct sprig_conn *c);
     /* A request is at work that may wait for the app, not for its client. */
     bool (*is_answering)(const struct sprig_conn *c);
+    /* The exchange that says what the connection is at work on; NULL: none is. */
+    const struct sprig_exchange *(*at_work)(const struct sprig_conn *c);
     /* It was just accepted, and there is no room for it: 503. */
     void (*turn_away)(struct sprig_conn *c);
 

@@ -3,6 +3,7 @@
 
 #include "base/board.h"
 #include "base/privileges.h"
+#include "base/stats.h"
 #include "loop/timer.h"
 #include "serve/accesslog.h"
 #include "serve/conn.h"
@@ -65,16 +66,16 @@ static void server_run_unheld(struct ready *r, uint32_t what)
     struct sprig_server *server = list_entry(r, struct sprig_server, unheld);
     struct list_link *first;
     while ((first = list_first(&server->held)) != NULL) {
-        list_remove(first);
-        exchange_resume(list_entry(first, struct sprig_exchange, wait));
+        struct sprig_exchange *ex = list_entry(first, struct sprig_exchange, wait);
+        exchange_stop_waiting(ex);
+        exchange_resume(ex);
     }
 }
 
 void server_hold(struct sprig_exchange *ex)
 {
     struct sprig_server *server = ex->conn->server;
-    if (!list_linked(&ex->wait))
-        list_append(&server->held, &ex->wait);
+    exchange_wait(ex, &server->held);
     ready_hold(server->loop, &server->unheld, 1);
 }
 
@@ -101,6 +102,7 @@ static void server_show(const struct sprig_server *server)
 static void server_count_conn(struct sprig_server *server, int delta)
 {
     server->counters.n_connections += (uint32_t)delta;
+    stats_add(STAT_CONNECTIONS, (uint64_t)(int64_t)delta);
     server_show(server);
 }
 
@@ -115,7 +117,7 @@ static void server_on_fork(struct fork_hook *h)
         if (c->state == CONN_CLOSED)
             continue;
         conn_abandon(c);
-        server_count_conn(server, -1);
+        server->counters.n_connections--;
         server->has_strays = true;
     }
     admission_forget(server);
@@ -213,6 +215,8 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     privileges_set_umask(&server->config);
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
+    server->look_hook.on_look = server_describe;
+    loop_on_look(loop, &server->look_hook);
     return server;
 }
 
@@ -298,7 +302,10 @@ void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
     if (peer == NULL)
         return;
     server->counters.n_accepted++;
+    stats_add(STAT_ACCEPTED, 1);
     struct admission_answer answer = admission_enter(c, peer);
+    if (answer.to_close != NULL && answer.what == ADMISSION_ENTER)
+        stats_add(STAT_EVICTED, 1);
     if (answer.to_close != NULL)
         conn_make_room(answer.to_close);
     if (answer.what == ADMISSION_TURN_AWAY)
@@ -311,6 +318,7 @@ void sprig_server_free(struct sprig_server *server)
 {
     loop_guard(server->loop);
     list_remove(&server->fork_hook.link);
+    list_remove(&server->look_hook.link);
     server_close_listeners(server);
     server_visit_conns(server, server_close_conn);
     sprig_server_flush_log(server);
@@ -323,6 +331,7 @@ void sprig_server_drain(struct sprig_server *server)
 {
     loop_guard(server->loop);
     server->is_draining = true;
+    stats_begin_to_end();
     list_foreach (it, &server->listeners)
         listener_take_waiting(list_entry(it, struct sprig_listener, link));
     server_close_listeners(server);

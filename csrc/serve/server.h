@@ -43,6 +43,7 @@ struct sprig_server {
     uint32_t slot;             /* on the board */
     uint64_t retire_at;        /* counters.n_requests at which on_retire is told; 0 = never */
     struct fork_hook fork_hook;
+    struct look_hook look_hook;
     struct ready drained; /* tells on_drained */
     struct ready retire;  /* tells on_retire */
     struct timer leaving; /* runs while the server drains: looks for clients that have left */

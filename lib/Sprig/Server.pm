@@ -92,6 +92,7 @@ sub start_listen {
     my $service = $self->_service($app);
     my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;
+    _plainly(sub { $service->admin });
     $self->_join_loop($service);
     $self->_tell_ready(@infos);
     return;

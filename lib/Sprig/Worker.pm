@@ -95,6 +95,7 @@ sub attend {
             }
             while ($input =~ s/\A([^\n]*)\n//) {
                 $on{on_probe}->() if $1 eq 'probe';
+                _look()           if $1 eq 'look';
             }
         }
     );

@@ -1,0 +1,256 @@
+/* stats.h - the numbers of a server and of all its processes, in memory that they share.
+ *
+ * Each process that serves has an entry, which it alone writes to while it lives: plain relaxed
+ * stores, no lock, no system call. Others read it at any time. When a process is gone its master
+ * adds the counters to those of the past, so that totals never go back, whatever has ended the
+ * process. Gauges end with it.
+ *
+ * A process without a board counts in memory of its own, and so does a child that it forks. */
+#ifndef SPRIG_STATS_H
+#define SPRIG_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One row for each number: its name here, its kind, the name of its metric, the labels that tell it
+ * from others of that name (neighbours), and what it says. COUNTER and GAUGE are sums over all
+ * processes; of SECONDS the number is kept in nanoseconds; of LONGEST the largest counts. */
+/* clang-format off */
+#define STATS(X)                                                                                   \
+    X(STARTED, COUNTER, "sprig_requests_started_total", NULL,                                      \
+      "Requests that an application was called for.")                                              \
+    X(INFORMED, COUNTER, "sprig_responses_total", "class=\"1xx\"",                                 \
+      "Responses that the application has completed, by class of status.")                         \
+    X(ANSWERED_2, COUNTER, "sprig_responses_total", "class=\"2xx\"", NULL)                         \
+    X(ANSWERED_3, COUNTER, "sprig_responses_total", "class=\"3xx\"", NULL)                         \
+    X(ANSWERED_4, COUNTER, "sprig_responses_total", "class=\"4xx\"", NULL)                         \
+    X(ANSWERED_5, COUNTER, "sprig_responses_total", "class=\"5xx\"", NULL)                         \
+    X(ANSWERED_OTHER, COUNTER, "sprig_responses_total", "class=\"other\"", NULL)                   \
+    X(CUT, COUNTER, "sprig_responses_cut_total", NULL,                                             \
+      "Responses that were ended before they were complete, by us or by the application.")         \
+    X(DISCONNECTS, COUNTER, "sprig_client_disconnects_total", NULL,                                \
+      "Clients that left before their response was complete.")                                     \
+    X(DETACHED, COUNTER, "sprig_sockets_taken_total", NULL,                                        \
+      "Sockets that the application has taken over (psgix.io).")                                   \
+    X(EXCEPTIONS, COUNTER, "sprig_app_exceptions_total", NULL,                                     \
+      "Exceptions of the application that nobody caught.")                                         \
+    X(ACTIVE, GAUGE, "http_server_active_requests", NULL,                                          \
+      "Requests in work: an application was called, and its response is not complete.")            \
+    X(WAITING, GAUGE, "sprig_requests_waiting", NULL,                                              \
+      "Complete requests that wait for their turn (max_requests_in_flight, nested).")              \
+    X(REFUSED_400, COUNTER, "sprig_requests_refused_total", "status=\"400\"",                      \
+      "Requests that the server has answered by itself, by status; see also the log.")             \
+    X(REFUSED_408, COUNTER, "sprig_requests_refused_total", "status=\"408\"", NULL)                \
+    X(REFUSED_413, COUNTER, "sprig_requests_refused_total", "status=\"413\"", NULL)                \
+    X(REFUSED_414, COUNTER, "sprig_requests_refused_total", "status=\"414\"", NULL)                \
+    X(REFUSED_431, COUNTER, "sprig_requests_refused_total", "status=\"431\"", NULL)                \
+    X(REFUSED_503, COUNTER, "sprig_requests_refused_total", "status=\"503\"", NULL)                \
+    X(REFUSED_OTHER, COUNTER, "sprig_requests_refused_total", "status=\"other\"", NULL)            \
+    X(SHED_FULL, COUNTER, "sprig_connections_refused_total", "reason=\"max_connections\"",         \
+      "Connections that got 503 as soon as they were accepted, by reason.")                        \
+    X(SHED_IP, COUNTER, "sprig_connections_refused_total", "reason=\"max_connections_per_ip\"",    \
+      NULL)                                                                                        \
+    X(SHED_FILES, COUNTER, "sprig_connections_refused_total", "reason=\"descriptors\"", NULL)      \
+    X(HANDSHAKES_FAILED, COUNTER, "sprig_handshakes_failed_total", NULL,                           \
+      "Connections that ended before they were ready for a request: TLS or PROXY header.")         \
+    X(EVICTED, COUNTER, "sprig_connections_evicted_total", NULL,                                   \
+      "Idle connections that were closed to make room for new ones (max_connections).")            \
+    X(ACCEPTED, COUNTER, "sprig_connections_accepted_total", NULL,                                 \
+      "Connections that were accepted.")                                                           \
+    X(REUSED, COUNTER, "sprig_requests_on_kept_connections_total", NULL,                           \
+      "Requests that were not the first of their connection.")                                     \
+    X(CONNECTIONS, GAUGE, "sprig_connections_open", NULL, "Open connections.")                     \
+    X(STREAMING, GAUGE, "sprig_responses_streaming", NULL,                                         \
+      "Responses of which a part is out and more is to come.")                                     \
+    X(WEBSOCKETS, GAUGE, "sprig_websockets_open", NULL, "Open WebSocket connections.")             \
+    X(RECEIVED, COUNTER, "sprig_received_bytes_total", NULL,                                       \
+      "Bytes that were read from clients.")                                                        \
+    X(SENT, COUNTER, "sprig_sent_bytes_total", NULL, "Bytes that were written to clients.")        \
+    X(BUFFERED, GAUGE, "sprig_output_buffered_bytes", NULL,                                        \
+      "Bytes of responses that clients have not taken yet, in memory and in files.")               \
+    X(SPILLED, COUNTER, "sprig_output_spilled_bytes_total", NULL,                                  \
+      "Bytes of responses that went through a temporary file (output_buffer_bytes).")              \
+    X(BODY_FILES, COUNTER, "sprig_request_body_files_total", NULL,                                 \
+      "Request bodies that went to a temporary file (body_buffer_bytes).")                         \
+    X(ENV_BUILT, COUNTER, "sprig_env_built_total", NULL,                                           \
+      "PSGI environments that were built from nothing.")                                           \
+    X(ENV_RECYCLED, COUNTER, "sprig_env_recycled_total", NULL,                                     \
+      "PSGI environments that were used again.")                                                   \
+    X(PASSES, COUNTER, "sprig_loop_passes_total", NULL, "Passes of the event loops.")              \
+    X(BLOCKED, COUNTER, "sprig_loop_blocked_total", NULL,                                          \
+      "Times that Perl code kept an event loop for longer than block_warning.")                    \
+    X(BLOCKED_TIME, SECONDS, "sprig_loop_blocked_seconds_total", NULL,                             \
+      "How long these took, when they were over.")                                                 \
+    X(LAG, LONGEST, "sprig_loop_lag_seconds", NULL,                                                \
+      "How long the latest pass took: what was ready meanwhile had to wait.")                      \
+    X(LONGEST_BLOCK, LONGEST, "sprig_loop_longest_pass_seconds", NULL,                             \
+      "The longest pass of an event loop since its process began.")                                \
+    X(LOG_DROPPED, COUNTER, "sprig_log_lines_dropped_total", NULL,                                 \
+      "Lines of logs that nobody read in time.")
+/* clang-format on */
+
+#define STATS_NAME(name, kind, family, labels, help) STAT_##name,
+enum stats_number { STATS(STATS_NAME) N_STATS };
+#undef STATS_NAME
+
+enum stats_kind { STAT_COUNTER, STAT_GAUGE, STAT_SECONDS, STAT_LONGEST };
+
+struct stats_row {
+    const char *key; /* "started" */
+    enum stats_kind kind;
+    const char *family, *labels; /* labels: NULL, or as in a metric */
+    const char *help;            /* NULL: that of the row before */
+};
+extern const struct stats_row stats_rows[N_STATS];
+
+/* Durations are counted in the buckets that OpenTelemetry has for http.server.request.duration. */
+enum stats_times_of { TIMES_REQUEST, TIMES_FIRST_BYTE, TIMES_QUEUE, TIMES_PASS, N_TIMES };
+enum { N_BOUNDS = 14 };
+extern const uint64_t times_bounds_ns[N_BOUNDS];
+extern const char *const times_bounds_text[N_BOUNDS]; /* in seconds */
+
+struct times_row {
+    const char *key, *family, *help;
+};
+extern const struct times_row times_rows[N_TIMES];
+
+struct stats_times {
+    uint64_t n[N_BOUNDS + 1]; /* not cumulative; the last one is what is longer than all bounds */
+    uint64_t sum_ns;
+};
+
+enum stats_state { STATS_FREE, STATS_STARTING, STATS_SERVING, STATS_DRAINING };
+
+/* A connection, as a process describes it when it is asked to. */
+struct stats_conn {
+    char client[64];
+    char state[16];
+    char request[128]; /* method and target; "" between requests */
+    uint32_t n_requests;
+    uint32_t buffered_bytes;
+    double state_age; /* of the request, in seconds; 0: there is none */
+};
+
+enum { STATS_MAX_CONNS = 200, STATS_REQUEST_BYTES = 128, STATS_PLACE_BYTES = 400 };
+
+/* The entry of one process. */
+struct stats {
+    uint64_t n[N_STATS];
+    struct stats_times times[N_TIMES];
+    /* written by the master, or by a process without one */
+    uint32_t state; /* enum stats_state */
+    uint32_t number, generation;
+    uint32_t pid;
+    uint64_t since_ns; /* CLOCK_REALTIME: when it began */
+    /* the loop: when its pass has begun; 0: it sleeps */
+    uint64_t busy_since_ns; /* CLOCK_MONOTONIC */
+    /* the request that the application was called for last, and is at work on; n_request 0: none */
+    uint32_t n_request;
+    char request[STATS_REQUEST_BYTES];
+    /* where Perl is, as the watchdog sees it; "" while nothing blocks */
+    char place[STATS_PLACE_BYTES];
+    uint32_t ends_blocked; /* the watchdog has ended it */
+    /* connections: somebody asks by adding to n_asked, the process answers by equalling it */
+    uint32_t n_asked, n_answered;
+    uint32_t n_conns, n_conns_left_out;
+    struct stats_conn conns[STATS_MAX_CONNS];
+};
+
+/* Why a worker was started in place of another one. */
+#define RESTARTS(X)                                                                                \
+    X(DIED, "died")                                                                                \
+    X(KILLED, "killed")                                                                            \
+    X(MAX_REQUESTS, "max_requests")                                                                \
+    X(MAX_RSS, "max_rss")                                                                          \
+    X(LIFETIME, "max_lifetime")                                                                    \
+    X(BLOCKED, "blocked")                                                                          \
+    X(RELOAD, "reload")                                                                            \
+    X(HARAKIRI, "harakiri")
+#define RESTARTS_NAME(name, text) RESTART_##name,
+enum restart { RESTARTS(RESTARTS_NAME) N_RESTARTS };
+#undef RESTARTS_NAME
+extern const char *const restart_names[N_RESTARTS];
+
+/* ---- in the process that serves ---- */
+
+/* The entry of this process; never NULL. */
+extern struct stats *stats_own;
+
+static inline void stats_add(enum stats_number i, uint64_t n)
+{
+    uint64_t *at = &stats_own->n[i];
+    __atomic_store_n(at, __atomic_load_n(at, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static inline void stats_set(enum stats_number i, uint64_t n)
+{
+    __atomic_store_n(&stats_own->n[i], n, __ATOMIC_RELAXED);
+}
+
+static inline void stats_time(enum stats_times_of which, uint64_t ns)
+{
+    struct stats_times *t = &stats_own->times[which];
+    unsigned i = 0;
+    while (i < N_BOUNDS && ns > times_bounds_ns[i])
+        i++;
+    __atomic_store_n(&t->n[i], t->n[i] + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->sum_ns, t->sum_ns + ns, __ATOMIC_RELAXED);
+}
+
+/* The application is called for a request ("GET /path", cut where it is too long), and has
+ * returned.
+ */
+void stats_enter(const char *request, size_t n);
+static inline void stats_leave(void)
+{
+    __atomic_store_n(&stats_own->n_request, 0, __ATOMIC_RELAXED);
+}
+
+/* This process serves no longer, though it goes on for a while. */
+void stats_begin_to_end(void);
+
+/* This process counts there from now on; what it has counted before goes along. */
+void stats_attach(struct stats *s);
+
+/* ---- the board ---- */
+
+struct stats_board {
+    char layout[64]; /* of this build: another one must not use it */
+    uint32_t n_entries, entry_bytes;
+    uint32_t fold_lock; /* odd: the past is being written to */
+    uint64_t since_ns;  /* CLOCK_REALTIME */
+    uint64_t past[N_STATS];
+    struct stats_times past_times[N_TIMES];
+    uint64_t n_restarts[N_RESTARTS];
+    uint64_t n_reloads, n_reloads_failed, n_upgrades, n_admin_requests;
+    struct stats entries[];
+};
+
+/* Room for that many processes at a time. NULL: errno says why. *fd gets a descriptor by which a
+ * successor can map it (close-on-exec; -1: there is none). */
+struct stats_board *stats_board_new(uint32_t n_entries, int *fd);
+
+/* Maps that of another process. NULL: it is not of this layout. */
+struct stats_board *stats_board_inherit(int fd);
+void stats_board_free(struct stats_board *board);
+
+/* An entry for a process that is about to begin; NULL: all are in use. */
+struct stats *stats_board_take(struct stats_board *board, uint32_t number, uint32_t generation);
+
+/* The process is gone: its counters become those of the past. Harmless with NULL. */
+void stats_board_give_back(struct stats_board *board, struct stats *s);
+
+/* A consistent sum of the past and of all entries. */
+struct stats_sum {
+    uint64_t n[N_STATS];
+    struct stats_times times[N_TIMES];
+    uint32_t n_states[STATS_DRAINING + 1];
+};
+void stats_board_sum(const struct stats_board *board, struct stats_sum *out);
+
+/* For how long the loop of this process has been at work without a pause, in ns; 0: it sleeps. */
+uint64_t stats_busy_ns(const struct stats *s, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,74 @@
+/* admin.h - the admin listener: numbers, health and commands over HTTP/1.
+ *
+ * It has no event loop and no interpreter: whoever owns it polls its descriptors (the master), or
+ * gives it a thread (a single process, see admin_thread.h), so that it answers while Perl blocks.
+ * Each connection is for one request. What answers, and to whom, stands in admin_routes.c. */
+#ifndef SPRIG_ADMIN_H
+#define SPRIG_ADMIN_H
+
+#include "base/config.h"
+#include "base/stats.h"
+#include "base/text.h"
+#include "net/sockets.h"
+#include <poll.h>
+
+enum admin_verb {
+    ADMIN_RELOAD,
+    ADMIN_UPGRADE,
+    ADMIN_REOPEN,
+    ADMIN_DRAIN,
+    ADMIN_UNDRAIN,
+    ADMIN_STOP,
+    ADMIN_QUIT,
+    ADMIN_ADD,
+    ADMIN_REMOVE,
+    ADMIN_KILL
+};
+
+/* The process whose listener it is. */
+struct admin_host {
+    const struct sprig_config *config; /* borrowed */
+    struct stats_board *stats;         /* borrowed */
+    bool is_master;
+    /* Does what the verb says (number: of the worker to kill), or begins to. 0, or the status of
+     * an answer that says why not; `said` (n bytes) is one line for people. */
+    int (*act)(enum admin_verb verb, uint32_t number, char *said, size_t n, void *arg);
+    /* It was not told to end or to drain, and somebody serves. */
+    bool (*is_ready)(void *arg);
+    /* How many workers there should be, and of which generation. */
+    void (*get_wanted)(uint32_t *n_workers, uint32_t *generation, void *arg);
+    /* Has each process that serves look at n_asked of its entry. */
+    void (*ask)(void *arg);
+    void *arg;
+};
+
+struct admin;
+
+/* Listens where config->admin says, or takes over sockets that do so already. NULL and `why`: it
+ * cannot be. */
+struct admin *admin_open(const struct admin_host *host, const struct sprig_socket *sockets,
+                         size_t n_sockets, char *why, size_t n);
+
+/* Closes all and frees it; `unlink` removes the path of its unix socket, if it has made it. */
+void admin_close(struct admin *a, bool unlink);
+
+/* Only the descriptors are closed, in a process that was forked. Async-signal-safe. */
+void admin_abandon(struct admin *a);
+
+/* The configuration was read anew. */
+void admin_set_config(struct admin *a, const struct sprig_config *config);
+
+/* Fills in what is to be polled, at most `max`; the number of it. */
+size_t admin_poll(const struct admin *a, struct pollfd *fds, size_t max);
+enum { ADMIN_MAX_POLL = 80 };
+
+/* Milliseconds until it has to run although nothing has come; -1: never. */
+int admin_timeout(const struct admin *a);
+
+/* Does what can be done now, without waiting. */
+void admin_run(struct admin *a);
+
+/* The sockets it listens on, borrowed: for a successor. */
+const struct sprig_socket *admin_sockets(const struct admin *a, size_t *n);
+
+#endif

@@ -1,0 +1,225 @@
+/* admin_metrics.c - the numbers for Prometheus: its text format, and OpenMetrics. */
+#include "process/admin_internal.h"
+
+#include "sprig.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct writer {
+    struct text *out;
+    bool is_open; /* OpenMetrics: a counter's family has no _total */
+};
+
+static void add_seconds(struct text *out, uint64_t ns)
+{
+    text_add(out, "%" PRIu64 ".%09u", ns / 1000000000, (unsigned)(ns % 1000000000));
+}
+
+/* The two lines in front of a family. */
+static void begin(const struct writer *w, const char *family, const char *type, const char *help)
+{
+    size_t n = strlen(family);
+    bool is_counter = strcmp(type, "counter") == 0;
+    if (w->is_open && is_counter && n > 6 && strcmp(family + n - 6, "_total") == 0)
+        n -= 6;
+    text_add(w->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)n, family, help, (int)n, family,
+             type);
+}
+
+static void add_name(struct text *out, const char *family, const char *labels)
+{
+    text_add(out, labels != NULL ? "%s{%s} " : "%s", family, labels);
+    if (labels == NULL)
+        text_add(out, " ");
+}
+
+/* A gauge of processes that were killed in between may be one less than nothing for a moment. */
+static uint64_t level(uint64_t n)
+{
+    return (int64_t)n < 0 ? 0 : n;
+}
+
+static void add_numbers(const struct writer *w, const struct stats_sum *sum)
+{
+    for (int i = 0; i < N_STATS; i++) {
+        const struct stats_row *row = &stats_rows[i];
+        bool is_total = row->kind == STAT_COUNTER || row->kind == STAT_SECONDS;
+        if (row->help != NULL)
+            begin(w, row->family, is_total ? "counter" : "gauge", row->help);
+        add_name(w->out, row->family, row->labels);
+        if (row->kind == STAT_SECONDS || row->kind == STAT_LONGEST)
+            add_seconds(w->out, sum->n[i]);
+        else
+            text_add(w->out, "%" PRIu64, level(sum->n[i]));
+        text_add(w->out, "\n");
+    }
+}
+
+static void add_histograms(const struct writer *w, const struct stats_sum *sum)
+{
+    for (int i = 0; i < N_TIMES; i++) {
+        const struct stats_times *t = &sum->times[i];
+        const char *family = times_rows[i].family;
+        uint64_t n = 0;
+        begin(w, family, "histogram", times_rows[i].help);
+        for (int k = 0; k < N_BOUNDS; k++) {
+            n += t->n[k];
+            text_add(w->out, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", family, times_bounds_text[k], n);
+        }
+        n += t->n[N_BOUNDS];
+        text_add(w->out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum ", family, n, family);
+        add_seconds(w->out, t->sum_ns);
+        text_add(w->out, "\n%s_count %" PRIu64 "\n", family, n);
+    }
+}
+
+static void add_gauge(const struct writer *w, const char *family, const char *help, uint64_t n)
+{
+    begin(w, family, "gauge", help);
+    text_add(w->out, "%s %" PRIu64 "\n", family, n);
+}
+
+static void add_counter(const struct writer *w, const char *family, const char *help, uint64_t n)
+{
+    begin(w, family, "counter", help);
+    text_add(w->out, "%s %" PRIu64 "\n", family, n);
+}
+
+static void add_states(const struct writer *w, const struct admin *a)
+{
+    static const char *const names[] = {"starting", "serving", "draining", "blocked"};
+    uint32_t n[4] = {0};
+    admin_foreach(a, s) for (int i = 0; i < 4; i++) n[i] +=
+        strcmp(admin_state(a, s), names[i]) == 0;
+    begin(w, "sprig_workers", "gauge",
+          "Processes that serve, by state; blocked: Perl keeps the event loop.");
+    for (int i = 0; i < 4; i++)
+        text_add(w->out, "sprig_workers{state=\"%s\"} %u\n", names[i], n[i]);
+}
+
+static void add_restarts(const struct writer *w, const struct stats_board *board)
+{
+    begin(w, "sprig_worker_restarts_total", "counter",
+          "Workers that were replaced, by what made it necessary.");
+    for (int i = 0; i < N_RESTARTS; i++)
+        text_add(w->out, "sprig_worker_restarts_total{reason=\"%s\"} %" PRIu64 "\n",
+                 restart_names[i], board->n_restarts[i]);
+}
+
+static void add_server(const struct writer *w, const struct admin *a)
+{
+    const struct stats_board *board = a->host.stats;
+    uint32_t n_workers, generation;
+    a->host.get_wanted(&n_workers, &generation, a->host.arg);
+    begin(w, "sprig_build_info", "gauge", "Always 1; the version is a label.");
+    text_add(w->out, "sprig_build_info{version=\"" SPRIG_VERSION "\"} 1\n");
+    begin(w, "sprig_start_time_seconds", "gauge", "When the server began, in seconds since 1970.");
+    text_add(w->out, "sprig_start_time_seconds ");
+    add_seconds(w->out, board->since_ns);
+    text_add(w->out, "\n");
+    add_gauge(w, "sprig_ready", "What /readyz says: 1 is ready.", a->host.is_ready(a->host.arg));
+    add_gauge(w, "sprig_workers_wanted", "Workers that there should be.", n_workers);
+    add_gauge(w, "sprig_generation", "Generation of workers: one more after each reload.",
+              generation);
+    add_states(w, a);
+    add_restarts(w, board);
+    add_counter(w, "sprig_reloads_total", "Reloads that were asked for.", board->n_reloads);
+    add_counter(w, "sprig_reloads_failed_total", "Reloads that failed: the workers stayed.",
+                board->n_reloads_failed);
+    add_counter(w, "sprig_upgrades_total", "Upgrades of the program that took place.",
+                board->n_upgrades);
+    add_counter(w, "sprig_admin_requests_total", "Requests to the admin listener.",
+                board->n_admin_requests);
+}
+
+/* ------------------------------------------------------------------ by worker ---- */
+
+struct worker_row {
+    const char *family, *type, *help;
+    void (*add)(struct text *out, const struct stats *s);
+};
+
+static void add_worker_start(struct text *out, const struct stats *s)
+{
+    add_seconds(out, s->since_ns);
+}
+
+static void add_worker_generation(struct text *out, const struct stats *s)
+{
+    text_add(out, "%u", s->generation);
+}
+
+static void add_worker_requests(struct text *out, const struct stats *s)
+{
+    text_add(out, "%" PRIu64, s->n[STAT_STARTED]);
+}
+
+static void add_worker_active(struct text *out, const struct stats *s)
+{
+    text_add(out, "%" PRIu64, level(s->n[STAT_ACTIVE]));
+}
+
+static void add_worker_connections(struct text *out, const struct stats *s)
+{
+    text_add(out, "%" PRIu64, level(s->n[STAT_CONNECTIONS]));
+}
+
+static void add_worker_rss(struct text *out, const struct stats *s)
+{
+    text_add(out, "%" PRIu64, process_usage_get(s->pid).rss_bytes);
+}
+
+static void add_worker_cpu(struct text *out, const struct stats *s)
+{
+    text_add(out, "%.2f", process_usage_get(s->pid).cpu_seconds);
+}
+
+static void add_worker_busy(struct text *out, const struct stats *s)
+{
+    add_seconds(out, stats_busy_ns(s, admin_clock_ns()));
+}
+
+static const struct worker_row worker_rows[] = {
+    {"sprig_worker_start_time_seconds", "gauge", "When the process began, in seconds since 1970.",
+     add_worker_start},
+    {"sprig_worker_generation", "gauge", "Generation of the process.", add_worker_generation},
+    {"sprig_worker_requests_total", "counter", "Requests started by the process.",
+     add_worker_requests},
+    {"sprig_worker_active_requests", "gauge", "Requests in work in the process.",
+     add_worker_active},
+    {"sprig_worker_connections", "gauge", "Open connections of the process.",
+     add_worker_connections},
+    {"sprig_worker_resident_memory_bytes", "gauge", "Memory of the process (RSS).", add_worker_rss},
+    {"sprig_worker_cpu_seconds_total", "counter", "CPU time of the process.", add_worker_cpu},
+    {"sprig_worker_busy_seconds", "gauge",
+     "For how long the process has not been back in its event loop; 0: it waits there.",
+     add_worker_busy},
+};
+
+static void add_workers(const struct writer *w, const struct admin *a)
+{
+    for (size_t i = 0; i < sizeof worker_rows / sizeof worker_rows[0]; i++) {
+        const struct worker_row *row = &worker_rows[i];
+        begin(w, row->family, row->type, row->help);
+        admin_foreach(a, s)
+        {
+            text_add(w->out, "%s{worker=\"%u\",pid=\"%u\"} ", row->family, s->number, s->pid);
+            row->add(w->out, s);
+            text_add(w->out, "\n");
+        }
+    }
+}
+
+void admin_add_metrics(struct text *out, const struct admin *a, bool is_openmetrics)
+{
+    struct writer w = {out, is_openmetrics};
+    struct stats_sum sum;
+    stats_board_sum(a->host.stats, &sum);
+    add_server(&w, a);
+    add_numbers(&w, &sum);
+    add_histograms(&w, &sum);
+    add_workers(&w, a);
+    if (is_openmetrics)
+        text_add(out, "# EOF\n");
+}

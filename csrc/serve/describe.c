@@ -1,0 +1,61 @@
+/* describe.c - the connections of a server, for whoever asks the admin listener. */
+#include "serve/conn.h"
+
+#include "base/stats.h"
+#include "loop/timer.h"
+#include <stdio.h>
+
+static const char *state_of(const struct sprig_conn *c, const struct sprig_exchange *ex)
+{
+    static const char *const names[] = {
+        [CONN_OPEN] = "idle",
+        [CONN_LINGER] = "lingering",
+        [CONN_DETACHED] = "detached",
+        [CONN_CLOSED] = "closed",
+    };
+    if (ex == NULL || c->state != CONN_OPEN)
+        return names[c->state];
+    if (ex->is_half_sent)
+        return "streaming";
+    if (list_linked(&ex->wait))
+        return "waiting";
+    return ex->is_started ? "app" : "request";
+}
+
+static double seconds_since(uint64_t then_ns, uint64_t now_ns)
+{
+    return then_ns != 0 && then_ns < now_ns ? (double)(now_ns - then_ns) / 1e9 : 0;
+}
+
+static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_t now)
+{
+    const char *port = c->remote_host + c->remote_port_at;
+    const struct sprig_exchange *ex = NULL;
+    if (c->state == CONN_OPEN && c->protocol->at_work != NULL)
+        ex = c->protocol->at_work(c);
+    *out = (struct stats_conn){.n_requests = c->n_requests};
+    snprintf(out->client, sizeof out->client, "%s%s%s", conn_client(c), *port != '\0' ? " " : "",
+             c->proxied == NULL ? port : "");
+    snprintf(out->state, sizeof out->state, "%s", state_of(c, ex));
+    out->buffered_bytes = c->out.size < UINT32_MAX ? (uint32_t)c->out.size : UINT32_MAX;
+    if (ex == NULL)
+        return;
+    out->state_age = seconds_since(ex->complete_ns, now);
+    snprintf(out->request, sizeof out->request, "%.*s", (int)ex->n_label, ex->label);
+}
+
+void server_describe(struct look_hook *h)
+{
+    struct sprig_server *server = list_entry(h, struct sprig_server, look_hook);
+    struct stats *s = stats_own;
+    uint64_t now = timer_clock();
+    list_foreach (it, &server->conns) {
+        const struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
+        if (c->state == CONN_CLOSED)
+            continue;
+        if (s->n_conns >= STATS_MAX_CONNS)
+            s->n_conns_left_out++;
+        else
+            describe(c, &s->conns[s->n_conns++], now);
+    }
+}
