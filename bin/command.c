@@ -99,6 +99,8 @@ static void print_flags(const struct sprig_option *o)
         snprintf(letter, sizeof(letter), "-%c, ", o->letter);
     snprintf(left, sizeof(left), "  %s%s %s", letter, flag, o->argument ? o->argument : "");
     printf("%-*s", HELP_COLUMN, left);
+    if (strlen(left) >= HELP_COLUMN)
+        printf("\n%*s", HELP_COLUMN, "");
 }
 
 /* Prints text from column HELP_COLUMN on, broken between words. */

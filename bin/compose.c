@@ -121,19 +121,41 @@ static int take_plack_option(struct level *l, const struct sprig_option *o, cons
     return 0;
 }
 
+/* The option has been taken before, of the same level. */
+static bool is_repeated(const struct level *l, const struct sprig_option *o)
+{
+    const struct origin *before = origin_of(l->cmd, o);
+    return before->text && before->is_file == l->is_file &&
+           (l->is_file || strcmp(before->text, l->origin) == 0);
+}
+
+/* One more of several paths. */
+static int set_option(struct level *l, const struct sprig_option *o, const char *value)
+{
+    struct words list = {NULL, 0};
+    char buf[64];
+    struct sprig_config *config = &l->cmd->config;
+    if (o->type != SPRIG_OPTION_PATHS || !is_repeated(l, o))
+        return sprig_config_set(config, o->name, value, l->why, l->why_size);
+    words_add(&list, "%s,%s", sprig_config_get(config, o->name, buf, sizeof buf), value);
+    int err = sprig_config_set(config, o->name, list.items[0], l->why, l->why_size);
+    words_clear(&list);
+    return err;
+}
+
 static int take_option(struct level *l, const struct sprig_option *o, const char *value)
 {
     char buf[128];
     struct command *cmd = l->cmd;
     if (o->type == SPRIG_OPTION_PLACK)
         return take_plack_option(l, o, value);
-    int err = sprig_config_set(&cmd->config, o->name, value, l->why, l->why_size);
+    int err = set_option(l, o, value);
     if (err && err != SPRIG_E_INVALID)
         snprintf(l->why, l->why_size, "%s", sprig_err_text(err));
     if (err)
         return -1;
     set_origin(l, o);
-    if (o->type == SPRIG_OPTION_PATH)
+    if (o->type == SPRIG_OPTION_PATH || o->type == SPRIG_OPTION_PATHS)
         value = sprig_config_get(&cmd->config, o->name, buf, sizeof buf); /* absolute */
     if (strcmp(o->name, "config") != 0)
         words_add(&cmd->settings, "%s=%s", o->name, value);
@@ -258,6 +280,16 @@ static int choose_addresses(struct command *cmd, char *why, size_t n)
     return add_address(&l, text);
 }
 
+/* A certificate without an address that is said to be for TLS is for all of them. */
+static void choose_tls(struct command *cmd)
+{
+    for (size_t i = 0; i < cmd->n_addresses; i++)
+        if (cmd->addresses[i].options.tls)
+            return;
+    for (size_t i = 0; i < cmd->n_addresses; i++)
+        cmd->addresses[i].options.tls = cmd->config.tls_cert != NULL;
+}
+
 /* ----------------------------------------------------------------- loaders ---- */
 
 /* The flag that asks for a process of the loader's own, in which the application is compiled anew.
@@ -343,8 +375,10 @@ int command_compose(struct command *cmd, char *why, size_t n)
     sprig_config_init(&cmd->config);
     if (read_file(cmd, why, n) == 0 && take_all(cmd, why, n) == 0 &&
         choose_addresses(cmd, why, n) == 0 && sprig_config_check(&cmd->config, why, n) == 0 &&
-        check_loader(cmd, why, n) == 0)
+        check_loader(cmd, why, n) == 0) {
+        choose_tls(cmd);
         return 0;
+    }
     clear_composed(cmd);
     return -1;
 }

@@ -184,7 +184,7 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
     if (n < 0)
         give_up(master, why);
     for (int i = 0; i < n; i++)
-        if (sprig_master_adopt(master, fds[i], why, sizeof why) != 0)
+        if (sprig_master_adopt(master, fds[i], cmd->config.tls_cert != NULL, why, sizeof why) != 0)
             give_up(master, why);
     for (size_t i = 0; n == 0 && i < cmd->n_addresses; i++)
         if (sprig_master_listen(master, &cmd->addresses[i], why, sizeof why) != 0)

@@ -34,6 +34,7 @@ struct sprig_worker {
     uint32_t generation;          /* from 1 on */
     int control_fd;               /* owned; non-blocking, close-on-exec */
     bool is_daemon;               /* sprig_daemon_detach when ready */
+    struct tls_context *tls;      /* counted: certificates and keys, or NULL */
     struct sprig_board *board;    /* owned; of the sockets that all workers share, or NULL */
     struct sprig_socket *sockets; /* owned array of its own; the descriptors are the worker's, the
                                      paths are the master's to remove */
@@ -63,11 +64,11 @@ bool sprig_master_is_heir(const struct sprig_master *m);
 const char *sprig_master_folder(const struct sprig_master *m);
 
 /* Opens one more address (see sprig_server_listen), or takes a socket that listens already (taken
- * only on success). With the option reuseport there is one socket for each worker. 0 or < 0 and
- * `why`. */
+ * only on success), whose clients speak TLS if `is_tls`. With the option reuseport there is one
+ * socket for each worker. 0 or < 0 and `why`. */
 int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
                         size_t n);
-int sprig_master_adopt(struct sprig_master *m, int fd, char *why, size_t n);
+int sprig_master_adopt(struct sprig_master *m, int fd, bool is_tls, char *why, size_t n);
 
 /* The addresses listened on, i from 0; NULL behind the last. Borrowed until the master is freed. */
 const struct sprig_address *sprig_master_address(const struct sprig_master *m, size_t i);

@@ -211,6 +211,7 @@ struct sprig_address {
     char host[256]; /* numeric address without brackets, or "unix/" */
     char port[108]; /* decimal, or the path of the unix socket */
     bool is_unix;
+    bool is_tls; /* clients have to speak TLS */
 };
 
 /* Binds and listens; see listen_spec.h. A stale unix socket is replaced, a living one stays. A name
@@ -242,6 +243,11 @@ int sprig_server_drop_privileges(struct sprig_server *server, char *why, size_t 
  * clearly more than another it lets that one go first. See board.h. */
 struct sprig_board;
 void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot);
+
+/* Certificates and keys that a master has read while it could: before the first listener with TLS.
+ * NULL is none; counted. */
+struct tls_context;
+void sprig_server_share_tls(struct sprig_server *server, struct tls_context *tls);
 
 /* HUP, USR1 and USR2 mean something to a master; where there is none, people and tools send them
  * all the same, and they must not end the process. Where nobody else has a handler or a watcher for
@@ -344,6 +350,9 @@ struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex);
 
 /* How many sides of a connected socket have closed it, as far as the kernel tells: 0, 1 or 2. */
 int sprig_socket_closed(int fd);
+
+/* The client speaks TLS with this server. */
+bool sprig_exchange_is_tls(const struct sprig_exchange *ex);
 
 /* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */
 int sprig_exchange_fd(const struct sprig_exchange *ex);

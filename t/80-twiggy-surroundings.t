@@ -109,9 +109,14 @@ subtest '4.1 psgix.io fd sharing' => sub {
 
 subtest '4.1 psgix.io + TLS' => sub {
     require Sprig::Server;
-    for my $option (qw(tls_key tls_cert ssl ssl_key_file ssl_cert_file)) {
-        ok !eval { Sprig::Server->new($option => 'file') }, "$option is not overlooked";
-        like $@, qr/\ASprig::Server->new: $option: there is no TLS here/, 'and this is said';
+    for my $option (qw(tls_key ssl ssl_key_file enable_ssl)) {
+        ok !eval { Sprig::Server->new($option => 'file') }, "$option alone is not overlooked";
+        like $@, qr/\ASprig::Server->new: \w+ needs a certificate: give tls_cert/, 'and this is said';
+    }
+    for my $option (qw(tls_cert ssl_cert_file ssl_cert)) {
+        my $server = Sprig::Server->new(host => '127.0.0.1', $option => '/nonexistent');
+        ok !eval { $server->start_listen(sub { }); 1 }, "$option: a file that is not there";
+        like $@, qr/built without TLS|\Atls_cert: \/nonexistent: No such file/, 'and this is said';
     }
     ok eval { Sprig::Server->new(ssl => 0) }, 'but what is off may be named';
 };

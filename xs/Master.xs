@@ -38,10 +38,11 @@ _listen(spec)
     psgi_master_listen(aTHX_ spec);
 
 void
-_adopt(fd)
+_adopt(fd, is_tls)
     int fd
+    bool is_tls
   CODE:
-    psgi_master_adopt(aTHX_ fd);
+    psgi_master_adopt(aTHX_ fd, is_tls);
 
 void
 _addresses()

@@ -40,13 +40,14 @@ core_version()
     RETVAL
 
 void
-print_banner(host, port, n_workers, env)
+print_banner(host, port, n_workers, env, is_tls)
     const char *host
     const char *port
     U32 n_workers
     const char *env
+    bool is_tls
   CODE:
-    struct sprig_address address = {.is_unix = strEQ(host, "unix/")};
+    struct sprig_address address = {.is_unix = strEQ(host, "unix/"), .is_tls = is_tls};
     snprintf(address.host, sizeof address.host, "%s", host);
     snprintf(address.port, sizeof address.port, "%s", port);
     sprig_banner_print(&address, n_workers, env);

@@ -197,7 +197,12 @@ static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex
     sprig_exchange_forwarded(ex, &f);
     put_span(aTHX_ b, KEY_SERVER_NAME, span_str(local->host));
     put_span(aTHX_ b, KEY_SERVER_PORT, f.port.ptr ? f.port : span_str(local->port));
-    put_span(aTHX_ b, KEY_URL_SCHEME, f.scheme.ptr ? f.scheme : SPAN_LIT("http"));
+    put_span(aTHX_ b, KEY_URL_SCHEME,
+             f.scheme.ptr                ? f.scheme
+             : sprig_exchange_is_tls(ex) ? SPAN_LIT("https")
+                                         : SPAN_LIT("http"));
+    if (f.scheme.ptr == NULL && sprig_exchange_is_tls(ex))
+        put_span(aTHX_ b, KEY_HTTPS, SPAN_LIT("on"));
     put_span(aTHX_ b, KEY_REMOTE_ADDR, f.remote_host);
     if (f.remote_port.len)
         put_span(aTHX_ b, KEY_REMOTE_PORT, f.remote_port);
@@ -387,7 +392,8 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     else
         put_constants(aTHX_ & b, px->server);
     put_errors(aTHX_ & b, px->server->psgi);
-    put_socket(aTHX_ & b, px);
+    if (!sprig_exchange_is_tls(px->ex))
+        put_socket(aTHX_ & b, px);
     if (sprig_server_config(sprig_exchange_server(px->ex))->informational)
         put_informer(aTHX_ & b, px);
     put_raiser(aTHX_ & b, px);

@@ -18,6 +18,7 @@
     X(REMOTE_ADDR, "REMOTE_ADDR")                                                                  \
     X(REMOTE_PORT, "REMOTE_PORT")                                                                  \
     X(CONTENT_LENGTH, "CONTENT_LENGTH")                                                            \
+    X(HTTPS, "HTTPS")                                                                              \
     X(URL_SCHEME, "psgi.url_scheme")                                                               \
     X(VERSION, "psgi.version")                                                                     \
     X(ERRORS, "psgi.errors")                                                                       \

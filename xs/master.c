@@ -130,14 +130,14 @@ void psgi_master_listen(pTHX_ const char *text)
         fail_master(aTHX_ why);
 }
 
-void psgi_master_adopt(pTHX_ int fd)
+void psgi_master_adopt(pTHX_ int fd, bool is_tls)
 {
     char why[512];
     int rc;
 
     need_master(aTHX);
     sprig_quit_hold();
-    rc = sprig_master_adopt(own.master, fd, why, sizeof why);
+    rc = sprig_master_adopt(own.master, fd, is_tls, why, sizeof why);
     sprig_quit_release();
     if (rc != 0)
         fail_master(aTHX_ why);

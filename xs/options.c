@@ -34,6 +34,25 @@ static int keep_file(const char *path, char *why, size_t n)
 
 /* ---- the levels, from the weakest to the strongest ---- */
 
+/* The text of a value. Several paths may come as a list. */
+static const char *option_text(pTHX_ const struct sprig_option *row, SV *value)
+{
+    AV *list = SvROK(value) ? (AV *)SvRV(value) : NULL;
+    SV *joined;
+
+    if (row->type != SPRIG_OPTION_PATHS || list == NULL || SvTYPE((SV *)list) != SVt_PVAV)
+        return SvPV_nolen(value);
+    joined = sv_2mortal(newSVpvs(""));
+    for (SSize_t i = 0; i <= av_len(list); i++) {
+        SV **one = av_fetch(list, i, 0);
+        if (i > 0)
+            sv_catpvs(joined, ",");
+        if (one != NULL)
+            sv_catsv(joined, *one);
+    }
+    return SvPV_nolen(joined);
+}
+
 static int read_hash(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
 {
     size_t n_rows;
@@ -45,7 +64,7 @@ static int read_hash(pTHX_ struct sprig_config *config, HV *options, char *why, 
         SV **value = hv_fetch(options, rows[i].name, (I32)strlen(rows[i].name), 0);
         if (value == NULL || !SvOK(*value))
             continue;
-        const char *text = SvPV_nolen(*value);
+        const char *text = option_text(aTHX_ & rows[i], *value);
         if (rows[i].type == SPRIG_OPTION_BOOL && *text == '\0')
             text = "0"; /* Perl's false */
         int rc = sprig_config_set(config, rows[i].name, text, why, n);

@@ -7,7 +7,8 @@
 /* What this process is as a worker: number, generation, control_fd, is_daemon; NULL if it is none.
  * Owned by the caller. */
 HV *psgi_worker_info(pTHX);
-/* Its listening sockets, as { fd, proxy_protocol }: the descriptors are the caller's from now on.
+/* Its listening sockets, as { fd, proxy_protocol, tls }: the descriptors are the caller's from now
+ * on.
  */
 AV *psgi_worker_take_sockets(pTHX);
 
@@ -31,7 +32,7 @@ int psgi_daemon_take_status(void);
  * when the first worker serves. */
 void psgi_master_open(pTHX_ HV *options, AV *argv);
 void psgi_master_listen(pTHX_ const char *text);
-void psgi_master_adopt(pTHX_ int fd);
+void psgi_master_adopt(pTHX_ int fd, bool is_tls);
 AV *psgi_master_addresses(pTHX);
 bool psgi_master_is_heir(void); /* it has been handed its sockets */
 /* Becomes the user and group of the options: before an app is loaded in the master. */

@@ -111,6 +111,7 @@ HV *psgi_address_info(pTHX_ const struct sprig_address *address)
     (void)hv_stores(info, "host", newSVpv(address->host, 0));
     (void)hv_stores(info, "port", newSVpv(address->port, 0));
     (void)hv_stores(info, "unix", newSVsv(boolSV(address->is_unix)));
+    (void)hv_stores(info, "tls", newSVsv(boolSV(address->is_tls)));
     return info;
 }
 
@@ -174,7 +175,8 @@ AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text)
 SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options)
 {
     struct sprig_listen_options read = {.proxy_protocol =
-                                            psgi_options_flag(aTHX_ options, "proxy_protocol")};
+                                            psgi_options_flag(aTHX_ options, "proxy_protocol"),
+                                        .tls = psgi_options_flag(aTHX_ options, "tls")};
     struct sprig_listener *listener;
     char why[512];
 

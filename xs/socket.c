@@ -19,7 +19,7 @@ static int socket_open(pTHX_ void *arg, struct sprig_span *unread, struct list_l
     struct psgi_exchange *px = arg;
     int fd;
 
-    if (px->ex == NULL) {
+    if (px->ex == NULL || sprig_exchange_is_tls(px->ex)) {
         SETERRNO(EBADF, RMS_IFI);
         return -1;
     }
@@ -88,6 +88,8 @@ static const struct psgi_lazy_kind socket_kind = PSGI_LAZY_KIND(socket_make);
 
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
 {
+    if (px->ex != NULL && sprig_exchange_is_tls(px->ex))
+        return newSV(0); /* the descriptor would give what nobody can read */
     return psgi_lazy_new(aTHX_ px, &socket_kind);
 }
 

@@ -92,6 +92,7 @@ AV *psgi_worker_take_sockets(pTHX)
         info = newHV();
         (void)hv_stores(info, "fd", newSViv(socket->fd));
         (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->options.proxy_protocol)));
+        (void)hv_stores(info, "tls", newSVsv(boolSV(socket->options.tls)));
         av_push(list, newRV_noinc((SV *)info));
         socket->fd = -1;
     }
@@ -103,6 +104,8 @@ void psgi_worker_share(pTHX_ struct psgi_server *server)
     PERL_UNUSED_CONTEXT;
     if (worker_pid == getpid() && current.board != NULL && server->core != NULL)
         sprig_server_share(server->core, current.board, current.number - 1);
+    if (worker_pid == getpid() && server->core != NULL)
+        sprig_server_share_tls(server->core, current.tls);
 }
 
 void psgi_worker_play(pTHX_ UV number, int control_fd, AV *fds)

@@ -108,6 +108,15 @@ static const struct sprig_option options[] = {
           "One listening socket for each worker (SO_REUSEPORT), among which the kernel chooses."),
     FIELD(BOOL, no_delay, G, NULL, "1", 0, 1, "Sends small pieces at once (TCP_NODELAY)."),
 #undef G
+#define G "TLS"
+    FIELD(PATHS, tls_cert, G, "FILE", "", 0, 16000,
+          "Certificate and those that signed it (PEM); several: repeated, or with commas."),
+    FIELD(PATHS, tls_key, G, "FILE", "", 0, 16000,
+          "Its key (PEM), if that is not in the same file; in any order if there are several."),
+    SECONDS(tls_handshake_timeout, G, "10", "For a whole handshake; 0 is none."),
+    FIELD(COUNT, tls_handshakes_per_turn, G, "N", "8", 0, 1000000,
+          "Handshakes that go on before others get their turn; 0 is no limit."),
+#undef G
 #define G "Limits of requests"
     FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 0, MIB,
           "Longest request line; beyond: 414; 0 is no limit."),
@@ -324,6 +333,7 @@ static bool read_value(const struct sprig_option *o, const char *text, union val
         return read_seconds(text, &v->seconds) && in_range(o, v->seconds);
     case SPRIG_OPTION_STRING:
     case SPRIG_OPTION_PATH:
+    case SPRIG_OPTION_PATHS:
         v->text = text;
         return read_text(text, o->max);
     case SPRIG_OPTION_CHOICE:
@@ -360,9 +370,18 @@ static int store_path(char **to, const char *path)
     return rc;
 }
 
+static int store_paths(char **to, const char *paths)
+{
+    char *absolute = path_list_absolute(paths);
+    int rc = store_text(to, absolute != NULL ? absolute : paths);
+    free(absolute);
+    return rc;
+}
+
 static bool is_text(const struct sprig_option *o)
 {
-    return o->type == SPRIG_OPTION_STRING || o->type == SPRIG_OPTION_PATH;
+    return o->type == SPRIG_OPTION_STRING || o->type == SPRIG_OPTION_PATH ||
+           o->type == SPRIG_OPTION_PATHS;
 }
 
 static int store_value(struct sprig_config *c, const struct sprig_option *o, const union value *v)
@@ -386,6 +405,8 @@ static int store_value(struct sprig_config *c, const struct sprig_option *o, con
         return store_text(to, v->text);
     case SPRIG_OPTION_PATH:
         return store_path(to, v->text);
+    case SPRIG_OPTION_PATHS:
+        return store_paths(to, v->text);
     case SPRIG_OPTION_CHOICE:
         *(unsigned *)to = (unsigned)v->number; /* every enum of ours is an unsigned int */
         break;
@@ -458,6 +479,7 @@ static void describe_range(const struct sprig_option *o, char *out, size_t n)
         return;
     case SPRIG_OPTION_STRING:
     case SPRIG_OPTION_PATH:
+    case SPRIG_OPTION_PATHS:
         snprintf(out, n, "at most %.0f bytes without control characters", o->max);
         return;
     case SPRIG_OPTION_CHOICE:
@@ -530,6 +552,7 @@ const char *sprig_config_get(const struct sprig_config *c, const char *name, cha
         return buf;
     case SPRIG_OPTION_STRING:
     case SPRIG_OPTION_PATH:
+    case SPRIG_OPTION_PATHS:
         return *(char *const *)from ? *(char *const *)from : "";
     case SPRIG_OPTION_CHOICE:
         print_choice(o->choices, *(const unsigned *)from, buf, n);

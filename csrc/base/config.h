@@ -42,6 +42,11 @@ struct sprig_config {
     char *socket_mode;  /* octal; NULL: by the umask */
     char *socket_user;  /* NULL: the user below */
     char *socket_group; /* NULL: that of socket_user, else the group below */
+    /* TLS */
+    char *tls_cert;               /* paths, separated by commas; NULL: none */
+    char *tls_key;                /* the same; NULL: they are in the files of tls_cert */
+    double tls_handshake_timeout; /* seconds; 0 = none */
+    uint32_t tls_handshakes_per_turn;
     /* privileges, see privileges.h; NULL: as they are */
     char *user, *group;
     char *umask; /* octal */
@@ -95,6 +100,7 @@ enum sprig_option_type {
     SPRIG_OPTION_STRING,  /* char *, "" = NULL */
     SPRIG_OPTION_PATH,    /* the same, made absolute when it is set; names of descriptors ("-",
                              /dev/stdout, see log_target.h) stay */
+    SPRIG_OPTION_PATHS,   /* several of them, separated by commas */
     SPRIG_OPTION_CHOICE,  /* enum, one of `choices` */
     SPRIG_OPTION_PLACK    /* not a field: only the program knows it; on/off if it has a default but
                              takes no argument */

@@ -7,4 +7,7 @@
  * the caller. NULL + errno. */
 char *path_absolute(const char *path);
 
+/* The same of each path in a list with commas in between. */
+char *path_list_absolute(const char *list);
+
 #endif

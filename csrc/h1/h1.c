@@ -43,7 +43,7 @@ void h1_end_exchange(struct sprig_conn *c, enum sprig_end why)
 static void h1_expire_idle(struct sprig_conn *c)
 {
     sprig_log(SPRIG_LOG_DEBUG, "timeout: %s sent no request", conn_client(c));
-    conn_close(c, SPRIG_END_GONE);
+    conn_close(c, SPRIG_END_DONE);
 }
 
 /* While a request was answered. */
@@ -134,7 +134,8 @@ static void h1_step(struct sprig_conn *c, uint32_t what)
     else
         h1_react(c, what);
     h->is_running = was_running;
-    if (c->out.size > 0 && !conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
+    bool has_output = c->out.size > 0 || c->transport.has_unsent;
+    if (has_output && !conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
         conn_flush(c); /* unless the next slice of what is written has its turn already */
     if (!was_running)
         h1_settle_later(c);
@@ -251,6 +252,8 @@ static int h1_take_socket(struct sprig_exchange *ex, int *fd, struct sprig_span 
 {
     struct sprig_conn *c = ex->conn;
     uint64_t n_written;
+    if (c->transport.tls != NULL)
+        return SPRIG_E_STATE;
     outq_flush(&c->out, &c->transport, 0, &n_written);
     *unread = h1_kept_input(c);
     *fd = conn_detach(c);

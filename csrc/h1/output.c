@@ -29,7 +29,7 @@ void h1_close_after_output(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
     if (!conn_has_output(c)) {
-        conn_close(c, SPRIG_END_GONE);
+        conn_close(c, h->phase == H1_IDLE ? SPRIG_END_DONE : SPRIG_END_GONE);
         return;
     }
     h1_end_exchange(c, SPRIG_END_GONE); /* a part of a request; the app never heard of it */
@@ -84,7 +84,7 @@ bool h1_settle(struct sprig_conn *c)
         h1_become_idle(c);
         return true;
     }
-    if (!conn_has_output(c))
+    if (!conn_has_output(c) && conn_end_output(c))
         h1_finish(c);
     return false;
 }

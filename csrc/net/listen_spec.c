@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const char forms[] = "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
-                            "slash or @NAME, and \",proxy_protocol\" may follow";
+                            "slash or @NAME, and \",tls\" or \",proxy_protocol\" may follow";
 
 /* What is being read, and where to say what is wrong with it. */
 struct reading {
@@ -43,11 +43,14 @@ static int cut_options(const struct reading *r, char *address)
 {
     char *comma, reason[64];
     while ((comma = strrchr(address, ',')) != NULL && is_word(comma + 1)) {
-        if (strcmp(comma + 1, "proxy_protocol") != 0) {
+        if (strcmp(comma + 1, "proxy_protocol") == 0) {
+            r->out->options.proxy_protocol = true;
+        } else if (strcmp(comma + 1, "tls") == 0) {
+            r->out->options.tls = true;
+        } else {
             snprintf(reason, sizeof reason, "'%.30s' is no option of an address", comma + 1);
             return complain(r, reason, forms);
         }
-        r->out->options.proxy_protocol = true;
         *comma = '\0';
     }
     return 0;
@@ -164,8 +167,8 @@ char *sprig_listen_spec_print(const struct sprig_listen_spec *spec, char *buf, s
     else
         snprintf(buf, n, "unix:%s%s", spec->kind == SPRIG_LISTEN_ABSTRACT ? "@" : "", spec->path);
     size_t len = strlen(buf);
-    if (spec->options.proxy_protocol)
-        snprintf(buf + len, n - len, ",proxy_protocol");
+    snprintf(buf + len, n - len, "%s%s", spec->options.tls ? ",tls" : "",
+             spec->options.proxy_protocol ? ",proxy_protocol" : "");
     return buf;
 }
 

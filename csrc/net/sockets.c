@@ -403,9 +403,17 @@ void socket_unlink(const struct sprig_socket *s)
 
 /* ------------------------------------------------------------------------ as text ---- */
 
+/* Options as bits of a number. */
+enum { BIT_PROXY_PROTOCOL = 1, BIT_TLS = 2, ALL_BITS = 3 };
+
+static int option_bits(const struct sprig_listen_options *options)
+{
+    return (options->proxy_protocol ? BIT_PROXY_PROTOCOL : 0) | (options->tls ? BIT_TLS : 0);
+}
+
 char *socket_print(const struct sprig_socket *s, char *buf, size_t n)
 {
-    snprintf(buf, n, "%d:%d:%d:%ju:%ju", s->fd, s->options.proxy_protocol, s->made_path,
+    snprintf(buf, n, "%d:%d:%d:%ju:%ju", s->fd, option_bits(&s->options), s->made_path,
              (uintmax_t)s->path_dev, (uintmax_t)s->path_ino);
     return buf;
 }
@@ -424,7 +432,7 @@ static bool take_part(struct sprig_span *text, uint64_t max, uint64_t *out)
 
 int socket_read(const char *text, struct sprig_socket *out)
 {
-    static const uint64_t max[] = {INT_MAX, 1, 1, UINT64_MAX, UINT64_MAX};
+    static const uint64_t max[] = {INT_MAX, ALL_BITS, 1, UINT64_MAX, UINT64_MAX};
     struct sprig_span rest = span_str(text);
     uint64_t v[5];
     size_t n_colons = 0;
@@ -436,7 +444,8 @@ int socket_read(const char *text, struct sprig_socket *out)
         if (!take_part(&rest, max[i], &v[i]))
             return SPRIG_E_INVALID;
     *out = (struct sprig_socket){.fd = (int)v[0],
-                                 .options = {.proxy_protocol = v[1] != 0},
+                                 .options = {.proxy_protocol = (v[1] & BIT_PROXY_PROTOCOL) != 0,
+                                             .tls = (v[1] & BIT_TLS) != 0},
                                  .made_path = v[2] != 0,
                                  .path_dev = (dev_t)v[3],
                                  .path_ino = (ino_t)v[4]};

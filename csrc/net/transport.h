@@ -1,5 +1,5 @@
 /* transport.h - how bytes get in and out of a connection: the owner of its descriptor, and what is
- * done by way of it. Plain sockets; encryption is another table of operations.
+ * done by way of it. Plain sockets; encryption (tls.h) is another table of operations.
  *
  * recv, writev and sendfile behave like the system call of that name on a non-blocking descriptor:
  * -1 and errno on failure (EAGAIN: later; EINTR is retried inside). */
@@ -16,10 +16,15 @@
  * read (it has closed its sending side only) or send (we have closed ours). */
 enum transport_sides { SIDES_NONE, SIDES_ONE, SIDES_BOTH };
 
-/* Embedded in its connection. */
+struct tls;
+
+/* Embedded in its connection, and stays where it is. */
 struct transport {
     const struct transport_ops *ops;
-    int fd; /* owned; -1 once closed or given away */
+    struct tls *tls; /* owned; NULL: plain */
+    int fd;          /* owned; -1 once closed or given away */
+    /* Something that was taken is still inside: see flush. */
+    bool has_unsent;
     /* Whether a reset needs input that lies unread: see unread_byte of struct sprig_conn. */
     bool resets_by_input;
 };
@@ -37,6 +42,9 @@ struct transport_ops {
     int (*flush)(struct transport *t);
     /* True if recv would give bytes that the descriptor does not poll readable for. NULL: never. */
     bool (*has_input)(const struct transport *t);
+    /* Tells the peer within the stream that our side is complete. 0, or -1 and EAGAIN: flush sends
+     * the rest of it; again is harmless. NULL: the end of the stream says it. */
+    int (*end)(struct transport *t);
     /* Our side is complete, and the peer is told so; it may still send. */
     int (*finish)(struct transport *t);
     /* As recv, for input that nobody looks at. */
@@ -64,6 +72,9 @@ struct transport_ops {
 
 /* Takes the connected, non-blocking socket of this address family. */
 void transport_plain_init(struct transport *t, int fd, int family);
+
+/* Operations of plain sockets. They look at nothing of a transport but its descriptor. */
+extern const struct transport_ops transport_plain;
 
 static inline bool transport_has_input(const struct transport *t)
 {

@@ -199,7 +199,7 @@ static void plain_close(struct transport *t)
     close(transport_take_fd(t));
 }
 
-static const struct transport_ops transport_plain = {
+const struct transport_ops transport_plain = {
     .recv = plain_recv,
     .writev = plain_writev,
     .sendfile = plain_sendfile,
@@ -229,7 +229,9 @@ static bool resets_by_input(int family)
 void transport_plain_init(struct transport *t, int fd, int family)
 {
     t->ops = &transport_plain;
+    t->tls = NULL;
     t->fd = fd;
+    t->has_unsent = false;
     t->resets_by_input = resets_by_input(family);
 }
 

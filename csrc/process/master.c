@@ -2,6 +2,7 @@
 #include "process/master_internal.h"
 
 #include "base/privileges.h"
+#include "net/tls.h"
 #include "process/master_signals.h"
 #include "process/origin.h"
 #include "process/quit.h"
@@ -92,6 +93,7 @@ void sprig_master_free(struct sprig_master *m)
     sprig_pidfile_close(&m->pidfile);
     processes_clear(&m->processes);
     board_free(m->board);
+    tls_context_release(m->tls);
     if (m->predecessor_fd != -1)
         close(m->predecessor_fd);
     if (m->status_fd != -1)
@@ -124,6 +126,7 @@ void sprig_worker_clear(struct sprig_worker *worker)
         socket_close(&worker->sockets[i]);
     free(worker->sockets);
     board_free(worker->board);
+    tls_context_release(worker->tls);
     if (worker->control_fd != -1)
         close(worker->control_fd);
     memset(worker, 0, sizeof *worker);
@@ -314,6 +317,8 @@ static bool master_is_over(const struct sprig_master *m)
 
 int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n)
 {
+    if (master_open_tls(m, why, n) != 0)
+        return SPRIG_E_INVALID;
     m->has_run = true;
     if (master_signals_open(m->config->daemonize) != 0) {
         snprintf(why, n, "cannot take signals: %s", strerror(errno));

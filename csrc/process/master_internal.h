@@ -34,6 +34,7 @@ struct sprig_master {
     uint32_t n_slots;   /* of them; more than n_workers after TTOU */
     uint32_t n_workers; /* wanted */
     struct processes processes;
+    struct tls_context *tls;   /* counted; NULL: no socket is for TLS */
     struct sprig_board *board; /* owned; NULL: each worker has sockets of its own */
     struct stats_board *stats; /* owned */
     int stats_fd;              /* owned; by which a successor finds it, or -1 */
@@ -65,6 +66,9 @@ struct sprig_master {
     struct process *successor, *deputy;
     bool was_handed_over; /* we go; as process 1 we stay, for the deputy's sake */
 };
+
+/* Reads the certificates if there is a socket for TLS. 0 or < 0 and `why`. */
+int master_open_tls(struct sprig_master *m, char *why, size_t n);
 
 /* Closes all; `unlink` removes the unix paths that are ours. */
 void master_close_sockets(struct sprig_master *m, bool unlink);

@@ -1,4 +1,5 @@
 /* master_sockets.c - the listening sockets of a master; see master_internal.h */
+#include "net/tls.h"
 #include "process/master_internal.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ static int master_keep_bound(struct sprig_master *m, struct bound *b, char *why,
         bound_close(b);
         return SPRIG_E_SYS;
     }
+    b->address.is_tls = b->sockets[0].options.tls;
     m->n_bounds++;
     return 0;
 }
@@ -112,13 +114,30 @@ int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *
     return rc;
 }
 
-int sprig_master_adopt(struct sprig_master *m, int fd, char *why, size_t n)
+static bool has_tls(const struct sprig_master *m)
+{
+    for (size_t i = 0; i < m->n_bounds; i++)
+        if (m->bounds[i].address.is_tls)
+            return true;
+    return false;
+}
+
+int master_open_tls(struct sprig_master *m, char *why, size_t n)
+{
+    if (m->tls == NULL && has_tls(m))
+        m->tls = tls_context_open(m->config, why, n);
+    return m->tls != NULL || !has_tls(m) ? 0 : SPRIG_E_INVALID;
+}
+
+int sprig_master_adopt(struct sprig_master *m, int fd, bool is_tls, char *why, size_t n)
 {
     struct bound *b = master_add_bound(m);
     snprintf(why, n, "out of memory");
     int rc = b == NULL ? SPRIG_E_NOMEM : socket_adopt(m->config, fd, b->sockets, why, n);
-    if (rc == 0)
+    if (rc == 0) {
+        b->sockets[0].options.tls = is_tls;
         return master_keep_bound(m, b, why, n);
+    }
     if (b != NULL)
         bound_close(b);
     return rc;

@@ -37,6 +37,8 @@ static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
     w->is_daemon = m->config->daemonize;
     w->board = m->board;
     m->board = NULL;
+    w->tls = m->tls;
+    m->tls = NULL;
     master_signals_close(true);
     if (master_move_sockets(m, w) != 0 || privileges_drop(m->config, why, sizeof why) != 0)
         worker_fail(control_fd, why);

@@ -287,16 +287,17 @@ static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                   "Service Unavailable";
 
 /* What has come already is read, so that the close is no reset; more is not waited for. */
-static void answer_and_close(int fd, char *buffer)
+static void answer_and_close(int fd, bool is_tls, char *buffer)
 {
-    (void)!send(fd, busy_answer, sizeof busy_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!is_tls)
+        (void)!send(fd, busy_answer, sizeof busy_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
     while (recv(fd, buffer, LOOP_READ_BUFFER_BYTES, MSG_DONTWAIT) == LOOP_READ_BUFFER_BYTES)
         ;
     close(fd);
 }
 
-void admission_answer_busy(struct sprig_server *server, int listener_fd, int max)
+void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is_tls, int max)
 {
     struct admission *a = &server->admission;
     uint32_t n = 0;
@@ -306,7 +307,7 @@ void admission_answer_busy(struct sprig_server *server, int listener_fd, int max
         fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd == -1)
             break;
-        answer_and_close(fd, loop_read_buffer(server->loop));
+        answer_and_close(fd, is_tls, loop_read_buffer(server->loop));
     }
     a->spare_fd = admission_open_spare();
     admission_tell(server, STAT_SHED_FILES, "no descriptor is left", n);

@@ -68,8 +68,8 @@ void admission_leave(struct sprig_conn *c);
 struct sprig_conn *admission_idle(struct sprig_server *server);
 
 /* accept failed for want of descriptors, and no connection is idle: the clients that wait, at most
- * `max`, are answered with 503 by means of the spare descriptor. */
-void admission_answer_busy(struct sprig_server *server, int listener_fd, int max);
+ * `max`, are answered with 503 by means of the spare descriptor; those with TLS are only closed. */
+void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is_tls, int max);
 
 /* Gives the request a slot, or puts it in the queue and returns false; whoever leaves a slot has it
  * resumed. With a slot it is in order to call the app. */

@@ -10,7 +10,8 @@ static char *print_url(const struct sprig_address *a, char *buf, size_t n)
     if (a->is_unix)
         snprintf(buf, n, "unix:%s", a->port);
     else
-        snprintf(buf, n, "http://%s%s%s:%s/", is_v6 ? "[" : "", a->host, is_v6 ? "]" : "", a->port);
+        snprintf(buf, n, "%s://%s%s%s:%s/", a->is_tls ? "https" : "http", is_v6 ? "[" : "", a->host,
+                 is_v6 ? "]" : "", a->port);
     return buf;
 }
 

@@ -2,6 +2,7 @@
 #include "serve/conn.h"
 #include "base/invariant.h"
 #include "loop/watcher.h"
+#include "net/tls.h"
 #include "serve/listener.h"
 
 #include <arpa/inet.h>
@@ -110,11 +111,13 @@ void conn_free(struct sprig_conn *c)
     free(c);
 }
 
-/* The one place that knows which protocols there are. */
-static const struct protocol *conn_choose_protocol(const struct sprig_listener *listener)
+/* The one place that knows which protocols there are. False: no memory. */
+static bool conn_choose_protocol(struct sprig_conn *c)
 {
-    (void)listener; /* all speak the same */
-    return &protocol_h1;
+    struct sprig_server *server = c->server;
+    bool has_tls = c->listener != NULL && c->listener->socket.options.tls;
+    c->protocol = has_tls ? &protocol_handshake : &protocol_h1;
+    return !has_tls || transport_tls_init(&c->transport, server->tls, server->tls_io) == 0;
 }
 
 static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd, int family)
@@ -146,7 +149,11 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     memset(c, 0, offsetof(struct sprig_conn, remote_host));
     conn_init(c, server, fd, addr->sa_family);
     c->listener = listener;
-    c->protocol = conn_choose_protocol(listener);
+    if (!conn_choose_protocol(c)) {
+        close(fd);
+        free(c);
+        return NULL;
+    }
     bool has_proxy = listener != NULL && listener->socket.options.proxy_protocol;
     c->origin = has_proxy ? ORIGIN_AWAITED : ORIGIN_PEER;
     memcpy(c->remote_host, peer.host, n_host);
@@ -155,7 +162,9 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     list_append(&server->conns, &c->link);
     watcher_forget_fd(server->loop, fd);
     conn_begin(c);
-    deadline_set(&server->header_deadlines, &c->deadline);
+    bool has_handshake = c->protocol == &protocol_handshake;
+    deadline_set(has_handshake ? &server->handshake_deadlines : &server->header_deadlines,
+                 &c->deadline);
     log_later(SPRIG_LOG_DEBUG, "accepted connection from %s:%s", c->remote_host,
               c->remote_host + c->remote_port_at);
     return c;
@@ -266,7 +275,7 @@ void conn_abandon(struct sprig_conn *c)
         return;
     conn_retire(c);
     if (transport_is_open(&c->transport))
-        c->transport.ops->close(&c->transport); /* the parent goes on with it */
+        close(transport_take_fd(&c->transport)); /* the parent goes on with it, and with its TLS */
     conn_set_state(c, CONN_CLOSED);
     conn_pin(c); /* for ever: frames of the app that forked may still point here */
     list_remove(&c->link);

@@ -253,7 +253,7 @@ static inline bool conn_is_broken(const struct sprig_conn *c)
  * then waits to be writable. */
 static inline bool conn_has_output(const struct sprig_conn *c)
 {
-    return c->out.size > 0 || conn_is_blocked(c);
+    return c->out.size > 0 || conn_is_blocked(c) || c->transport.has_unsent;
 }
 /* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
 void conn_flush(struct sprig_conn *c);
@@ -273,6 +273,9 @@ void conn_await_request(struct sprig_conn *c);
 void conn_stop_writing(struct sprig_conn *c);
 /* Our side is complete: ends it, and discards what comes for a while. */
 void conn_linger(struct sprig_conn *c);
+/* All is written: says within the stream that nothing follows, where the transport has a way.
+ * False: that does not leave yet, or never will; then it is called again when it has. */
+bool conn_end_output(struct sprig_conn *c);
 /* The last byte of the last response is with the kernel: closes, or lingers if something unread may
  * be there. Where the app uses the socket itself, what comes in is the app's. */
 void conn_finish(struct sprig_conn *c);

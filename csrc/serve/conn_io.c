@@ -219,6 +219,18 @@ void conn_flush(struct sprig_conn *c)
     c->protocol->flushed(c, result == OUTQ_DRAINED);
 }
 
+bool conn_end_output(struct sprig_conn *c)
+{
+    const struct transport_ops *ops = c->transport.ops;
+    if (ops->end == NULL || ops->end(&c->transport) == 0)
+        return true;
+    if (errno == EAGAIN)
+        conn_wait_writable(c, 0);
+    else
+        conn_break(c);
+    return false;
+}
+
 static void conn_run_flush(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);

@@ -268,7 +268,7 @@ void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
 
 const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex)
 {
-    static const struct sprig_address inside = {"unix/", "0", true};
+    static const struct sprig_address inside = {"unix/", "0", true, false};
     const struct sprig_listener *listener = ex->conn->listener;
     return listener != NULL ? &listener->address : &inside;
 }
@@ -291,6 +291,11 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     }
     if (out->port.ptr == NULL && c->proxied != NULL)
         out->port = span_str(c->proxied->local_port);
+}
+
+bool sprig_exchange_is_tls(const struct sprig_exchange *ex)
+{
+    return ex->conn->transport.tls != NULL;
 }
 
 int sprig_exchange_fd(const struct sprig_exchange *ex)

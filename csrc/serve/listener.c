@@ -59,7 +59,7 @@ static bool listener_find_descriptor(struct sprig_listener *l)
     if (idle != NULL)
         conn_close(idle, SPRIG_END_GONE);
     else
-        admission_answer_busy(l->server, l->socket.fd, LISTENER_MAX_ACCEPTS);
+        admission_answer_busy(l->server, l->socket.fd, l->socket.options.tls, LISTENER_MAX_ACCEPTS);
     return idle != NULL;
 }
 
@@ -159,6 +159,12 @@ static struct sprig_listener *listener_start(struct sprig_server *server, struct
                                              char *why, size_t n)
 {
     struct sprig_listener *l = calloc(1, sizeof *l);
+    if (s->options.tls && server_open_tls(server, why, n) != 0) {
+        free(l);
+        socket_unlink(s);
+        socket_close(s);
+        return NULL;
+    }
     if (l == NULL || listener_init(l, server, s) != 0 || socket_address(s->fd, &l->address) != 0 ||
         loop_event_add(server->loop, &l->event) != 0) {
         snprintf(why, n, "cannot listen on descriptor %d: %s", s->fd, strerror(errno));
@@ -169,6 +175,7 @@ static struct sprig_listener *listener_start(struct sprig_server *server, struct
         free(l);
         return NULL;
     }
+    l->address.is_tls = s->options.tls;
     list_append(&server->listeners, &l->link);
     server->counters.n_listeners++;
     sprig_log(SPRIG_LOG_DEBUG, "listening on %s:%s", l->address.host, l->address.port);

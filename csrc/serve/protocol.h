@@ -69,5 +69,6 @@ struct protocol {
 };
 
 extern const struct protocol protocol_h1;
+extern const struct protocol protocol_handshake; /* of TLS; another one takes its place */
 
 #endif

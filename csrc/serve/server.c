@@ -5,11 +5,13 @@
 #include "base/privileges.h"
 #include "base/stats.h"
 #include "loop/timer.h"
+#include "net/tls.h"
 #include "serve/accesslog.h"
 #include "serve/conn.h"
 #include "serve/listener.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -130,9 +132,9 @@ static void server_on_fork(struct fork_hook *h)
 static int server_init_timers(struct sprig_server *server)
 {
     struct deadline_list *const all[] = {
-        &server->header_deadlines,    &server->body_deadlines,   &server->write_deadlines,
-        &server->keepalive_deadlines, &server->linger_deadlines, &server->leave_deadlines,
-        &server->queue_deadlines,
+        &server->header_deadlines,    &server->body_deadlines,      &server->write_deadlines,
+        &server->keepalive_deadlines, &server->linger_deadlines,    &server->leave_deadlines,
+        &server->queue_deadlines,     &server->handshake_deadlines,
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -152,6 +154,7 @@ static void server_clear_timers(struct sprig_server *server)
     deadline_list_clear(&server->linger_deadlines);
     deadline_list_clear(&server->leave_deadlines);
     deadline_list_clear(&server->queue_deadlines);
+    deadline_list_clear(&server->handshake_deadlines);
     timer_release(server->loop, &server->leaving);
 }
 
@@ -173,6 +176,7 @@ void server_configure(struct sprig_server *server)
     deadline_list_set_length(&server->write_deadlines, config->write_timeout / WRITE_TICKS);
     deadline_list_set_length(&server->keepalive_deadlines, config->keepalive_timeout);
     deadline_list_set_length(&server->queue_deadlines, config->queue_timeout);
+    deadline_list_set_length(&server->handshake_deadlines, config->tls_handshake_timeout);
     cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
 }
 
@@ -220,6 +224,26 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     return server;
 }
 
+int server_open_tls(struct sprig_server *server, char *why, size_t n)
+{
+    if (server->tls == NULL)
+        server->tls = tls_context_open(&server->config, why, n);
+    if (server->tls == NULL)
+        return SPRIG_E_INVALID;
+    if (server->tls_io == NULL)
+        server->tls_io = tls_io_new();
+    if (server->tls_io != NULL)
+        return 0;
+    snprintf(why, n, "out of memory");
+    return SPRIG_E_NOMEM;
+}
+
+void sprig_server_share_tls(struct sprig_server *server, struct tls_context *tls)
+{
+    if (server->tls == NULL && tls != NULL)
+        server->tls = tls_context_hold(tls);
+}
+
 void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot)
 {
     server->board = board;
@@ -258,6 +282,8 @@ static void server_release(struct sprig_server *server)
     ready_cancel(&server->retire);
     ready_cancel(&server->unheld);
     server_clear_timers(server);
+    tls_context_release(server->tls);
+    tls_io_free(server->tls_io);
     admission_clear(server);
     cidr_list_clear(&server->trusted_proxies);
     exchange_pool_clear(server->free_exchanges);

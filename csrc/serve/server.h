@@ -12,6 +12,8 @@
 struct sprig_conn;
 struct sprig_exchange;
 struct access_log;
+struct tls_context;
+struct tls_io;
 
 struct sprig_server {
     struct sprig_loop *loop; /* borrowed */
@@ -26,7 +28,7 @@ struct sprig_server {
     struct parser_scratch scratch;         /* of the head that is being read */
     struct outq_pool outq_pool;
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
-        linger_deadlines, leave_deadlines, queue_deadlines;
+        linger_deadlines, leave_deadlines, queue_deadlines, handshake_deadlines;
     struct list_link pulses; /* heartbeats, see feed.c */
     struct admission admission;
     struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
@@ -34,7 +36,11 @@ struct sprig_server {
     struct ready unheld;   /* resumes them */
     struct refusals refusals;
     struct cidr_list trusted_proxies;
-    struct access_log *access_log;         /* owned; NULL: none */
+    struct access_log *access_log; /* owned; NULL: none */
+    struct tls_context *tls;       /* counted; NULL: no listener has asked for it */
+    struct tls_io *tls_io;         /* owned; the same */
+    uint64_t handshakes_ns;        /* the pass that these belong to: */
+    uint32_t n_handshakes;
     struct sprig_signal *alone[3];         /* owned; see alone.c */
     struct sprig_exchange *free_exchanges; /* owned pool */
     uint32_t n_free_exchanges;
@@ -86,6 +92,9 @@ void server_configure(struct sprig_server *server);
 /* The access log that the configuration asks for, or NULL. On failure < 0 and `why`. */
 int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
                     struct access_log **log, char *why, size_t n);
+
+/* Makes TLS ready for a listener that wants it. 0, or < 0 and `why` (n bytes). */
+int server_open_tls(struct sprig_server *server, char *why, size_t n);
 
 /* The request waits until no app call is on the stack, and is resumed then. */
 void server_hold(struct sprig_exchange *ex);

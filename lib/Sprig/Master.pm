@@ -39,13 +39,13 @@ my $pid = 0;    # of the master
 
 # Opens the sockets. The descriptors are the master's from now on.
 sub open {
-    my ($class, $options, $addresses, $descriptors) = @_;
+    my ($class, $options, $addresses, $descriptors, $is_all_tls) = @_;
     $pid = $$;
     _open($options, [@command]);
     delete $ENV{SPRIG_UPGRADE};    # it is not in the environment any more, but still in the hash
     return if is_heir();
-    _listen($_) for @$addresses;
-    _adopt($_)  for @$descriptors;
+    _listen($_)               for @$addresses;
+    _adopt($_, !!$is_all_tls) for @$descriptors;
     return;
 }
 
@@ -83,7 +83,7 @@ nothing here for applications: see L<Sprig::Worker>.
 
 =head2 open
 
-    Sprig::Master->open(\%options, \@addresses, \@descriptors);
+    Sprig::Master->open(\%options, \@addresses, \@descriptors, $is_all_tls);
 
 Opens the listening sockets, and takes over those that are open. Dies if one cannot be had.
 

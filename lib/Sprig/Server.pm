@@ -22,12 +22,16 @@ our @CARP_NOT = qw(Sprig::Server::Workers);
 # Defaults other than those of the table, for all servers of the program: see Sprig::Compat::Twiggy.
 our %DEFAULTS;
 
+# Options that are paths.
+my @paths = qw(config access_log pid temp_dir tls_cert tls_key);
+
 # Servers that listen or still have connections: they go on when their variable goes away.
 my %serving;
 
 sub new {
     my ($class, %args) = @_;
     my $self = bless {%args}, $class;
+    $self->_take_names_of_others;
     if (my $wrong = _wrong_options($self)) {
         croak "$class->new: $wrong";
     }
@@ -35,9 +39,20 @@ sub new {
     # Whatever the application makes the working folder.
     $self->{listen} = [map { Sprig::Service::read_address($_) } @{ $self->{listen} }]
         if $self->{listen};
-    $self->{$_} = $self->_setting($_)
-        for grep { defined $self->{$_} } qw(config access_log pid temp_dir);
+    $self->{$_} = $self->_setting($_) for grep { defined $self->{$_} } @paths;
     return $self;
+}
+
+# What other servers call it: HTTP::Server::PSGI and Thrall, Starman. `ssl => 0` is none there.
+sub _take_names_of_others {
+    my ($self)   = @_;
+    my ($switch) = grep { defined $self->{$_} } qw(ssl enable_ssl);
+    return if $switch && !$self->{$switch};
+    for my $file (qw(key cert)) {
+        my ($given) = grep { defined } @$self{ "ssl_${file}_file", "ssl_$file" };
+        $self->{"tls_$file"} = $given if defined $given && !defined $self->{"tls_$file"};
+    }
+    return;
 }
 
 sub _wrong_options {
@@ -59,9 +74,11 @@ sub _wrong_options {
     }
 
     # Other keys mean nothing. But who asks for TLS must not be served without.
-    for my $option (grep { $self->{$_} } qw(tls_key tls_cert ssl ssl_key_file ssl_cert_file)) {
-        return "$option: there is no TLS here, that is for a proxy in front (trusted_proxies)";
+    for my $option (grep { $self->{$_} } qw(ssl enable_ssl)) {
+        return "$option needs a certificate: give tls_cert" if !defined $self->{tls_cert};
     }
+    return 'tls_key needs a certificate: give tls_cert'
+        if defined $self->{tls_key} && !defined $self->{tls_cert};
     return Sprig::Service::check_options(_options($self));
 }
 
@@ -77,8 +94,20 @@ sub _options {
 
 # ---- listening ----
 
-# What to listen on, in the forms of csrc/listen_spec.h.
+# What to listen on, in the forms of csrc/net/listen_spec.h.
 sub _addresses {
+    my ($self) = @_;
+    my @addresses = $self->_given_addresses;
+    return $self->_is_all_tls ? map { "$_,tls" } @addresses : @addresses;
+}
+
+# A certificate without an address that is said to be for TLS is for all of them.
+sub _is_all_tls {
+    my ($self) = @_;
+    return length $self->_setting('tls_cert') && !grep { /,tls(?:,|\z)/ } $self->_given_addresses;
+}
+
+sub _given_addresses {
     my ($self) = @_;
     return @{ $self->{listen} } if $self->{listen} && @{ $self->{listen} };
     return                      if $self->{listen_sock};
@@ -148,7 +177,8 @@ sub _listen {
 # A socket that somebody else has bound; it stays theirs, we listen on a duplicate.
 sub _listen_on {
     my ($self, $service, $socket) = @_;
-    return $self->_guard($service, $service->listen_fd(_duplicate($socket), {}));
+    my %options = (tls => $self->_is_all_tls);
+    return $self->_guard($service, $service->listen_fd(_duplicate($socket), \%options));
 }
 
 sub _duplicate {
@@ -180,7 +210,7 @@ sub _ready_info {
     return {
         host            => $info->{host},
         port            => $info->{port},
-        proto           => 'http',
+        proto           => $info->{tls} ? 'https' : 'http',
         server_software => 'Sprig',
     };
 }
@@ -450,7 +480,14 @@ then; addresses of C<listen> are served besides. The sockets stay the caller's: 
 =item server_ready
 
 Code that is called once for each listener, as soon as it listens, with a hash reference: C<host> and
-C<port> as bound (C<unix/> and the path for a unix socket), C<proto>, C<server_software>.
+C<port> as bound (C<unix/> and the path for a unix socket), C<proto> (C<http> or C<https>),
+C<server_software>.
+
+=item tls_cert, tls_key
+
+Paths of files; several of them in an array reference. C<ssl_cert_file> and C<ssl_key_file> of
+L<HTTP::Server::PSGI>, C<ssl_cert> and C<ssl_key> of L<Starman> mean the same, unless C<ssl> (or
+C<enable_ssl>) is false.
 
 =item timeout
 
@@ -458,7 +495,7 @@ The same as C<header_timeout>, which wins if both are given.
 
 =back
 
-All options of L<sprig(1)> that concern processes, requests, deadlines, connections and output are taken
+All options of L<sprig(1)> that concern processes, TLS, requests, deadlines, connections and output are taken
 by the same names with underscores: C<workers>, C<max_body_bytes>, C<keepalive_timeout> and so on. Those
 of processes (C<workers>, C<preload_app>, C<max_requests>, C<probe>, C<pid>, C<daemonize>) are for L</run>;
 the other methods never fork.

@@ -18,7 +18,8 @@ sub run_master {
         Sprig::Master::_daemonize()
             if $server->_setting('daemonize') && !Sprig::Master::is_successor();
         Sprig::Master->open($options, [$server->_addresses],
-            [map { Sprig::Server::_duplicate($_) } $server->_listen_socks]);
+            [map { Sprig::Server::_duplicate($_) } $server->_listen_socks],
+            $server->_is_all_tls);
     });
     if ($server->_setting('preload_app')) {
         Sprig::Server::_plainly(sub { Sprig::Master::drop_privileges($options) });

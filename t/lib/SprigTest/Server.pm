@@ -27,6 +27,7 @@ sub start {
         host        => '127.0.0.1',
         by          => $option{by},
         owner       => $$,
+        scheme      => $option{args} && $option{args}{tls_cert} ? 'https' : 'http',
         stderr_path => SprigTest::temp_path('stderr'),
     }, $class;
     my $make = $command_for{ $option{by} } or die "no way to start a server '$option{by}'";
@@ -42,7 +43,7 @@ sub host { return $_[0]{host} }
 sub port { return $_[0]{port} }
 sub pid  { return $_[0]{pid} }
 sub by   { return $_[0]{by} }
-sub url  { return "http://$_[0]{host}:$_[0]{port}" . (defined $_[1] ? $_[1] : '/') }
+sub url  { return "$_[0]{scheme}://$_[0]{host}:$_[0]{port}" . (defined $_[1] ? $_[1] : '/') }
 
 # All that the server has written to its standard error so far, the program's banner left out.
 sub stderr {
@@ -245,7 +246,7 @@ sub _learn_port {
     my ($self, $ready) = @_;
     if ($self->{by} eq 'program') {
         @$self{qw(banner port)} = ($1, $2)
-            if $self->_stderr =~ m{^(sprig .*http://127\.0\.0\.1:([0-9]+)/ .*\n)}m;
+            if $self->_stderr =~ m{^(sprig .*https?://127\.0\.0\.1:([0-9]+)/ .*\n)}m;
         return;
     }
     my $readable = '';

@@ -141,7 +141,7 @@ sub _is_ready {
     }
     return $self->_accepts if $self->{by} ne 'program';
     return 0               if $self->stderr !~ /^sprig \S+: .*\)\n/m;
-    $self->{port} = $1     if $self->stderr =~ m{^sprig \S+: http://\S+:([0-9]+)/}m;
+    $self->{port} = $1     if $self->stderr =~ m{^sprig \S+: https?://\S+:([0-9]+)/}m;
     return 1;
 }
 

@@ -1,0 +1,53 @@
+/* tls.h - TLS (RFC 8446, RFC 5246) on a connection: what the rest of the core knows of it.
+ *
+ * OpenSSL is behind this header; a build without it has tls_none.c in place of the other files, and
+ * tls_context_open fails there. A connection begins with a plain transport, transport_tls_init puts
+ * TLS on it, and transport_tls_accept is called until the handshake is over; from then on the
+ * transport's operations take and give plain bytes.
+ *
+ * OpenSSL never sees the socket. What was received is handed to it from a buffer that all
+ * connections of a server share, and what it writes gathers in another one: a recv takes as many
+ * records as have come, a send all records of a flush. Between two calls a connection owns a buffer
+ * only for what the socket did not take, or for input that did not fit. */
+#ifndef SPRIG_TLS_H
+#define SPRIG_TLS_H
+
+#include "base/config.h"
+#include "base/span.h"
+#include "net/transport.h"
+
+/* Certificates, keys and settings of a server. Counted; never changes. */
+struct tls_context;
+
+/* Reads what the configuration names. NULL: `why` (n bytes) names the option, the file and what is
+ * wrong. Files are read now: before privileges are dropped. */
+struct tls_context *tls_context_open(const struct sprig_config *config, char *why, size_t n);
+struct tls_context *tls_context_hold(struct tls_context *ctx);
+void tls_context_release(struct tls_context *ctx); /* NULL is none */
+
+/* "OpenSSL 3.0.11", or NULL in a build without it. */
+const char *tls_library(void);
+
+/* The shared buffers: of one loop, used within one call of a transport's operation. Outlive all
+ * transports that name them. NULL: no memory. */
+struct tls_io;
+struct tls_io *tls_io_new(void);
+void tls_io_free(struct tls_io *io); /* NULL is none */
+
+/* Puts TLS on a plain transport. 0 or SPRIG_E_NOMEM: it is plain still. */
+int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_io *io);
+
+enum tls_progress {
+    TLS_WAITS, /* for input, or, where has_unsent, for room in the socket */
+    TLS_IS_OPEN,
+    TLS_HAS_ENDED, /* the peer left */
+    TLS_HAS_FAILED /* an alert was queued; *reason says why, static text */
+};
+
+/* One step of the handshake, with what has come. What it queued is sent by transport's flush. */
+enum tls_progress transport_tls_accept(struct transport *t, const char **reason);
+
+/* No byte has come so far. */
+bool transport_tls_is_silent(const struct transport *t);
+
+#endif

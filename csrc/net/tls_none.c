@@ -1,0 +1,59 @@
+/* tls_none.c - a build without OpenSSL: whoever asks for TLS hears what is missing. */
+#include "base/err.h"
+#include "net/tls.h"
+
+#include <stdio.h>
+
+struct tls_context *tls_context_open(const struct sprig_config *config, char *why, size_t n)
+{
+    snprintf(why, n,
+             "%s: this Sprig was built without TLS; install OpenSSL with its headers (libssl-dev "
+             "on Debian and Ubuntu, openssl-devel on Fedora, openssl-dev on Alpine) and build it "
+             "again",
+             config->tls_cert != NULL ? "tls_cert" : "listen");
+    return NULL;
+}
+
+struct tls_context *tls_context_hold(struct tls_context *ctx)
+{
+    return ctx;
+}
+
+void tls_context_release(struct tls_context *ctx)
+{
+    (void)ctx;
+}
+
+const char *tls_library(void)
+{
+    return NULL;
+}
+
+struct tls_io *tls_io_new(void)
+{
+    return NULL;
+}
+
+void tls_io_free(struct tls_io *io)
+{
+    (void)io;
+}
+
+int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_io *io)
+{
+    (void)t, (void)ctx, (void)io;
+    return SPRIG_E_NOMEM;
+}
+
+enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
+{
+    (void)t;
+    *reason = "there is no TLS";
+    return TLS_HAS_FAILED;
+}
+
+bool transport_tls_is_silent(const struct transport *t)
+{
+    (void)t;
+    return true;
+}

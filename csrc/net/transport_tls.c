@@ -1,0 +1,615 @@
+/* transport_tls.c - the transport of connections with TLS; see tls.h and transport.h
+ *
+ * OpenSSL reads from and writes to a BIO of ours. Reading takes what lies in `in`, and receives at
+ * most once in a call. Writing never fails and never waits: the records go to the shared buffer,
+ * and what the socket does not take of that is copied to `unsent`. So no call of SSL_write has to
+ * be repeated with the same bytes, and it does not matter where those lie. */
+#include "net/tls_internal.h"
+
+#include "base/err.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    IN_BYTES = 64 * 1024,
+    RECORD_BYTES = 16 * 1024, /* plain bytes of the largest record */
+    RECORD_MORE = 512,        /* at most so much does encryption add to one */
+    OUT_BYTES = 4 * (RECORD_BYTES + RECORD_MORE),
+    FIRST_RECORD_BYTES = 4 * 1024,   /* while the client may still wait for the first packets */
+    FIRST_RECORDS_BYTES = 64 * 1024, /* behind its last bytes */
+    JOINED_BYTES = 4 * 1024 /* so little that is unsent leaves together with what follows */
+};
+
+struct tls_io {
+    char in[IN_BYTES];        /* what was received, or read from a file to be sent */
+    char out[OUT_BYTES];      /* records to be sent */
+    char plain[RECORD_BYTES]; /* small pieces of one record */
+    size_t n_out;
+};
+
+/* Bytes of a connection's own, the first `at` of which are done. */
+struct kept {
+    char *bytes; /* owned */
+    size_t at, len;
+};
+
+struct tls {
+    SSL *ssl;             /* owned */
+    struct tls_io *io;    /* borrowed */
+    struct sprig_span in; /* within a call: received and not taken by OpenSSL */
+    struct kept unread;   /* between calls: the same */
+    struct kept unsent;
+    size_t n_burst;       /* plain bytes written since the last input */
+    int error;            /* errno of a system call that has failed */
+    bool may_receive : 1; /* within a call */
+    bool has_begun : 1;   /* a byte has come */
+    bool is_eof : 1;      /* of the socket */
+    bool is_over : 1;     /* no input will follow */
+    bool is_told : 1;     /* and recv has said so */
+    bool is_failed : 1;   /* OpenSSL does not go on with it */
+    bool has_said_end : 1;
+};
+
+/* ---------------------------------------------------------------------- buffers ---- */
+
+struct tls_io *tls_io_new(void)
+{
+    struct tls_io *io = malloc(sizeof *io);
+    if (io != NULL)
+        io->n_out = 0;
+    return io;
+}
+
+void tls_io_free(struct tls_io *io)
+{
+    free(io);
+}
+
+static void kept_clear(struct kept *k)
+{
+    free(k->bytes);
+    *k = (struct kept){NULL, 0, 0};
+}
+
+static bool kept_append(struct kept *k, const char *bytes, size_t n)
+{
+    char *grown = realloc(k->bytes, k->len + n);
+    if (grown == NULL)
+        return false;
+    memcpy(grown + k->len, bytes, n);
+    k->bytes = grown;
+    k->len += n;
+    return true;
+}
+
+/* ----------------------------------------------------------------------- output ---- */
+
+static bool tls_fail(struct tls *s, int error)
+{
+    if (s->error == 0)
+        s->error = error;
+    s->is_failed = true;
+    return false;
+}
+
+/* Sends some of it. False: nothing more can be sent, for now or at all. */
+static bool send_bytes(struct transport *t, const char *bytes, size_t len, size_t *n_sent)
+{
+    *n_sent = 0;
+    while (*n_sent < len) {
+        struct iovec iov = {(char *)bytes + *n_sent, len - *n_sent};
+        ssize_t n = transport_plain.writev(t, &iov, 1, false);
+        if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS &&
+            errno != ENOMEM)
+            tls_fail(t->tls, errno);
+        if (n == -1)
+            return false;
+        *n_sent += (size_t)n;
+    }
+    return true;
+}
+
+static void send_unsent(struct transport *t)
+{
+    struct kept *k = &t->tls->unsent;
+    size_t n;
+    send_bytes(t, k->bytes + k->at, k->len - k->at, &n);
+    k->at += n;
+    if (k->at < k->len)
+        return;
+    kept_clear(k);
+    t->has_unsent = false;
+}
+
+/* The records in the shared buffer leave, or are kept. Nothing is in the buffer afterwards. */
+static void send_records(struct transport *t)
+{
+    struct tls *s = t->tls;
+    struct tls_io *io = s->io;
+    size_t n = 0;
+    if (t->has_unsent)
+        send_unsent(t);
+    if (!t->has_unsent && !s->is_failed)
+        send_bytes(t, io->out, io->n_out, &n);
+    if (n < io->n_out) {
+        if (!kept_append(&s->unsent, io->out + n, io->n_out - n))
+            tls_fail(s, ENOMEM);
+        t->has_unsent = true;
+    }
+    io->n_out = 0;
+}
+
+/* What waits from before goes first: little of it in one packet with what follows. False: it waits
+ * still, or it never will leave; errno. */
+static bool begin_output(struct transport *t)
+{
+    struct tls *s = t->tls;
+    struct kept *k = &s->unsent;
+    if (t->has_unsent && k->len - k->at <= JOINED_BYTES) {
+        s->io->n_out = k->len - k->at;
+        memcpy(s->io->out, k->bytes + k->at, s->io->n_out);
+        kept_clear(k);
+        t->has_unsent = false;
+    } else if (t->has_unsent) {
+        send_unsent(t);
+    }
+    if (!t->has_unsent && !s->is_failed)
+        return true;
+    errno = s->is_failed ? (s->error ? s->error : EPIPE) : EAGAIN;
+    return false;
+}
+
+static int bio_write(BIO *bio, const char *bytes, int n)
+{
+    struct transport *t = BIO_get_data(bio);
+    struct tls_io *io = t->tls->io;
+    BIO_clear_retry_flags(bio);
+    if (io->n_out + (size_t)n > OUT_BYTES)
+        send_records(t);
+    if (t->has_unsent || (size_t)n > OUT_BYTES) {
+        if (!kept_append(&t->tls->unsent, bytes, (size_t)n))
+            tls_fail(t->tls, ENOMEM);
+        t->has_unsent = true;
+    } else {
+        memcpy(io->out + io->n_out, bytes, (size_t)n);
+        io->n_out += (size_t)n;
+    }
+    return n;
+}
+
+/* ------------------------------------------------------------------------ input ---- */
+
+static ssize_t receive(struct transport *t)
+{
+    struct tls *s = t->tls;
+    if (!s->may_receive) {
+        errno = EAGAIN;
+        return -1;
+    }
+    s->may_receive = false;
+    ssize_t n = transport_plain.recv(t, s->io->in, IN_BYTES);
+    if (n > 0) {
+        s->in = span_make(s->io->in, (size_t)n);
+        s->has_begun = true;
+    } else if (n == 0) {
+        s->is_eof = true;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        s->error = errno;
+    }
+    return n;
+}
+
+static int bio_read(BIO *bio, char *to, int n)
+{
+    struct transport *t = BIO_get_data(bio);
+    struct tls *s = t->tls;
+    BIO_clear_retry_flags(bio);
+    if (s->in.len == 0) {
+        ssize_t rc = receive(t);
+        if (rc == -1 && s->error == 0)
+            BIO_set_retry_read(bio);
+        if (rc <= 0)
+            return (int)rc;
+    }
+    size_t len = s->in.len < (size_t)n ? s->in.len : (size_t)n;
+    memcpy(to, s->in.ptr, len);
+    s->in = span_make(s->in.ptr + len, s->in.len - len);
+    return (int)len;
+}
+
+static long bio_ctrl(BIO *bio, int what, long number, void *pointer)
+{
+    struct transport *t = BIO_get_data(bio);
+    (void)number, (void)pointer;
+    if (what == BIO_CTRL_EOF)
+        return t->tls->is_eof;
+    return what == BIO_CTRL_FLUSH;
+}
+
+static void begin_input(struct tls *s)
+{
+    s->in = span_make(s->unread.bytes ? s->unread.bytes + s->unread.at : NULL,
+                      s->unread.len - s->unread.at);
+    s->may_receive = true;
+}
+
+/* What OpenSSL has not taken is kept. */
+static void end_input(struct tls *s)
+{
+    if (s->in.len == 0) {
+        kept_clear(&s->unread);
+    } else if (s->unread.bytes != NULL && s->in.ptr >= s->unread.bytes &&
+               s->in.ptr < s->unread.bytes + s->unread.len) {
+        s->unread.at = (size_t)(s->in.ptr - s->unread.bytes);
+    } else {
+        kept_clear(&s->unread);
+        if (!kept_append(&s->unread, s->in.ptr, s->in.len))
+            tls_fail(s, ENOMEM);
+    }
+    s->in = span_make(NULL, 0);
+}
+
+/* Why there is no more input: EAGAIN, or it is over. Errors of OpenSSL are our own to look at: the
+ * application may use it, too, and finds none of ours. */
+static void note_end(struct tls *s, int rc)
+{
+    int error = SSL_get_error(s->ssl, rc);
+    ERR_clear_error();
+    if (error == SSL_ERROR_WANT_READ)
+        return;
+    s->is_over = true;
+    if (error != SSL_ERROR_ZERO_RETURN && !s->is_eof)
+        tls_fail(s, EPROTO);
+}
+
+static ssize_t tell_end(struct tls *s)
+{
+    if (!s->is_over) {
+        errno = EAGAIN;
+        return -1;
+    }
+    s->is_told = true;
+    if (!s->is_failed)
+        return 0;
+    errno = s->error;
+    return -1;
+}
+
+static ssize_t tls_recv(struct transport *t, void *buf, size_t n)
+{
+    struct tls *s = t->tls;
+    size_t got = 0;
+    if (s->is_over || s->is_failed) {
+        s->is_over = true;
+        return tell_end(s);
+    }
+    begin_input(s);
+    do {
+        ERR_clear_error();
+        int rc = SSL_read(s->ssl, (char *)buf + got, (int)(n - got));
+        if (rc <= 0) {
+            note_end(s, rc);
+            break;
+        }
+        got += (size_t)rc;
+        s->may_receive = false;
+    } while (got < n);
+    end_input(s);
+    if (s->io->n_out > 0)
+        send_records(t); /* an alert, or the answer to an update of keys */
+    s->n_burst = 0;
+    return got > 0 ? (ssize_t)got : tell_end(s);
+}
+
+static bool tls_has_input(const struct transport *t)
+{
+    const struct tls *s = t->tls;
+    return s->unread.len > 0 || (s->is_over && !s->is_told) || SSL_pending(s->ssl) > 0;
+}
+
+/* ---------------------------------------------------------------------- writing ---- */
+
+static size_t record_limit(const struct tls *s)
+{
+    return s->n_burst < FIRST_RECORDS_BYTES ? FIRST_RECORD_BYTES : RECORD_BYTES;
+}
+
+/* One record. False: the connection is of no use any more; errno. */
+static bool encrypt(struct transport *t, const char *bytes, size_t n)
+{
+    struct tls *s = t->tls;
+    ERR_clear_error();
+    int rc = SSL_write(s->ssl, bytes, (int)n);
+    if (rc != (int)n) {
+        ERR_clear_error();
+        tls_fail(s, EPIPE);
+    }
+    s->n_burst += n;
+    if (s->io->n_out + RECORD_BYTES + RECORD_MORE > OUT_BYTES)
+        send_records(t);
+    errno = s->error;
+    return !s->is_failed;
+}
+
+static bool encrypt_all(struct transport *t, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        size_t limit = record_limit(t->tls), len = n < limit ? n : limit;
+        if (!encrypt(t, bytes, len))
+            return false;
+        bytes += len;
+        n -= len;
+    }
+    return true;
+}
+
+/* Where in a list of pieces the next byte is. */
+struct cursor {
+    const struct iovec *iov;
+    int n;
+    size_t at; /* in the first of them */
+};
+
+static void cursor_advance(struct cursor *c, size_t n)
+{
+    c->at += n;
+    while (c->n > 0 && c->at >= c->iov->iov_len) {
+        c->at -= c->iov->iov_len;
+        c->iov++;
+        c->n--;
+    }
+}
+
+/* The bytes of the next record: as they lie, unless several pieces fit into it. */
+static struct sprig_span next_record(struct cursor *c, struct tls *s)
+{
+    size_t limit = record_limit(s), left = c->iov->iov_len - c->at, n = 0;
+    const char *first = (const char *)c->iov->iov_base + c->at;
+    if (left >= limit || c->n == 1) {
+        n = left < limit ? left : limit;
+        cursor_advance(c, n);
+        return span_make(first, n);
+    }
+    while (c->n > 0 && n < limit) {
+        size_t len = c->iov->iov_len - c->at < limit - n ? c->iov->iov_len - c->at : limit - n;
+        memcpy(s->io->plain + n, (const char *)c->iov->iov_base + c->at, len);
+        n += len;
+        cursor_advance(c, len);
+    }
+    return span_make(s->io->plain, n);
+}
+
+static ssize_t tls_writev(struct transport *t, const struct iovec *iov, int n, bool more)
+{
+    struct tls *s = t->tls;
+    struct cursor c = {iov, n, 0};
+    size_t taken = 0;
+    if (!begin_output(t))
+        return -1;
+    cursor_advance(&c, 0);
+    while (c.n > 0 && !t->has_unsent) {
+        struct sprig_span record = next_record(&c, s);
+        if (!encrypt(t, record.ptr, record.len))
+            return -1;
+        taken += record.len;
+    }
+    if (more && !t->has_unsent && s->io->n_out <= JOINED_BYTES) {
+        t->has_unsent = kept_append(&s->unsent, s->io->out, s->io->n_out) || tls_fail(s, ENOMEM);
+        s->io->n_out = 0;
+    } else if (s->io->n_out > 0) {
+        send_records(t);
+    }
+    errno = s->error;
+    return s->is_failed ? -1 : (ssize_t)taken;
+}
+
+static ssize_t read_file(int fd, char *buf, size_t n, uint64_t offset)
+{
+    ssize_t got;
+    do
+        got = pread(fd, buf, n, (off_t)offset);
+    while (got == -1 && errno == EINTR);
+    return got;
+}
+
+static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
+{
+    struct tls *s = t->tls;
+    size_t taken = 0;
+    ssize_t got = 0;
+    if (!begin_output(t))
+        return -1;
+    while (taken < n && !t->has_unsent) {
+        size_t len = n - taken < IN_BYTES ? n - taken : IN_BYTES;
+        got = read_file(in_fd, s->io->in, len, *offset);
+        if (got <= 0)
+            break;
+        if (!encrypt_all(t, s->io->in, (size_t)got))
+            return -1;
+        taken += (size_t)got;
+        *offset += (uint64_t)got;
+    }
+    int error = errno;
+    if (s->io->n_out > 0)
+        send_records(t);
+    errno = s->is_failed ? s->error : error;
+    return s->is_failed ? -1 : taken > 0 ? (ssize_t)taken : got;
+}
+
+static int tls_flush(struct transport *t)
+{
+    struct tls *s = t->tls;
+    if (t->has_unsent)
+        send_unsent(t);
+    errno = s->is_failed ? s->error : EAGAIN;
+    return t->has_unsent ? -1 : 0;
+}
+
+/* ---------------------------------------------------------------------- the end ---- */
+
+/* close_notify, RFC 8446 section 6.1: what came before it is all. That of the peer is not waited
+ * for. */
+static int tls_end(struct transport *t)
+{
+    struct tls *s = t->tls;
+    if (!s->has_said_end && !s->is_failed && SSL_is_init_finished(s->ssl)) {
+        s->has_said_end = true;
+        ERR_clear_error();
+        SSL_shutdown(s->ssl);
+        ERR_clear_error();
+        send_records(t);
+    }
+    return tls_flush(t);
+}
+
+static int tls_finish(struct transport *t)
+{
+    tls_end(t);
+    return transport_plain.finish(t);
+}
+
+static void tls_hang_up(struct transport *t, bool is_complete)
+{
+    if (is_complete)
+        tls_end(t);
+    transport_plain.hang_up(t, is_complete);
+}
+
+static void tls_free(struct tls *s)
+{
+    SSL_free(s->ssl);
+    ERR_clear_error();
+    kept_clear(&s->unread);
+    kept_clear(&s->unsent);
+    free(s);
+}
+
+static void tls_close(struct transport *t)
+{
+    tls_free(t->tls);
+    t->tls = NULL;
+    t->has_unsent = false;
+    transport_plain.close(t);
+}
+
+/* ------------------------------------------------------------------- operations ---- */
+
+static ssize_t tls_discard(struct transport *t, void *buf, size_t n)
+{
+    return transport_plain.recv(t, buf, n);
+}
+
+static int tls_n_unsent(const struct transport *t)
+{
+    return transport_plain.n_unsent(t);
+}
+
+static bool tls_is_hung_up(const struct transport *t)
+{
+    return transport_plain.is_hung_up(t);
+}
+
+static void tls_ack(struct transport *t)
+{
+    transport_plain.ack(t);
+}
+
+static enum transport_sides tls_closed(const struct transport *t)
+{
+    return transport_plain.closed(t);
+}
+
+static void tls_reset(struct transport *t)
+{
+    transport_plain.reset(t);
+}
+
+static const struct transport_ops transport_tls = {
+    .recv = tls_recv,
+    .writev = tls_writev,
+    .sendfile = tls_sendfile,
+    .flush = tls_flush,
+    .has_input = tls_has_input,
+    .end = tls_end,
+    .finish = tls_finish,
+    .discard = tls_discard,
+    .n_unsent = tls_n_unsent,
+    .is_hung_up = tls_is_hung_up,
+    .ack = tls_ack,
+    .closed = tls_closed,
+    .hang_up = tls_hang_up,
+    .reset = tls_reset,
+    .close = tls_close,
+};
+
+/* Made once, for all connections of the process. */
+static BIO_METHOD *bio_method(void)
+{
+    static BIO_METHOD *method;
+    if (method != NULL)
+        return method;
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sprig");
+    if (method != NULL) {
+        BIO_meth_set_read(method, bio_read);
+        BIO_meth_set_write(method, bio_write);
+        BIO_meth_set_ctrl(method, bio_ctrl);
+    }
+    return method;
+}
+
+int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_io *io)
+{
+    struct tls *s = calloc(1, sizeof *s);
+    BIO *bio = BIO_new(bio_method());
+    if (s != NULL)
+        s->ssl = SSL_new(ctx->ssl_ctx);
+    if (s == NULL || bio == NULL || s->ssl == NULL) {
+        BIO_free(bio);
+        if (s != NULL)
+            tls_free(s);
+        return SPRIG_E_NOMEM;
+    }
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_accept_state(s->ssl);
+    s->io = io;
+    t->ops = &transport_tls;
+    t->tls = s;
+    t->resets_by_input = false; /* a stream without close_notify is one that was cut */
+    return 0;
+}
+
+/* -------------------------------------------------------------------- handshake ---- */
+
+enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
+{
+    struct tls *s = t->tls;
+    begin_input(s);
+    ERR_clear_error();
+    int rc = SSL_do_handshake(s->ssl);
+    int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(s->ssl, rc);
+    *reason = error == SSL_ERROR_SSL ? tls_error_text() : "the connection failed";
+    ERR_clear_error();
+    end_input(s);
+    if (rc == 1) {
+        /* Tickets leave together with the first answer, which may be at hand. */
+        if (s->io->n_out > 0)
+            t->has_unsent = kept_append(&s->unsent, s->io->out, s->io->n_out);
+        s->io->n_out = 0;
+        return TLS_IS_OPEN;
+    }
+    send_records(t);
+    if (error == SSL_ERROR_WANT_READ && !s->is_failed)
+        return TLS_WAITS;
+    bool has_left = s->is_eof || s->error != 0;
+    s->is_failed = true;
+    return has_left ? TLS_HAS_ENDED : TLS_HAS_FAILED;
+}
+
+bool transport_tls_is_silent(const struct transport *t)
+{
+    return !t->tls->has_begun;
+}

@@ -1,0 +1,147 @@
+/* handshake.c - a connection with TLS until its handshake is over: a protocol of its own, in whose
+ * place then comes the one that the client asked for. */
+#include "net/tls.h"
+#include "serve/conn.h"
+
+/* How many there may be in one pass: each takes about a millisecond of everybody's time. False: go
+ * on in the next one. */
+static bool handshake_may_go_on(struct sprig_server *server)
+{
+    uint32_t max = server->config.tls_handshakes_per_turn;
+    uint64_t now = sprig_loop_now(server->loop);
+    if (server->handshakes_ns != now) {
+        server->handshakes_ns = now;
+        server->n_handshakes = 0;
+    }
+    return max == 0 || server->n_handshakes < max;
+}
+
+static void handshake_fail(struct sprig_conn *c, const char *reason)
+{
+    conn_tell(c, NULL, 0, reason);
+    conn_close(c, SPRIG_END_GONE);
+}
+
+/* What the client has sent behind its handshake is here already, mostly. */
+static void handshake_complete(struct sprig_conn *c)
+{
+    c->protocol = &protocol_h1;
+    deadline_set(&c->server->header_deadlines, &c->deadline);
+    if (c->server->is_draining)
+        c->protocol->drain(c);
+    c->protocol->step(c, CONN_EV_READABLE);
+}
+
+static void handshake_go_on(struct sprig_conn *c)
+{
+    const char *reason;
+    if (c->reading == READING_OFF)
+        return;
+    if (!handshake_may_go_on(c->server)) {
+        ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
+        return;
+    }
+    enum tls_progress progress = transport_tls_accept(&c->transport, &reason);
+    c->server->n_handshakes += !transport_tls_is_silent(&c->transport);
+    switch (progress) {
+    case TLS_WAITS:
+        return;
+    case TLS_IS_OPEN:
+        handshake_complete(c);
+        return;
+    case TLS_HAS_ENDED:
+        conn_close(c, SPRIG_END_GONE);
+        return;
+    case TLS_HAS_FAILED:
+        handshake_fail(c, reason);
+        return;
+    }
+}
+
+/* Who connects and says nothing is no news. */
+static void handshake_expire(struct sprig_conn *c)
+{
+    if (!transport_tls_is_silent(&c->transport))
+        conn_tell(c, NULL, 0, "tls_handshake_timeout: the handshake was not complete in time");
+    conn_close(c, SPRIG_END_GONE);
+}
+
+static void handshake_step(struct sprig_conn *c, uint32_t what)
+{
+    if (what & CONN_EV_BROKEN) {
+        conn_on_broken(c);
+        return;
+    }
+    if (what & CONN_EV_WRITABLE)
+        conn_flush(c);
+    if (what & CONN_EV_READABLE)
+        handshake_go_on(c);
+    if (c->state != CONN_OPEN || c->protocol != &protocol_handshake)
+        return;
+    if ((what & CONN_EV_TIMEOUT) && !list_linked(&c->deadline.link))
+        handshake_expire(c);
+    else if (c->transport.has_unsent && !conn_is_blocked(c))
+        conn_flush(c);
+}
+
+static void handshake_pass(struct sprig_conn *c)
+{
+    (void)c; /* there is nothing to be done */
+}
+
+static void handshake_flushed(struct sprig_conn *c, bool is_drained)
+{
+    (void)c, (void)is_drained;
+}
+
+/* It has a deadline of its own for all. */
+static bool handshake_awaits_writable(const struct sprig_conn *c)
+{
+    (void)c;
+    return false;
+}
+
+/* Who has begun is answered. */
+static void handshake_drain(struct sprig_conn *c)
+{
+    if (transport_tls_is_silent(&c->transport))
+        deadline_set(&c->server->leave_deadlines, &c->deadline);
+}
+
+static bool handshake_is_unused(const struct sprig_conn *c)
+{
+    return transport_tls_is_silent(&c->transport);
+}
+
+static bool handshake_is_answering(const struct sprig_conn *c)
+{
+    (void)c;
+    return false;
+}
+
+/* Nothing can be said yet. */
+static void handshake_turn_away(struct sprig_conn *c)
+{
+    conn_close(c, SPRIG_END_GONE);
+}
+
+static void handshake_leave(struct sprig_conn *c, enum sprig_end why)
+{
+    (void)c, (void)why;
+}
+
+const struct protocol protocol_handshake = {
+    .name = "TLS handshake",
+    .step = handshake_step,
+    .flush = handshake_pass,
+    .flushed = handshake_flushed,
+    .awaits_writable = handshake_awaits_writable,
+    .drain = handshake_drain,
+    .is_unused = handshake_is_unused,
+    .is_answering = handshake_is_answering,
+    .turn_away = handshake_turn_away,
+    .sever = handshake_pass,
+    .peer_gone = handshake_pass,
+    .leave = handshake_leave,
+    .clear = handshake_pass,
+};

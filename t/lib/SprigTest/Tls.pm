@@ -1,0 +1,73 @@
+package SprigTest::Tls;
+
+# Certificates for tests, made by the program openssl, and clients of TLS.
+
+use strict;
+use warnings;
+use Exporter qw(import);
+use SprigTest;
+use Test::More ();
+
+our @EXPORT = qw(need_tls certificate https s_client has_tls);
+
+# Whether the Sprig under test was built with OpenSSL.
+sub has_tls {
+    return SprigTest::slurp(SprigTest::root() . '/Makefile') !~ m{^SPRIG_CORE = .*/tls_none\.c}m;
+}
+
+# Skips all of a test file where something is missing.
+sub need_tls {
+    my (@tools) = @_;
+    Test::More::plan(skip_all => 'this Sprig was built without OpenSSL') if !has_tls();
+    for my $tool ('openssl', @tools) {
+        Test::More::plan(skip_all => "there is no $tool") if !defined tool_path($tool);
+    }
+    return;
+}
+
+my %KEY = (
+    ec  => [qw(-newkey ec -pkeyopt ec_paramgen_curve:P-256)],
+    rsa => [qw(-newkey rsa:2048)],
+);
+
+# A certificate that is signed by itself: { cert, key, both } are paths, the last one of a file with
+# both. Options: names (list, default localhost and 127.0.0.1), key ('ec' or 'rsa'), days, and `by`, a
+# certificate that signs it.
+sub certificate {
+    my (%option) = @_;
+    my @names    = @{ $option{names} || ['localhost', '127.0.0.1'] };
+    my $alt      = join ',', map { (/\A[0-9.]+\z|:/ ? 'IP:' : 'DNS:') . $_ } @names;
+    my %file     = map { $_ => SprigTest::temp_path("$_.pem") } qw(cert key both);
+    my @by       = $option{by}    ? ('-CA',     $option{by}{cert}, '-CAkey', $option{by}{key}) : ();
+    my @ca       = $option{is_ca} ? ('-addext', 'basicConstraints=critical,CA:TRUE') : ();
+    my $said     = output_of(
+        qw(openssl req -x509 -nodes -batch),              @{ $KEY{ $option{key} || 'ec' } },
+        '-keyout',                                        $file{key},
+        '-out',                                           $file{cert},
+        '-days',                                          $option{days} || 30,
+        '-subj',                                          '/CN=' . ($names[0] || 'nobody'),
+        @names ? ('-addext', "subjectAltName=$alt") : (), @by,
+        @ca
+    );
+    -s $file{cert} or die "openssl made no certificate:\n$said";
+    spew($file{both}, slurp($file{cert}) . slurp($file{key}));
+    return \%file;
+}
+
+# What curl gets from a server of TLS that has this certificate; further arguments are curl's.
+sub https {
+    my ($server, $certificate, $path, @arguments) = @_;
+    return curl('--cacert', $certificate->{cert}, @arguments,
+        'https://localhost:' . $server->port . $path);
+}
+
+# What openssl s_client says, for these bytes and arguments.
+sub s_client {
+    my ($server, $bytes, @arguments) = @_;
+    my $file = SprigTest::spew(SprigTest::temp_path('request'), $bytes);
+    my $line = 'exec openssl s_client "$@" -ign_eof <' . $file;
+    return output_of('/bin/sh', '-c', $line, 'sh', '-connect', '127.0.0.1:' . $server->port,
+        @arguments);
+}
+
+1;
