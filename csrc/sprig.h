@@ -408,6 +408,10 @@ int sprig_response_end(struct sprig_exchange *ex);
  * out, close otherwise. `reason` goes to the log. on_end(ABORTED) is called before it returns. */
 void sprig_response_abort(struct sprig_exchange *ex, const char *reason);
 
+/* The same, but in a turn of its own: nothing is called before. For where the client is to blame.
+ */
+void sprig_response_cut(struct sprig_exchange *ex, const char *reason);
+
 /* The head is out (or queued). */
 bool sprig_response_has_head(const struct sprig_exchange *ex);
 

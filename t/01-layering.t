@@ -5,10 +5,10 @@ use warnings;
 use Test::More;
 
 # The folders of csrc, bottom up.
-my @LAYERS = qw(base loop net http serve h1 ws process);
+my @LAYERS = qw(base loop net http serve h1 ws channel process);
 
 # The two public headers on top are types and contracts: files from this folder on may read them.
-my %FACES = ('sprig.h' => 'loop', 'master.h' => 'process');
+my %FACES = ('sprig.h' => 'loop', 'channel.h' => 'channel', 'master.h' => 'process');
 
 # What a folder has no business with although it stands below.
 my %KNOWS_NO = (net => [qw(loop)]);
@@ -17,7 +17,7 @@ my %KNOWS_NO = (net => [qw(loop)]);
 my %PUBLIC = map { $_ => 1 }
     qw(sprig.h master.h base/config_file.h base/list.h base/number.h base/privileges.h base/utf8.h net/inherited.h
     serve/banner.h http/sse.h process/pidfile.h process/daemon.h process/origin.h process/quit.h process/init.h);
-$PUBLIC{$_} = 1 for qw(base/stats.h process/admin_thread.h);
+$PUBLIC{$_} = 1 for qw(base/stats.h channel.h process/admin_thread.h);
 my %ALSO = ('bin/command.c' => 'http/parser.h');    # the name of the library, for --version
 
 my %PARSER_LIBRARY = (

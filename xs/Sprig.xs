@@ -1,5 +1,6 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in the headers. */
 #include "app.h"
+#include "channels.h"
 #include "embed.h"
 #include "events.h"
 #include "loop.h"
@@ -222,6 +223,8 @@ stop(self)
     psgi_server_stop(aTHX_ psgi_server_get(aTHX_ self));
 
 INCLUDE: Stream.xs
+
+INCLUDE: Channel.xs
 
 INCLUDE: Watcher.xs
 

@@ -36,6 +36,7 @@ typedef void psgi_on_value(pTHX_ struct psgi_exchange *px, SV *value);
 struct psgi {
     PerlInterpreter *perl;
     struct sprig_loop *loop; /* made on first use, lives until the process ends */
+    struct sprig_channels *channels; /* the same; see channels.c */
     struct psgi_keys *keys;
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
     uint64_t n_dropped;       /* so far; their numbers are in the order of being dropped */

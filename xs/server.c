@@ -1,6 +1,7 @@
 /* server.c - the server behind Sprig::Server: listeners, its life and its end. */
 #include "server.h"
 #include "call.h"
+#include "channel.h"
 #include "env.h"
 #include "handle.h"
 #include "lazyio.h"
@@ -73,6 +74,7 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
     server->psgi = psgi_get(aTHX);
     server->multiprocess = psgi_options_flag(aTHX_ options, "multiprocess");
     server->harakiri = psgi_options_flag(aTHX_ options, "harakiri");
+    sprig_channels_plan(&config);
     server->core = sprig_server_new(loop, &config, handler, server);
     sprig_config_clear(&config);
     if (server->core == NULL) {
@@ -342,6 +344,7 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
 {
     struct psgi *psgi = psgi_get(aTHX);
     HV *out = newHV();
+    uint32_t n_channels = 0, n_members = 0;
 
     (void)hv_stores(out, "exchanges", newSVuv(psgi->n_exchanges));
     (void)hv_stores(out, "responders", newSVuv(psgi->n_responders));
@@ -353,6 +356,10 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
     (void)hv_stores(out, "taken", newSVuv(psgi->n_taken));
     (void)hv_stores(out, "env_built", newSVuv((UV)psgi->n_env_built));
     (void)hv_stores(out, "env_recycled", newSVuv((UV)psgi->n_env_recycled));
+    if (psgi->channels != NULL)
+        sprig_channels_count(psgi->channels, &n_channels, &n_members);
+    (void)hv_stores(out, "channels", newSVuv(n_channels));
+    (void)hv_stores(out, "members", newSVuv(n_members));
     if (server != NULL && server->core != NULL) {
         struct sprig_counters counters;
         sprig_server_counters(server->core, &counters);

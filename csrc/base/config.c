@@ -180,6 +180,15 @@ static const struct sprig_option options[] = {
     FIELD(STRING, server_header, G, "TEXT", "", 0, 200,
           "Value of the Server header; none is sent if not given."),
 #undef G
+#define G "Channels"
+    FIELD(BYTES, channel_bytes, G, "BYTES", "16M", 65536, 64 * GIB,
+          "Memory for the messages of all channels, shared by all workers."),
+    FIELD(BYTES, channel_queue_bytes, G, "BYTES", "1M", 0, GIB,
+          "What may wait for a member of a channel that does not read."),
+    {"channel_slow", 0, SPRIG_OPTION_CHOICE, G, "WHAT", "close", 0, 0,
+          "close|drop|spill", offsetof(struct sprig_config, channel_slow),
+     "Beyond that: close ends its connection, drop leaves messages out, spill stores them."},
+#undef G
 #define G "The event loop"
     {"nested", 0, SPRIG_OPTION_CHOICE, G, "MODE", "hold", 0, 0,
           "hold|dispatch|croak", offsetof(struct sprig_config, nested),

@@ -17,6 +17,9 @@ enum sprig_nested { SPRIG_NESTED_HOLD, SPRIG_NESTED_DISPATCH, SPRIG_NESTED_CROAK
 /* Which header fields of trusted proxies are believed. */
 enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG_PROXY_NONE };
 
+/* What becomes of members of a channel that do not read what it sends. */
+enum sprig_slow { SPRIG_SLOW_CLOSE, SPRIG_SLOW_DROP, SPRIG_SLOW_SPILL };
+
 /* Values of the options that the core and the bridge read. Strings are owned by the struct. */
 struct sprig_config {
     char *config; /* path of a file with options, see config_file.h; NULL: none */
@@ -85,6 +88,10 @@ struct sprig_config {
     uint64_t max_output_bytes; /* 0 = no limit */
     bool chunked_responses;    /* false: bodies of unknown length end with the connection */
     char *server_header;       /* NULL: no Server header */
+    /* channels */
+    uint64_t channel_bytes;
+    uint64_t channel_queue_bytes;
+    enum sprig_slow channel_slow;
     /* the app */
     enum sprig_nested nested;
     uint32_t nested_depth;

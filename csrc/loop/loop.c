@@ -482,6 +482,12 @@ int sprig_loop_poll_fd(struct sprig_loop *loop)
     return loop->poll_fd;
 }
 
+bool loop_has_edges(const struct sprig_loop *loop)
+{
+    return loop->interest.host.on_interest == NULL &&
+           (event_base_get_features(loop->base) & EV_FEATURE_ET) != 0;
+}
+
 void sprig_loop_set_interest(struct sprig_loop *loop, const struct sprig_loop_interest *interest)
 {
     loop_guard(loop);

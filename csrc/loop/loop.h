@@ -93,6 +93,9 @@ void deadline_clear(struct deadline *d);
 int loop_event_add(struct sprig_loop *loop, struct event *ev);
 void loop_event_del(struct sprig_loop *loop, struct event *ev);
 struct event_base *loop_base(struct sprig_loop *loop);
+/* Events may be edge-triggered (EV_ET): the backend has it, and no other loop watches our
+ * descriptors for us (sprig_loop_set_interest). */
+bool loop_has_edges(const struct sprig_loop *loop);
 
 /* Called at every entry: in a forked child, the first call gives the process its own event base
  * state and descriptors. Returns the generation: it grows with each fork, and an object that

@@ -2,6 +2,7 @@
 #include "process/master_internal.h"
 
 #include "base/privileges.h"
+#include "channel.h"
 #include "net/tls.h"
 #include "process/master_signals.h"
 #include "process/origin.h"
@@ -69,9 +70,10 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     processes_init(&m->processes, &policy_events, m);
     privileges_set_umask(config);
     sprig_origin_keep();
+    sprig_channels_plan(config);
     if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
-        master_open_pidfile(m, why, n) == 0 && upgrade_inherit(m, why, n) == 0 &&
-        master_open_admin(m, why, n) == 0)
+        sprig_channels_share() == 0 && master_open_pidfile(m, why, n) == 0 &&
+        upgrade_inherit(m, why, n) == 0 && master_open_admin(m, why, n) == 0)
         return m;
     sprig_master_free(m);
     return NULL;

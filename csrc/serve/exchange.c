@@ -118,6 +118,10 @@ void exchange_peer_gone(struct sprig_exchange *ex)
     struct sprig_conn *c = ex->conn;
     if (ex->gone_told || !ex->is_started || ex->response.ended)
         return;
+    if (feed_is_watched(ex) && !ex->is_over) {
+        c->protocol->fail(ex); /* nobody would end it; it is told then */
+        return;
+    }
     ex->gone_told = true;
     ex->left_early = !ex->response.head_out;
     conn_pin(c);

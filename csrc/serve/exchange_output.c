@@ -228,6 +228,14 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
     sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
 }
 
+void sprig_response_cut(struct sprig_exchange *ex, const char *reason)
+{
+    if (exchange_is_over(ex))
+        return;
+    ex->conn->protocol->fail(ex);
+    log_later(SPRIG_LOG_DEBUG, "response cut: %s", reason);
+}
+
 bool sprig_response_has_head(const struct sprig_exchange *ex)
 {
     return ex->response.head_out;

@@ -100,6 +100,11 @@ int feed_watch(struct sprig_exchange *ex, struct feed_watch *watch)
     return 0;
 }
 
+bool feed_is_watched(const struct sprig_exchange *ex)
+{
+    return ex->feed != NULL && !list_empty(&ex->feed->watches);
+}
+
 int sprig_response_set_heartbeat(struct sprig_exchange *ex, double seconds)
 {
     int err;

@@ -26,6 +26,9 @@ struct feed {
 /* Watches an exchange whose head is out. 0, SPRIG_E_CLOSED or SPRIG_E_NOMEM. */
 int feed_watch(struct sprig_exchange *ex, struct feed_watch *watch);
 
+/* Somebody does. */
+bool feed_is_watched(const struct sprig_exchange *ex);
+
 /* Nothing more is written to the exchange: tells the watches, and ends the heartbeat. */
 void feed_free(struct sprig_exchange *ex);
 

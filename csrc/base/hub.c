@@ -1,0 +1,586 @@
+/* hub.c - the log that the processes of a server share, and who has which members; see hub.h */
+#define _GNU_SOURCE
+#include "base/hub.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+enum {
+    MAX_ROWS = 4096,       /* channels in the directory */
+    N_BUCKETS = 4096,      /* of the directory */
+    READ_BYTES = 64 << 10, /* copied out of the log at one time, unless a message is longer */
+    PARTS_OF_LOG = 8,      /* the longest message is such a part of it */
+    LOCK_SECONDS = 1,
+    MIN_BYTES = 64 << 10,
+    DEFAULT_BYTES = 16 << 20,
+    DEFAULT_PROCESSES = 64
+};
+
+/* A channel. Rows count from 1; 0 is none. */
+struct row {
+    uint32_t next; /* in its bucket */
+    uint32_t n_remembered;
+    uint64_t n_messages;  /* so far, from some number on */
+    uint64_t last_number; /* of its last message */
+    uint64_t newest_at;   /* where its last entry begins */
+    uint8_t n_name;
+    char name[HUB_NAME_BYTES];
+};
+
+/* One message in the log; its parts follow: channel, event, id, text. */
+struct entry {
+    uint32_t n_bytes; /* all of it, a multiple of 8 */
+    uint32_t n_text, n_event, n_id;
+    uint64_t number;
+    uint64_t nth;     /* among those of its channel */
+    uint64_t prev_at; /* the entry of its channel that was written before */
+    uint8_t n_channel;
+    bool is_binary, has_event, has_id;
+    bool is_kept; /* a copy, which was carried along */
+};
+
+/* What is shared. Positions in the log only grow; a byte lies at its position modulo the size. The
+ * log is whole at every moment: an entry counts when head has moved behind it, and tail moves
+ * before anything is overwritten. */
+struct shared {
+    pthread_mutex_t lock;
+    pid_t reader;    /* who was the first to read */
+    bool has_others; /* others do as well */
+    uint64_t number; /* of the last message */
+    uint64_t head, tail;
+    uint64_t kept; /* bytes of entries that are copies */
+    uint32_t n_rows;
+    uint32_t buckets[N_BUCKETS];
+    struct row rows[MAX_ROWS + 1];
+};
+
+struct hub {
+    struct shared *shared;
+    pid_t *seats;      /* n_seats: who counts members */
+    uint32_t *members; /* n_seats for each row */
+    char *log;
+    uint64_t size; /* of the log */
+    uint32_t n_seats, seat;
+    pid_t seat_of; /* whose `seat` is */
+    size_t n_mapped;
+    char *scratch; /* owned: an entry that is carried along */
+    int wake_fd;
+};
+
+/* ------------------------------------------------------------------ memory ---- */
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static bool shared_init(struct shared *s)
+{
+    pthread_mutexattr_t attr;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    s->number = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    s->head = s->tail = 8; /* no entry is at 0 */
+    pthread_mutexattr_init(&attr);
+    bool ok = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
+              pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 &&
+              pthread_mutex_init(&s->lock, &attr) == 0;
+    pthread_mutexattr_destroy(&attr);
+    return ok;
+}
+
+static int open_wake_fd(void)
+{
+#ifdef __linux__
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+#else
+    return -1;
+#endif
+}
+
+struct hub *hub_new(uint64_t bytes, uint32_t n_processes)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    if (hub == NULL)
+        return NULL;
+    uint64_t n_shared = round_up(sizeof *hub->shared, 64);
+    uint64_t n_seats = round_up(n_processes * sizeof *hub->seats, 64);
+    uint64_t n_members = round_up((uint64_t)(MAX_ROWS + 1) * n_processes * sizeof(uint32_t), 64);
+    hub->size = round_up(bytes < MIN_BYTES ? MIN_BYTES : bytes, 64);
+    hub->n_mapped = n_shared + n_seats + n_members + hub->size;
+    hub->n_seats = n_processes;
+    hub->scratch = malloc(hub->size / PARTS_OF_LOG);
+    char *at = mmap(NULL, hub->n_mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED || hub->scratch == NULL || !shared_init((struct shared *)at)) {
+        if (at != MAP_FAILED)
+            munmap(at, hub->n_mapped);
+        free(hub->scratch);
+        free(hub);
+        return NULL;
+    }
+    hub->shared = (struct shared *)at;
+    hub->seats = (pid_t *)(at + n_shared);
+    hub->members = (uint32_t *)(at + n_shared + n_seats);
+    hub->log = at + n_shared + n_seats + n_members;
+    hub->wake_fd = open_wake_fd();
+    return hub;
+}
+
+void hub_free(struct hub *hub)
+{
+    if (hub == NULL)
+        return;
+    munmap(hub->shared, hub->n_mapped);
+    if (hub->wake_fd != -1)
+        close(hub->wake_fd);
+    free(hub->scratch);
+    free(hub);
+}
+
+/* Of the process, and of those that it forks. */
+static uint64_t planned_bytes = DEFAULT_BYTES;
+static uint32_t planned_processes = DEFAULT_PROCESSES;
+static struct hub *hub_of_process;
+
+void hub_plan(uint64_t bytes, uint32_t n_processes)
+{
+    planned_bytes = bytes;
+    planned_processes = n_processes;
+}
+
+struct hub *hub_get(void)
+{
+    if (hub_of_process == NULL)
+        hub_of_process = hub_new(planned_bytes, planned_processes);
+    return hub_of_process;
+}
+
+/* -------------------------------------------------------------------- lock ---- */
+
+/* Held for the time of a few copies. The log of one that died with it is whole. */
+static bool hub_lock(struct hub *hub)
+{
+    pthread_mutex_t *lock = &hub->shared->lock;
+    int rc = pthread_mutex_trylock(lock);
+    if (rc == EBUSY) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += LOCK_SECONDS;
+        rc = pthread_mutex_timedlock(lock, &until);
+    }
+    if (rc == EOWNERDEAD)
+        rc = pthread_mutex_consistent(lock);
+    return rc == 0;
+}
+
+static void hub_unlock(struct hub *hub)
+{
+    pthread_mutex_unlock(&hub->shared->lock);
+}
+
+bool hub_seize(struct hub *hub)
+{
+    return hub_lock(hub);
+}
+
+/* --------------------------------------------------------------- directory ---- */
+
+static uint32_t bucket_of(struct sprig_span name)
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < name.len; i++)
+        h = (h ^ (unsigned char)name.ptr[i]) * 16777619u;
+    return (h ^ h >> 16) % N_BUCKETS;
+}
+
+static struct row *row_find(struct shared *s, struct sprig_span name)
+{
+    for (uint32_t i = s->buckets[bucket_of(name)]; i != 0; i = s->rows[i].next)
+        if (span_eq(span_make(s->rows[i].name, s->rows[i].n_name), name))
+            return &s->rows[i];
+    return NULL;
+}
+
+static uint32_t *row_members(struct hub *hub, const struct row *row)
+{
+    return hub->members + (uint64_t)(row - hub->shared->rows) * hub->n_seats;
+}
+
+static uint32_t count_members(struct hub *hub, const struct row *row)
+{
+    const uint32_t *members = row_members(hub, row);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < hub->n_seats; i++)
+        if (members[i] > 0 && (kill(hub->seats[i], 0) == 0 || errno != ESRCH))
+            n += members[i];
+    return n;
+}
+
+/* Takes the channel out that nobody is a member of and that was silent for longest; 0: none is. */
+static uint32_t row_evict(struct hub *hub)
+{
+    struct shared *s = hub->shared;
+    uint32_t oldest = 0;
+    for (uint32_t i = 1; i <= s->n_rows; i++)
+        if ((oldest == 0 || s->rows[i].last_number < s->rows[oldest].last_number) &&
+            count_members(hub, &s->rows[i]) == 0)
+            oldest = i;
+    if (oldest == 0)
+        return 0;
+    struct row *row = &s->rows[oldest];
+    uint32_t *link = &s->buckets[bucket_of(span_make(row->name, row->n_name))];
+    while (*link != oldest)
+        link = &s->rows[*link].next;
+    *link = row->next;
+    memset(row_members(hub, row), 0, hub->n_seats * sizeof(uint32_t));
+    return oldest;
+}
+
+/* The row of a channel, a new one if need be; NULL: all are taken by channels with members. */
+static struct row *row_get(struct hub *hub, struct sprig_span name)
+{
+    struct shared *s = hub->shared;
+    struct row *row = row_find(s, name);
+    if (row != NULL)
+        return row;
+    uint32_t i = s->n_rows < MAX_ROWS ? s->n_rows + 1 : row_evict(hub);
+    if (i == 0)
+        return NULL;
+    row = &s->rows[i];
+    uint32_t *bucket = &s->buckets[bucket_of(name)];
+    *row = (struct row){.next = *bucket,
+                        .n_messages = s->number,
+                        .last_number = s->number,
+                        .n_name = (uint8_t)name.len};
+    memcpy(row->name, name.ptr, name.len);
+    if (i > s->n_rows)
+        s->n_rows = i;
+    __atomic_store_n(bucket, i, __ATOMIC_RELEASE);
+    return row;
+}
+
+/* --------------------------------------------------------------------- log ---- */
+
+static void log_put(struct hub *hub, uint64_t at, const void *bytes, size_t n)
+{
+    size_t offset = at % hub->size, first = hub->size - offset < n ? hub->size - offset : n;
+    if (n == 0)
+        return;
+    memcpy(hub->log + offset, bytes, first);
+    memcpy(hub->log, (const char *)bytes + first, n - first);
+}
+
+static void log_get(const struct hub *hub, uint64_t at, void *bytes, size_t n)
+{
+    size_t offset = at % hub->size, first = hub->size - offset < n ? hub->size - offset : n;
+    if (n == 0)
+        return;
+    memcpy(bytes, hub->log + offset, first);
+    memcpy((char *)bytes + first, hub->log, n - first);
+}
+
+static struct sprig_span take(const char **at, size_t n, bool is_there)
+{
+    struct sprig_span part = span_make(is_there ? *at : NULL, n);
+    *at += n;
+    return part;
+}
+
+/* The message of an entry whose parts lie at `at`. */
+static struct hub_message message_of(const struct entry *e, const char *at)
+{
+    struct hub_message m = {.number = e->number, .is_binary = e->is_binary};
+    m.channel = take(&at, e->n_channel, true);
+    m.event = take(&at, e->n_event, e->has_event);
+    m.id = take(&at, e->n_id, e->has_id);
+    m.text = take(&at, e->n_text, true);
+    return m;
+}
+
+static bool is_remembered(const struct row *row, const struct entry *e)
+{
+    return row != NULL && e->nth + row->n_remembered > row->n_messages;
+}
+
+/* Takes the oldest entry off the log, and appends it again if its channel remembers it: there is
+ * just the room for it then. */
+static void log_take_oldest(struct hub *hub)
+{
+    struct shared *s = hub->shared;
+    struct entry e;
+    log_get(hub, s->tail, &e, sizeof e);
+    log_get(hub, s->tail, hub->scratch, e.n_bytes);
+    s->kept -= e.is_kept ? e.n_bytes : 0;
+    struct row *row = row_find(s, span_make(hub->scratch + sizeof e, e.n_channel));
+    bool keep = is_remembered(row, &e) && s->kept + e.n_bytes <= hub->size / 2;
+    __atomic_store_n(&s->tail, s->tail + e.n_bytes, __ATOMIC_RELEASE);
+    if (!keep)
+        return;
+    e.is_kept = true;
+    e.prev_at = row->newest_at;
+    memcpy(hub->scratch, &e, sizeof e);
+    log_put(hub, s->head, hub->scratch, e.n_bytes);
+    row->newest_at = s->head;
+    s->kept += e.n_bytes;
+    __atomic_store_n(&s->head, s->head + e.n_bytes, __ATOMIC_RELEASE);
+}
+
+static void log_append(struct hub *hub, struct entry *e, const struct hub_message *m)
+{
+    struct shared *s = hub->shared;
+    struct row *row = row_get(hub, m->channel);
+    while (s->head + e->n_bytes - s->tail > hub->size)
+        log_take_oldest(hub);
+    e->number = ++s->number;
+    if (row != NULL) {
+        e->nth = ++row->n_messages;
+        e->prev_at = row->newest_at;
+        row->newest_at = s->head;
+        row->last_number = e->number;
+    }
+    struct sprig_span parts[] = {m->channel, m->event, m->id, m->text};
+    uint64_t at = s->head + sizeof *e;
+    log_put(hub, s->head, e, sizeof *e);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; at += parts[i++].len)
+        log_put(hub, at, parts[i].ptr, parts[i].len);
+    __atomic_store_n(&s->head, s->head + e->n_bytes, __ATOMIC_RELEASE);
+}
+
+size_t hub_max_bytes(const struct hub *hub)
+{
+    return hub->size / PARTS_OF_LOG - sizeof(struct entry) - 8;
+}
+
+int hub_publish(struct hub *hub, const struct hub_message *m, uint64_t *number)
+{
+    uint64_t n = (uint64_t)m->channel.len + m->event.len + m->id.len + m->text.len;
+    if (m->channel.len > HUB_NAME_BYTES || n > hub_max_bytes(hub))
+        return SPRIG_E_LIMIT;
+    struct entry e = {.n_bytes = (uint32_t)round_up(sizeof e + n, 8),
+                      .n_text = (uint32_t)m->text.len,
+                      .n_event = (uint32_t)m->event.len,
+                      .n_id = (uint32_t)m->id.len,
+                      .n_channel = (uint8_t)m->channel.len,
+                      .is_binary = m->is_binary,
+                      .has_event = m->event.ptr != NULL,
+                      .has_id = m->id.ptr != NULL};
+    if (!hub_lock(hub))
+        return SPRIG_E_STATE;
+    log_append(hub, &e, m);
+    hub_unlock(hub);
+    *number = e.number;
+    return 0;
+}
+
+void hub_remember(struct hub *hub, struct sprig_span channel, uint32_t n)
+{
+    if (channel.len > HUB_NAME_BYTES || !hub_lock(hub))
+        return;
+    struct row *row = row_get(hub, channel);
+    if (row != NULL && row->n_remembered < n)
+        row->n_remembered = n;
+    hub_unlock(hub);
+}
+
+/* ----------------------------------------------------------------- reading ---- */
+
+/* From the newest entry of the channel back, along the links between them. Before one that is no
+ * copy, and older than asked for, there are only older ones. */
+void hub_history(struct hub *hub, struct sprig_span channel, uint32_t n, uint64_t up_to,
+                 void (*seen)(const struct hub_message *message, void *arg), void *arg)
+{
+    struct shared *s = hub->shared;
+    char *bytes = malloc(hub->size / PARTS_OF_LOG);
+    if (bytes == NULL || channel.len > HUB_NAME_BYTES || !hub_lock(hub)) {
+        free(bytes);
+        return;
+    }
+    const struct row *row = row_find(s, channel);
+    uint64_t at = row != NULL ? row->newest_at : 0;
+    bool is_any = row != NULL && row->newest_at >= s->tail && s->head > s->tail;
+    while (is_any) {
+        struct entry e;
+        log_get(hub, at, &e, sizeof e);
+        log_get(hub, at, bytes, e.n_bytes);
+        struct hub_message m = message_of(&e, bytes + sizeof e);
+        if (!span_eq(m.channel, channel) || (!e.is_kept && e.nth + n <= row->n_messages))
+            break;
+        if (e.number <= up_to && e.nth + n > row->n_messages)
+            seen(&m, arg);
+        is_any = e.prev_at >= s->tail && e.prev_at < at;
+        at = e.prev_at;
+    }
+    hub_unlock(hub);
+    free(bytes);
+}
+
+void hub_reader_init(struct hub_reader *r, struct hub *hub)
+{
+    *r = (struct hub_reader){.hub = hub};
+    hub_attach(hub);
+    if (!hub_lock(hub))
+        return;
+    r->at = hub->shared->head;
+    r->last_number = hub->shared->number;
+    hub_unlock(hub);
+}
+
+void hub_reader_clear(struct hub_reader *r)
+{
+    free(r->bytes);
+    *r = (struct hub_reader){.hub = r->hub};
+}
+
+static bool reader_reserve(struct hub_reader *r, size_t n)
+{
+    if (n <= r->room)
+        return true;
+    char *grown = realloc(r->bytes, n);
+    if (grown == NULL)
+        return false;
+    r->bytes = grown;
+    r->room = n;
+    return true;
+}
+
+/* Copies the next entries, as many as there is room for; one at least. The lock is held. */
+static void reader_copy(struct hub_reader *r)
+{
+    const struct hub *hub = r->hub;
+    const struct shared *s = hub->shared;
+    if (r->at < s->tail) {
+        r->n_lost += s->tail - r->at;
+        r->at = s->tail;
+    }
+    while (r->at < s->head) {
+        struct entry e;
+        log_get(hub, r->at, &e, sizeof e);
+        if (r->n > 0 && r->n + e.n_bytes > READ_BYTES)
+            return;
+        if (!reader_reserve(r, r->n + e.n_bytes > READ_BYTES ? e.n_bytes : READ_BYTES))
+            return;
+        log_get(hub, r->at, r->bytes + r->n, e.n_bytes);
+        r->n += e.n_bytes;
+        r->at += e.n_bytes;
+    }
+}
+
+static bool reader_fill(struct hub_reader *r)
+{
+    r->n = r->used = 0;
+    if (__atomic_load_n(&r->hub->shared->head, __ATOMIC_ACQUIRE) == r->at || !hub_lock(r->hub))
+        return false;
+    reader_copy(r);
+    hub_unlock(r->hub);
+    return r->n > 0;
+}
+
+bool hub_read(struct hub_reader *r, struct hub_message *message)
+{
+    while (r->used < r->n || reader_fill(r)) {
+        struct entry e;
+        memcpy(&e, r->bytes + r->used, sizeof e);
+        *message = message_of(&e, r->bytes + r->used + sizeof e);
+        r->used += e.n_bytes;
+        if (e.is_kept)
+            continue;
+        r->last_number = e.number;
+        return true;
+    }
+    return false;
+}
+
+/* ----------------------------------------------------------------- members ---- */
+
+static void seat_take(struct hub *hub, uint32_t seat)
+{
+    hub->seats[seat] = hub->seat_of = getpid();
+    hub->seat = seat;
+    for (uint32_t row = 1; row <= hub->shared->n_rows; row++)
+        hub->members[(uint64_t)row * hub->n_seats + seat] = 0;
+}
+
+/* Each process has a column of numbers, that of one that is gone goes to the next. False: there are
+ * more than was planned. */
+static bool seat_get(struct hub *hub)
+{
+    if (hub->seat_of == getpid())
+        return true;
+    for (uint32_t i = 0; i < hub->n_seats; i++) {
+        pid_t pid = hub->seats[i];
+        if (pid == 0 || pid == getpid() || (kill(pid, 0) == -1 && errno == ESRCH)) {
+            seat_take(hub, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+void hub_set_members(struct hub *hub, struct sprig_span channel, uint32_t n)
+{
+    if (channel.len > HUB_NAME_BYTES || !hub_lock(hub))
+        return;
+    struct row *row = n > 0 ? row_get(hub, channel) : row_find(hub->shared, channel);
+    if (row != NULL && seat_get(hub))
+        row_members(hub, row)[hub->seat] = n;
+    hub_unlock(hub);
+}
+
+uint32_t hub_members(struct hub *hub, struct sprig_span channel)
+{
+    uint32_t n = 0;
+    if (!hub_lock(hub))
+        return 0;
+    const struct row *row = row_find(hub->shared, channel);
+    if (row != NULL)
+        n = count_members(hub, row);
+    hub_unlock(hub);
+    return n;
+}
+
+/* ------------------------------------------------------------------ waking ---- */
+
+void hub_attach(struct hub *hub)
+{
+    struct shared *s = hub->shared;
+    if (!hub_lock(hub))
+        return;
+    if (s->reader == 0)
+        s->reader = getpid();
+    else if (s->reader != getpid())
+        s->has_others = true;
+    hub_unlock(hub);
+}
+
+bool hub_is_shared(const struct hub *hub)
+{
+    return hub->shared->has_others || hub->shared->reader != getpid();
+}
+
+int hub_wake_fd(const struct hub *hub)
+{
+    return hub->wake_fd;
+}
+
+void hub_wake(const struct hub *hub)
+{
+    uint64_t one = 1;
+    int saved = errno;
+    ssize_t ignored = hub->wake_fd != -1 ? write(hub->wake_fd, &one, sizeof one) : 0;
+    (void)ignored;
+    errno = saved;
+}

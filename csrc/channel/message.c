@@ -1,0 +1,56 @@
+/* message.c - see message.h */
+#include "channel/message.h"
+
+#include "base/number.h"
+#include "http/sse.h"
+#include <stdlib.h>
+
+static struct sprig_span copy(char **at, struct sprig_span part)
+{
+    if (part.ptr == NULL)
+        return part;
+    memcpy(*at, part.ptr, part.len);
+    struct sprig_span own = span_make(*at, part.len);
+    *at += part.len;
+    return own;
+}
+
+struct message *message_new(const struct sprig_publication *p, bool has_id)
+{
+    char number[NUMBER_MAX_DIGITS];
+    struct sprig_span id = p->id;
+    if (id.ptr == NULL && has_id)
+        id = span_make(number, (size_t)(number_write(number, p->number) - number));
+    struct message *m = malloc(sizeof *m + p->text.len + p->event.len + id.len);
+    if (m == NULL)
+        return NULL;
+    *m = (struct message){.refs = 1, .of = *p};
+    list_init(&m->in_history);
+    list_init(&m->in_told);
+    char *at = m->bytes;
+    m->of.text = copy(&at, p->text);
+    m->of.event = copy(&at, p->event);
+    m->of.id = copy(&at, id);
+    return m;
+}
+
+void message_release(void *message)
+{
+    struct message *m = message;
+    if (--m->refs > 0)
+        return;
+    free(m->events);
+    free(m);
+}
+
+struct sprig_span message_event(struct message *m)
+{
+    if (m->events == NULL) {
+        struct sse_event event = {m->of.text, m->of.event, m->of.id, SSE_NO_RETRY};
+        m->n_events = sse_write_event(&event, NULL);
+        m->events = malloc(m->n_events);
+        if (m->events != NULL)
+            sse_write_event(&event, m->events);
+    }
+    return span_make(m->events, m->events != NULL ? m->n_events : 0);
+}

@@ -1,0 +1,27 @@
+/* message.h - one message of a channel in this process: counted, and encoded at most once for each
+ * kind of member. */
+#ifndef SPRIG_MESSAGE_H
+#define SPRIG_MESSAGE_H
+
+#include "base/list.h"
+#include "channel.h"
+
+struct message {
+    uint32_t refs;
+    struct list_link in_history; /* of its channel; owns a count there */
+    struct list_link in_told;    /* waits for on_message; the same */
+    struct sprig_publication of; /* its own copies */
+    char *events;                /* owned: as an event; NULL: not yet */
+    size_t n_events;
+    char bytes[];
+};
+
+/* Copies; starts with one count. Without an id it gets its number as one if has_id. NULL: no
+ * memory. */
+struct message *message_new(const struct sprig_publication *p, bool has_id);
+void message_release(void *message);
+
+/* The message as an event of an event stream; NULL: no memory. Borrowed. */
+struct sprig_span message_event(struct message *m);
+
+#endif
