@@ -143,8 +143,8 @@ static int run_preloaded(struct command *cmd, char **rest)
 
 static void print_message(enum sprig_log_level level, const char *message, void *arg)
 {
-    (void)level, (void)arg;
-    sprig_log_print(message);
+    (void)arg;
+    sprig_log_print(level, message);
 }
 
 struct banner {
@@ -212,8 +212,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     char why[1024];
     struct sprig_worker worker;
     int status_fd = become_daemon(cmd);
-    sprig_log_set_sink(print_message, getenv("SPRIG_DEBUG") ? SPRIG_LOG_DEBUG : SPRIG_LOG_INFO,
-                       NULL);
+    sprig_log_set_sink(print_message, sprig_log_level(), NULL);
     sprig_quit_hold(); /* until the master waits for signals */
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);
     if (master == NULL)
@@ -227,7 +226,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
         sprig_daemon_drop_input();
         enter_folder(master);
         psgi_worker_set(&worker);
-        sprig_log_set_sink(NULL, SPRIG_LOG_WARN, NULL);
+        sprig_log_set_sink(NULL, SPRIG_LOG_ERROR, NULL);
     }
     sprig_master_free(master);
     if (rc > 0)
@@ -251,13 +250,17 @@ static char **copy_vector(int argc, char **argv)
 int main(int argc, char **argv, char **env)
 {
     struct command cmd = {.switches = {NULL, 0}};
+    char why[512];
     int status;
     sprig_open_standard();
     sprig_origin_keep();
     psgi_embed_begin(&argc, &argv, &env);
     char **original = copy_vector(argc, argv);
     command_read(&cmd, argc, argv);
-    if (command_setting(&cmd, "check") != NULL)
+    bool is_check = command_setting(&cmd, "check") != NULL;
+    if (!is_check && sprig_log_configure(&cmd.config, why, sizeof why) != 0)
+        fail("%s", why);
+    if (is_check)
         status = run_perl(&cmd, true, argv + optind);
     else if (cmd.config.workers == 1)
         status = run_alone(&cmd, argv + optind);

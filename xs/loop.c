@@ -113,18 +113,16 @@ static void log_sink(enum sprig_log_level level, const char *message, void *arg)
     struct psgi *psgi = arg;
     dTHXa(psgi->perl);
 
-    PERL_UNUSED_VAR(level);
     PERL_UNUSED_VAR(psgi);
     if (psgi_stderr_is_plain(aTHX))
-        sprig_log_print(message);
+        sprig_log_print(level, message);
     else if (PL_phase != PERL_PHASE_DESTRUCT)
         psgi_warnf(aTHX_ "sprig: %s", message);
 }
 
 void psgi_log_attach(pTHX)
 {
-    sprig_log_set_sink(log_sink, PerlEnv_getenv("SPRIG_DEBUG") ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
-                       psgi_get(aTHX));
+    sprig_log_set_sink(log_sink, sprig_log_level(), psgi_get(aTHX));
 }
 
 struct sprig_loop *psgi_loop(pTHX)

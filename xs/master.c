@@ -95,6 +95,10 @@ void psgi_master_open(pTHX_ HV *options, AV *argv)
         sprig_config_clear(&own.config);
         croak_sv(sv_2mortal(wrong));
     }
+    if (sprig_log_configure(&own.config, why, sizeof why) != 0) {
+        sprig_config_clear(&own.config);
+        croak("%s", why);
+    }
     snprintf(why, sizeof why, "out of memory");
     own.argv = copy_words(aTHX_ argv);
     own.master =
@@ -223,9 +227,8 @@ static void reseed(pTHX)
 /* Not by way of Perl: the master is waiting, and the app's handlers of warnings are not for it. */
 static void print_message(enum sprig_log_level level, const char *message, void *arg)
 {
-    PERL_UNUSED_VAR(level);
     PERL_UNUSED_VAR(arg);
-    sprig_log_print(message);
+    sprig_log_print(level, message);
 }
 
 /* An app that is still to be loaded is looked for where the folder's name leads by now. */
@@ -263,7 +266,7 @@ bool psgi_master_run(pTHX_ SV *code)
     sprig_master_on_reload(own.master, on_reload, NULL);
     memset(&worker, 0, sizeof worker);
     PERL_FLUSHALL_FOR_CHILD;
-    sprig_log_set_sink(print_message, SPRIG_LOG_INFO, NULL);
+    sprig_log_set_sink(print_message, sprig_log_level(), NULL);
     rc = sprig_master_run(own.master, &worker, why, sizeof why);
     psgi_log_attach(aTHX);
     if (rc > 0)

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "process/admin_thread.h"
 #include "report.h"
+#include "stderr.h"
 
 static int server_free(pTHX_ SV *sv, MAGIC *mg);
 
@@ -69,6 +70,13 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
         sprig_config_clear(&config);
         croak_sv(sv_2mortal(wrong));
     }
+    char why[512];
+    if (sprig_log_configure(&config, why, sizeof why) != 0) {
+        sprig_config_clear(&config);
+        croak("%s", why);
+    }
+    psgi_stderr_attach(aTHX);
+    psgi_log_attach(aTHX); /* the level */
     Newxz(server, 1, struct psgi_server);
     list_init(&server->taken);
     server->psgi = psgi_get(aTHX);
@@ -81,7 +89,6 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
         Safefree(server);
         croak("Sprig: no server: %s", Strerror(errno));
     }
-    char why[512];
     if (sprig_server_open_log(server->core, why, sizeof why) != 0) {
         sprig_server_free(server->core);
         Safefree(server);

@@ -54,6 +54,15 @@ static const struct sprig_option options[] = {
           "Appends a line for each request to this file; - is the standard output."),
     FIELD(STRING, access_log_format, G, "FORMAT", "", 0, 2000,
           "What it says: combined (the default), common, or directives of Apache's."),
+    FIELD(PATH, error_log, G, "FILE", "", 0, 4000,
+          "Messages and what the application prints on STDERR go to this file."),
+    {"error_log_format", 0, SPRIG_OPTION_CHOICE, G, "FORMAT", "text", 0, 0, "text|json",
+          offsetof(struct sprig_config, error_log_format), "How they look: text or json."},
+    {"log_level", 0, SPRIG_OPTION_CHOICE, G, "LEVEL", "info", 0, 0, "debug|info|warn|error",
+          offsetof(struct sprig_config, log_level),
+     "The least important messages that are wanted: debug, info, warn or error."},
+    FIELD(BYTES, log_buffer_bytes, G, "BYTES", "1M", 4096, GIB,
+          "Lines of a log that nobody reads wait in memory up to this; the rest is lost."),
 #undef G
 #define G "Configuration"
     FIELD(PATH, config, G, "FILE", "", 0, 4000,
@@ -373,7 +382,7 @@ static int store_text(char **to, const char *text)
 /* Whatever the application makes the working folder later. */
 static int store_path(char **to, const char *path)
 {
-    char *absolute = log_target_number(path) == -1 ? path_absolute(path) : NULL;
+    char *absolute = log_target_is_path(path) ? path_absolute(path) : NULL;
     int rc = store_text(to, absolute != NULL ? absolute : path);
     free(absolute);
     return rc;

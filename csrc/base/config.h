@@ -19,6 +19,8 @@ enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG
 
 /* What becomes of members of a channel that do not read what it sends. */
 enum sprig_slow { SPRIG_SLOW_CLOSE, SPRIG_SLOW_DROP, SPRIG_SLOW_SPILL };
+/* How messages look. */
+enum sprig_error_log_format { SPRIG_LOG_TEXT, SPRIG_LOG_JSON };
 
 /* Values of the options that the core and the bridge read. Strings are owned by the struct. */
 struct sprig_config {
@@ -38,6 +40,11 @@ struct sprig_config {
     /* what is written about requests */
     char *access_log;        /* path; NULL: none */
     char *access_log_format; /* NULL: combined; see logformat.h */
+    /* messages, see log.h */
+    char *error_log; /* path; NULL: standard error */
+    enum sprig_error_log_format error_log_format;
+    unsigned log_level;        /* enum sprig_log_level */
+    uint64_t log_buffer_bytes; /* of each log */
     /* listening */
     bool reuseport;
     uint32_t backlog;

@@ -25,15 +25,48 @@ void sprig_log(enum sprig_log_level level, const char *fmt, ...)
 void log_later(enum sprig_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Prints "sprig: MESSAGE" and a newline on descriptor 2, for sinks. Unless that is a terminal, time
- * and process come first: "2026-11-30T04:46:34.123Z [1234 worker 2] sprig: ...". Never waits for a
- * reader (see log_target.h): what cannot be written is counted, which the next line tells. The text
- * is cut behind SPRIG_PRINT_BYTES. */
-enum { SPRIG_PRINT_BYTES = 2000 };
-void sprig_log_print(const char *message);
+/* Where messages go, and from which level on, by the options error_log, error_log_format, log_level
+ * and log_buffer_bytes. A file or FIFO becomes descriptor 2 as well. Can be called again. < 0 and
+ * `why` (n bytes), and nothing has changed. Of the process. */
+struct sprig_config;
+int sprig_log_configure(const struct sprig_config *config, char *why, size_t n);
 
-/* Prints the text as it is, a last newline included, under the same rules. False: it was lost. */
+/* The level that was configured; SPRIG_LOG_DEBUG where the environment has SPRIG_DEBUG. */
+enum sprig_log_level sprig_log_level(void);
+
+/* Opens the file of error_log anew, if there is one. False: that has failed, the old one goes on.
+ */
+bool sprig_log_reopen(void);
+
+/* Whether there is one. */
+bool sprig_log_has_file(void);
+
+/* Whether what is printed goes straight to a regular file by descriptor 2. */
+bool sprig_log_is_plain_file(void);
+
+/* Tries to write lines that nobody has read yet. True: there are some still. */
+bool sprig_log_flush(void);
+
+/* Told when lines begin to wait: whoever has a timer sees to sprig_log_flush. One a process. */
+void sprig_log_on_waiting(void (*cb)(void *arg), void *arg);
+
+/* Writes what waits, for at most a second: the process ends. */
+void sprig_log_finish(void);
+
+/* Prints "sprig: MESSAGE" and a newline in the error log, for sinks. Unless that is a terminal,
+ * time and process come first: "2026-11-30T04:46:34.123Z [1234 worker 2 warn] sprig: ...". In the
+ * format json it is an object with the names of OpenTelemetry. Never waits for a reader (see
+ * log_target.h): what does not fit into log_buffer_bytes is counted, which the next line tells. The
+ * text is cut behind SPRIG_PRINT_BYTES. */
+enum { SPRIG_PRINT_BYTES = 2000 };
+void sprig_log_print(enum sprig_log_level level, const char *message);
+
+/* Prints the text as it is under the same rules. False: it was lost. */
 bool sprig_log_print_text(const char *text, size_t n);
+
+/* The same for text of the application, which comes in pieces: in the format json each line of it
+ * is an object. */
+void sprig_log_print_output(const char *text, size_t n);
 
 /* What sprig_log_print says of this process: its number as a worker, 0: it is none. */
 void sprig_log_set_worker(uint32_t number);

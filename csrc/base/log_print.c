@@ -1,66 +1,340 @@
-/* log_print.c - messages on standard error; see log.h */
+/* log_print.c - the error log: messages and what the application prints, on standard error or where
+ * the options say; see log.h */
+#include "base/config.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "base/log_target.h"
+#include "base/utf8.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { RETRY_MS = 100, END_RETRIES = 10, OUTPUT_BYTES = 8 * 1024 };
+
+static struct {
+    char *path; /* owned; NULL: descriptor 2, whatever that is */
+    struct log_target target;
+    bool is_json;
+    enum sprig_log_level level;
+    size_t most;   /* of waiting bytes */
+    char *waiting; /* owned: what nobody has read yet; whole lines, but for the first */
+    size_t n, room;
+    pid_t pid;       /* whose lines these are */
+    bool is_at_exit; /* the end of the process writes them */
+    uint64_t n_lost; /* messages, since one could be written */
+    void (*on_waiting)(void *arg);
+    void *arg;
+} out = {.target = {.fd = -1}, .level = SPRIG_LOG_INFO, .most = 1024 * 1024};
+
 static uint32_t worker_number;
-static uint64_t n_lost; /* lines, since one could be written */
 
 void sprig_log_set_worker(uint32_t number)
 {
     worker_number = number;
 }
 
-/* "2026-11-30T04:46:34.123Z [1234 worker 2] "; nothing for a terminal, where somebody looks on. */
-static size_t print_origin(char *buf, size_t n)
+enum sprig_log_level sprig_log_level(void)
 {
-    struct timespec now;
-    struct tm tm;
-    char worker[24] = "";
-    buf[0] = '\0';
-    if (isatty(STDERR_FILENO))
-        return 0;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    if (worker_number > 0)
-        snprintf(worker, sizeof worker, " worker %u", worker_number);
-    size_t len = strftime(buf, n, "%Y-%m-%dT%H:%M:%S", &tm);
-    return len + (size_t)snprintf(buf + len, n - len, ".%03dZ [%ld%s] ",
-                                  (int)(now.tv_nsec / 1000000), (long)getpid(), worker);
+    return getenv("SPRIG_DEBUG") != NULL ? SPRIG_LOG_DEBUG : out.level;
 }
 
-/* A line about lost ones goes before the first that can be written again. */
-static void tell_lost(const char *origin)
+/* ------------------------------------------------------------------- opening ---- */
+
+/* What other code and other programs print there goes the same way. */
+static void become_stderr(const struct log_target *t)
 {
-    char line[160];
-    int len = snprintf(line, sizeof line, "%ssprig: %llu messages lost: nobody read them\n", origin,
-                       (unsigned long long)n_lost);
-    if (len > 0 && log_target_write_to(STDERR_FILENO, line, (size_t)len))
-        n_lost = 0;
+    if (t->syslog.n_address == 0 && t->fd > STDERR_FILENO)
+        dup2(t->fd, STDERR_FILENO);
+}
+
+static bool is_same_path(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static int open_path(const char *path, char *why, size_t n)
+{
+    struct log_target target = {.fd = -1};
+    char *copy = path != NULL ? strdup(path) : NULL;
+    if (path != NULL && (copy == NULL || log_target_open(&target, path) == -1)) {
+        snprintf(why, n, "error_log: cannot write to %s: %s", path, strerror(errno));
+        free(copy);
+        return SPRIG_E_SYS;
+    }
+    if (target.fd != -1 && !target.is_inherited)
+        become_stderr(&target);
+    log_target_close(&out.target);
+    free(out.path);
+    out.path = copy;
+    out.target = target;
+    return 0;
+}
+
+int sprig_log_configure(const struct sprig_config *config, char *why, size_t n)
+{
+    if (!is_same_path(config->error_log, out.path)) {
+        int rc = open_path(config->error_log, why, n);
+        if (rc != 0)
+            return rc;
+    }
+    out.is_json = config->error_log_format == SPRIG_LOG_JSON;
+    out.level = (enum sprig_log_level)config->log_level;
+    out.most = config->log_buffer_bytes;
+    return 0;
+}
+
+bool sprig_log_reopen(void)
+{
+    char why[512];
+    if (out.path == NULL || !log_target_is_path(out.path))
+        return true;
+    char *path = strdup(out.path);
+    bool ok = path != NULL && open_path(path, why, sizeof why) == 0;
+    free(path);
+    return ok;
+}
+
+bool sprig_log_has_file(void)
+{
+    return out.path != NULL;
+}
+
+bool sprig_log_is_plain_file(void)
+{
+    struct stat st;
+    return !out.is_json && out.target.syslog.n_address == 0 && fstat(STDERR_FILENO, &st) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
+/* ------------------------------------------------------------------- writing ---- */
+
+static size_t write_now(const char *bytes, size_t n)
+{
+    return out.target.fd != -1 ? log_target_write(&out.target, bytes, n)
+                               : log_target_write_to(STDERR_FILENO, bytes, n);
+}
+
+/* A forked child has its parent's lines in memory. */
+static void forget_others(void)
+{
+    if (out.pid != getpid())
+        out.n = out.n_lost = 0;
+    out.pid = getpid();
+}
+
+static size_t print_origin(enum sprig_log_level level, char *buf, size_t n);
+
+/* A line about lost ones goes before the first that can be written again. */
+static void tell_lost(void)
+{
+    char text[80], line[300];
+    size_t len;
+    snprintf(text, sizeof text, "%llu messages lost: nobody read them",
+             (unsigned long long)out.n_lost);
+    if (out.is_json) {
+        len = (size_t)snprintf(line, sizeof line, "{\"severityText\":\"WARN\",\"body\":\"%s\"}\n",
+                               text);
+    } else {
+        len = print_origin(SPRIG_LOG_WARN, line, sizeof line);
+        len += (size_t)snprintf(line + len, sizeof line - len, "sprig: %s\n", text);
+    }
+    if (write_now(line, len) == len)
+        out.n_lost = 0;
+}
+
+bool sprig_log_flush(void)
+{
+    forget_others();
+    if (out.n > 0) {
+        size_t done = write_now(out.waiting, out.n);
+        if (done < out.n && errno != EAGAIN && errno != EWOULDBLOCK)
+            done = out.n; /* nobody will ever take it */
+        out.n -= done;
+        memmove(out.waiting, out.waiting + done, out.n);
+    }
+    if (out.n == 0 && out.n_lost > 0)
+        tell_lost();
+    return out.n > 0;
+}
+
+void sprig_log_on_waiting(void (*cb)(void *arg), void *arg)
+{
+    out.on_waiting = cb;
+    out.arg = arg;
+}
+
+/* The rest of a text whose beginning is written already goes on waiting, whatever there is. */
+static bool keep(const char *bytes, size_t n, bool is_begun)
+{
+    if (out.n + n > out.most && !is_begun)
+        return false;
+    if (out.n + n > out.room) {
+        size_t room = 2 * (out.n + n);
+        char *grown = realloc(out.waiting, room);
+        if (grown == NULL)
+            return false;
+        out.waiting = grown;
+        out.room = room;
+    }
+    memcpy(out.waiting + out.n, bytes, n);
+    out.n += n;
+    if (!out.is_at_exit)
+        out.is_at_exit = atexit(sprig_log_finish) == 0;
+    if (out.n == n && out.on_waiting != NULL)
+        out.on_waiting(out.arg);
+    return true;
 }
 
 bool sprig_log_print_text(const char *text, size_t n)
 {
-    char origin[96];
-    if (n_lost > 0) {
-        print_origin(origin, sizeof origin);
-        tell_lost(origin);
-    }
-    if (n_lost == 0 && log_target_write_to(STDERR_FILENO, text, n))
-        return true;
-    n_lost++;
-    return false;
+    int saved = errno;
+    size_t done = 0;
+    bool is_kept = true;
+    if (!sprig_log_flush() && out.n_lost == 0)
+        done = write_now(text, n);
+    if (done < n)
+        is_kept = (out.n > 0 || out.n_lost > 0 || errno == EAGAIN || errno == EWOULDBLOCK) &&
+                  keep(text + done, n - done, done > 0);
+    out.n_lost += !is_kept;
+    errno = saved;
+    return is_kept;
 }
 
-void sprig_log_print(const char *message)
+void sprig_log_finish(void)
 {
-    char line[96 + SPRIG_PRINT_BYTES + 16];
-    size_t len = print_origin(line, 96);
+    for (int i = 0; sprig_log_flush() && i < END_RETRIES; i++) {
+        struct log_target standard = {.fd = STDERR_FILENO};
+        log_target_wait(out.target.fd != -1 ? &out.target : &standard, RETRY_MS);
+    }
+}
+
+/* ------------------------------------------------------------------- how it looks ---- */
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+/* "2026-11-30T04:46:34.123Z" */
+static size_t print_time(char *buf, size_t n)
+{
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    size_t len = strftime(buf, n, "%Y-%m-%dT%H:%M:%S", &tm);
+    return len + (size_t)snprintf(buf + len, n - len, ".%03dZ", (int)(now.tv_nsec / 1000000));
+}
+
+/* "2026-11-30T04:46:34.123Z [1234 worker 2 warn] "; nothing for a terminal, where somebody looks
+ * on, and for syslog, which has all that itself. */
+static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
+{
+    char worker[24] = "";
+    buf[0] = '\0';
+    if (out.target.syslog.n_address > 0 || isatty(STDERR_FILENO))
+        return 0;
+    if (worker_number > 0)
+        snprintf(worker, sizeof worker, " worker %u", worker_number);
+    size_t len = print_time(buf, n);
+    return len + (size_t)snprintf(buf + len, n - len, " [%ld%s %s] ", (long)getpid(), worker,
+                                  level_names[level]);
+}
+
+/* Text as a string of JSON, without the quotes. Control characters, and all that is no ASCII in a
+ * text that is no UTF-8, become \xHH. Needs room for six times as many bytes. */
+static size_t escape_json(const char *text, size_t n, char *to)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *at = to;
+    bool is_utf8 = utf8_is_valid(span_make(text, n));
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\') {
+            *at++ = '\\';
+            *at++ = (char)c;
+        } else if ((c >= 0x20 && c < 0x7f) || (c >= 0x80 && is_utf8)) {
+            *at++ = (char)c;
+        } else if (c == '\n' || c == '\t') {
+            *at++ = '\\';
+            *at++ = c == '\n' ? 'n' : 't';
+        } else {
+            *at++ = '\\';
+            *at++ = '\\';
+            *at++ = 'x';
+            *at++ = hex[c >> 4];
+            *at++ = hex[c & 15];
+        }
+    }
+    return (size_t)(at - to);
+}
+
+/* Severity numbers of OpenTelemetry's data model: 5, 9, 13, 17. */
+static void print_json(enum sprig_log_level level, const char *text, size_t n)
+{
+    static const char *const severities[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+    char date[40], *line = malloc(6 * n + 256);
+    if (line == NULL) {
+        out.n_lost++;
+        return;
+    }
+    print_time(date, sizeof date);
+    size_t len = (size_t)sprintf(
+        line,
+        "{\"timestamp\":\"%s\",\"severityText\":\"%s\",\"severityNumber\":%d,\"process.pid\":%ld",
+        date, severities[level], 4 * (int)level + 5, (long)getpid());
+    if (worker_number > 0)
+        len += (size_t)sprintf(line + len, ",\"sprig.worker\":%u", worker_number);
+    len += (size_t)sprintf(line + len, ",\"body\":\"");
+    len += escape_json(text, n, line + len);
+    memcpy(line + len, "\"}\n", 3);
+    sprig_log_print_text(line, len + 3);
+    free(line);
+}
+
+void sprig_log_print(enum sprig_log_level level, const char *message)
+{
+    char line[128 + SPRIG_PRINT_BYTES + 16];
+    out.target.syslog.level = level;
+    if (out.is_json) {
+        print_json(level, message, strnlen(message, SPRIG_PRINT_BYTES));
+        return;
+    }
+    size_t len = print_origin(level, line, 128);
     len += (size_t)snprintf(line + len, sizeof line - len, "sprig: %.*s\n", (int)SPRIG_PRINT_BYTES,
                             message);
     sprig_log_print_text(line, len);
+}
+
+/* ---- what the application prints ---- */
+
+/* The beginning of a line whose end is still to come. */
+static struct {
+    char bytes[OUTPUT_BYTES];
+    size_t n;
+} part;
+
+static void print_part(void)
+{
+    if (part.n > 0)
+        print_json(SPRIG_LOG_WARN, part.bytes, part.n);
+    part.n = 0;
+}
+
+void sprig_log_print_output(const char *text, size_t n)
+{
+    out.target.syslog.level = SPRIG_LOG_WARN;
+    if (!out.is_json) {
+        sprig_log_print_text(text, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n' || part.n == sizeof part.bytes)
+            print_part();
+        if (text[i] != '\n')
+            part.bytes[part.n++] = text[i];
+    }
 }

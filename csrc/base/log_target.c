@@ -39,6 +39,11 @@ int log_target_number(const char *path)
     return -1;
 }
 
+bool log_target_is_path(const char *path)
+{
+    return log_target_number(path) == -1 && !log_syslog_is_meant(path);
+}
+
 /* What the descriptor leads to decides how it is written to. */
 static int examine(struct log_target *t)
 {
@@ -105,7 +110,9 @@ int log_target_open(struct log_target *t, const char *path)
     int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     *t = (struct log_target){.fd = -1};
     int rc = 0;
-    if (number != -1)
+    if (log_syslog_is_meant(path))
+        rc = t->fd = log_syslog_open(&t->syslog, path);
+    else if (number != -1)
         rc = open_inherited(t, number);
     else {
         t->fd = open(path, geteuid() == 0 ? flags | O_NOFOLLOW : flags, 0666);
@@ -198,22 +205,24 @@ static size_t write_pipe(const struct log_target *t, const char *bytes, size_t n
 size_t log_target_write(const struct log_target *t, const char *bytes, size_t n)
 {
     errno = 0;
+    if (t->syslog.n_address > 0)
+        return log_syslog_write(&t->syslog, t->fd, bytes, n);
     return t->is_pipe ? write_pipe(t, bytes, n) : write_all(t, bytes, n);
 }
 
-bool log_target_write_to(int fd, const char *line, size_t n)
+size_t log_target_write_to(int fd, const char *bytes, size_t n)
 {
     struct log_target t = {.fd = fd};
     if (examine(&t) == -1)
-        return false;
+        return 0;
     int own = t.is_pipe ? open_again(fd) : -1;
     t.may_block = t.is_pipe && own == -1;
     if (own != -1)
         t.fd = own;
-    bool ok = log_target_write(&t, line, n) == n;
+    size_t done = log_target_write(&t, bytes, n);
     int saved = errno;
     if (own != -1)
         close(own);
     errno = saved;
-    return ok;
+    return done;
 }

@@ -10,6 +10,7 @@
 #ifndef SPRIG_LOG_TARGET_H
 #define SPRIG_LOG_TARGET_H
 
+#include "base/log_syslog.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -17,17 +18,22 @@ struct log_target {
     int fd;            /* owned, close-on-exec; -1: closed */
     bool is_inherited; /* a descriptor of the process: reopening it means nothing */
     bool is_socket;
-    bool is_pipe;   /* or a terminal: takes whole lines of up to PIPE_BUF bytes each */
-    bool may_block; /* flags are shared with others: poll first */
+    bool is_pipe;             /* or a terminal: takes whole lines of up to PIPE_BUF bytes each */
+    bool may_block;           /* flags are shared with others: poll first */
+    struct log_syslog syslog; /* where lines become messages */
 };
 
 /* The descriptor that the path is only a name for: "-" and /dev/stdout are 1, /dev/stderr is 2,
  * /dev/fd/N and /proc/self/fd/N are N. -1: it is a path like others. */
 int log_target_number(const char *path);
 
-/* Opens the file for appending, mode 0666 less the umask; as root, a link is not followed. A FIFO
- * need not have a reader: what fits waits in it for one. If the path names a descriptor, that is
- * used (EBADF: it is not open, or not inherited). 0, or -1 and errno. */
+/* Whether it is a path of the file system, and not a descriptor or syslog. */
+bool log_target_is_path(const char *path);
+
+/* Opens syslog (see log_syslog.h), or the file for appending, mode 0666 less the umask; as root, a
+ * link is not followed. A FIFO need not have a reader: what fits waits in it for one. If the path
+ * names a descriptor, that is used (EBADF: it is not open, or not inherited). 0, or -1 and errno.
+ */
 int log_target_open(struct log_target *t, const char *path);
 
 /* Writes what can be written now. Returns how many of the bytes were; fewer than n: errno says why,
@@ -39,7 +45,7 @@ void log_target_wait(const struct log_target *t, int timeout_ms);
 
 void log_target_close(struct log_target *t);
 
-/* One line to the descriptor as it is now, in the same manner. False: errno. */
-bool log_target_write_to(int fd, const char *line, size_t n);
+/* Writes to the descriptor as it is now, in the same manner. */
+size_t log_target_write_to(int fd, const char *bytes, size_t n);
 
 #endif

@@ -99,7 +99,7 @@ static void tell_foreign(const char *listen_fds, const char *listen_pid)
         "not used",
         listen_fds, (long)getpid(), listen_pid != NULL ? listen_pid : "not set");
     log_clean(line);
-    sprig_log_print(line);
+    sprig_log_print(SPRIG_LOG_WARN, line);
 }
 
 int sprig_inherited_sockets(int *fds, size_t max, char *why, size_t n)

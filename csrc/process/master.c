@@ -190,6 +190,8 @@ static bool master_renew_config(struct sprig_master *m)
     m->config = config;
     if (m->admin != NULL)
         admin_set_config(m->admin, config);
+    if (sprig_log_configure(config, why, sizeof why) != 0)
+        sprig_log(SPRIG_LOG_ERROR, "%s; the old one goes on", why);
     if (*kept != '\0')
         sprig_log(SPRIG_LOG_WARN, "reload: a change of %s needs a restart or an upgrade (USR2)",
                   kept);
@@ -272,8 +274,11 @@ static void master_obey(struct sprig_master *m)
         master_add_worker(m);
     if (master_signals_take(SIGTTOU))
         master_remove_worker(m);
-    if (master_signals_take(SIGUSR1))
+    if (master_signals_take(SIGUSR1)) {
+        if (!sprig_log_reopen())
+            sprig_log(SPRIG_LOG_ERROR, "cannot reopen the error log; the old one goes on");
         master_send_all(m, SIGUSR1);
+    }
     if (master_signals_take(SIGUSR2))
         upgrade_start(m);
 }
@@ -288,6 +293,8 @@ static int master_timeout(const struct sprig_master *m)
     int admin_ms = m->admin != NULL ? admin_timeout(m->admin) : -1;
     if (deadline != 0 && deadline < due)
         due = deadline;
+    if (sprig_log_flush() && due > now + DELAY_MIN_MS)
+        due = now + DELAY_MIN_MS; /* lines wait for a reader */
     if (due == UINT64_MAX)
         return admin_ms;
     int ms = due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;

@@ -1,5 +1,6 @@
 /* reload.c - another configuration for a server that runs; see sprig.h */
 #include "serve/accesslog.h"
+#include "serve/errorlog.h"
 #include "serve/server.h"
 
 static bool is_same(const char *a, const char *b)
@@ -37,6 +38,8 @@ int sprig_server_reload(struct sprig_server *server, const struct sprig_config *
         return SPRIG_E_NOMEM;
     int rc = sprig_config_keep_fixed(&config, &server->config, kept, n);
     if (rc == 0)
+        rc = sprig_log_configure(&config, why, n);
+    if (rc == 0)
         rc = reload_log(server, &config, why, n);
     if (rc != 0) {
         sprig_config_clear(&config);
@@ -46,6 +49,7 @@ int sprig_server_reload(struct sprig_server *server, const struct sprig_config *
     sprig_config_clear(&server->config);
     server->config = config;
     server_configure(server);
+    error_log_attach(server->loop);
     admission_configure(server);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "net/tls.h"
 #include "serve/accesslog.h"
 #include "serve/conn.h"
+#include "serve/errorlog.h"
 #include "serve/listener.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -221,6 +222,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
     loop_on_fork(loop, &server->fork_hook);
     server->look_hook.on_look = server_describe;
     loop_on_look(loop, &server->look_hook);
+    error_log_attach(loop);
     return server;
 }
 

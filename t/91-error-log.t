@@ -1,0 +1,165 @@
+# The error log: messages and what the application prints on STDERR, where nobody reads, in a file, as JSON
+# and by syslog.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
+use IO::Socket::UNIX;
+use JSON::PP;
+use Socket qw(SOCK_DGRAM);
+use SprigTest;
+use SprigTest::Program;
+use SprigTest::Redirected;
+use Test::More;
+use Time::HiRes qw(time);
+
+my @here = ('-l', '127.0.0.1:0');
+
+# Says as much as it is asked to, in each way that leads to STDERR.
+my $loud = app_file(<<'END');
+sub {
+    my ($env) = @_;
+    my ($how, $n) = $env->{PATH_INFO} =~ m{/(\w+)(?:/(\d+))?};
+    my $text = 'x' x 1000;
+    for (1 .. $n || 1) {
+        $how eq 'errors' ? $env->{'psgi.errors'}->print("$how $text\n")
+        : $how eq 'warn' ? warn "$how $text\n"
+        : $how eq 'die'  ? eval { $env->{'psgi.errors'}->print("$how $text\n"); 1 }
+        :                  print STDERR "$how\n";
+    }
+    die "$text\n" if $how eq 'die';
+    return [200, [], ["said\n"]];
+}
+END
+
+sub ask { return $_[0]->ask("GET $_[1] HTTP/1.0\r\n\r\n")->status }
+
+for my $how (qw(errors warn die)) {
+    for my $workers (1, 2) {
+        subtest "a full pipe that nobody reads does not hold up an app: $how, $workers processes" =>
+            sub {
+            pipe my $reader, my $writer or die "pipe: $!";
+            my $server = start_redirected({ 2 => $writer },
+                @here, '--workers', $workers, '--log-buffer-bytes', 4096, $loud);
+            close $writer;
+            my $begin = time;
+            my $n     = grep { ask($server, "/$how/100") == ($how eq 'die' ? 500 : 200) } 1 .. 5;
+            is $n, 5, 'all are answered';
+            cmp_ok time - $begin, '<', 5, 'at once';
+            my $text = '';
+            ok $server->eventually(sub {
+                $reader->blocking(0);
+                1 while sysread $reader, $text, 65536, length $text;
+                return $text =~ /sprig: [0-9]+ messages lost: nobody read them$/m;
+                }),
+                'what was lost is counted and told';
+            $server->stop_ok;
+            };
+    }
+}
+
+subtest 'what a slow reader has not read yet waits' => sub {
+    pipe my $reader, my $writer or die "pipe: $!";
+    my $server = start_redirected({ 2 => $writer }, @here, $loud);
+    close $writer;
+    is ask($server, '/errors/500'), 200, 'half a megabyte is said';
+    $reader->blocking(0);
+    my $text = '';
+    ok $server->eventually(sub {
+        1 while sysread $reader, $text, 65536, length $text;
+        return (() = $text =~ /^errors x{1000}$/mg) == 500;
+        }),
+        'all of it is read';
+    unlike $text, qr/messages lost/, 'nothing is lost';
+    $server->stop_ok;
+};
+
+subtest '--error-log FILE: messages, warnings and programs of the application' => sub {
+    my $log    = SprigTest::temp_path('log');
+    my $server = start_redirected({}, @here, '--error-log', $log, app_file(<<'END'));
+sub { warn "a warning\n"; system 'echo a program >&2'; $_[0]{'psgi.errors'}->print("an error\n"); [200, [], ['x']] }
+END
+    is ask($server, '/'), 200, 'answered';
+    my $text = slurp($log);
+    like $text, qr/^$_$/m, $_ for 'a warning', 'a program', 'an error';
+    like $text, qr/^sprig \S+: http/m, 'the banner';
+    rename $log, "$log.1";
+    kill USR1 => $server->pid;
+    ok $server->eventually(sub { -e $log }), 'USR1 opens it anew';
+    is ask($server, '/'), 200, 'answered';
+    like slurp($log), qr/^$_$/m, "$_, in the new file" for 'a warning', 'a program', 'an error';
+    $server->ask("GET / HTTP/1.1\r\n\r\n");
+    ok $server->eventually(sub { slurp($log) =~ /^\S+Z \[[0-9]+ warn\] sprig: 400 for /m }),
+        'a message has time, process and level';
+    $server->stop_ok;
+};
+
+subtest '--error-log-format json' => sub {
+    for my $workers (1, 2) {
+        my $log    = SprigTest::temp_path('log');
+        my $server = start_redirected(
+            {},            @here, '--workers',          $workers,
+            '--error-log', $log,  '--error-log-format', 'json',
+            app_file(<<'END'));
+binmode STDERR, ':utf8';
+sub { print STDERR "half "; print STDERR "a line\n"; warn qq{"quoted" \\ \t\x01\n};
+    $_[0]{'psgi.errors'}->print("\x{434}\x{430}\n\n"); [200, [], ['x']] }
+END
+        is ask($server, '/'), 200, 'answered';
+        $server->ask("GET / HTTP/1.1\r\n\r\n");
+        $server->eventually(sub { slurp($log) =~ /400 for .*\n/ });
+        my @lines = map { decode_json($_) } grep { length } split /\n/, slurp($log);
+        my %said  = map { $_->{body} => $_ } @lines;
+        ok $said{'half a line'},           'pieces become a line' or diag explain \%said;
+        ok $said{"\"quoted\" \\ \t\\x01"}, 'quotes, a backslash and a control character';
+        ok $said{"\x{434}\x{430}"},        'UTF-8';
+        my ($refused) = grep { $_->{body} =~ /^400 for / } @lines;
+        is $refused->{severityText}, 'WARN', 'the level of a message';
+        is $refused->{'process.pid'}, $server->pid, 'its process' if $workers == 1;
+        ok $refused->{'sprig.worker'}, 'its worker' if $workers > 1;
+        like $refused->{timestamp}, qr/\A\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z\z/, 'its time';
+        $server->stop_ok;
+    }
+};
+
+subtest '--log-level' => sub {
+    my $log    = SprigTest::temp_path('log');
+    my $server = start_redirected({}, @here, '--error-log', $log, '--log-level', 'error', $loud);
+    $server->ask("GET / HTTP/1.1\r\n\r\n");
+    is ask($server, '/print'), 200, 'answered';
+    my $text = slurp($log);
+    unlike $text, qr/400 for/,  'no warnings';
+    like $text,   qr/^print$/m, 'but what the application prints';
+    $server->stop_ok;
+};
+
+subtest '--error-log syslog:' => sub {
+    my $path = SprigTest::temp_path('syslog');
+    my $unix = IO::Socket::UNIX->new(Type  => SOCK_DGRAM, Local => $path)       or die "socket: $!";
+    my $udp  = IO::Socket::INET->new(Proto => 'udp', LocalAddr  => '127.0.0.1') or die "socket: $!";
+    for my $case (["syslog:unix:$path", $unix], ['syslog:udp:127.0.0.1:' . $udp->sockport, $udp]) {
+        my ($where, $socket) = @$case;
+        my $server = start_redirected({}, @here, '--error-log', $where, $loud);
+        ok ask($server, '/print') == 200, "answered, $where";
+        $server->ask("GET / HTTP/1.1\r\n\r\n");
+        $socket->blocking(0);
+        my @got;
+        ok $server->eventually(sub {
+            push @got, $_[0] while defined recv $socket, $_[0], 65536, 0;
+            return grep { /400 for/ } @got;
+            }),
+            'the message comes';
+        my ($refused) = grep { /400 for/ } @got;
+        like $refused, qr/\A<28>1 \S+Z \S+ sprig [0-9]+ - - sprig: 400 for 127\.0\.0\.1: [^\n]*\z/,
+            'as RFC 5424 has it';
+        like "@got", qr/ - - print\b/, 'so does what the application prints';
+        $server->stop_ok;
+    }
+    my $run = run_program(@here, '--error-log', 'syslog:nowhere', $loud);
+    like $run->{err}, qr/\Asprig: error_log: cannot write to syslog:nowhere: Invalid argument\n/,
+        'a wrong form';
+};
+
+done_testing;

@@ -1,0 +1,52 @@
+/* stderr.c - a layer on STDERR that writes to the error log. Descriptor 2 stays as it is: its flags
+ * are shared with other processes, and programs that the app starts write to it as ever. */
+#include "stderr.h"
+
+#include <perliol.h>
+
+static SSize_t write_log(pTHX_ PerlIO *f, const void *bytes, Size_t n)
+{
+    if (PerlIO_fileno(f) != STDERR_FILENO)
+        return PerlIO_write(PerlIONext(f), bytes, n);
+    sprig_log_print_output(bytes, n);
+    return (SSize_t)n; /* what is lost is counted, and no error of the app's */
+}
+
+static PerlIO_funcs log_layer = {
+    .fsize = sizeof(PerlIO_funcs),
+    .name = "sprig_log",
+    .size = sizeof(PerlIOl),
+    .kind = PERLIO_K_RAW,
+    .Pushed = PerlIOBase_pushed,
+    .Binmode = PerlIOBase_binmode,
+    .Fileno = PerlIOBase_fileno,
+    .Dup = PerlIOBase_dup,
+    .Write = write_log,
+    .Close = PerlIOBase_close,
+    .Eof = PerlIOBase_eof,
+    .Error = PerlIOBase_error,
+    .Clearerr = PerlIOBase_clearerr,
+    .Setlinebuf = PerlIOBase_setlinebuf,
+};
+
+static bool has_layer(PerlIO *f)
+{
+    for (PerlIOl *layer = *f; layer != NULL; layer = layer->next)
+        if (layer->tab == &log_layer)
+            return true;
+    return false;
+}
+
+void psgi_stderr_attach(pTHX)
+{
+    IO *io = PL_stderrgv != NULL && isGV_with_GP(PL_stderrgv) ? GvIO(PL_stderrgv) : NULL;
+    PerlIO *f = io != NULL ? IoOFP(io) : NULL;
+
+    if (f == NULL || *f == NULL || SvRMAGICAL((SV *)io) || PerlIO_fileno(f) != STDERR_FILENO ||
+        has_layer(f) || sprig_log_is_plain_file())
+        return;
+    int is_utf8 = PerlIO_isutf8(f);
+    PerlIO_flush(f);
+    if (PerlIO_push(aTHX_ f, &log_layer, "w", NULL) != NULL && is_utf8)
+        PerlIOBase(f)->flags |= PERLIO_F_UTF8;
+}
