@@ -266,8 +266,9 @@ void sprig_alone_close(void);
 void sprig_listener_close(struct sprig_listener *listener);
 
 /* Graceful end: closes all listeners, and idle connections as soon as they have been idle for a
- * short while more; lets exchanges finish, each last response with "Connection: close"; then
- * handler.on_drained. */
+ * short while more; lets exchanges finish, each last response with "Connection: close"; those of
+ * event streams are told by on_gone and ended, one after the other within half of graceful_timeout;
+ * then handler.on_drained. */
 void sprig_server_drain(struct sprig_server *server);
 
 /* Counters, for tests and metrics; all gauges but n_requests and n_accepted. */

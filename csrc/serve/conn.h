@@ -359,7 +359,9 @@ static inline bool exchange_is_streaming(const struct sprig_exchange *ex)
  * CONN_EV_DRAIN, CONN_EV_NOTIFY. */
 void exchange_tell_drained(struct sprig_exchange *ex);
 void exchange_tell_notified(struct sprig_exchange *ex);
-/* The peer closed its sending side or is gone: told to the bridge once. */
+/* The response is not wanted any more: told to the bridge once. */
+void exchange_tell_gone(struct sprig_exchange *ex);
+/* The peer closed its sending side or is gone: the same. */
 void exchange_peer_gone(struct sprig_exchange *ex);
 /* Bytes of its queue have left: has it fallen to low_water_bytes? */
 void exchange_check_low_water(struct sprig_exchange *ex);

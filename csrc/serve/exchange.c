@@ -113,20 +113,28 @@ void exchange_tell_notified(struct sprig_exchange *ex)
     server->handler.on_notify(ex, server->arg);
 }
 
-void exchange_peer_gone(struct sprig_exchange *ex)
+void exchange_tell_gone(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     if (ex->gone_told || !ex->is_started || ex->response.ended)
         return;
-    if (feed_is_watched(ex) && !ex->is_over) {
-        c->protocol->fail(ex); /* nobody would end it; it is told then */
-        return;
-    }
     ex->gone_told = true;
-    ex->left_early = !ex->response.head_out;
     conn_pin(c);
     c->server->handler.on_gone(ex, c->server->arg);
     conn_unpin(c);
+}
+
+/* One that others write to would never be ended by anybody: it is told when it has failed. */
+void exchange_peer_gone(struct sprig_exchange *ex)
+{
+    if (ex->gone_told || !ex->is_started || ex->response.ended)
+        return;
+    if (feed_is_watched(ex) && !ex->is_over) {
+        ex->conn->protocol->fail(ex);
+        return;
+    }
+    ex->left_early = !ex->response.head_out;
+    exchange_tell_gone(ex);
 }
 
 /* ------------------------------------------------------------------ its head and body ---- */

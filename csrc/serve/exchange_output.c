@@ -118,6 +118,8 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
         return exchange_failed(ex, rc);
     if (ex->record != NULL)
         conn_log_head(ex, head);
+    if (ex->response.has_events)
+        feed_begin(ex);
     exchange_added(ex);
     return 0;
 }

@@ -69,6 +69,21 @@ static void feed_set_patience(struct sprig_exchange *ex, double seconds)
     transport_set_patience(&ex->conn->transport, ms < INT32_MAX ? (int)ms : INT32_MAX);
 }
 
+/* The application may still write something; and mostly stops to, as if the client had left. */
+static void part(struct farewell *f)
+{
+    struct feed *feed = list_entry(f, struct feed, farewell);
+    struct sprig_conn *c = feed->ex->conn;
+    if (feed->ex->is_over)
+        return;
+    conn_pin(c);
+    if (f->is_told)
+        sprig_response_end(feed->ex);
+    else
+        exchange_tell_gone(feed->ex);
+    conn_unpin(c);
+}
+
 /* The feed of an exchange whose body is being written; NULL: there is none any more, or no memory
  * (*err). */
 static struct feed *feed_of(struct sprig_exchange *ex, int *err)
@@ -87,7 +102,14 @@ static struct feed *feed_of(struct sprig_exchange *ex, int *err)
     feed->ex = ex;
     list_init(&feed->watches);
     deadline_init(&feed->beat);
+    farewell_wait(&ex->conn->server->farewells, &feed->farewell, part);
     return ex->feed = feed;
+}
+
+void feed_begin(struct sprig_exchange *ex)
+{
+    int err;
+    feed_of(ex, &err);
 }
 
 int feed_watch(struct sprig_exchange *ex, struct feed_watch *watch)
@@ -134,6 +156,7 @@ void feed_free(struct sprig_exchange *ex)
     if (feed->pulse != NULL)
         feed_set_patience(ex, 0); /* the connection goes on */
     feed_stop_beating(feed);
+    list_remove(&feed->farewell.link);
     while ((first = list_first(&feed->watches)) != NULL) {
         list_remove(first);
         struct feed_watch *watch = list_entry(first, struct feed_watch, link);

@@ -1,10 +1,11 @@
 /* feed.h - what an exchange has whose response goes on and on, such as a stream of events: its
  * heartbeat, and those who write to it from elsewhere and have to hear of its end.
  *
- * Exchanges without any of it have no feed. */
+ * Every event stream has a feed, and other exchanges as soon as they need one. */
 #ifndef SPRIG_FEED_H
 #define SPRIG_FEED_H
 
+#include "serve/farewell.h"
 #include "serve/server.h"
 
 /* One that writes to an exchange; embedded in what it is. list_remove(&watch->link) lets go of it.
@@ -20,8 +21,12 @@ struct feed {
     struct sprig_exchange *ex;
     struct list_link watches; /* struct feed_watch.link */
     struct deadline beat;
-    struct pulse *pulse; /* counted: in whose list `beat` stands; NULL: none */
+    struct pulse *pulse;      /* counted: in whose list `beat` stands; NULL: none */
+    struct farewell farewell; /* when the server drains the app is told, and then it ends */
 };
+
+/* A response has begun that may go on for ever. */
+void feed_begin(struct sprig_exchange *ex);
 
 /* Watches an exchange whose head is out. 0, SPRIG_E_CLOSED or SPRIG_E_NOMEM. */
 int feed_watch(struct sprig_exchange *ex, struct feed_watch *watch);

@@ -143,7 +143,8 @@ static int server_init_timers(struct sprig_server *server)
     deadline_list_set_length(&server->linger_deadlines, LINGER_SECONDS);
     deadline_list_set_length(&server->leave_deadlines, LEAVE_SECONDS);
     timer_init(&server->leaving, server_run_leaving);
-    return rc | timer_reserve(server->loop, &server->leaving);
+    return rc | farewells_init(&server->farewells, server->loop) |
+           timer_reserve(server->loop, &server->leaving);
 }
 
 static void server_clear_timers(struct sprig_server *server)
@@ -156,6 +157,7 @@ static void server_clear_timers(struct sprig_server *server)
     deadline_list_clear(&server->leave_deadlines);
     deadline_list_clear(&server->queue_deadlines);
     deadline_list_clear(&server->handshake_deadlines);
+    farewells_clear(&server->farewells);
     timer_release(server->loop, &server->leaving);
 }
 
@@ -368,6 +370,7 @@ void sprig_server_drain(struct sprig_server *server)
         if (c->state == CONN_OPEN)
             c->protocol->drain(c);
     }
+    farewells_begin(&server->farewells, server->config.graceful_timeout / 2);
     server_start_leaving(server);
     server_conn_gone(server);
 }

@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 #include "net/outq.h"
 #include "serve/admission.h"
+#include "serve/farewell.h"
 #include "serve/refusals.h"
 
 struct sprig_conn;
@@ -29,7 +30,8 @@ struct sprig_server {
     struct outq_pool outq_pool;
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines, handshake_deadlines;
-    struct list_link pulses; /* heartbeats, see feed.c */
+    struct list_link pulses;    /* heartbeats, see feed.c */
+    struct farewells farewells; /* of what would go on for ever */
     struct admission admission;
     struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
                               call is on the stack */

@@ -179,6 +179,11 @@ nothing is being written. If the client has left already, the callback is called
 A client that only ends its own side of the connection counts as one that leaves, since that cannot be
 told from the other. What is written afterwards may or may not reach it.
 
+For a C<text/event-stream> it is also called when the server is told to end, or the worker to make room for another
+one: what the callback writes still reaches the client, and then the response ends in order. The browser
+comes back by itself. Where there are many streams this is spread over some seconds, at most half of
+C<graceful_timeout>.
+
 =head2 $writer->poll_cb(sub { my ($writer) = @_; ... })
 
 Calls back whenever no more than C<low_water_bytes> are waiting, until C<close>. If the callback

@@ -46,6 +46,7 @@ sub poll {
         my ($n, $start) = (hex $1, $+[0]);
         last if length $client->{in} < $start + $n + 2;
         $self->{text} .= substr $client->{in}, $start, $n;
+        $self->{raw} = substr $client->{in}, $start, $n if $n;    # the last chunk
         substr($client->{in}, $start + $n, 2) eq "\r\n" or die "a chunk does not end with CRLF\n";
         substr $client->{in}, 0, $start + $n + 2, '';
         $self->{is_complete} = 1 if $n == 0;
