@@ -346,6 +346,6 @@ void command_read(struct command *cmd, int argc, char **argv)
         refuse("%s", why);
     if (command_setting(cmd, "print_config") == NULL)
         return;
-    command_print(cmd);
+    command_print(cmd, stdout);
     exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }

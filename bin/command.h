@@ -4,6 +4,7 @@
 
 #include "base/config_file.h"
 #include "sprig.h"
+#include <stdio.h>
 
 /* A growing, NULL-terminated argument vector; owns its words. */
 struct words {
@@ -56,7 +57,7 @@ int command_compose(struct command *cmd, char *why, size_t n);
 int command_reload(struct command *cmd, char *kept, char *why, size_t n);
 
 /* Prints all options as a file that --config reads. */
-void command_print(const struct command *cmd);
+void command_print(const struct command *cmd, FILE *out);
 
 /* A switch: --x and --no-x. */
 bool option_is_switch(const struct sprig_option *o);

@@ -438,17 +438,18 @@ void command_clear(struct command *cmd)
 
 /* ----------------------------------------------------------------- printing ---- */
 
-static void print_line(const char *prefix, const char *name, const char *value, const char *origin)
+static void print_line(FILE *out, const char *prefix, const char *name, const char *value,
+                       const char *origin)
 {
     char *quoted = need(malloc(SPRIG_CONFIG_QUOTED_BYTES(strlen(value)))), shown[4200];
-    int n = printf("%s%s = %s", prefix, name, sprig_config_quote(value, quoted));
-    printf("%*s # %s\n", n < 44 ? 44 - n : 0, "",
-           log_escape(shown, sizeof shown, span_str(origin)));
+    int n = fprintf(out, "%s%s = %s", prefix, name, sprig_config_quote(value, quoted));
+    fprintf(out, "%*s # %s\n", n < 44 ? 44 - n : 0, "",
+            log_escape(shown, sizeof shown, span_str(origin)));
     free(quoted);
 }
 
 /* The file itself is no part of what it says. */
-static void print_plack_option(const struct command *cmd, const struct sprig_option *o,
+static void print_plack_option(FILE *out, const struct command *cmd, const struct sprig_option *o,
                                const char *origin)
 {
     const char *prefix = sprig_option_fits_file(o) ? "" : "# ", *value;
@@ -459,11 +460,11 @@ static void print_plack_option(const struct command *cmd, const struct sprig_opt
     for (size_t i = 0; i < words->n; i++) {
         value = o->letter == 'I' ? words->items[i] + 2 : setting_value(words->items[i], o->name);
         if (value && (!is_one || value == command_setting(cmd, o->name)))
-            print_line(prefix, o->name, value, origin);
+            print_line(out, prefix, o->name, value, origin);
     }
 }
 
-void command_print(const struct command *cmd)
+void command_print(const struct command *cmd, FILE *out)
 {
     size_t n;
     char buf[128];
@@ -473,12 +474,12 @@ void command_print(const struct command *cmd)
         const struct sprig_option *o = &options[i];
         const char *origin = cmd->origins[i].text ? cmd->origins[i].text : "default";
         if (o->group && o->group != group)
-            printf("%s# %s\n", group ? "\n" : "", o->group);
+            fprintf(out, "%s# %s\n", group ? "\n" : "", o->group);
         group = o->group;
         if (o->type == SPRIG_OPTION_PLACK)
-            print_plack_option(cmd, o, origin);
+            print_plack_option(out, cmd, o, origin);
         else
-            print_line(sprig_option_fits_file(o) ? "" : "# ", o->name,
+            print_line(out, sprig_option_fits_file(o) ? "" : "# ", o->name,
                        sprig_config_get(&cmd->config, o->name, buf, sizeof buf), origin);
     }
 }

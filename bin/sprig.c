@@ -1,9 +1,11 @@
 /* sprig.c - the program: by itself in one process, or as the master of several. */
 #include "command.h"
+#include "ctl.h"
 
 #include "embed.h"
 #include "master.h"
 #include "net/inherited.h"
+#include "process/admin_config.h"
 #include "process/daemon.h"
 #include "process/init.h"
 #include "process/origin.h"
@@ -116,6 +118,19 @@ static void remove_pidfile(void)
     sprig_pidfile_remove(&pidfile);
 }
 
+/* What "sprig ctl config" prints. */
+static void show_config(const struct command *cmd)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *out = cmd->config.admin != NULL ? open_memstream(&text, &n) : NULL;
+    if (out == NULL)
+        return;
+    command_print(cmd, out);
+    fclose(out);
+    sprig_admin_show_config(text);
+}
+
 static int run_alone(struct command *cmd, char **rest)
 {
     char why[512];
@@ -203,7 +218,10 @@ static void enter_folder(const struct sprig_master *master)
 static const struct sprig_config *reload_config(void *arg, char *kept, char *why, size_t n)
 {
     struct command *cmd = arg;
-    return command_reload(cmd, kept, why, n) == 0 ? &cmd->config : NULL;
+    if (command_reload(cmd, kept, why, n) != 0)
+        return NULL;
+    show_config(cmd);
+    return &cmd->config;
 }
 
 /* There is no interpreter here: each worker makes its own, and compiles the application anew. */
@@ -253,6 +271,8 @@ int main(int argc, char **argv, char **env)
     char why[512];
     int status;
     sprig_open_standard();
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+        return ctl_main(argc - 1, argv + 1);
     sprig_origin_keep();
     psgi_embed_begin(&argc, &argv, &env);
     char **original = copy_vector(argc, argv);
@@ -260,6 +280,7 @@ int main(int argc, char **argv, char **env)
     bool is_check = command_setting(&cmd, "check") != NULL;
     if (!is_check && sprig_log_configure(&cmd.config, why, sizeof why) != 0)
         fail("%s", why);
+    show_config(&cmd);
     if (is_check)
         status = run_perl(&cmd, true, argv + optind);
     else if (cmd.config.workers == 1)

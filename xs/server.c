@@ -7,6 +7,7 @@
 #include "lazyio.h"
 #include "loop.h"
 #include "options.h"
+#include "process/admin_config.h"
 #include "process/admin_thread.h"
 #include "report.h"
 #include "stderr.h"
@@ -42,7 +43,10 @@ int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_con
 
     if (sprig_server_config(core)->config == NULL)
         return SPRIG_E_NOTFOUND;
-    return psgi_options_reload(aTHX_ fresh, server->options, NULL, kept, why, n);
+    int rc = psgi_options_reload(aTHX_ fresh, server->options, NULL, kept, why, n);
+    if (rc == 0)
+        sprig_admin_show_options(fresh);
+    return rc;
 }
 
 /* The reference that carries the server by magic. */

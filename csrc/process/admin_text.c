@@ -176,19 +176,3 @@ void admin_add_stuck_text(struct text *out, const struct admin *a)
         text_add(out, "\n");
     }
 }
-
-/* Not a table: the form of a configuration file. */
-void admin_add_config_text(struct text *out, const struct admin *a)
-{
-    size_t n;
-    char buf[128];
-    const struct sprig_option *options = sprig_options(&n);
-    for (size_t i = 0; i < n; i++) {
-        const char *value =
-            options[i].type == SPRIG_OPTION_PLACK
-                ? NULL
-                : sprig_config_get(a->host.config, options[i].name, buf, sizeof buf);
-        if (value != NULL)
-            text_add(out, "%s = %s\n", options[i].name, value);
-    }
-}

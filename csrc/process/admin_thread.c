@@ -49,13 +49,16 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
         return pass_on(SIGINT, said, n, "ending at once");
     case ADMIN_REOPEN:
         return pass_on(SIGHUP, said, n, "logs are opened anew");
+    case ADMIN_RELOAD:
+        if (own.config.config != NULL)
+            return pass_on(SIGHUP, said, n, "reading the configuration anew");
+        break;
     case ADMIN_DRAIN:
         own.is_drained = true;
         return say(said, n, 0, "draining: /readyz says no, serving goes on");
     case ADMIN_UNDRAIN:
         own.is_drained = false;
         return say(said, n, 0, "ready again");
-    case ADMIN_RELOAD:
     case ADMIN_UPGRADE:
     case ADMIN_ADD:
     case ADMIN_REMOVE:

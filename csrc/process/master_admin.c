@@ -13,7 +13,7 @@
 
 /* "9 TEXT TEXT": the descriptor of the counters, or -1, and the sockets of the admin listener. In
  * the environment of a successor beside that of upgrade.c. */
-#define ADMIN_VARIABLE "SPRIG_SUCCESSION_ADMIN"
+#define ADMIN_VARIABLE "SPRIG_UPGRADE_ADMIN"
 
 /* Workers that are leaving count as well as those that serve and those that start. */
 enum { ENTRIES_FOR_EACH = 3, ENTRIES_SPARE = 16 };

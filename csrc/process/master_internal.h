@@ -94,7 +94,7 @@ int master_open_admin(struct sprig_master *m, char *why, size_t n);
 /* Nobody can ask any more. */
 void master_close_admin(struct sprig_master *m, bool unlink);
 
-/* For the environment of a successor: sets SUCCESSION_ADMIN, and lets the descriptors pass. */
+/* For the environment of a successor: sets UPGRADE_ADMIN, and lets the descriptors pass. */
 void master_pass_admin(const struct sprig_master *m);
 
 /* In a new worker: counts in this entry, and has nothing else of it. */

@@ -1,0 +1,209 @@
+/* ctl.c - "sprig ctl": the command line, and what each verb asks of the admin listener. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* asprintf */
+#endif
+#include "ctl.h"
+
+#include "ctl_http.h"
+#include "ctl_top.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------------- the verbs ---- */
+
+static const struct verb {
+    const char *name, *argument; /* argument: NULL: takes none */
+    const char *method, *path;   /* NULL: see `run` */
+    const char *help;
+    int (*run)(const struct ctl_server *server, int argc, char **argv);
+    const char *warning; /* in the answer: CTL_WARNING */
+} verbs[];
+
+/* Prints the answer of the server. */
+static int print_answer(const struct ctl_server *server, const char *method, const char *path,
+                        const char *warning)
+{
+    struct ctl_answer answer;
+    if (ctl_ask(server, method, path, &answer) != 0) {
+        fprintf(stderr, "sprig ctl: %s\n", answer.why);
+        return CTL_UNREACHABLE;
+    }
+    bool is_done = answer.status == 200;
+    fprintf(is_done ? stdout : stderr, "%s%s", is_done ? "" : "sprig ctl: ", answer.body);
+    size_t n = strlen(answer.body);
+    if (is_done && n > 0 && answer.body[n - 1] != '\n')
+        putchar('\n');
+    int status = !is_done                                                  ? EXIT_FAILURE
+                 : warning != NULL && strstr(answer.body, warning) != NULL ? CTL_WARNING
+                                                                           : EXIT_SUCCESS;
+    ctl_answer_clear(&answer);
+    return fflush(stdout) == 0 ? status : EXIT_FAILURE;
+}
+
+static int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fputs("sprig ctl: ", stderr);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputs("; see sprig ctl help\n", stderr);
+    return CTL_USAGE;
+}
+
+static int run_status(const struct ctl_server *server, int argc, char **argv)
+{
+    if (argc == 0)
+        return print_answer(server, "GET", "/status", ", not ready,");
+    if (argc == 1 && strcmp(argv[0], "--json") == 0)
+        return print_answer(server, "GET", "/stats.json", "\"ready\":false");
+    return usage("status takes --json or nothing");
+}
+
+static int run_top(const struct ctl_server *server, int argc, char **argv)
+{
+    char *end = NULL;
+    unsigned long n = argc == 1 ? strtoul(argv[0], &end, 10) : 0;
+    if (argc > 1 || (argc == 1 && (*end != '\0' || n == 0)))
+        return usage("top takes a number of pictures or nothing");
+    return ctl_top(server, (unsigned)n);
+}
+
+static int run_worker(const struct ctl_server *server, int argc, char **argv)
+{
+    char path[64], *end = NULL;
+    if (argc == 1 && strcmp(argv[0], "add") == 0)
+        return print_answer(server, "POST", "/workers/add", NULL);
+    if (argc == 1 && strcmp(argv[0], "remove") == 0)
+        return print_answer(server, "POST", "/workers/remove", NULL);
+    unsigned long n = argc == 2 ? strtoul(argv[1], &end, 10) : 0;
+    if (argc != 2 || strcmp(argv[0], "kill") != 0 || n == 0 || n > 99999 || *end != '\0')
+        return usage("worker takes add, remove or kill N");
+    snprintf(path, sizeof path, "/workers/%lu/kill", n);
+    return print_answer(server, "POST", path, NULL);
+}
+
+static const struct verb verbs[] = {
+    {"status", "[--json]", NULL, NULL, "how the server is, as a table or as JSON", run_status,
+     NULL},
+    {"top", "[N]", NULL, NULL, "the same each second anew, N times or until it is ended", run_top,
+     NULL},
+    {"workers", NULL, "GET", "/workers", "the processes that serve", NULL, NULL},
+    {"worker", "add|remove|kill N", NULL, NULL, "one worker more or less, or kills number N",
+     run_worker, NULL},
+    {"connections", NULL, "GET", "/connections", "open connections and their requests", NULL, NULL},
+    {"stuck", NULL, "GET", "/stuck", "where each worker is that blocks its event loop", NULL,
+     "blocked for"},
+    {"config", NULL, "GET", "/config", "the options in use", NULL, NULL},
+    {"reload", NULL, "POST", "/reload", "new workers with new code and options (HUP)", NULL, NULL},
+    {"upgrade", NULL, "POST", "/upgrade", "the program anew, without a break (USR2)", NULL, NULL},
+    {"reopen", NULL, "POST", "/reopen", "opens the logs anew (USR1)", NULL, NULL},
+    {"drain", NULL, "POST", "/drain", "/readyz says no; serving goes on", NULL, NULL},
+    {"undrain", NULL, "POST", "/undrain", "/readyz says yes again", NULL, NULL},
+    {"stop", NULL, "POST", "/stop", "ends when the requests in work are answered (TERM)", NULL,
+     NULL},
+    {"quit", NULL, "POST", "/quit", "ends at once (INT)", NULL, NULL},
+};
+
+enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
+
+/* ----------------------------------------------------------------- the command line ---- */
+
+static int print_help(void)
+{
+    puts("Usage: sprig ctl [--admin ADDRESS | --config FILE | --pid FILE] VERB\n"
+         "Asks a running server that has --admin, or tells it what to do.\n\n"
+         "Which server (else $SPRIG_ADMIN):\n"
+         "  --admin ADDRESS      what it was given as --admin: unix:PATH or HOST:PORT\n"
+         "  --config FILE        the file it reads; admin and admin_token_file stand there\n"
+         "  --pid FILE           the file it writes its number to\n"
+         "  --token-file FILE    what it was given as --admin-token-file\n\n"
+         "Verbs:");
+    for (int i = 0; i < N_VERBS; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", verbs[i].name,
+                 verbs[i].argument != NULL ? verbs[i].argument : "");
+        printf("  %-24s %s\n", left, verbs[i].help);
+    }
+    puts("\nExit status: 0 done; 1 the server says no; 2 wrong usage; 3 no server answers; 4 "
+         "(status) "
+         "it is\nnot ready, (stuck) a worker is blocked.");
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int run_verb(const struct ctl_server *server, int argc, char **argv)
+{
+    for (int i = 0; i < N_VERBS; i++) {
+        const struct verb *v = &verbs[i];
+        if (strcmp(v->name, argv[0]) != 0)
+            continue;
+        if (v->run != NULL)
+            return v->run(server, argc - 1, argv + 1);
+        if (argc > 1)
+            return usage("%s takes no argument", v->name);
+        return print_answer(server, v->method, v->path, v->warning);
+    }
+    return usage("unknown verb '%s'", argv[0]);
+}
+
+/* "--admin X" and "--admin=X". The value, or NULL; *used words were taken. */
+static const char *take_flag(int argc, char **argv, const char *flag, int *used)
+{
+    size_t n = strlen(flag);
+    if (strncmp(argv[0], flag, n) != 0)
+        return NULL;
+    *used = argv[0][n] == '=' ? 1 : 2;
+    return argv[0][n] == '=' ? argv[0] + n + 1 : argv[0][n] == '\0' && argc > 1 ? argv[1] : NULL;
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static bool is_verb(const char *word)
+{
+    for (int i = 0; i < N_VERBS; i++)
+        if (strcmp(verbs[i].name, word) == 0)
+            return true;
+    return false;
+}
+
+int ctl_main(int argc, char **argv)
+{
+    static const char *const flags[] = {"--admin", "--config", "--pid", "--token-file"};
+    const char *values[4] = {NULL};
+    struct ctl_server server;
+    char why[512];
+    int i = 1;
+    while (i < argc && argv[i][0] == '-' && !is_help(argv[i])) {
+        int used = 0;
+        for (int k = 0; k < 4 && used == 0; k++) {
+            const char *value = take_flag(argc - i, argv + i, flags[k], &used);
+            if (used > 0 && value == NULL)
+                return usage("%s needs a value", flags[k]);
+            if (used > 0)
+                values[k] = value;
+        }
+        if (used == 0)
+            return usage("unknown option %s", argv[i]);
+        i += used;
+    }
+    if (i < argc && is_help(argv[i]))
+        return print_help();
+    if (i == argc)
+        return usage("a verb is missing");
+    if (!is_verb(argv[i]))
+        return usage("unknown verb '%s'", argv[i]);
+    if ((values[0] != NULL) + (values[1] != NULL) + (values[2] != NULL) > 1)
+        return usage("one of --admin, --config and --pid will do");
+    if (ctl_find(&server, values[0], values[1], values[2], values[3], why, sizeof why) != 0) {
+        fprintf(stderr, "sprig ctl: %s\n", why);
+        return CTL_USAGE;
+    }
+    return run_verb(&server, argc - i, argv + i);
+}

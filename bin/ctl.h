@@ -1,0 +1,14 @@
+/* ctl.h - "sprig ctl": asks a running server, or tells it to do something. */
+#ifndef SPRIG_CTL_H
+#define SPRIG_CTL_H
+
+/* argv[0] is "ctl". Returns the exit status: 0, or one of these, or EXIT_FAILURE where the server
+ * says no. */
+enum {
+    CTL_USAGE = 2,
+    CTL_UNREACHABLE = 3, /* no server answers there */
+    CTL_WARNING = 4      /* status: it is not ready; stuck: a worker is blocked */
+};
+int ctl_main(int argc, char **argv);
+
+#endif
