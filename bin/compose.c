@@ -287,7 +287,8 @@ static void choose_tls(struct command *cmd)
         if (cmd->addresses[i].options.tls)
             return;
     for (size_t i = 0; i < cmd->n_addresses; i++)
-        cmd->addresses[i].options.tls = cmd->config.tls_cert != NULL;
+        cmd->addresses[i].options.tls =
+            cmd->config.tls_cert != NULL && !cmd->addresses[i].options.redirect;
 }
 
 /* ----------------------------------------------------------------- loaders ---- */

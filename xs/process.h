@@ -7,8 +7,8 @@
 /* What this process is as a worker: number, generation, control_fd, is_daemon; NULL if it is none.
  * Owned by the caller. */
 HV *psgi_worker_info(pTHX);
-/* Its listening sockets, as { fd, proxy_protocol, tls }: the descriptors are the caller's from now
- * on.
+/* Its listening sockets, as { fd, proxy_protocol, tls, redirect }: the descriptors are the caller's
+ * from now on.
  */
 AV *psgi_worker_take_sockets(pTHX);
 

@@ -93,6 +93,7 @@ AV *psgi_worker_take_sockets(pTHX)
         (void)hv_stores(info, "fd", newSViv(socket->fd));
         (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->options.proxy_protocol)));
         (void)hv_stores(info, "tls", newSVsv(boolSV(socket->options.tls)));
+        (void)hv_stores(info, "redirect", newSVsv(boolSV(socket->options.redirect)));
         av_push(list, newRV_noinc((SV *)info));
         socket->fd = -1;
     }

@@ -57,6 +57,8 @@ struct sprig_config {
     char *tls_key;                /* the same; NULL: they are in the files of tls_cert */
     double tls_handshake_timeout; /* seconds; 0 = none */
     uint32_t tls_handshakes_per_turn;
+    bool tls_redirect;
+    char *acme_dir; /* path; NULL: none */
     /* privileges, see privileges.h; NULL: as they are */
     char *user, *group;
     char *umask; /* octal */

@@ -108,9 +108,16 @@ void h1_close_after_output(struct sprig_conn *c);
 /* The body of the request may come: an interim 100 if the client waits for one (RFC 9110 section
  * 10.1.1). Not where it has begun to come already. */
 void h1_invite(struct sprig_conn *c);
+/* Answers in place of the app, which hears that the exchange is over, and closes afterwards. */
+void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig_span body);
 /* Answers with an error status of ours, closes afterwards, logs the reason. */
 void h1_refuse(struct sprig_conn *c, int status, const char *reason);
 /* The same with 503 for a connection just accepted, without a line in the log. */
 void h1_turn_away(struct sprig_conn *c);
+
+/* ---- guide.c ---- */
+
+/* Answers a request that is not for the app (conn.aim), and closes. */
+void h1_guide(struct sprig_conn *c);
 
 #endif

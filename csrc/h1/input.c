@@ -94,6 +94,10 @@ static enum step h1_take_head(struct sprig_conn *c, struct sprig_span *input, si
     bool may_persist = config->keepalive && !is_last && !c->server->is_draining &&
                        !admission_is_crowded(&c->server->admission);
     response_init(&ex->response, &ex->request, may_persist);
+    if (c->aim != AIM_APP) {
+        h1_guide(c);
+        return STEP_STOP;
+    }
     if (config->max_body_bytes != 0 && ex->request.content_length > config->max_body_bytes) {
         h1_refuse(c, 413, "max_body_bytes: the announced body is too large");
         return STEP_STOP;

@@ -128,24 +128,17 @@ void h1_invite(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------ refusing ---- */
 
-/* Too much to do is the one error of ours that is over soon. */
-static int h1_queue_error(struct sprig_conn *c, int status, bool is_head)
+static int h1_queue_answer(struct sprig_conn *c, const struct sprig_head *head,
+                           struct sprig_span body, bool is_head)
 {
     char why[128];
-    const char *reason = status_reason(status);
-    struct sprig_header headers[] = {
-        {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")},
-        {SPAN_LIT("Connection"), SPAN_LIT("close")},
-        {SPAN_LIT("Retry-After"), SPAN_LIT(ADMISSION_RETRY_AFTER)},
-    };
-    struct sprig_head head = {status, headers, status == 503 ? 3 : 2, strlen(reason)};
     struct response response;
     response_init(&response, NULL, false);
     response.is_head = is_head;
     int rc =
-        response_head(&response, &c->out, &head, c->server->config.server_header, why, sizeof why);
+        response_head(&response, &c->out, head, c->server->config.server_header, why, sizeof why);
     if (rc == 0)
-        rc = response_body(&response, &c->out, span_str(reason));
+        rc = response_body(&response, &c->out, body);
     return rc;
 }
 
@@ -155,7 +148,7 @@ static bool h1_asks_for_head(const struct sprig_conn *c)
     return h->ex != NULL ? h->ex->request.is_head : request_begins_as_head(h1_kept_input(c));
 }
 
-static void h1_answer_error(struct sprig_conn *c, int status)
+void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig_span body)
 {
     struct h1 *h = h1_of(c);
     bool is_head = h1_asks_for_head(c);
@@ -165,7 +158,7 @@ static void h1_answer_error(struct sprig_conn *c, int status)
     h1_end_exchange(c, SPRIG_END_GONE);
     if (h->phase == H1_OVER || conn_is_broken(c))
         return;
-    if (h1_queue_error(c, status, is_head) != 0) {
+    if (h1_queue_answer(c, head, body, is_head) != 0) {
         conn_close(c, SPRIG_END_GONE);
     } else {
         h1_set_phase(c, H1_REPLY);
@@ -173,6 +166,19 @@ static void h1_answer_error(struct sprig_conn *c, int status)
         conn_rest_deadline(c);
         conn_flush_later(c);
     }
+}
+
+/* Too much to do is the one error of ours that is over soon. */
+static void h1_answer_error(struct sprig_conn *c, int status)
+{
+    struct sprig_span reason = span_str(status_reason(status));
+    struct sprig_header headers[] = {
+        {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")},
+        {SPAN_LIT("Connection"), SPAN_LIT("close")},
+        {SPAN_LIT("Retry-After"), SPAN_LIT(ADMISSION_RETRY_AFTER)},
+    };
+    struct sprig_head head = {status, headers, status == 503 ? 3 : 2, reason.len};
+    h1_answer(c, &head, reason);
 }
 
 void h1_refuse(struct sprig_conn *c, int status, const char *reason)

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char forms[] = "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
-                            "slash or @NAME, and \",tls\" or \",proxy_protocol\" may follow";
+static const char forms[] =
+    "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
+    "slash or @NAME, and \",tls\", \",redirect\" or \",proxy_protocol\" may follow";
 
 /* What is being read, and where to say what is wrong with it. */
 struct reading {
@@ -47,12 +48,16 @@ static int cut_options(const struct reading *r, char *address)
             r->out->options.proxy_protocol = true;
         } else if (strcmp(comma + 1, "tls") == 0) {
             r->out->options.tls = true;
+        } else if (strcmp(comma + 1, "redirect") == 0) {
+            r->out->options.redirect = true;
         } else {
             snprintf(reason, sizeof reason, "'%.30s' is no option of an address", comma + 1);
             return complain(r, reason, forms);
         }
         *comma = '\0';
     }
+    if (r->out->options.tls && r->out->options.redirect)
+        return complain(r, "tls and redirect exclude each other", NULL);
     return 0;
 }
 
@@ -167,7 +172,8 @@ char *sprig_listen_spec_print(const struct sprig_listen_spec *spec, char *buf, s
     else
         snprintf(buf, n, "unix:%s%s", spec->kind == SPRIG_LISTEN_ABSTRACT ? "@" : "", spec->path);
     size_t len = strlen(buf);
-    snprintf(buf + len, n - len, "%s%s", spec->options.tls ? ",tls" : "",
+    snprintf(buf + len, n - len, "%s%s%s", spec->options.tls ? ",tls" : "",
+             spec->options.redirect ? ",redirect" : "",
              spec->options.proxy_protocol ? ",proxy_protocol" : "");
     return buf;
 }

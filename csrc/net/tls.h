@@ -40,12 +40,16 @@ int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_
 enum tls_progress {
     TLS_WAITS, /* for input, or, where has_unsent, for room in the socket */
     TLS_IS_OPEN,
-    TLS_HAS_ENDED, /* the peer left */
-    TLS_HAS_FAILED /* an alert was queued; *reason says why, static text */
+    TLS_IS_MISSING, /* the client speaks plain text: see transport_tls_undo */
+    TLS_HAS_ENDED,  /* the peer left */
+    TLS_HAS_FAILED  /* an alert was queued; *reason says why, static text */
 };
 
 /* One step of the handshake, with what has come. What it queued is sent by transport's flush. */
 enum tls_progress transport_tls_accept(struct transport *t, const char **reason);
+
+/* It is a plain transport again; what has come is given by recv. */
+void transport_tls_undo(struct transport *t);
 
 /* No byte has come so far. */
 bool transport_tls_is_silent(const struct transport *t);

@@ -52,6 +52,11 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
     return TLS_HAS_FAILED;
 }
 
+void transport_tls_undo(struct transport *t)
+{
+    (void)t;
+}
+
 bool transport_tls_is_silent(const struct transport *t)
 {
     (void)t;

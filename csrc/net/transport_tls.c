@@ -45,6 +45,7 @@ struct tls {
     int error;            /* errno of a system call that has failed */
     bool may_receive : 1; /* within a call */
     bool has_begun : 1;   /* a byte has come */
+    bool is_text : 1;     /* ... and it was that of a method of HTTP */
     bool is_eof : 1;      /* of the socket */
     bool is_over : 1;     /* no input will follow */
     bool is_told : 1;     /* and recv has said so */
@@ -192,6 +193,7 @@ static ssize_t receive(struct transport *t)
     ssize_t n = transport_plain.recv(t, s->io->in, IN_BYTES);
     if (n > 0) {
         s->in = span_make(s->io->in, (size_t)n);
+        s->is_text = s->is_text || (!s->has_begun && *s->in.ptr >= 'A' && *s->in.ptr <= 'Z');
         s->has_begun = true;
     } else if (n == 0) {
         s->is_eof = true;
@@ -213,6 +215,8 @@ static int bio_read(BIO *bio, char *to, int n)
         if (rc <= 0)
             return (int)rc;
     }
+    if (s->is_text)
+        return -1; /* OpenSSL is not to have a part of it */
     size_t len = s->in.len < (size_t)n ? s->in.len : (size_t)n;
     memcpy(to, s->in.ptr, len);
     s->in = span_make(s->in.ptr + len, s->in.len - len);
@@ -594,6 +598,8 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
     *reason = error == SSL_ERROR_SSL ? tls_error_text() : "the connection failed";
     ERR_clear_error();
     end_input(s);
+    if (s->is_text)
+        return TLS_IS_MISSING;
     if (rc == 1) {
         /* Tickets leave together with the first answer, which may be at hand. */
         if (s->io->n_out > 0)
@@ -607,6 +613,37 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
     bool has_left = s->is_eof || s->error != 0;
     s->is_failed = true;
     return has_left ? TLS_HAS_ENDED : TLS_HAS_FAILED;
+}
+
+/* Until recv has given what had come. */
+static ssize_t undone_recv(struct transport *t, void *buf, size_t n)
+{
+    struct kept *k = &t->tls->unread;
+    size_t len = k->len - k->at < n ? k->len - k->at : n;
+    memcpy(buf, k->bytes + k->at, len);
+    k->at += len;
+    if (k->at == k->len) {
+        tls_free(t->tls);
+        t->tls = NULL;
+        t->ops = &transport_plain;
+    }
+    return (ssize_t)len;
+}
+
+static bool undone_has_input(const struct transport *t)
+{
+    (void)t;
+    return true;
+}
+
+void transport_tls_undo(struct transport *t)
+{
+    static struct transport_ops undone;
+    undone = transport_plain;
+    undone.recv = undone_recv;
+    undone.has_input = undone_has_input;
+    undone.close = tls_close;
+    t->ops = &undone;
 }
 
 bool transport_tls_is_silent(const struct transport *t)

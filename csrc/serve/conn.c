@@ -156,6 +156,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     }
     bool has_proxy = listener != NULL && listener->socket.options.proxy_protocol;
     c->origin = has_proxy ? ORIGIN_AWAITED : ORIGIN_PEER;
+    c->aim = listener != NULL && listener->socket.options.redirect ? AIM_REDIRECTED : AIM_APP;
     memcpy(c->remote_host, peer.host, n_host);
     memcpy(c->remote_host + n_host, peer.port, n_port);
     c->remote_port_at = (uint8_t)n_host;

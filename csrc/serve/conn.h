@@ -62,6 +62,13 @@ enum conn_origin {
     ORIGIN_HIDDEN   /* it came, and does not name the client: nobody else is believed, either */
 };
 
+/* Whether requests are for the app at all. */
+enum conn_aim {
+    AIM_APP,
+    AIM_NEEDS_TLS, /* plain HTTP on an address with TLS: see tls_redirect */
+    AIM_REDIRECTED /* on an address with ",redirect": all are sent to the one with TLS */
+};
+
 /* Reasons in conn.ready.what. */
 enum {
     CONN_EV_READABLE = 1, /* bytes, or end of file */
@@ -147,6 +154,7 @@ struct sprig_conn {
     uint8_t reading;        /* enum conn_reading */
     uint8_t output;         /* enum conn_output */
     uint8_t origin;         /* enum conn_origin */
+    uint8_t aim;            /* enum conn_aim */
     uint8_t n_stalled;      /* looks in a row that saw no progress of a blocked write */
     uint8_t remote_port_at; /* offset of the port in remote_host */
     /* What is known of the other end? */

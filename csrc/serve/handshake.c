@@ -16,10 +16,23 @@ static bool handshake_may_go_on(struct sprig_server *server)
     return max == 0 || server->n_handshakes < max;
 }
 
+/* The alert is on its way: what the client has sent meanwhile must not make a reset of the close.
+ */
 static void handshake_fail(struct sprig_conn *c, const char *reason)
 {
-    conn_tell(c, NULL, 0, reason);
-    conn_close(c, SPRIG_END_GONE);
+    c->server->counters.n_refused++;
+    refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c), reason);
+    conn_linger(c);
+}
+
+/* HTTP answers that this is the wrong address for it. */
+static void handshake_give_up(struct sprig_conn *c)
+{
+    transport_tls_undo(&c->transport);
+    c->aim = AIM_NEEDS_TLS;
+    c->protocol = &protocol_h1;
+    deadline_set(&c->server->header_deadlines, &c->deadline);
+    c->protocol->step(c, CONN_EV_READABLE);
 }
 
 /* What the client has sent behind its handshake is here already, mostly. */
@@ -49,6 +62,9 @@ static void handshake_go_on(struct sprig_conn *c)
     case TLS_IS_OPEN:
         handshake_complete(c);
         return;
+    case TLS_IS_MISSING:
+        handshake_give_up(c);
+        return;
     case TLS_HAS_ENDED:
         conn_close(c, SPRIG_END_GONE);
         return;
@@ -62,7 +78,8 @@ static void handshake_go_on(struct sprig_conn *c)
 static void handshake_expire(struct sprig_conn *c)
 {
     if (!transport_tls_is_silent(&c->transport))
-        conn_tell(c, NULL, 0, "tls_handshake_timeout: the handshake was not complete in time");
+        refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c),
+                      "tls_handshake_timeout: it was not complete in time");
     conn_close(c, SPRIG_END_GONE);
 }
 

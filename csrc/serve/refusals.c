@@ -9,7 +9,9 @@
 static void write_line(int status, const char *client, const char *reason, uint32_t n_more)
 {
     char what[16] = "reset", more[48] = "";
-    if (status != 0)
+    if (status == REFUSALS_HANDSHAKE)
+        snprintf(what, sizeof what, "no TLS");
+    else if (status != 0)
         snprintf(what, sizeof what, "%d", status);
     if (n_more > 0)
         snprintf(more, sizeof more, " (and %u more like it)", n_more);
@@ -83,7 +85,7 @@ void refusals_tell(struct refusals *r, int status, const char *client, const cha
     struct refusal_kind *k = find_kind(r, status, reason);
     if (k->n_untold == 0 && k->since_ns + SECOND_NS <= now)
         *k = (struct refusal_kind){.reason = k->reason, .status = k->status, .since_ns = now};
-    if (k->n++ < REFUSALS_PER_SECOND) {
+    if (k->n++ < (status == REFUSALS_HANDSHAKE ? 1 : REFUSALS_PER_SECOND)) {
         write_line(status, client, reason, 0);
         return;
     }

@@ -31,6 +31,10 @@ struct refusals {
 
 void refusals_init(struct refusals *r, struct sprig_loop *loop);
 
+/* In place of a status: a handshake of TLS has failed. Anybody can have many of them: one line a
+ * second and reason. */
+enum { REFUSALS_HANDSHAKE = -1 };
+
 /* "400 for 192.0.2.1: bare LF"; status 0 is a connection that was reset: "reset for ...". reason is
  * static text. Written in the next pass of the loop: legal wherever Perl must not be entered. */
 void refusals_tell(struct refusals *r, int status, const char *client, const char *reason);

@@ -98,7 +98,8 @@ sub _options {
 sub _addresses {
     my ($self) = @_;
     my @addresses = $self->_given_addresses;
-    return $self->_is_all_tls ? map { "$_,tls" } @addresses : @addresses;
+    return @addresses if !$self->_is_all_tls;
+    return map { /,redirect(?:,|\z)/ ? $_ : "$_,tls" } @addresses;
 }
 
 # A certificate without an address that is said to be for TLS is for all of them.
