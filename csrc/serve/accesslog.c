@@ -124,7 +124,7 @@ bool access_log_reopen(struct access_log *log)
 {
     struct log_target target;
     write_lines(log);
-    if (log->target.is_inherited)
+    if (log->target.is_inherited || log->target.syslog.n_address > 0)
         return false;
     if (log_target_open(&target, log->path) == -1) {
         sprig_log(SPRIG_LOG_ERROR, "cannot reopen the access log %s: %s; the old one goes on",
@@ -146,7 +146,7 @@ static void on_signal(struct sprig_signal *signal, int signo, void *arg)
 /* ------------------------------------------------------------ open and close ---- */
 
 struct access_log *access_log_open(struct sprig_loop *loop, const char *path, const char *format,
-                                   char *why, size_t n)
+                                   uint64_t most, char *why, size_t n)
 {
     char bad[64];
     struct access_log *log = calloc(1, sizeof(*log));
@@ -156,6 +156,7 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
     }
     log->loop = loop;
     log->target.fd = -1;
+    log->most = most;
     log->flush.flush = on_flush;
     list_init(&log->flush.link);
     timer_init(&log->timer, on_timer);
@@ -266,6 +267,7 @@ struct access_record *access_record_new(struct access_log *log, const struct log
     if (!record)
         return NULL;
     record->log = log;
+    record->data.is_json = log->format.is_json;
     log->n_out++;
     log_format_input(&log->format, in, &record->data);
     record->headers_at = record->user_at = record->data.n;
@@ -300,7 +302,8 @@ void access_record_user(struct access_record *record, struct sprig_span user)
 
 /* --------------------------------------------------------------------- lines ---- */
 
-void access_log_add(struct access_record *record, int status, uint64_t n_body)
+void access_log_add(struct access_record *record, int status, uint64_t n_body,
+                    const struct log_times *times)
 {
     struct access_log *log = record->log;
     const struct log_buffer *data = &record->data;
@@ -313,6 +316,9 @@ void access_log_add(struct access_record *record, int status, uint64_t n_body)
         .status = status,
         .n_body = n_body,
         .duration_ns = log->format.has_time ? timer_clock() - record->started_ns : 0,
+        .queue_ns = times->queue_ns,
+        .app_ns = times->app_ns,
+        .send_ns = times->send_ns,
     };
     if (log->lines.n == 0)
         schedule(log);
@@ -322,7 +328,7 @@ void access_log_add(struct access_record *record, int status, uint64_t n_body)
     size_t before = log->lines.n;
     if (!data->is_short)
         log_format_line(&log->format, &out, &log->lines);
-    if (log->lines.n > ACCESS_LOG_MAX_BYTES)
+    if (log->lines.n > log->most)
         lose_lines(log, before, EAGAIN);
     access_record_free(record);
 }

@@ -4,7 +4,7 @@
  * Lines are gathered and written by one write(2) to a file opened for appending, so that processes
  * that share the file do not mix theirs: at the end of a pass where the last write is some time
  * ago, else ACCESS_LOG_DELAY_MS behind it. Nothing here waits for a reader (see log_target.h):
- * lines that a pipe does not take are kept, up to ACCESS_LOG_MAX_BYTES, and tried again. What
+ * lines that a pipe does not take are kept, up to log_buffer_bytes, and tried again. What
  * cannot be written is lost, counted, said once and again when writing succeeds, and never hurts a
  * response. */
 #ifndef ACCESSLOG_H
@@ -16,8 +16,7 @@
 
 enum {
     ACCESS_LOG_DELAY_MS = 100,
-    ACCESS_LOG_END_MS = 1000,           /* at the end, for lines that nobody has taken yet */
-    ACCESS_LOG_MAX_BYTES = 1024 * 1024, /* of lines in memory, the last one included */
+    ACCESS_LOG_END_MS = 1000, /* at the end, for lines that nobody has taken yet */
 };
 
 /* What a line needs of its request, from the head to the end of the exchange. */
@@ -35,7 +34,8 @@ struct access_log {
     struct log_format format;
     char *path; /* owned; as sprig_config has it */
     struct log_target target;
-    pid_t pid; /* whose lines are in the buffer: a forked child does not write its parent's */
+    size_t most; /* bytes of lines in memory, the last one included */
+    pid_t pid;   /* whose lines are in the buffer: a forked child does not write its parent's */
     struct log_buffer lines;
     uint64_t written_ns; /* when the last write was */
     uint64_t n_lost;     /* lines, since writing failed */
@@ -57,7 +57,7 @@ struct access_log {
  * the name of a descriptor. NULL: `why` (n bytes) says "cannot write to PATH: ...".
  */
 struct access_log *access_log_open(struct sprig_loop *loop, const char *path, const char *format,
-                                   char *why, size_t n);
+                                   uint64_t most, char *why, size_t n);
 
 /* Opens the file anew; false if it is a descriptor, or cannot be opened, which is logged: then the
  * old one goes on. */
@@ -87,7 +87,11 @@ void access_record_user(struct access_record *record, struct sprig_span user);
 bool access_record_wants_user(const struct access_record *record);
 
 /* Adds the line and takes the record. */
-void access_log_add(struct access_record *record, int status, uint64_t n_body);
+struct log_times {
+    uint64_t queue_ns, app_ns, send_ns;
+};
+void access_log_add(struct access_record *record, int status, uint64_t n_body,
+                    const struct log_times *times);
 void access_record_free(struct access_record *record);
 
 #endif

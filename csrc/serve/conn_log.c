@@ -14,6 +14,8 @@ enum { LEFT_UNSEEN_MS = 20 };
 /* Of bytes that are no request, so many are shown. */
 enum { RAW_MAX_BYTES = 1024 };
 
+static const struct log_times times_unknown = {0, 0, 0};
+
 static struct access_record *conn_record(struct sprig_conn *c, struct log_input *in)
 {
     if (c->server->access_log->format.has_server) {
@@ -79,7 +81,22 @@ void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sp
     if (ex != NULL)
         ex->record = NULL;
     if (record != NULL)
-        access_log_add(record, status, n_body);
+        access_log_add(record, status, n_body, &times_unknown);
+}
+
+static uint64_t since(uint64_t from_ns, uint64_t to_ns)
+{
+    return from_ns != 0 && to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+/* Before the app was called, from there to the response, and until it had left. */
+static struct log_times times_of(const struct sprig_exchange *ex)
+{
+    if (!ex->record->log->format.has_time)
+        return times_unknown;
+    uint64_t now = timer_clock(), first = ex->first_ns != 0 ? ex->first_ns : now;
+    return (struct log_times){since(ex->complete_ns, ex->app_ns) + ex->queued_ns,
+                              since(ex->app_ns, first), since(first, now)};
 }
 
 /* A body that broke off counts as far as the kernel took it; what else is queued is framing, and
@@ -94,8 +111,9 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     else if (status == 0 && why == SPRIG_END_ABORTED)
         status = 500;
     struct access_record *record = ex->record;
+    struct log_times times = times_of(ex);
     ex->record = NULL;
-    access_log_add(record, status, r->n_body > n_lost ? r->n_body - n_lost : 0);
+    access_log_add(record, status, r->n_body > n_lost ? r->n_body - n_lost : 0, &times);
 }
 
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex)

@@ -15,6 +15,18 @@ static const struct {
     {'m', LOG_METHOD}, {'U', LOG_PATH},       {'q', LOG_QUERY},   {'H', LOG_PROTOCOL},
 };
 
+/* Names of OpenTelemetry's semantic conventions, where there are some. */
+static const char json_text[] =
+    "{\"timestamp\":%{iso_time}x,\"client.address\":%h,\"user.name\":%u"
+    ",\"http.request.method\":%m,\"url.path\":%U,\"url.query\":%q"
+    ",\"network.protocol.name\":\"http\",\"network.protocol.version\":%{http_version}x"
+    ",\"tls.protocol.version\":%{tls_protocol}x,\"server.address\":%V,\"server.port\":%p"
+    ",\"http.response.status_code\":%s,\"http.response.body.size\":%b"
+    ",\"http.server.request.duration\":%D,\"sprig.queue_time\":%{queue}x"
+    ",\"sprig.app_time\":%{app}x,\"sprig.send_time\":%{send}x"
+    ",\"user_agent.original\":%{User-Agent}i,\"http.request.header.referer\":%{Referer}i"
+    ",\"sprig.request.raw\":%{raw}x,\"process.pid\":%P}";
+
 /* The texts that Apache gives these names to. */
 static const char *text_of(const char *format)
 {
@@ -22,7 +34,29 @@ static const char *text_of(const char *format)
         return "%h %l %u %t \"%r\" %>s %b";
     if (strcmp(format, "combined") == 0)
         return "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"";
+    if (strcmp(format, "json") == 0)
+        return json_text;
     return format;
+}
+
+static const struct {
+    const char *name;
+    enum log_kind kind;
+} extras[] = {
+    {"queue", LOG_QUEUE_TIME},     {"app", LOG_APP_TIME},     {"send", LOG_SEND_TIME},
+    {"http_version", LOG_VERSION}, {"tls_protocol", LOG_TLS}, {"raw", LOG_RAW},
+    {"iso_time", LOG_ISO_TIME},
+};
+
+/* False: there is no such name. */
+static bool find_extra(const char *name, enum log_kind *kind)
+{
+    for (size_t i = 0; i < sizeof extras / sizeof extras[0]; i++)
+        if (strcmp(extras[i].name, name) == 0) {
+            *kind = extras[i].kind;
+            return true;
+        }
+    return false;
 }
 
 static void add_item(struct log_format *f, enum log_kind kind, const char *text, size_t n)
@@ -30,7 +64,7 @@ static void add_item(struct log_format *f, enum log_kind kind, const char *text,
     f->items[f->n_items++] = (struct log_item){kind, span_make(text, n)};
     f->has_host |= kind == LOG_HOST;
     f->has_server |= kind == LOG_NAME || kind == LOG_ASKED_NAME || kind == LOG_PORT;
-    f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS;
+    f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS || kind >= LOG_QUEUE_TIME;
     f->has_user |= kind == LOG_USER;
     f->has_out |= kind == LOG_OUT_HEADER;
     if (kind >= LOG_LATE)
@@ -58,7 +92,15 @@ static char *read_block(struct log_format *f, char *at)
         return NULL;
     *end = '\0';
     size_t n = (size_t)(end - name);
+    enum log_kind kind;
     switch (end[1]) {
+    case 'x':
+        if (find_extra(name, &kind)) {
+            add_item(f, kind, "", 0);
+            break;
+        }
+        *end = '}';
+        return NULL;
     case 'i':
     case 'o':
         for (char *p = name; p < end; p++)
@@ -118,7 +160,7 @@ static bool read_items(struct log_format *f, char **bad)
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
 {
     char *wrong;
-    *f = (struct log_format){0};
+    *f = (struct log_format){.is_json = strcmp(text, "json") == 0};
     size_t most = strlen(text_of(text)) + 1; /* of items: one a byte, and the newline */
     f->text = strdup(text_of(text));
     f->items = calloc(most, sizeof(*f->items));

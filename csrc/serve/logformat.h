@@ -20,9 +20,10 @@ struct log_format {
     char *text;        /* owned: of the format, names ended by a NUL */
     char *fixed;       /* owned: all fixed text, the newline included */
     size_t most_bytes; /* of a line, but for what the request, the headers and the user tell */
+    bool is_json;      /* each line is an object: values are quoted and escaped once more */
     bool has_host;     /* %h */
     bool has_server;   /* %v, %V, %p */
-    bool has_time;     /* %T or %D */
+    bool has_time;     /* %T, %D or parts of them */
     bool has_user;     /* %u */
     bool has_out;      /* %{}o */
 };
@@ -31,7 +32,9 @@ struct log_format {
 struct log_buffer {
     char *bytes; /* owned */
     size_t n, room;
-    bool is_short; /* there was no memory: something is missing */
+    bool is_short;   /* there was no memory: something is missing */
+    bool is_json;    /* what is escaped becomes part of a string of JSON */
+    bool is_missing; /* in JSON: the value that is being written is null */
 };
 
 /* Room for n bytes behind those that are there; NULL: no memory. */
@@ -41,9 +44,12 @@ static inline char *log_buffer_room(struct log_buffer *b, size_t n)
     return b->room - b->n >= n ? b->bytes + b->n : log_buffer_grow(b, n);
 }
 
-/* Reads "common", "combined", or directives:
+/* Reads "common", "combined", "json" (an object with the field names of OpenTelemetry: times in
+ * seconds, what is not known is null), or directives:
  *   %%  %h  %l (-)  %u  %t  %r  %s  %b  %T  %D  %v  %V  %p  %P  %m  %U  %q  %H
  *   %{name}i of the request, %{name}o of the response, %{strftime}t; '<' and '>' are skipped
+ *   %{queue}x, %{app}x, %{send}x: microseconds before the app was called, until its response began,
+ *   and from there to the end; %{http_version}x, %{tls_protocol}x, %{iso_time}x, %{raw}x
  * SPRIG_E_INVALID: *f is empty, `bad` (n bytes) gets the directive that is wrong. SPRIG_E_NOMEM. */
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n);
 void log_format_clear(struct log_format *f);
@@ -54,6 +60,7 @@ struct log_input {
     struct sprig_span raw;               /* the line that should have been a request line */
     struct sprig_span host;              /* %h */
     struct sprig_span server_name, server_port;
+    struct sprig_span tls_protocol; /* "TLSv1.3"; empty: none */
 };
 
 /* Appends what the request tells. */
@@ -64,7 +71,8 @@ void log_format_input(const struct log_format *f, const struct log_input *in, st
 void log_format_headers(const struct log_format *f, const struct sprig_header *headers,
                         size_t n_headers, uint64_t length, struct log_buffer *b);
 
-/* Appends bytes, those that are not printable ASCII, '"' and '\\' as \xHH. */
+/* Appends bytes, those that are not printable ASCII, '"' and '\\' as \xHH; in JSON with the
+ * backslash doubled. */
 void log_format_escape(struct log_buffer *b, struct sprig_span bytes);
 
 /* What is known in the end. */
@@ -76,7 +84,7 @@ struct log_output {
     struct sprig_span user; /* %u, escaped already */
     int status;             /* 0: there was no answer */
     uint64_t n_body;        /* bytes of the body */
-    uint64_t duration_ns;
+    uint64_t duration_ns, queue_ns, app_ns, send_ns;
     pid_t pid;
 };
 

@@ -17,6 +17,9 @@ enum log_kind {
     LOG_ASKED_NAME,
     LOG_PORT,
     LOG_HEADER,
+    LOG_VERSION,
+    LOG_TLS,
+    LOG_RAW,
     LOG_LATE,
     LOG_USER = LOG_LATE,
     LOG_TIME,
@@ -26,7 +29,11 @@ enum log_kind {
     LOG_MICROSECONDS,
     LOG_PID,
     LOG_OUT_HEADER,
-    LOG_STRFTIME
+    LOG_STRFTIME,
+    LOG_ISO_TIME,
+    LOG_QUEUE_TIME,
+    LOG_APP_TIME,
+    LOG_SEND_TIME
 };
 
 enum {

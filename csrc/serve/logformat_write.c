@@ -26,7 +26,7 @@ static inline bool has_special(uint64_t word)
             HIGH_BITS) != 0;
 }
 
-static char *escape_byte(char *at, char c)
+static char *escape_byte(char *at, char c, bool is_json)
 {
     static const char hex[] = "0123456789ABCDEF";
     if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
@@ -34,6 +34,8 @@ static char *escape_byte(char *at, char c)
         return at;
     }
     *at++ = '\\';
+    if (is_json)
+        *at++ = '\\';
     *at++ = 'x';
     *at++ = hex[(unsigned char)c >> 4];
     *at++ = hex[c & 15];
@@ -67,8 +69,14 @@ static bool is_plain(struct sprig_span bytes)
     return !has_special(word);
 }
 
-/* Needs room for four times as many bytes; returns the end. */
-static char *escape(char *at, struct sprig_span bytes)
+/* What a byte becomes at most. */
+static size_t escaped_bytes(const struct log_buffer *b)
+{
+    return b->is_json ? 5 : 4;
+}
+
+/* Needs room for so many times as many bytes; returns the end. */
+static char *escape(char *at, struct sprig_span bytes, bool is_json)
 {
     size_t i = 0;
     if (bytes.len >= sizeof(uint64_t) && is_plain(bytes)) {
@@ -88,16 +96,16 @@ static char *escape(char *at, struct sprig_span bytes)
         }
         size_t end = bytes.len - i < sizeof(word) ? bytes.len : i + sizeof(word);
         for (; i < end; i++)
-            at = escape_byte(at, bytes.ptr[i]);
+            at = escape_byte(at, bytes.ptr[i], is_json);
     }
     return at;
 }
 
 void log_format_escape(struct log_buffer *b, struct sprig_span bytes)
 {
-    char *at = log_buffer_room(b, 4 * bytes.len);
+    char *at = log_buffer_room(b, escaped_bytes(b) * bytes.len);
     if (at)
-        b->n = (size_t)(escape(at, bytes) - b->bytes);
+        b->n = (size_t)(escape(at, bytes, b->is_json) - b->bytes);
 }
 
 static char *put(char *at, struct sprig_span bytes)
@@ -114,12 +122,46 @@ static void add(struct log_buffer *b, struct sprig_span bytes)
         b->n = (size_t)(put(at, bytes) - b->bytes);
 }
 
+/* In place of the whole value. */
+static void add_missing(struct log_buffer *b)
+{
+    if (b->is_json)
+        b->is_missing = true;
+    else
+        add(b, SPAN_LIT("-"));
+}
+
 static void add_or_dash(struct log_buffer *b, struct sprig_span bytes)
 {
     if (bytes.len)
         log_format_escape(b, bytes);
     else
-        add(b, SPAN_LIT("-"));
+        add_missing(b);
+}
+
+static bool is_number(const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (bytes[i] < '0' || bytes[i] > '9')
+            return false;
+    return n > 0;
+}
+
+/* What is written behind `start` becomes a value of JSON: a string, a number (a port), or null. */
+static void quote_value(struct log_buffer *b, size_t start, enum log_kind kind)
+{
+    if (!b->is_json || b->is_short)
+        return;
+    size_t n = b->n - start;
+    if (b->is_missing) {
+        b->is_missing = false;
+        b->n = start;
+        add(b, SPAN_LIT("null"));
+    } else if ((kind != LOG_PORT || !is_number(b->bytes + start, n)) && log_buffer_room(b, 2)) {
+        memmove(b->bytes + start + 1, b->bytes + start, n);
+        b->bytes[start] = b->bytes[start + n + 1] = '"';
+        b->n += 2;
+    }
 }
 
 /* All values of that name, as the application would get them. False: there is none. */
@@ -179,12 +221,22 @@ static struct sprig_span asked_name(const struct log_input *in)
 static void add_path(struct log_buffer *b, struct sprig_span path)
 {
     /* Decoded into the end of the room: what is written stays behind what is read. */
-    char *at = log_buffer_room(b, 4 * path.len);
+    size_t most = escaped_bytes(b);
+    char *at = log_buffer_room(b, most * path.len);
     if (!at)
         return;
-    char *decoded = at + 3 * path.len;
+    char *decoded = at + (most - 1) * path.len;
     size_t n = request_decode_path(path, decoded);
-    b->n = (size_t)(escape(at, span_make(decoded, n)) - b->bytes);
+    b->n = (size_t)(escape(at, span_make(decoded, n), b->is_json) - b->bytes);
+}
+
+/* "1.1" of "HTTP/1.1" */
+static struct sprig_span version_of(struct sprig_span protocol)
+{
+    const char *slash = memchr(protocol.ptr, '/', protocol.len);
+    if (slash == NULL)
+        return protocol;
+    return span_make(slash + 1, (size_t)(protocol.ptr + protocol.len - slash) - 1);
 }
 
 static void add_early(const struct log_item *item, const struct log_input *in, struct log_buffer *b)
@@ -206,9 +258,15 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
     case LOG_PORT:
         add_or_dash(b, in->server_port);
         return;
+    case LOG_TLS:
+        add_or_dash(b, in->tls_protocol);
+        return;
+    case LOG_RAW:
+        add_or_dash(b, in->raw);
+        return;
     }
     if (!r) {
-        add(b, SPAN_LIT("-"));
+        add_missing(b);
         return;
     }
     switch ((int)item->kind) {
@@ -219,7 +277,8 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
         add_path(b, r->path);
         return;
     case LOG_QUERY:
-        add(b, r->query.len ? SPAN_LIT("?") : r->query);
+        if (r->query.len && !b->is_json) /* url.query has none */
+            add(b, SPAN_LIT("?"));
         log_format_escape(b, r->query);
         return;
     case LOG_PROTOCOL:
@@ -227,7 +286,10 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
         return;
     case LOG_HEADER:
         if (!add_header(b, r->headers, r->n_headers, item->text))
-            add(b, SPAN_LIT("-"));
+            add_missing(b);
+        return;
+    case LOG_VERSION:
+        add(b, version_of(request_protocol(r)));
         return;
     }
 }
@@ -240,6 +302,7 @@ void log_format_input(const struct log_format *f, const struct log_input *in, st
             continue;
         size_t part = part_begin(b);
         add_early(item, in, b);
+        quote_value(b, part + PART_BYTES, item->kind);
         part_end(b, part);
     }
 }
@@ -265,8 +328,9 @@ void log_format_headers(const struct log_format *f, const struct sprig_header *h
             if (length != UINT64_MAX && span_ieq(name, SPAN_LIT("Content-Length")))
                 add_length(b, length);
             else
-                add(b, SPAN_LIT("-"));
+                add_missing(b);
         }
+        quote_value(b, part + PART_BYTES, LOG_OUT_HEADER);
         part_end(b, part);
     }
 }
@@ -338,8 +402,71 @@ static char *put_strftime(char *at, struct sprig_span format)
     size_t n = tm ? strftime(text, sizeof(text), format.ptr, tm) : 0;
 #pragma GCC diagnostic pop
     *at++ = '[';
-    at = escape(at, span_make(text, n));
+    at = escape(at, span_make(text, n), false);
     *at++ = ']';
+    return at;
+}
+
+/* 2026-11-22T00:52:42.123Z, of the moment when the line is written. */
+static char *put_iso_time(char *at)
+{
+    struct timespec now = {0};
+    struct tm tm;
+    clock_gettime(LOG_CLOCK, &now);
+    if (gmtime_r(&now.tv_sec, &tm) == NULL)
+        return at;
+    size_t n = strftime(at, LOG_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    long ms = now.tv_nsec / 1000000;
+    at += n;
+    *at++ = '.';
+    *at++ = (char)('0' + ms / 100);
+    at = put_two(at, (int)(ms % 100));
+    *at++ = 'Z';
+    return at;
+}
+
+/* "1.000250" of 1000250 microseconds. */
+static char *put_seconds(char *at, uint64_t ns)
+{
+    uint64_t us = ns / 1000;
+    at = number_write(at, us / 1000000);
+    *at++ = '.';
+    for (uint64_t unit = 100000; unit > 0; unit /= 10)
+        *at++ = (char)('0' + us / unit % 10);
+    return at;
+}
+
+/* The forms that differ from those of text. */
+static char *put_late_json(const struct log_item *item, const struct log_output *out, char *at)
+{
+    switch ((int)item->kind) {
+    case LOG_USER:
+        if (!out->user.len)
+            return put(at, SPAN_LIT("null"));
+        *at++ = '"';
+        at = put(at, out->user);
+        *at++ = '"';
+        return at;
+    case LOG_STATUS:
+        return out->status ? number_write(at, (uint64_t)out->status) : put(at, SPAN_LIT("null"));
+    case LOG_BYTES:
+        return number_write(at, out->n_body);
+    case LOG_MICROSECONDS:
+        return put_seconds(at, out->duration_ns);
+    case LOG_QUEUE_TIME:
+        return put_seconds(at, out->queue_ns);
+    case LOG_APP_TIME:
+        return put_seconds(at, out->app_ns);
+    case LOG_SEND_TIME:
+        return put_seconds(at, out->send_ns);
+    case LOG_PID:
+        return number_write(at, (uint64_t)out->pid);
+    case LOG_ISO_TIME:
+        *at++ = '"';
+        at = put_iso_time(at);
+        *at++ = '"';
+        return at;
+    }
     return at;
 }
 
@@ -383,6 +510,14 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
         return put(at, *headers ? next_part(headers) : SPAN_LIT("-"));
     case LOG_STRFTIME:
         return put_strftime(at, item->text);
+    case LOG_ISO_TIME:
+        return put_iso_time(at);
+    case LOG_QUEUE_TIME:
+        return number_write(at, out->queue_ns / 1000);
+    case LOG_APP_TIME:
+        return number_write(at, out->app_ns / 1000);
+    case LOG_SEND_TIME:
+        return number_write(at, out->send_ns / 1000);
     }
     return at;
 }
@@ -402,6 +537,8 @@ void log_format_line(const struct log_format *f, const struct log_output *out, s
             at = put(at, item->text);
         else if (item->kind < LOG_LATE)
             at = put(at, next_part(&parts));
+        else if (f->is_json)
+            at = put_late_json(item, out, at);
         else
             at = put_late(item, out, &headers, at);
     }

@@ -14,7 +14,8 @@ static int reload_log(struct sprig_server *server, const struct sprig_config *fr
 {
     struct access_log *log, *before = server->access_log;
     if (is_same(fresh->access_log, server->config.access_log) &&
-        is_same(fresh->access_log_format, server->config.access_log_format)) {
+        is_same(fresh->access_log_format, server->config.access_log_format) &&
+        fresh->log_buffer_bytes == server->config.log_buffer_bytes) {
         if (before != NULL)
             access_log_reopen(before);
         return 0;

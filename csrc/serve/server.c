@@ -410,7 +410,7 @@ int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
     if (config->access_log == NULL)
         return 0;
     const char *format = config->access_log_format ? config->access_log_format : "combined";
-    *log = access_log_open(loop, config->access_log, format, why, n);
+    *log = access_log_open(loop, config->access_log, format, config->log_buffer_bytes, why, n);
     return *log ? 0 : SPRIG_E_SYS;
 }
 

@@ -10,6 +10,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+enum { MOST_BYTES = 1024 * 1024 };
+
 static struct sprig_loop *loop;
 static char why[512];
 
@@ -76,27 +78,26 @@ static void add_line(struct access_log *log, size_t n)
     struct access_record *record = access_record_new(log, &in);
     if (record == NULL)
         abort();
-    access_log_add(record, 400, 0);
+    access_log_add(record, 400, 0, &(struct log_times){0, 0, 0});
 }
 
 static void test_limit(void)
 {
     int reader = -1;
     const char *path = full_fifo(&reader);
-    struct access_log *log = access_log_open(loop, path, "%r", why, sizeof why);
+    struct access_log *log = access_log_open(loop, path, "%r", MOST_BYTES, why, sizeof why);
     if (!ok(log != NULL, "a FIFO that is full can be opened: %s", log ? "" : why))
         return;
-    for (int i = 0; i < ACCESS_LOG_MAX_BYTES / 1024; i++)
+    for (int i = 0; i < MOST_BYTES / 1024; i++)
         add_line(log, 1024);
-    ok(log->lines.n == ACCESS_LOG_MAX_BYTES && log->n_lost == 0,
-       "ACCESS_LOG_MAX_BYTES wait in memory");
+    ok(log->lines.n == MOST_BYTES && log->n_lost == 0, "MOST_BYTES wait in memory");
     add_line(log, 1);
-    ok(log->lines.n == ACCESS_LOG_MAX_BYTES && log->n_lost == 1, "one more byte is lost");
+    ok(log->lines.n == MOST_BYTES && log->n_lost == 1, "one more byte is lost");
     char block[65536];
     while (read(reader, block, sizeof block) > 0)
         ;
     access_log_flush(log);
-    ok(log->lines.n <= ACCESS_LOG_MAX_BYTES - 65536 || log->n_lost > 1,
+    ok(log->lines.n <= MOST_BYTES - 65536 || log->n_lost > 1,
        "what fits is written when somebody has read");
     close(reader);
     access_log_close(log);
