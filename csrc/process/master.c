@@ -92,6 +92,7 @@ void sprig_master_free(struct sprig_master *m)
         return;
     master_close_sockets(m, !m->has_run && !m->is_heir);
     master_close_admin(m, !m->has_run && !m->is_heir);
+    master_close_stats(m);
     sprig_pidfile_close(&m->pidfile);
     processes_clear(&m->processes);
     board_free(m->board);
@@ -349,6 +350,7 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
     }
     master_signals_close(false);
     master_close_admin(m, master_owns_paths(m));
+    master_close_stats(m);
     if (m->failure == NULL)
         return 0;
     snprintf(why, n, "%s", m->failure);

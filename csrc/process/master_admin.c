@@ -210,12 +210,17 @@ void master_close_admin(struct sprig_master *m, bool unlink)
     m->admin = NULL;
 }
 
-void master_leave_admin(struct sprig_master *m, struct stats *s)
+void master_close_stats(struct sprig_master *m)
 {
-    master_close_admin(m, false);
     if (m->stats_fd != -1)
         close(m->stats_fd);
     m->stats_fd = -1;
+}
+
+void master_leave_admin(struct sprig_master *m, struct stats *s)
+{
+    master_close_admin(m, false);
+    master_close_stats(m);
     if (s != NULL)
         stats_attach(s);
     else

@@ -94,6 +94,9 @@ int master_open_admin(struct sprig_master *m, char *why, size_t n);
 /* Nobody can ask any more. */
 void master_close_admin(struct sprig_master *m, bool unlink);
 
+/* Closes the descriptor of the counters, which only a successor needs; they stay mapped. */
+void master_close_stats(struct sprig_master *m);
+
 /* For the environment of a successor: sets UPGRADE_ADMIN, and lets the descriptors pass. */
 void master_pass_admin(const struct sprig_master *m);
 
