@@ -77,6 +77,48 @@ static bool is_own_pid(const char *text)
     return text != NULL && read_number(text, strlen(text), &pid) && pid == (int)getpid();
 }
 
+/* The name of the admin listener's socket. */
+#define ADMIN_FDNAME "admin"
+
+/* The part of LISTEN_FDNAMES ("web:admin:web") for the descriptor of that index is the name. */
+static bool has_name(const char *names, int index, const char *name)
+{
+    size_t len = strlen(name);
+    for (; names != NULL && index > 0; index--) {
+        names = strchr(names, ':');
+        names = names != NULL ? names + 1 : NULL;
+    }
+    return names != NULL && strncmp(names, name, len) == 0 &&
+           (names[len] == ':' || names[len] == '\0');
+}
+
+static int find_named(const char *name)
+{
+    const char *listen_fds = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+    int n;
+    if (listen_fds == NULL || !is_own_pid(getenv("LISTEN_PID")) ||
+        !read_number(listen_fds, strlen(listen_fds), &n))
+        return -1;
+    for (int i = 0; i < n; i++)
+        if (has_name(names, i, name))
+            return LISTEN_FDS_START + i;
+    return -1;
+}
+
+/* The environment is asked once; the first call may be either of the public ones. */
+static struct {
+    bool is_known;
+    int fd;
+} admin;
+
+int sprig_inherited_admin(void)
+{
+    if (!admin.is_known)
+        admin.fd = find_named(ADMIN_FDNAME);
+    admin.is_known = true;
+    return admin.fd;
+}
+
 static int read_systemd(struct found *f, const char *text)
 {
     int rc = 0, n;
@@ -85,7 +127,8 @@ static int read_systemd(struct found *f, const char *text)
         return SPRIG_E_INVALID;
     }
     for (int i = 0; rc == 0 && i < n; i++)
-        rc = add_descriptor(f, LISTEN_FDS_START + i);
+        if (!has_name(getenv("LISTEN_FDNAMES"), i, ADMIN_FDNAME))
+            rc = add_descriptor(f, LISTEN_FDS_START + i);
     return rc;
 }
 
@@ -108,6 +151,7 @@ int sprig_inherited_sockets(int *fds, size_t max, char *why, size_t n)
     const char *starter = getenv("SERVER_STARTER_PORT"), *listen_fds = getenv("LISTEN_FDS");
     const char *listen_pid = getenv("LISTEN_PID");
     int rc = 0;
+    sprig_inherited_admin();
     if (starter != NULL && *starter != '\0')
         rc = read_server_starter(&f, starter);
     else if (listen_fds != NULL && *listen_fds != '\0' && is_own_pid(listen_pid))

@@ -13,4 +13,8 @@
  * is asked once a process. */
 int sprig_inherited_sockets(int *fds, size_t max, char *why, size_t n);
 
+/* The listening socket that systemd calls "admin" (FileDescriptorName=), which is none of those
+ * above; -1: there is none. */
+int sprig_inherited_admin(void);
+
 #endif

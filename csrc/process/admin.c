@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "http/parser.h"
+#include "net/inherited.h"
 #include "process/processes.h"
 #include "sprig.h"
 #include <errno.h>
@@ -218,6 +219,11 @@ static int open_address(struct admin *a, char *why, size_t n)
 {
     struct sprig_listen_spec spec;
     struct sprig_config config;
+    int fd = sprig_inherited_admin();
+    if (fd != -1) {
+        a->n_sockets = 1;
+        return socket_adopt(a->host.config, fd, a->sockets, why, n);
+    }
     int rc = sprig_listen_spec_read(&spec, a->host.config->admin, why, n);
     if (rc != 0)
         return rc;

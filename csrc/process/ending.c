@@ -1,6 +1,8 @@
 /* ending.c - how a master sends its processes away, and ends itself; see master_internal.h */
 #include "process/master_internal.h"
 
+#include "base/notify.h"
+
 uint64_t master_leave_ms(const struct sprig_master *m)
 {
     double seconds = m->config->graceful_timeout;
@@ -36,6 +38,8 @@ void master_end(struct sprig_master *m, enum ending how)
 {
     if (m->ending >= how)
         return;
+    if (m->ending == ENDING_NOT && !m->was_handed_over)
+        notify_stopping();
     if (m->ending == ENDING_NOT)
         master_close_sockets(m, master_owns_paths(m));
     if (m->was_handed_over)

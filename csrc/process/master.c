@@ -1,6 +1,7 @@
 /* master.c - the life of a master: sockets, signals, the wait, the end; see master.h */
 #include "process/master_internal.h"
 
+#include "base/notify.h"
 #include "base/privileges.h"
 #include "channel.h"
 #include "net/tls.h"
@@ -207,8 +208,11 @@ static bool master_renew_config(struct sprig_master *m)
 
 void master_reload(struct sprig_master *m)
 {
-    if (!master_renew_config(m))
+    notify_reloading();
+    if (!master_renew_config(m)) {
+        master_notify_ready(m);
         return;
+    }
     m->generation = ++m->last_generation;
     m->stats->n_reloads++;
     m->is_reloading = true;
@@ -287,13 +291,16 @@ static void master_obey(struct sprig_master *m)
 /* ------------------------------------------------------------------------ the end ---- */
 
 /* Milliseconds until something is due, or -1. */
-static int master_timeout(const struct sprig_master *m)
+static int master_timeout(struct sprig_master *m)
 {
     uint64_t now = clock_ms(), due = policy_next_start(m),
              deadline = processes_next_deadline(&m->processes);
     int admin_ms = m->admin != NULL ? admin_timeout(m->admin) : -1;
     if (deadline != 0 && deadline < due)
         due = deadline;
+    uint64_t feed_ms = master_feed_watchdog(m);
+    if (feed_ms < due)
+        due = feed_ms;
     if (sprig_log_flush() && due > now + DELAY_MIN_MS)
         due = now + DELAY_MIN_MS; /* lines wait for a reader */
     if (due == UINT64_MAX)
@@ -302,7 +309,7 @@ static int master_timeout(const struct sprig_master *m)
     return admin_ms >= 0 && admin_ms < ms ? admin_ms : ms;
 }
 
-static void master_wait(const struct sprig_master *m)
+static void master_wait(struct sprig_master *m)
 {
     struct pollfd *fds = calloc(m->processes.n_processes + ADMIN_MAX_POLL, sizeof *fds);
     size_t n = 0;

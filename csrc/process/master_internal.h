@@ -60,8 +60,10 @@ struct sprig_master {
     const struct sprig_config *(*on_reload)(void *arg, char *kept, char *why, size_t n);
     void *on_reload_arg;
     enum ending ending;
-    uint64_t told_to_end_ms; /* by a signal, so that a later one means more; 0: not yet */
-    const char *failure;     /* why the run has failed, or NULL */
+    uint64_t told_to_end_ms;      /* by a signal, so that a later one means more; 0: not yet */
+    uint64_t watchdog_ms, fed_ms; /* how often systemd is told that we live; 0: never */
+    bool knows_watchdog;
+    const char *failure; /* why the run has failed, or NULL */
     /* An upgrade: the one that is starting, and the one that serves in our place. */
     struct process *successor, *deputy;
     bool was_handed_over; /* we go; as process 1 we stay, for the deputy's sake */
@@ -147,6 +149,13 @@ void upgrade_complete(struct sprig_master *m, struct process *p);
 
 /* It has ended. */
 void upgrade_gone(struct sprig_master *m, struct process *p, int status);
+
+/* Tells systemd that we serve. */
+void master_notify_ready(const struct sprig_master *m);
+
+/* Feeds its watchdog when that is due and the loops of all workers answer. Returns when it is due
+ * next, by clock_ms; UINT64_MAX: never. */
+uint64_t master_feed_watchdog(struct sprig_master *m);
 
 /* Takes the sockets that the environment names. 0 or < 0 and `why`. */
 int upgrade_inherit(struct sprig_master *m, char *why, size_t n);

@@ -1,6 +1,8 @@
 /* upgrade.c - an upgrade: the program is executed anew with our sockets and takes our place. */
 #include "process/master_internal.h"
 
+#include "base/notify.h"
+
 #include "base/number.h"
 #include "process/master_signals.h"
 #include "process/origin.h"
@@ -132,8 +134,10 @@ void upgrade_complete(struct sprig_master *m, struct process *p)
     m->deputy = p;
     dismiss_workers(m);
     m->was_handed_over = getpid() != 1;
-    if (m->was_handed_over)
+    if (m->was_handed_over) {
+        notify_main_pid(p->pid);
         master_end(m, ENDING_GRACEFUL);
+    }
 }
 
 void upgrade_gone(struct sprig_master *m, struct process *p, int status)

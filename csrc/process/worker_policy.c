@@ -202,12 +202,14 @@ static void master_announce(struct sprig_master *m)
         m->status_fd = -1;
         if (m->config->daemonize)
             sprig_daemon_detach();
+        master_notify_ready(m);
     }
     if (master_is_complete(m, false))
         upgrade_announce(m);
     if (m->is_reloading && master_is_complete(m, true)) {
         m->is_reloading = false;
         sprig_log(SPRIG_LOG_INFO, "reloaded: all workers are of generation %u", m->generation);
+        master_notify_ready(m);
     }
 }
 
@@ -272,6 +274,7 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
         m->is_reloading = false;
         m->last_error[0] = '\0';
         sprig_log(SPRIG_LOG_ERROR, "cannot reload, the workers from before go on: %s", text);
+        master_notify_ready(m);
         return;
     }
     master_note_failure(m, p->since_ms);

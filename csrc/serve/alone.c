@@ -1,4 +1,5 @@
 /* alone.c - HUP, USR1 and USR2 where there is no master to send them to; see sprig.h */
+#include "base/notify.h"
 #include "loop/signals.h"
 #include "serve/accesslog.h"
 #include "serve/server.h"
@@ -49,8 +50,11 @@ static void on_signal(struct sprig_signal *signal, int signo, void *arg)
     struct sprig_server *server = arg;
     if (server->is_draining)
         return;
-    if (signo == SIGHUP)
+    if (signo == SIGHUP) {
+        notify_reloading();
         hang_up(server);
+        notify_ready("Serving in one process");
+    }
     if (signo == SIGUSR2)
         sprig_log(SPRIG_LOG_WARN,
                   "USR2: nothing was done; an upgrade needs a master (--workers 2 or more)");
@@ -88,6 +92,44 @@ void sprig_alone_close(void)
         replace(do_nothing, SIG_DFL);
 }
 
+/* ------------------------------------------------------------------------- systemd ---- */
+
+/* Fed by the loop itself: one that is blocked does not. One server at a time. */
+static struct {
+    struct sprig_server *server; /* borrowed; NULL: none */
+    struct timer timer;
+    uint64_t every_ms;
+} watchdog;
+
+static void feed(struct ready *r, uint32_t what)
+{
+    (void)r, (void)what;
+    if (watchdog.server == NULL)
+        return;
+    notify_watchdog();
+    timer_start(watchdog.server->loop, &watchdog.timer,
+                sprig_loop_now(watchdog.server->loop) + watchdog.every_ms * 1000000);
+}
+
+static void notify_begin(struct sprig_server *server)
+{
+    notify_ready("Serving in one process");
+    watchdog.every_ms = notify_watchdog_ms();
+    if (watchdog.every_ms == 0 || watchdog.server != NULL)
+        return;
+    watchdog.server = server;
+    timer_init(&watchdog.timer, feed);
+    feed(NULL, 0);
+}
+
+static void notify_end(struct sprig_server *server)
+{
+    if (watchdog.server == server)
+        timer_stop(server->loop, &watchdog.timer);
+    if (watchdog.server == server)
+        watchdog.server = NULL;
+}
+
 /* --------------------------------------------------------------------- the server ---- */
 
 static bool is_free(int signo)
@@ -106,10 +148,14 @@ void sprig_server_stand_alone(struct sprig_server *server)
         if (server->alone[i] != NULL)
             signal_spare(server->alone[i]);
     }
+    server->is_alone = true;
+    notify_begin(server);
 }
 
 void sprig_server_give_back_signals(struct sprig_server *server)
 {
+    notify_end(server);
+    server->is_alone = false;
     for (int i = 0; i < N_TAKEN; i++) {
         if (server->alone[i] != NULL)
             sprig_signal_free(server->alone[i]);

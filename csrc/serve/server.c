@@ -2,6 +2,7 @@
 #include "serve/server.h"
 
 #include "base/board.h"
+#include "base/notify.h"
 #include "base/privileges.h"
 #include "base/stats.h"
 #include "loop/timer.h"
@@ -360,6 +361,8 @@ void sprig_server_free(struct sprig_server *server)
 void sprig_server_drain(struct sprig_server *server)
 {
     loop_guard(server->loop);
+    if (server->is_alone && !server->is_draining)
+        notify_stopping();
     server->is_draining = true;
     stats_begin_to_end();
     list_foreach (it, &server->listeners)

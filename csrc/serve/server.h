@@ -56,6 +56,7 @@ struct sprig_server {
     struct ready retire;  /* tells on_retire */
     struct timer leaving; /* runs while the server drains: looks for clients that have left */
     bool is_draining;
+    bool is_alone;   /* see alone.c */
     bool is_freed;   /* its memory goes with the last connection */
     bool has_strays; /* a forked child: connections of the parent were abandoned */
 };

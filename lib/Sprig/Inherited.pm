@@ -48,7 +48,7 @@ and then on nothing else: C<--listen>, C<--host> and C<--port> are not looked at
 =item * L<Server::Starter> tells of them by C<SERVER_STARTER_PORT>; TCP and unix sockets.
 
 =item * systemd (C<Sockets=>) and programs like it tell of them by C<LISTEN_FDS>, and by C<LISTEN_PID>
-for which process they are meant.
+for which process they are meant. One that C<LISTEN_FDNAMES> calls C<admin> is left to the admin listener.
 
 =back
 

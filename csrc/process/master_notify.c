@@ -1,0 +1,44 @@
+/* master_notify.c - what a master tells systemd; see master_internal.h and notify.h */
+#include "process/master_internal.h"
+
+#include "base/notify.h"
+
+/* A successor that is not the main process yet is not heard; it says so again when it is. */
+void master_notify_ready(const struct sprig_master *m)
+{
+    if (m->ending == ENDING_NOT)
+        notify_ready("Serving with %u worker%s, generation %u", m->n_workers,
+                     m->n_workers == 1 ? "" : "s", m->served_generation);
+}
+
+/* The loop of a worker that serves has been at work for so long that it counts as stuck. */
+static bool is_stuck(const struct process *p, uint64_t limit_ms)
+{
+    return p->state == PROCESS_SERVING && p->stats != NULL &&
+           stats_busy_ns(p->stats, clock_ms() * 1000000) > limit_ms * 1000000;
+}
+
+static bool all_answer(const struct sprig_master *m)
+{
+    list_foreach (it, &m->processes.list)
+        if (is_stuck(list_entry(it, struct process, link), m->watchdog_ms))
+            return false;
+    return true;
+}
+
+uint64_t master_feed_watchdog(struct sprig_master *m)
+{
+    uint64_t now = clock_ms();
+    if (!m->knows_watchdog) {
+        m->knows_watchdog = true;
+        m->watchdog_ms = notify_watchdog_ms();
+    }
+    if (m->watchdog_ms == 0)
+        return UINT64_MAX;
+    if (now >= m->fed_ms + m->watchdog_ms) {
+        m->fed_ms = now;
+        if (all_answer(m))
+            notify_watchdog();
+    }
+    return m->fed_ms + m->watchdog_ms;
+}
