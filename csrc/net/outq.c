@@ -13,6 +13,7 @@ enum {
     MAX_IOV = 64,                /* memory pieces in one writev */
     SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
     SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
+    MOVE_COPY_BYTES = 2048,      /* up to so much of a reference is copied rather than shared */
 };
 
 enum kind {
@@ -110,6 +111,19 @@ static bool is_in_file(const struct outq_segment *s)
 static uint64_t bytes_held(const struct outq_segment *s)
 {
     return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
+}
+
+/* Forgets n bytes at the front of this segment that were sent. */
+static void segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
+{
+    q->held -= bytes_held(s);
+    s->left -= n;
+    if (!is_in_file(s))
+        s->ptr += n;
+    if (s->left > 0)
+        q->held += bytes_held(s);
+    if (s->kind == KIND_SPILL)
+        q->spilled -= n;
 }
 
 static void append(struct outq *q, struct outq_segment *s)
@@ -412,20 +426,118 @@ int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
     return rc;
 }
 
-/* ---- sending ---- */
+/* ---- moving to another queue ---- */
 
-/* Forgets n bytes at the front of this segment that were sent. */
-static void segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
+/* Whoever has a part of what was queued by one reference. */
+struct outq_owner {
+    outq_release_cb *release;
+    void *arg;
+    uint32_t n_segments;
+};
+
+static void owner_release(void *arg)
 {
-    q->held -= bytes_held(s);
-    s->left -= n;
-    if (!is_in_file(s))
-        s->ptr += n;
-    if (s->left > 0)
-        q->held += bytes_held(s);
-    if (s->kind == KIND_SPILL)
-        q->spilled -= n;
+    struct outq_owner *owner = arg;
+    if (--owner->n_segments > 0)
+        return;
+    owner->release(owner->arg);
+    free(owner);
 }
+
+/* One segment more will have to give back what this one has. */
+static int segment_share(struct outq_segment *s)
+{
+    if (s->kind == KIND_SPILL) {
+        ((struct outq_spill *)s->arg)->n_segments++;
+    } else if (s->release == owner_release) {
+        ((struct outq_owner *)s->arg)->n_segments++;
+    } else if (s->release) {
+        struct outq_owner *owner = malloc(sizeof(*owner));
+        if (!owner)
+            return SPRIG_E_NOMEM;
+        *owner = (struct outq_owner){s->release, s->arg, 2};
+        s->release = owner_release;
+        s->arg = owner;
+    }
+    return 0;
+}
+
+/* Bytes have come to the queue or left it, with a segment or as a part of one. */
+static void count(struct outq *q, enum kind kind, uint64_t n, uint64_t held, int sign)
+{
+    q->size += (uint64_t)sign * n;
+    q->held += (uint64_t)sign * held;
+    if (kind == KIND_SPILL)
+        q->spilled += (uint64_t)sign * n;
+}
+
+static void move_segment(struct outq *to, struct outq *from, struct outq_segment *s)
+{
+    uint64_t n = s->left, held = bytes_held(s);
+    from->head = s->next;
+    if (!from->head)
+        from->tail = NULL;
+    count(from, s->kind, n, held, -1);
+    s->next = NULL;
+    if (s->kind < KIND_REF && n <= tail_room(to)) {
+        fill(to, to->tail, s->ptr, (size_t)n); /* rather than a buffer for each few bytes */
+        segment_free(from->pool, s);
+        return;
+    }
+    append(to, s);
+    count(to, s->kind, n, held, 1);
+}
+
+/* The first n bytes of a segment that has more, by another segment for the same memory or file. */
+static int move_by_reference(struct outq *to, struct outq *from, struct outq_segment *s, uint64_t n)
+{
+    struct outq_segment *part = malloc(sizeof(*part));
+    if (!part || segment_share(s) != 0) {
+        free(part);
+        return SPRIG_E_NOMEM;
+    }
+    *part = *s;
+    part->next = NULL;
+    part->left = n;
+    uint64_t held = s->kind == KIND_REF ? n : 0;
+    part->room = (size_t)held;
+    s->room -= (size_t)held;
+    s->left -= n;
+    if (is_in_file(s))
+        s->offset += n;
+    else
+        s->ptr += n;
+    append(to, part);
+    count(from, s->kind, n, held, -1);
+    count(to, s->kind, n, held, 1);
+    return 0;
+}
+
+static int move_part(struct outq *to, struct outq *from, struct outq_segment *s, uint64_t n)
+{
+    if (is_in_file(s) || (s->kind >= KIND_REF && n > MOVE_COPY_BYTES))
+        return move_by_reference(to, from, s, n);
+    int rc = outq_add(to, span_make(s->ptr, (size_t)n));
+    if (rc == 0) {
+        segment_sent(from, s, n);
+        from->size -= n;
+    }
+    return rc;
+}
+
+int outq_move(struct outq *to, struct outq *from, uint64_t n)
+{
+    while (n > 0 && from->head) {
+        struct outq_segment *s = from->head;
+        if (s->left > n)
+            return move_part(to, from, s, n);
+        n -= s->left;
+        move_segment(to, from, s);
+    }
+    return 0;
+}
+
+/* ---- sending ---- */
 
 /* Forgets n bytes at the front that were sent. */
 static void consume(struct outq *q, uint64_t n)

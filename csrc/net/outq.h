@@ -1,7 +1,8 @@
 /* outq.h - bytes on their way out: small pieces merged, large ones by reference, ranges of files;
  * what is too much for memory waits in a temporary file.
  *
- * Knows no HTTP. One queue for each connection; empty queues own no memory. */
+ * Knows no HTTP. One queue for each connection, or for each of its streams; empty queues own no
+ * memory. */
 #ifndef SPRIG_OUTQ_H
 #define SPRIG_OUTQ_H
 
@@ -70,6 +71,12 @@ int outq_add_shared(struct outq *q, struct sprig_span bytes, outq_release_cb *re
  * `release(arg)` is called when it is no longer needed, also on failure. */
 int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
                   outq_release_cb *release, void *arg);
+
+/* Moves the first n bytes of `from`, or what it has, to the end of `to`: segments as they are, and
+ * where one is split, both parts keep alive what it refers to; only few bytes are ever copied. The
+ * release comes when the last part is gone. SPRIG_E_NOMEM: what was not moved is still in `from`.
+ */
+int outq_move(struct outq *to, struct outq *from, uint64_t n);
 
 /* Moves what is held beyond about `keep_bytes` to an unlinked temporary file in `dir` (NULL:
  * $TMPDIR, else /tmp), from where it is sent in its turn. The file goes as soon as nothing is left
