@@ -15,7 +15,7 @@ use Test::More;
 my $get   = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 my $app   = app_file('sub { [200, [], ["hi"]] }');
 my $forms = 'an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a slash or @NAME, '
-    . 'and ",tls", ",redirect" or ",proxy_protocol" may follow';
+    . 'and ",tls", ",redirect", ",h2c" or ",proxy_protocol" may follow';
 
 sub unix_answer {
     my ($path) = @_;

@@ -393,6 +393,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
         put_constants(aTHX_ & b, px->server);
     put_errors(aTHX_ & b, px->server->psgi);
     if (!sprig_exchange_is_tls(px->ex))
+        if (sprig_exchange_owns_socket(px->ex))
         put_socket(aTHX_ & b, px);
     if (sprig_server_config(sprig_exchange_server(px->ex))->informational)
         put_informer(aTHX_ & b, px);

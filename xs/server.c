@@ -190,7 +190,8 @@ SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options)
     struct sprig_listen_options read = {.proxy_protocol =
                                             psgi_options_flag(aTHX_ options, "proxy_protocol"),
                                         .tls = psgi_options_flag(aTHX_ options, "tls"),
-                                        .redirect = psgi_options_flag(aTHX_ options, "redirect")};
+                                        .redirect = psgi_options_flag(aTHX_ options, "redirect"),
+                                        .h2c = psgi_options_flag(aTHX_ options, "h2c")};
     struct sprig_listener *listener;
     char why[512];
 

@@ -94,6 +94,7 @@ AV *psgi_worker_take_sockets(pTHX)
         (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->options.proxy_protocol)));
         (void)hv_stores(info, "tls", newSVsv(boolSV(socket->options.tls)));
         (void)hv_stores(info, "redirect", newSVsv(boolSV(socket->options.redirect)));
+        (void)hv_stores(info, "h2c", newSVsv(boolSV(socket->options.h2c)));
         av_push(list, newRV_noinc((SV *)info));
         socket->fd = -1;
     }

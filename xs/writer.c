@@ -358,6 +358,8 @@ SV *psgi_writer_socket(pTHX_ SV *self)
 {
     struct psgi_handle *handle = writer_handle(aTHX_ self, "socket");
 
+    if (handle->px != NULL && handle->px->ex != NULL && !sprig_exchange_owns_socket(handle->px->ex))
+        return newSV(0);
     return handle->px != NULL ? psgi_socket_new(aTHX_ handle->px) : newSV(0);
 }
 

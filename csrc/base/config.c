@@ -130,6 +130,15 @@ static const struct sprig_option options[] = {
     FIELD(PATH, acme_dir, G, "DIR", "", 0, 1000,
           "Where addresses with ,redirect find /.well-known/acme-challenge/."),
 #undef G
+#define G "HTTP/2"
+    FIELD(BOOL, http2, G, NULL, "1", 0, 1, "Speaks HTTP/2 with TLS, where the client wants that."),
+    FIELD(COUNT, http2_max_streams, G, "N", "100", 1, 10000,
+          "Requests of one connection at a time."),
+    FIELD(BYTES32, http2_stream_window, G, "BYTES", "256K", 65535, GIB,
+          "What a client may send of one body before the application has taken it."),
+    FIELD(BYTES32, http2_connection_window, G, "BYTES", "1M", 65535, GIB,
+          "The same for all bodies of a connection."),
+#undef G
 #define G "Limits of requests"
     FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 0, MIB,
           "Longest request line; beyond: 414; 0 is no limit."),

@@ -62,6 +62,10 @@ struct sprig_config {
     /* privileges, see privileges.h; NULL: as they are */
     char *user, *group;
     char *umask; /* octal */
+    /* HTTP/2 */
+    bool http2;
+    uint32_t http2_max_streams;
+    uint32_t http2_stream_window, http2_connection_window; /* bytes */
     /* what a request may be */
     uint32_t max_request_line;
     uint32_t max_header_bytes;

@@ -2,6 +2,7 @@
 #include "h1/h1.h"
 
 #include "base/invariant.h"
+#include <stdlib.h>
 
 /* What an aborted response may still write of what is queued. */
 enum { H1_LAST_BYTES = 256 * 1024 };
@@ -10,11 +11,12 @@ enum { H1_LAST_BYTES = 256 * 1024 };
 
 /* Which phases may follow which; OVER may follow all. */
 static const uint8_t legal_next[] = {
-    [H1_IDLE] = 1 << H1_HEAD | 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY,
-    [H1_HEAD] = 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY,
+    [H1_IDLE] = 1 << H1_HEAD | 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY | 1 << H1_PREFACE,
+    [H1_HEAD] = 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY | 1 << H1_PREFACE,
     [H1_BODY] = 1 << H1_APP | 1 << H1_REPLY,
     [H1_APP] = 1 << H1_REPLY,
     [H1_REPLY] = 1 << H1_IDLE,
+    [H1_PREFACE] = 0,
     [H1_OVER] = 0,
 };
 
@@ -82,6 +84,7 @@ static void h1_on_timeout(struct sprig_conn *c)
     case H1_REPLY:
         h1_expire_answering(c);
         return;
+    case H1_PREFACE:
     case H1_OVER:
         return;
     }
@@ -121,6 +124,16 @@ static void h1_react(struct sprig_conn *c, uint32_t what)
         h1_on_timeout(c);
 }
 
+static void h1_give_way(struct sprig_conn *c)
+{
+    struct h1 *h = h1_of(c);
+    char *in = h->in;
+    struct sprig_span input = h1_kept_input(c);
+    h->in = NULL;
+    conn_speak(c, protocol_h2, input);
+    free(in);
+}
+
 /* What it produces leaves in one write at the end. A nested pass may step the same connection; only
  * the outermost frame settles it. */
 static void h1_step(struct sprig_conn *c, uint32_t what)
@@ -134,6 +147,10 @@ static void h1_step(struct sprig_conn *c, uint32_t what)
     else
         h1_react(c, what);
     h->is_running = was_running;
+    if (h->phase == H1_PREFACE) {
+        h1_give_way(c);
+        return;
+    }
     bool has_output = c->out.size > 0 || c->transport.has_unsent;
     if (has_output && !conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
         conn_flush(c); /* unless the next slice of what is written has its turn already */

@@ -3,8 +3,8 @@
  *   IDLE -> HEAD -> BODY -> APP -> REPLY -> IDLE, or the end of the connection
  *
  *   from    to
- *   IDLE    HEAD; BODY, APP where head or body came at once; REPLY: refused, or closing
- *   HEAD    BODY, APP; REPLY: refused
+ *   IDLE    HEAD; BODY, APP where head or body came at once; REPLY: refused, or closing; PREFACE
+ *   HEAD    BODY, APP; REPLY: refused; PREFACE
  *   BODY    APP; REPLY: refused
  *   APP     REPLY
  *   REPLY   IDLE
@@ -18,12 +18,13 @@
 #include "serve/conn.h"
 
 enum h1_phase {
-    H1_IDLE,  /* between requests: no byte of the next one has come */
-    H1_HEAD,  /* part of a head has come */
-    H1_BODY,  /* the head is complete, the body is not */
-    H1_APP,   /* the request waits for the app, or the app for its answer; no head is out */
-    H1_REPLY, /* the head of the response is out, or its last bytes are being written */
-    H1_OVER   /* nothing is read as HTTP any more */
+    H1_IDLE,    /* between requests: no byte of the next one has come */
+    H1_HEAD,    /* part of a head has come */
+    H1_BODY,    /* the head is complete, the body is not */
+    H1_APP,     /* the request waits for the app, or the app for its answer; no head is out */
+    H1_REPLY,   /* the head of the response is out, or its last bytes are being written */
+    H1_PREFACE, /* the client speaks HTTP/2: that takes over behind this step */
+    H1_OVER     /* nothing is read as HTTP any more */
 };
 
 /* While a request is being answered, at most about this much of what is pipelined behind it is

@@ -1,6 +1,7 @@
 /* input.c - from readable socket to complete request: receiving, heads, bodies, pipelining. */
 #include "h1/h1.h"
 
+#include "serve/listener.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -59,6 +60,8 @@ bool h1_keep(struct sprig_conn *c, struct sprig_span *rest)
 }
 
 /* ----------------------------------------------------------------- a head ---- */
+
+#define H1_HTTP2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 enum step { STEP_STOP, STEP_GO_ON };
 
@@ -151,12 +154,33 @@ static enum step h1_refuse_head(struct sprig_conn *c, struct sprig_span input,
     return STEP_STOP;
 }
 
+/* Whether these bytes begin the one connection preface of HTTP/2 (RFC 9113 section 3.4), where that
+ * may come instead of a request. */
+static bool h1_may_be_preface(const struct sprig_conn *c, struct sprig_span input)
+{
+    static const char preface[] = H1_HTTP2_PREFACE;
+    size_t n = input.len < sizeof preface - 1 ? input.len : sizeof preface - 1;
+    return protocol_h2 != NULL && c->listener != NULL && c->listener->socket.options.h2c &&
+           memcmp(input.ptr, preface, n) == 0;
+}
+
+static enum step h1_await_preface(struct sprig_conn *c, struct sprig_span *input)
+{
+    bool is_whole = input->len >= sizeof H1_HTTP2_PREFACE - 1;
+    h1_await_head(c, input);
+    if (is_whole && h1_of(c)->phase == H1_HEAD)
+        h1_set_phase(c, H1_PREFACE);
+    return STEP_STOP;
+}
+
 static enum step h1_step_head(struct sprig_conn *c, struct sprig_span *input)
 {
     struct h1 *h = h1_of(c);
     struct parser_refusal why = {0, NULL};
     if (input->len == 0)
         return h1_await_head(c, input);
+    if (c->n_requests == 0 && h1_may_be_preface(c, *input))
+        return h1_await_preface(c, input);
     if (h->ex == NULL && (h->ex = exchange_start(c, &c->out)) == NULL) {
         conn_close(c, SPRIG_END_GONE);
         return STEP_STOP;
@@ -529,6 +553,7 @@ void h1_read(struct sprig_conn *c)
         else
             h1_receive_busy(c);
         return;
+    case H1_PREFACE:
     case H1_OVER:
         return;
     }

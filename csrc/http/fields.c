@@ -168,7 +168,7 @@ int fields_check(struct sprig_request *req, struct parser_refusal *why)
     }
     if (seen.transfer_encoding && req->has_content_length)
         return fields_refuse(why, 400, "Content-Length with Transfer-Encoding");
-    if (req->version >= 11 && !seen.host)
+    if (req->version == 11 && !seen.host)
         return fields_refuse(why, 400, "no Host header");
     if (seen.unknown_coding)
         return fields_refuse(why, 501, "unknown transfer coding");

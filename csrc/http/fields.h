@@ -10,7 +10,7 @@ struct parser_refusal;
 /* Reads version, method and headers of *req and fills the rest: content_length, has_content_length,
  * chunked, keep_alive, expect_continue, upgrade, is_head. 0, or -status with *why filled.
  *
- *   Host               once on 1.1, at most once on 1.0; valid, or empty (RFC 9112 section 3.2)
+ *   Host               once on 1.1, else at most once; valid, or empty (RFC 9112 section 3.2)
  *   Content-Length     once, 1*DIGIT, at most INT64_MAX; a repeated one is refused, equal or not
  *   Transfer-Encoding  once, only on 1.1, only without Content-Length, exactly "chunked"; 501 for
  *                      other codings (RFC 9112 sections 6.1 to 6.3)

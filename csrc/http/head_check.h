@@ -238,7 +238,7 @@ static inline int see_coding(struct head_walk *w, const struct sprig_header *h)
         return head_refuse_field(w->why, w->why_bytes, h->name, "is there twice");
     if (w->version < 11)
         return head_refuse_field(w->why, w->why_bytes, h->name, "is not possible in HTTP/1.0");
-    w->seen.chunked = true;
+    w->seen.chunked = w->version < 20; /* there it says nothing: frames tell the end */
     return 0;
 }
 
@@ -379,6 +379,8 @@ static inline void head_decide_framing(struct response *r, const struct head_see
     } else if (seen->has_length || length != SPRIG_LENGTH_UNKNOWN) {
         r->framing = FRAMING_LENGTH;
         r->announced = r->left = seen->has_length ? seen->length : length;
+    } else if (r->version >= 20) {
+        r->framing = FRAMING_FRAMES;
     } else if (r->version >= 11 && !r->no_chunks) {
         r->framing = FRAMING_CHUNKED;
     } else {

@@ -17,6 +17,7 @@ enum framing {
     FRAMING_LENGTH,  /* Content-Length */
     FRAMING_CHUNKED, /* Transfer-Encoding: chunked */
     FRAMING_CLOSE,   /* the connection closes; also a tunnel (2xx to CONNECT) */
+    FRAMING_FRAMES,  /* that of the frames it is in (HTTP/2) */
     FRAMING_NONE     /* there is no body */
 };
 

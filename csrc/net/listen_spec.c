@@ -12,7 +12,7 @@
 
 static const char forms[] =
     "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
-    "slash or @NAME, and \",tls\", \",redirect\" or \",proxy_protocol\" may follow";
+    "slash or @NAME, and \",tls\", \",redirect\", \",h2c\" or \",proxy_protocol\" may follow";
 
 /* What is being read, and where to say what is wrong with it. */
 struct reading {
@@ -35,7 +35,8 @@ static int complain(const struct reading *r, const char *reason, const char *hin
 
 static bool is_word(const char *text)
 {
-    return *text != '\0' && text[strspn(text, "abcdefghijklmnopqrstuvwxyz_-")] == '\0';
+    return *text >= 'a' && *text <= 'z' &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-")] == '\0';
 }
 
 /* Cuts ",word" off the end, as long as there is one; what follows a comma otherwise belongs to a
@@ -50,6 +51,8 @@ static int cut_options(const struct reading *r, char *address)
             r->out->options.tls = true;
         } else if (strcmp(comma + 1, "redirect") == 0) {
             r->out->options.redirect = true;
+        } else if (strcmp(comma + 1, "h2c") == 0) {
+            r->out->options.h2c = true;
         } else {
             snprintf(reason, sizeof reason, "'%.30s' is no option of an address", comma + 1);
             return complain(r, reason, forms);
@@ -172,8 +175,8 @@ char *sprig_listen_spec_print(const struct sprig_listen_spec *spec, char *buf, s
     else
         snprintf(buf, n, "unix:%s%s", spec->kind == SPRIG_LISTEN_ABSTRACT ? "@" : "", spec->path);
     size_t len = strlen(buf);
-    snprintf(buf + len, n - len, "%s%s%s", spec->options.tls ? ",tls" : "",
-             spec->options.redirect ? ",redirect" : "",
+    snprintf(buf + len, n - len, "%s%s%s%s", spec->options.tls ? ",tls" : "",
+             spec->options.redirect ? ",redirect" : "", spec->options.h2c ? ",h2c" : "",
              spec->options.proxy_protocol ? ",proxy_protocol" : "");
     return buf;
 }

@@ -12,6 +12,7 @@ struct sprig_listen_options {
     bool proxy_protocol; /* connections begin with a PROXY header */
     bool tls;            /* connections speak TLS */
     bool redirect;       /* requests are sent to the address with TLS */
+    bool h2c;            /* they may speak HTTP/2 without it, which they say at once */
 };
 
 enum sprig_listen_kind {
@@ -29,9 +30,9 @@ struct sprig_listen_spec {
 };
 
 /* Reads PORT, :PORT, *:PORT, HOST:PORT, [IPV6]:PORT; unix:PATH or a path with a slash; @NAME or
- * unix:@NAME; each may have the suffixes ",tls" or ",redirect", and ",proxy_protocol". A relative
- * path is made absolute. 0, or SPRIG_E_INVALID, and `why` (n bytes) names the address, what is
- * wrong, and the forms. */
+ * unix:@NAME; each may have the suffixes ",tls", ",redirect" or ",h2c", and ",proxy_protocol". A
+ * relative path is made absolute. 0, or SPRIG_E_INVALID, and `why` (n bytes) names the address,
+ * what is wrong, and the forms. */
 int sprig_listen_spec_read(struct sprig_listen_spec *out, const char *text, char *why, size_t n);
 
 /* Writes it as sprig_listen_spec_read would take it. Returns buf (n >= SPRIG_LISTEN_TEXT_BYTES). */

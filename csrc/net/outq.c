@@ -1,8 +1,8 @@
 /* outq.c - the output queue: a list of segments, each a buffer, a reference or a file range. */
-#include "net/outq.h"
 #include "base/err.h"
 #include "base/stats.h"
 #include "base/tempfile.h"
+#include "net/outq_internal.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,40 +13,6 @@ enum {
     MAX_IOV = 64,                /* memory pieces in one writev */
     SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
     SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
-    MOVE_COPY_BYTES = 2048,      /* up to so much of a reference is copied rather than shared */
-};
-
-enum kind {
-    KIND_BLOCK,  /* recycled buffer of BLOCK_BYTES */
-    KIND_BUFFER, /* larger buffer of its own */
-    KIND_REF,    /* memory that the queue keeps alive */
-    KIND_SHARED, /* memory that others keep alive as well */
-    KIND_FILE,   /* a range of a file */
-    KIND_SPILL   /* a range of the queue's own temporary file */
-};
-
-/* A piece of the queue. No segment in a queue is empty. */
-struct outq_segment {
-    struct outq_segment *next;
-    uint64_t left;   /* bytes not sent yet */
-    char *ptr;       /* the first of them, unless in a file; never written to if a reference */
-    uint64_t offset; /* KIND_FILE, KIND_SPILL: of the first of them */
-    size_t room;     /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes held */
-    outq_release_cb *release; /* KIND_REF, KIND_SHARED, KIND_FILE: or NULL */
-    void *arg;
-    int fd; /* KIND_FILE: borrowed until release; KIND_SPILL: the spill's */
-    enum kind kind;
-    char data[]; /* KIND_BLOCK, KIND_BUFFER */
-};
-
-/* A temporary file; it goes with its last segment. Bytes are appended, and what was sent is never
- * touched, neither overwritten nor punched out: the kernel sends from the pages of the file, and
- * may not have sent all of them yet. */
-struct outq_spill {
-    int fd;
-    uint32_t n_segments;
-    uint64_t end;    /* size of the file */
-    struct outq *of; /* the queue that appends to it; NULL: none any more */
 };
 
 enum { BLOCK_ROOM = BLOCK_BYTES - sizeof(struct outq_segment) };
@@ -89,7 +55,7 @@ static struct outq_segment *segment_new(struct outq_pool *pool, size_t n)
 }
 
 /* Frees or recycles a segment that is in no queue any more. */
-static void segment_free(struct outq_pool *pool, struct outq_segment *s)
+void outq_segment_free(struct outq_pool *pool, struct outq_segment *s)
 {
     if (s->kind == KIND_BLOCK && pool->n_free < MAX_FREE) {
         s->next = pool->free;
@@ -100,56 +66,6 @@ static void segment_free(struct outq_pool *pool, struct outq_segment *s)
     if (s->kind >= KIND_REF && s->release)
         s->release(s->arg);
     free(s);
-}
-
-static bool is_in_file(const struct outq_segment *s)
-{
-    return s->kind == KIND_FILE || s->kind == KIND_SPILL;
-}
-
-/* Bytes of memory that go away with the segment: of a reference all, until the last was sent. */
-static uint64_t bytes_held(const struct outq_segment *s)
-{
-    return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
-}
-
-/* Forgets n bytes at the front of this segment that were sent. */
-static void segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
-{
-    q->held -= bytes_held(s);
-    s->left -= n;
-    if (!is_in_file(s))
-        s->ptr += n;
-    if (s->left > 0)
-        q->held += bytes_held(s);
-    if (s->kind == KIND_SPILL)
-        q->spilled -= n;
-}
-
-static void append(struct outq *q, struct outq_segment *s)
-{
-    if (q->tail)
-        q->tail->next = s;
-    else
-        q->head = s;
-    q->tail = s;
-}
-
-/* Free bytes at the end of the queue. */
-static size_t tail_room(const struct outq *q)
-{
-    const struct outq_segment *s = q->tail;
-    return s && (s->kind == KIND_BLOCK || s->kind == KIND_BUFFER) ? s->room : 0;
-}
-
-/* Appends to a segment that has the room. */
-static void fill(struct outq *q, struct outq_segment *s, const char *bytes, size_t n)
-{
-    memcpy(s->ptr + s->left, bytes, n);
-    s->left += n;
-    s->room -= n;
-    q->size += n;
-    q->held += n;
 }
 
 void outq_init(struct outq *q, struct outq_pool *pool)
@@ -175,7 +91,7 @@ void outq_clear(struct outq *q)
     outq_init(q, q->pool);
     while (s) {
         struct outq_segment *next = s->next;
-        segment_free(q->pool, s);
+        outq_segment_free(q->pool, s);
         s = next;
     }
 }
@@ -184,7 +100,7 @@ int outq_add(struct outq *q, struct sprig_span bytes)
 {
     if (bytes.len == 0)
         return 0;
-    size_t n = tail_room(q);
+    size_t n = outq_tail_room(q);
     if (n > bytes.len)
         n = bytes.len;
     /* The one place where a queue grows by copies: allocated before anything is copied. */
@@ -192,10 +108,10 @@ int outq_add(struct outq *q, struct sprig_span bytes)
     if (n < bytes.len && !(s = segment_new(q->pool, bytes.len - n)))
         return SPRIG_E_NOMEM;
     if (n)
-        fill(q, q->tail, bytes.ptr, n);
+        outq_fill(q, q->tail, bytes.ptr, n);
     if (s) {
-        append(q, s);
-        fill(q, s, bytes.ptr + n, bytes.len - n);
+        outq_append(q, s);
+        outq_fill(q, s, bytes.ptr + n, bytes.len - n);
     }
     return 0;
 }
@@ -222,7 +138,7 @@ int outq_add_pieces(struct outq *q, const struct sprig_span *pieces, size_t n, s
 
 char *outq_reserve(struct outq *q, size_t n)
 {
-    if (tail_room(q) >= n && q->tail)
+    if (outq_tail_room(q) >= n && q->tail)
         return q->tail->ptr + q->tail->left;
     q->pool->reserved = segment_new(q->pool, n);
     return q->pool->reserved ? q->pool->reserved->ptr : NULL;
@@ -233,13 +149,13 @@ void outq_commit(struct outq *q, size_t n_used)
     struct outq_segment *s = q->pool->reserved;
     q->pool->reserved = NULL;
     if (s && n_used == 0) {
-        segment_free(q->pool, s);
+        outq_segment_free(q->pool, s);
         return;
     }
     if (n_used == 0)
         return;
     if (s)
-        append(q, s);
+        outq_append(q, s);
     q->tail->left += n_used;
     q->tail->room -= n_used;
     q->size += n_used;
@@ -248,7 +164,7 @@ void outq_commit(struct outq *q, size_t n_used)
 
 /* A segment without a buffer; on failure the reference is given back. NULL as well, with *err 0, if
  * there is nothing to queue. */
-static struct outq_segment *reference_new(enum kind kind, uint64_t n, outq_release_cb *release,
+static struct outq_segment *reference_new(enum outq_kind kind, uint64_t n, outq_release_cb *release,
                                           void *arg, int *err)
 {
     struct outq_segment *s = n ? malloc(sizeof(*s)) : NULL;
@@ -262,7 +178,7 @@ static struct outq_segment *reference_new(enum kind kind, uint64_t n, outq_relea
     return s;
 }
 
-static int add_memory(struct outq *q, enum kind kind, struct sprig_span bytes,
+static int add_memory(struct outq *q, enum outq_kind kind, struct sprig_span bytes,
                       outq_release_cb *release, void *arg)
 {
     int err;
@@ -271,9 +187,9 @@ static int add_memory(struct outq *q, enum kind kind, struct sprig_span bytes,
         return err;
     s->ptr = (char *)bytes.ptr;
     s->room = bytes.len;
-    append(q, s);
+    outq_append(q, s);
     q->size += bytes.len;
-    q->held += bytes_held(s);
+    q->held += outq_bytes_held(s);
     return 0;
 }
 
@@ -296,7 +212,7 @@ int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
         return err;
     s->fd = fd;
     s->offset = offset;
-    append(q, s);
+    outq_append(q, s);
     q->size += length;
     return 0;
 }
@@ -397,9 +313,9 @@ static int spill_segment(struct outq *q, struct outq_segment **last, struct outq
     }
     if (q->tail == s)
         q->tail = to;
-    q->held -= bytes_held(s);
+    q->held -= outq_bytes_held(s);
     q->spilled += s->left;
-    segment_free(q->pool, s);
+    outq_segment_free(q->pool, s);
     *last = to;
     return 0;
 }
@@ -411,12 +327,12 @@ int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
     int rc = 0;
     for (struct outq_segment *s = q->head; s && rc == 0; s = next) {
         next = s->next;
-        if (bytes_held(s) > 0 && kept + bytes_held(s) > keep_bytes) {
+        if (outq_bytes_held(s) > 0 && kept + outq_bytes_held(s) > keep_bytes) {
             if ((rc = spill_open(q, dir)) == 0)
                 rc = spill_segment(q, &last, s);
             continue;
         }
-        kept += bytes_held(s);
+        kept += outq_bytes_held(s);
         last = s;
     }
     int e = errno;
@@ -424,117 +340,6 @@ int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
         spill_close(q->spill);
     errno = e;
     return rc;
-}
-
-/* ---- moving to another queue ---- */
-
-/* Whoever has a part of what was queued by one reference. */
-struct outq_owner {
-    outq_release_cb *release;
-    void *arg;
-    uint32_t n_segments;
-};
-
-static void owner_release(void *arg)
-{
-    struct outq_owner *owner = arg;
-    if (--owner->n_segments > 0)
-        return;
-    owner->release(owner->arg);
-    free(owner);
-}
-
-/* One segment more will have to give back what this one has. */
-static int segment_share(struct outq_segment *s)
-{
-    if (s->kind == KIND_SPILL) {
-        ((struct outq_spill *)s->arg)->n_segments++;
-    } else if (s->release == owner_release) {
-        ((struct outq_owner *)s->arg)->n_segments++;
-    } else if (s->release) {
-        struct outq_owner *owner = malloc(sizeof(*owner));
-        if (!owner)
-            return SPRIG_E_NOMEM;
-        *owner = (struct outq_owner){s->release, s->arg, 2};
-        s->release = owner_release;
-        s->arg = owner;
-    }
-    return 0;
-}
-
-/* Bytes have come to the queue or left it, with a segment or as a part of one. */
-static void count(struct outq *q, enum kind kind, uint64_t n, uint64_t held, int sign)
-{
-    q->size += (uint64_t)sign * n;
-    q->held += (uint64_t)sign * held;
-    if (kind == KIND_SPILL)
-        q->spilled += (uint64_t)sign * n;
-}
-
-static void move_segment(struct outq *to, struct outq *from, struct outq_segment *s)
-{
-    uint64_t n = s->left, held = bytes_held(s);
-    from->head = s->next;
-    if (!from->head)
-        from->tail = NULL;
-    count(from, s->kind, n, held, -1);
-    s->next = NULL;
-    if (s->kind < KIND_REF && n <= tail_room(to)) {
-        fill(to, to->tail, s->ptr, (size_t)n); /* rather than a buffer for each few bytes */
-        segment_free(from->pool, s);
-        return;
-    }
-    append(to, s);
-    count(to, s->kind, n, held, 1);
-}
-
-/* The first n bytes of a segment that has more, by another segment for the same memory or file. */
-static int move_by_reference(struct outq *to, struct outq *from, struct outq_segment *s, uint64_t n)
-{
-    struct outq_segment *part = malloc(sizeof(*part));
-    if (!part || segment_share(s) != 0) {
-        free(part);
-        return SPRIG_E_NOMEM;
-    }
-    *part = *s;
-    part->next = NULL;
-    part->left = n;
-    uint64_t held = s->kind == KIND_REF ? n : 0;
-    part->room = (size_t)held;
-    s->room -= (size_t)held;
-    s->left -= n;
-    if (is_in_file(s))
-        s->offset += n;
-    else
-        s->ptr += n;
-    append(to, part);
-    count(from, s->kind, n, held, -1);
-    count(to, s->kind, n, held, 1);
-    return 0;
-}
-
-static int move_part(struct outq *to, struct outq *from, struct outq_segment *s, uint64_t n)
-{
-    if (is_in_file(s) || (s->kind >= KIND_REF && n > MOVE_COPY_BYTES))
-        return move_by_reference(to, from, s, n);
-    int rc = outq_add(to, span_make(s->ptr, (size_t)n));
-    if (rc == 0) {
-        segment_sent(from, s, n);
-        from->size -= n;
-    }
-    return rc;
-}
-
-int outq_move(struct outq *to, struct outq *from, uint64_t n)
-{
-    while (n > 0 && from->head) {
-        struct outq_segment *s = from->head;
-        if (s->left > n)
-            return move_part(to, from, s, n);
-        n -= s->left;
-        move_segment(to, from, s);
-    }
-    return 0;
 }
 
 /* ---- sending ---- */
@@ -547,14 +352,14 @@ static void consume(struct outq *q, uint64_t n)
     while (n > 0) {
         struct outq_segment *s = q->head;
         uint64_t part = s->left < n ? s->left : n;
-        segment_sent(q, s, part);
+        outq_segment_sent(q, s, part);
         if (s->left > 0)
             return;
         n -= part;
         q->head = s->next;
         if (!q->head)
             q->tail = NULL;
-        segment_free(q->pool, s);
+        outq_segment_free(q->pool, s);
     }
 }
 
@@ -617,8 +422,8 @@ static int gather(const struct outq *q, struct iovec *iov, uint64_t limit, uint6
         iov[n++] = (struct iovec){.iov_base = s->ptr, .iov_len = (size_t)len};
         *n_bytes += len;
         s = s->next;
-    } while (s && !is_in_file(s) && n < MAX_IOV && *n_bytes < limit);
-    *more = s && is_in_file(s) && *n_bytes < limit;
+    } while (s && !outq_is_in_file(s) && n < MAX_IOV && *n_bytes < limit);
+    *more = s && outq_is_in_file(s) && *n_bytes < limit;
     return n;
 }
 
@@ -645,8 +450,8 @@ static enum outq_result flush(struct outq *q, struct transport *t, uint64_t budg
         uint64_t limit = budget ? budget - *n_written : UINT64_MAX;
         if (limit == 0)
             return OUTQ_MORE;
-        enum outq_result result = is_in_file(q->head) ? send_file(q, t, limit, n_written)
-                                                      : send_memory(q, t, limit, n_written);
+        enum outq_result result = outq_is_in_file(q->head) ? send_file(q, t, limit, n_written)
+                                                           : send_memory(q, t, limit, n_written);
         if (result != OUTQ_MORE)
             return result;
     }
@@ -672,11 +477,11 @@ static const struct outq_segment *carry_from(const struct outq *q, uint64_t *ski
 {
     const struct outq_segment *s = q->head;
     *skip = q->n_carried;
-    while (s && !is_in_file(s) && *skip >= s->left) {
+    while (s && !outq_is_in_file(s) && *skip >= s->left) {
         *skip -= s->left;
         s = s->next;
     }
-    return s && !is_in_file(s) ? s : NULL;
+    return s && !outq_is_in_file(s) ? s : NULL;
 }
 
 void outq_carry(struct outq *q, struct transport *t)

@@ -404,12 +404,12 @@ void socket_unlink(const struct sprig_socket *s)
 /* ------------------------------------------------------------------------ as text ---- */
 
 /* Options as bits of a number. */
-enum { BIT_PROXY_PROTOCOL = 1, BIT_TLS = 2, BIT_REDIRECT = 4, ALL_BITS = 7 };
+enum { BIT_PROXY_PROTOCOL = 1, BIT_TLS = 2, BIT_REDIRECT = 4, BIT_H2C = 8, ALL_BITS = 15 };
 
 static int option_bits(const struct sprig_listen_options *options)
 {
     return (options->proxy_protocol ? BIT_PROXY_PROTOCOL : 0) | (options->tls ? BIT_TLS : 0) |
-           (options->redirect ? BIT_REDIRECT : 0);
+           (options->redirect ? BIT_REDIRECT : 0) | (options->h2c ? BIT_H2C : 0);
 }
 
 char *socket_print(const struct sprig_socket *s, char *buf, size_t n)
@@ -447,7 +447,8 @@ int socket_read(const char *text, struct sprig_socket *out)
     *out = (struct sprig_socket){.fd = (int)v[0],
                                  .options = {.proxy_protocol = (v[1] & BIT_PROXY_PROTOCOL) != 0,
                                              .tls = (v[1] & BIT_TLS) != 0,
-                                             .redirect = (v[1] & BIT_REDIRECT) != 0},
+                                             .redirect = (v[1] & BIT_REDIRECT) != 0,
+                                             .h2c = (v[1] & BIT_H2C) != 0},
                                  .made_path = v[2] != 0,
                                  .path_dev = (dev_t)v[3],
                                  .path_ino = (ino_t)v[4]};

@@ -37,6 +37,11 @@ void tls_io_free(struct tls_io *io); /* NULL is none */
 /* Puts TLS on a plain transport. 0 or SPRIG_E_NOMEM: it is plain still. */
 int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_io *io);
 
+/* Before the handshake: its client may choose HTTP/2, by ALPN (RFC 7301). */
+void transport_tls_offer_http2(struct transport *t);
+/* Behind it: that is what it chose. */
+bool transport_tls_is_http2(const struct transport *t);
+
 enum tls_progress {
     TLS_WAITS, /* for input, or, where has_unsent, for room in the socket */
     TLS_IS_OPEN,

@@ -15,6 +15,20 @@
 /* Who resumes a session of another server is not let in by it. */
 static const unsigned char session_id_context[] = "sprig";
 
+/* What the client's list has and the connection may speak, HTTP/2 first. A client that wants
+ * something else is not for us (RFC 7301 section 3.2). */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n_out,
+                           const unsigned char *list, unsigned n, void *arg)
+{
+    (void)arg;
+    static const unsigned char names[] = "\2h2\10http/1.1\10http/1.0";
+    unsigned skip = SSL_get_app_data(ssl) != NULL ? 0 : 3;
+    unsigned char *chosen;
+    int rc = SSL_select_next_proto(&chosen, n_out, names + skip, sizeof names - 1 - skip, list, n);
+    *out = chosen;
+    return rc == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 static SSL_CTX *new_ssl_ctx(void)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -28,6 +42,7 @@ static SSL_CTX *new_ssl_ctx(void)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, session_id_context, sizeof session_id_context - 1);
     SSL_CTX_set_cipher_list(ctx, CIPHERS);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     return ctx;
 }
 

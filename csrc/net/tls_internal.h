@@ -30,6 +30,9 @@ struct tls_pairs {
 int tls_pairs_read(struct tls_pairs *pairs, const struct sprig_config *config, char *why, size_t n);
 void tls_pairs_clear(struct tls_pairs *pairs);
 
+/* The app data of an SSL whose client may choose HTTP/2. */
+#define TLS_OFFERS_HTTP2 ((char *)"h2")
+
 /* What the library said last, as a sentence: static text. */
 const char *tls_error_text(void);
 

@@ -62,3 +62,14 @@ bool transport_tls_is_silent(const struct transport *t)
     (void)t;
     return true;
 }
+
+void transport_tls_offer_http2(struct transport *t)
+{
+    (void)t;
+}
+
+bool transport_tls_is_http2(const struct transport *t)
+{
+    (void)t;
+    return false;
+}

@@ -650,3 +650,17 @@ bool transport_tls_is_silent(const struct transport *t)
 {
     return !t->tls->has_begun;
 }
+
+/* Read by the callback of tls_context.c. */
+void transport_tls_offer_http2(struct transport *t)
+{
+    SSL_set_app_data(t->tls->ssl, TLS_OFFERS_HTTP2);
+}
+
+bool transport_tls_is_http2(const struct transport *t)
+{
+    const unsigned char *name;
+    unsigned n;
+    SSL_get0_alpn_selected(t->tls->ssl, &name, &n);
+    return n == 2 && memcmp(name, "h2", 2) == 0;
+}

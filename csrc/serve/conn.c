@@ -117,7 +117,22 @@ static bool conn_choose_protocol(struct sprig_conn *c)
     struct sprig_server *server = c->server;
     bool has_tls = c->listener != NULL && c->listener->socket.options.tls;
     c->protocol = has_tls ? &protocol_handshake : &protocol_h1;
-    return !has_tls || transport_tls_init(&c->transport, server->tls, server->tls_io) == 0;
+    if (!has_tls)
+        return true;
+    if (transport_tls_init(&c->transport, server->tls, server->tls_io) != 0)
+        return false;
+    if (protocol_h2 != NULL && server->config.http2)
+        transport_tls_offer_http2(&c->transport);
+    return true;
+}
+
+void conn_speak(struct sprig_conn *c, const struct protocol *protocol, struct sprig_span input)
+{
+    c->protocol->clear(c);
+    memset(c->own, 0, sizeof c->own);
+    c->protocol = protocol;
+    if (!protocol->begin(c, input))
+        conn_close(c, SPRIG_END_GONE);
 }
 
 static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd, int family)

@@ -226,6 +226,10 @@ void conn_set_state(struct sprig_conn *c, enum conn_state state);
 void conn_pin(struct sprig_conn *c);
 void conn_unpin(struct sprig_conn *c);
 
+/* Another protocol takes over, from these bytes on. Not while a frame of the one before is on the
+ * stack that looks at conn.own again. */
+void conn_speak(struct sprig_conn *c, const struct protocol *protocol, struct sprig_span input);
+
 /* ---- reading: conn_io.c ---- */
 
 void conn_set_reading(struct sprig_conn *c, bool on);

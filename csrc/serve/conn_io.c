@@ -190,6 +190,22 @@ static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
     deadline_set(&c->server->write_deadlines, &c->deadline);
 }
 
+/* What the streams have is queued only as far as the socket takes it: by and by, to the end of the
+ * slice. */
+static enum outq_result conn_flush_streams(struct sprig_conn *c, uint64_t *n_written)
+{
+    enum outq_result result;
+    uint64_t n;
+    do {
+        c->protocol->fill(c);
+        if (conn_is_broken(c))
+            return OUTQ_GONE;
+        result = outq_flush(&c->out, &c->transport, CONN_WRITE_SLICE_BYTES, &n);
+        *n_written += n;
+    } while (result == OUTQ_DRAINED && n > 0 && *n_written < CONN_WRITE_SLICE_BYTES);
+    return result == OUTQ_DRAINED && n > 0 ? OUTQ_MORE : result;
+}
+
 void conn_flush(struct sprig_conn *c)
 {
     if (!transport_is_open(&c->transport) || conn_is_broken(c))
@@ -197,7 +213,9 @@ void conn_flush(struct sprig_conn *c)
     list_remove(&c->flush.link);
     uint64_t n_written = 0;
     enum outq_result result =
-        outq_flush(&c->out, &c->transport, CONN_WRITE_SLICE_BYTES, &n_written);
+        c->protocol->fill != NULL
+            ? conn_flush_streams(c, &n_written)
+            : outq_flush(&c->out, &c->transport, CONN_WRITE_SLICE_BYTES, &n_written);
     switch (result) {
     case OUTQ_DRAINED:
         conn_stop_writing(c);

@@ -38,8 +38,14 @@ static void handshake_give_up(struct sprig_conn *c)
 /* What the client has sent behind its handshake is here already, mostly. */
 static void handshake_complete(struct sprig_conn *c)
 {
-    c->protocol = &protocol_h1;
+    bool is_http2 = transport_tls_is_http2(&c->transport);
     deadline_set(&c->server->header_deadlines, &c->deadline);
+    if (is_http2)
+        conn_speak(c, protocol_h2, span_make(NULL, 0));
+    else
+        c->protocol = &protocol_h1;
+    if (c->state != CONN_OPEN)
+        return;
     if (c->server->is_draining)
         c->protocol->drain(c);
     c->protocol->step(c, CONN_EV_READABLE);

@@ -205,7 +205,7 @@ static struct sprig_span request_line(const struct log_input *in)
     const struct sprig_request *r = in->request;
     if (!r)
         return in->raw;
-    const char *end = r->target.ptr + r->target.len + sizeof(" HTTP/1.1") - 1;
+    const char *end = r->target.ptr + r->target.len + 1 + request_protocol(r).len;
     return span_make(r->head.ptr, (size_t)(end - r->head.ptr));
 }
 

@@ -17,10 +17,16 @@ struct protocol {
 
     /* ---- the connection, while it is open ---- */
 
+    /* It takes the place of another one, which has received these bytes for it; conn.own is zero.
+     * False: no memory. NULL: it is never the second one. */
+    bool (*begin)(struct sprig_conn *c, struct sprig_span input);
     /* One step: `what` are reasons of conn.h, CONN_EV_*. Flushes what it queues, and settles. */
     void (*step)(struct sprig_conn *c, uint32_t what);
     /* At the end of a pass in which something was queued: the same. */
     void (*flush)(struct sprig_conn *c);
+    /* Something may be sent: queues what comes next, not too much at once. NULL: what is written is
+     * queued at once. */
+    void (*fill)(struct sprig_conn *c);
     /* Bytes have left, in conn_flush: all of them, or some. Whose queue is low now, and which
      * deadline is next? */
     void (*flushed)(struct sprig_conn *c, bool is_drained);
@@ -69,6 +75,7 @@ struct protocol {
 };
 
 extern const struct protocol protocol_h1;
+extern const struct protocol *const protocol_h2; /* NULL: this build has none */
 extern const struct protocol protocol_handshake; /* of TLS; another one takes its place */
 
 #endif

@@ -131,6 +131,12 @@ static void server_on_fork(struct fork_hook *h)
         access_log_forget(server->access_log);
 }
 
+static void server_expire_stream(struct deadline *d)
+{
+    struct stream_deadline *stream = list_entry(d, struct stream_deadline, deadline);
+    stream->expire(stream);
+}
+
 static int server_init_timers(struct sprig_server *server)
 {
     struct deadline_list *const all[] = {
@@ -138,9 +144,16 @@ static int server_init_timers(struct sprig_server *server)
         &server->keepalive_deadlines, &server->linger_deadlines,    &server->leave_deadlines,
         &server->queue_deadlines,     &server->handshake_deadlines,
     };
+    struct deadline_list *const streams[] = {
+        &server->stream_body_deadlines,
+        &server->stream_write_deadlines,
+        &server->stream_queue_deadlines,
+    };
     int rc = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         rc |= deadline_list_init(all[i], server->loop, 0, conn_expire);
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+        rc |= deadline_list_init(streams[i], server->loop, 0, server_expire_stream);
     deadline_list_set_length(&server->linger_deadlines, LINGER_SECONDS);
     deadline_list_set_length(&server->leave_deadlines, LEAVE_SECONDS);
     timer_init(&server->leaving, server_run_leaving);
@@ -159,6 +172,9 @@ static void server_clear_timers(struct sprig_server *server)
     deadline_list_clear(&server->queue_deadlines);
     deadline_list_clear(&server->handshake_deadlines);
     farewells_clear(&server->farewells);
+    deadline_list_clear(&server->stream_body_deadlines);
+    deadline_list_clear(&server->stream_write_deadlines);
+    deadline_list_clear(&server->stream_queue_deadlines);
     timer_release(server->loop, &server->leaving);
 }
 
@@ -181,6 +197,9 @@ void server_configure(struct sprig_server *server)
     deadline_list_set_length(&server->keepalive_deadlines, config->keepalive_timeout);
     deadline_list_set_length(&server->queue_deadlines, config->queue_timeout);
     deadline_list_set_length(&server->handshake_deadlines, config->tls_handshake_timeout);
+    deadline_list_set_length(&server->stream_body_deadlines, config->body_timeout);
+    deadline_list_set_length(&server->stream_write_deadlines, config->write_timeout);
+    deadline_list_set_length(&server->stream_queue_deadlines, config->queue_timeout);
     cidr_list_read(&server->trusted_proxies, config->trusted_proxies, bad, sizeof bad);
 }
 

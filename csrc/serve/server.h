@@ -16,6 +16,12 @@ struct access_log;
 struct tls_context;
 struct tls_io;
 
+/* A deadline of one exchange, where a connection has many; in the lists stream_*_deadlines. */
+struct stream_deadline {
+    struct deadline deadline;
+    void (*expire)(struct stream_deadline *d); /* phase 2 */
+};
+
 struct sprig_server {
     struct sprig_loop *loop; /* borrowed */
     struct sprig_config config;
@@ -30,6 +36,7 @@ struct sprig_server {
     struct outq_pool outq_pool;
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines, handshake_deadlines;
+    struct deadline_list stream_body_deadlines, stream_write_deadlines, stream_queue_deadlines;
     struct list_link pulses;    /* heartbeats, see feed.c */
     struct farewells farewells; /* of what would go on for ever */
     struct admission admission;

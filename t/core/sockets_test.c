@@ -141,7 +141,7 @@ static void test_forms(void)
 
 static const char forms_text[] =
     "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a slash or @NAME, and "
-    "\",tls\", \",redirect\" or \",proxy_protocol\" may follow";
+    "\",tls\", \",redirect\", \",h2c\" or \",proxy_protocol\" may follow";
 
 /* What is read comes out in one form; what is not understood is told. */
 static void test_reading(void)
@@ -494,7 +494,7 @@ static void test_text(void)
                                         "5",
                                         "5:0:0:1",
                                         "5:0:0:1:2:3",
-                                        "5:8:0:1:2",
+                                        "5:16:0:1:2",
                                         "-1:0:0:1:2",
                                         "5:0:0:1:2 ",
                                         " 5:0:0:1:2",

@@ -1,0 +1,416 @@
+/* h2.c - HTTP/2 as the rest of the server sees it: its steps, the turns of its streams, its table;
+ * see h2.h */
+#include "h2/h2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* -------------------------------------------------------------------- deadlines ---- */
+
+static enum h2_wait wait_of(const struct h2 *h2)
+{
+    if (!h2->has_begun)
+        return H2_WAITS_BEGIN;
+    if (h2->heading != NULL)
+        return H2_WAITS_HEAD;
+    if (h2->is_leaving && !h2->has_left)
+        return H2_WAITS_LEAVE;
+    return h2->n_streams == 0 ? H2_WAITS_IDLE : H2_WAITS_NOT;
+}
+
+/* A blocked write has a deadline of its own. */
+static void set_deadline(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    struct sprig_server *server = c->server;
+    enum h2_wait wait = wait_of(h2);
+    if (conn_is_blocked(c) || (wait == h2->wait && list_linked(&c->deadline.link)))
+        return;
+    bool is_first = wait == H2_WAITS_BEGIN && list_linked(&c->deadline.link); /* since accept */
+    h2->wait = (uint8_t)wait;
+    if (wait == H2_WAITS_NOT)
+        deadline_clear(&c->deadline);
+    else if (wait == H2_WAITS_IDLE)
+        conn_await_request(c);
+    else if (wait == H2_WAITS_LEAVE)
+        deadline_set(&server->leave_deadlines, &c->deadline);
+    else if (!is_first)
+        deadline_set(&server->header_deadlines, &c->deadline);
+}
+
+/* ------------------------------------------------------------------------ its end ---- */
+
+/* GOAWAY, and nothing more is served. */
+static void terminate(struct sprig_conn *c, uint32_t error)
+{
+    if (nghttp2_session_terminate_session(h2_of(c)->session, error) != 0)
+        conn_break(c);
+    else
+        conn_flush_later(c);
+}
+
+/* The session cannot go on, by a fault of the client's or for want of memory. */
+static void give_up(struct sprig_conn *c)
+{
+    conn_break(c);
+}
+
+static void close_if_over(struct sprig_conn *c)
+{
+    if (c->state != CONN_OPEN || conn_is_broken(c) || conn_has_output(c) ||
+        !h2_session_is_over(h2_of(c)))
+        return;
+    c->must_linger = !c->peer_shut;
+    conn_finish(c);
+}
+
+static void on_timeout(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    if (conn_is_blocked(c)) {
+        if (!conn_write_is_stalled(c))
+            return;
+        conn_tell(c, NULL, 0, "write_timeout: it took no bytes");
+        conn_mark_broken(c);
+        conn_on_broken(c);
+        return;
+    }
+    if (wait_of(h2) == H2_WAITS_HEAD)
+        conn_tell(c, NULL, 0, "header_timeout: the head was not complete in time");
+    if (wait_of(h2) == H2_WAITS_LEAVE) {
+        h2->has_left = true;
+        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(h2->session),
+                              NGHTTP2_NO_ERROR, NULL, 0);
+        conn_flush_later(c);
+    } else if (wait_of(h2) != H2_WAITS_NOT) {
+        terminate(c, NGHTTP2_NO_ERROR);
+    }
+}
+
+/* --------------------------------------------------------------------------- steps ---- */
+
+/* While the client takes nothing, nothing is read from it: what it has us answer would pile up. */
+static void decide_reading(struct sprig_conn *c)
+{
+    bool is_full = conn_is_blocked(c) && c->out.size >= H2_AHEAD_BYTES;
+    if (c->state != CONN_OPEN || c->peer_shut || (c->reading != READING_OFF) == !is_full)
+        return;
+    conn_set_reading(c, !is_full);
+    if (!is_full && transport_has_input(&c->transport))
+        ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
+}
+
+static void receive(struct sprig_conn *c)
+{
+    char *buffer = loop_read_buffer(c->server->loop);
+    ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
+    if (n > 0) {
+        if (!h2_session_receive(h2_of(c), span_make(buffer, (size_t)n)))
+            give_up(c);
+    } else if (n == 0) {
+        c->peer_shut = true;
+        conn_on_broken(c);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        conn_on_broken(c);
+    }
+}
+
+static void h2_read(struct sprig_conn *c)
+{
+    if (c->reading != READING_OFF && !conn_is_overtaken(c))
+        receive(c);
+}
+
+static void run_stream(struct h2_stream *s)
+{
+    uint32_t what = s->what;
+    s->what = 0;
+    list_remove(&s->due);
+    s->pins++;
+    h2_stream_run(s, what);
+    s->pins--;
+    h2_stream_release(s);
+}
+
+/* Each gets its turn, and others on the list theirs before it gets another one. The app may run a
+ * pass that runs streams of this connection as well: none is remembered across a call. */
+static void run_due(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    uint32_t max = c->server->config.max_requests_per_turn;
+    struct list_link *first;
+    while (c->state == CONN_OPEN && !conn_is_broken(c) && (max == 0 || h2->n_turn < max) &&
+           (first = list_first(&h2->due)) != NULL)
+        run_stream(list_entry(first, struct h2_stream, due));
+}
+
+/* What was written goes out, and what is over for that is ended. */
+static void flush_and_settle(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    if (!conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
+        conn_flush(c);
+    run_due(c);
+    if (c->state != CONN_OPEN || conn_is_broken(c))
+        return;
+    if (!list_empty(&h2->due))
+        ready_add(c->server->loop, &c->ready, CONN_EV_RESUME);
+    set_deadline(c);
+    decide_reading(c);
+    close_if_over(c);
+}
+
+static void h2_step(struct sprig_conn *c, uint32_t what)
+{
+    struct h2 *h2 = h2_of(c);
+    bool was_running = h2->is_running;
+    h2->is_running = true;
+    h2->n_turn = 0;
+    if (what & CONN_EV_BROKEN)
+        conn_on_broken(c);
+    if (what & CONN_EV_WRITABLE)
+        conn_flush(c);
+    if (what & CONN_EV_READABLE)
+        h2_read(c);
+    run_due(c);
+    if ((what & CONN_EV_TIMEOUT) && c->state == CONN_OPEN && !list_linked(&c->deadline.link))
+        on_timeout(c);
+    flush_and_settle(c);
+    h2->is_running = was_running;
+}
+
+static void h2_flush(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    if (h2->is_running) { /* a nested pass: the outer frame goes on with it */
+        if (!conn_is_blocked(c))
+            conn_flush(c);
+        return;
+    }
+    h2->is_running = true;
+    h2->n_turn = 0;
+    flush_and_settle(c);
+    h2->is_running = false;
+}
+
+static void h2_fill(struct sprig_conn *c)
+{
+    if (!h2_session_fill(h2_of(c)))
+        give_up(c);
+}
+
+/* Those that end only when their bytes are with the kernel. */
+static void h2_flushed(struct sprig_conn *c, bool is_drained)
+{
+    (void)is_drained;
+    list_foreach (it, &h2_of(c)->streams) {
+        struct h2_stream *s = list_entry(it, struct h2_stream, link);
+        if (s->ex != NULL && s->ex->end_after_flush && s->has_sent_end)
+            h2_stream_wake(s, H2_EV_SENT);
+    }
+}
+
+static bool h2_awaits_writable(const struct sprig_conn *c)
+{
+    (void)c;
+    return true;
+}
+
+/* Requests that are on their way are served: the last stream is named a while later. */
+static void h2_drain(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    if (h2->is_leaving)
+        return;
+    h2->is_leaving = true;
+    if (nghttp2_submit_shutdown_notice(h2->session) != 0)
+        conn_break(c);
+    deadline_clear(&c->deadline);
+    conn_flush_later(c);
+}
+
+static bool h2_is_unused(const struct sprig_conn *c)
+{
+    return h2_of(c)->n_streams == 0;
+}
+
+static bool h2_is_answering(const struct sprig_conn *c)
+{
+    return h2_of(c)->n_streams > 0;
+}
+
+static void h2_turn_away(struct sprig_conn *c)
+{
+    conn_close(c, SPRIG_END_GONE);
+}
+
+static bool h2_begin(struct sprig_conn *c, struct sprig_span input)
+{
+    struct h2 *h2 = calloc(1, sizeof *h2);
+    if (h2 == NULL)
+        return false;
+    h2->conn = c;
+    h2->wait = H2_WAITS_BEGIN;
+    list_init(&h2->streams);
+    list_init(&h2->due);
+    memcpy(c->own, &h2, sizeof h2);
+    if (h2_session_new(h2) != 0)
+        return false;
+    h2->is_running = true;
+    if (!h2_session_receive(h2, input)) {
+        give_up(c);
+    } else {
+        run_due(c);
+        flush_and_settle(c);
+    }
+    h2->is_running = false;
+    return true;
+}
+
+/* ----------------------------------------------------------------------------- end ---- */
+
+static void h2_sever(struct sprig_conn *c)
+{
+    list_foreach (it, &h2_of(c)->streams) {
+        struct h2_stream *s = list_entry(it, struct h2_stream, link);
+        if (s->ex != NULL)
+            exchange_sever(s->ex);
+    }
+}
+
+/* One that has not heard yet; the list may change while it is told. */
+static struct h2_stream *next_to_tell(struct h2 *h2)
+{
+    list_foreach (it, &h2->streams) {
+        struct h2_stream *s = list_entry(it, struct h2_stream, link);
+        if (s->ex != NULL && s->ex->is_started && !s->ex->gone_told && !s->ex->response.ended)
+            return s;
+    }
+    return NULL;
+}
+
+static void h2_peer_gone(struct sprig_conn *c)
+{
+    struct h2_stream *s;
+    while ((s = next_to_tell(h2_of(c))) != NULL) {
+        s->pins++;
+        exchange_peer_gone(s->ex);
+        s->pins--;
+    }
+}
+
+static struct h2_stream *next_to_end(struct h2 *h2)
+{
+    list_foreach (it, &h2->streams) {
+        struct h2_stream *s = list_entry(it, struct h2_stream, link);
+        if (s->ex != NULL)
+            return s;
+    }
+    return NULL;
+}
+
+/* The streams themselves stay until no frame can know them. */
+static void h2_leave(struct sprig_conn *c, enum sprig_end why)
+{
+    struct h2_stream *s;
+    while ((s = next_to_end(h2_of(c))) != NULL) {
+        deadline_clear(&s->deadline.deadline);
+        h2_stream_end_exchange(s, why);
+    }
+    list_foreach (it, &h2_of(c)->streams)
+        deadline_clear(&list_entry(it, struct h2_stream, link)->deadline.deadline);
+}
+
+static void h2_clear(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    struct list_link *first;
+    if (h2 == NULL)
+        return;
+    while ((first = list_first(&h2->streams)) != NULL)
+        h2_stream_free(list_entry(first, struct h2_stream, link));
+    nghttp2_session_del(h2->session);
+    free(h2);
+}
+
+/* ------------------------------------------------------------------------ exchange ---- */
+
+static void h2_added(struct sprig_exchange *ex)
+{
+    struct h2_stream *s = h2_stream_of(ex);
+    if (ex->response.ended && s->response != H2_ENDED) {
+        s->response = H2_ENDED;
+        h2_stream_wake(s, H2_EV_SENT);
+    }
+    if (s->out.size > 0 && !list_linked(&s->deadline.deadline.link))
+        h2_stream_set_deadline(s);
+    if (!s->is_deferred)
+        return;
+    s->is_deferred = false;
+    if (s->id != 0)
+        nghttp2_session_resume_data(s->h2->session, s->id);
+}
+
+static void h2_abort(struct sprig_exchange *ex)
+{
+    struct h2_stream *s = h2_stream_of(ex);
+    s->pins++;
+    if (!conn_is_blocked(ex->conn)) /* RST_STREAM overtakes what has no frame yet */
+        conn_flush(ex->conn);
+    ex->is_over = true;
+    h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    h2_stream_end_exchange(s, SPRIG_END_ABORTED);
+    s->pins--;
+}
+
+static void h2_fail(struct sprig_exchange *ex)
+{
+    struct h2_stream *s = h2_stream_of(ex);
+    exchange_sever(ex);
+    h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    h2_stream_wake(s, H2_EV_CLOSED);
+}
+
+static void h2_wake(struct sprig_exchange *ex, uint32_t what)
+{
+    h2_stream_wake(h2_stream_of(ex), what);
+}
+
+static void h2_read_body(struct sprig_exchange *ex, bool on)
+{
+    struct h2_stream *s = h2_stream_of(ex);
+    h2_stream_set_deadline(s);
+    if (!on)
+        return;
+    h2_response_invite(s);
+    h2_stream_wake(s, H2_EV_BODY);
+    conn_flush_later(ex->conn);
+}
+
+static const struct protocol table = {
+    .name = "HTTP/2",
+    .begin = h2_begin,
+    .step = h2_step,
+    .flush = h2_flush,
+    .fill = h2_fill,
+    .flushed = h2_flushed,
+    .awaits_writable = h2_awaits_writable,
+    .drain = h2_drain,
+    .is_unused = h2_is_unused,
+    .is_answering = h2_is_answering,
+    .turn_away = h2_turn_away,
+    .sever = h2_sever,
+    .peer_gone = h2_peer_gone,
+    .leave = h2_leave,
+    .clear = h2_clear,
+    .head = h2_response_head,
+    .interim = h2_response_interim,
+    .added = h2_added,
+    .abort = h2_abort,
+    .fail = h2_fail,
+    .wake = h2_wake,
+    .read_body = h2_read_body,
+};
+
+const struct protocol *const protocol_h2 = &table;

@@ -1,0 +1,280 @@
+/* head.c - the head of a request: collected while it comes, then as struct sprig_request. What
+ * nghttp2 does not look at is judged here (RFC 9113 sections 8.2 and 8.3); see h2.h */
+#include "h2/h2.h"
+
+#include "http/fields.h"
+#include "http/target.h"
+#include <stdlib.h>
+
+/* A line of HTTP/1 has that much besides name and value. */
+enum { LINE_BYTES = sizeof(": \r\n") - 1 };
+
+/* ------------------------------------------------------------------- collecting ---- */
+
+void h2_head_clear(struct h2_head *head)
+{
+    free(head->bytes);
+    free(head->fields);
+    *head = (struct h2_head){0};
+}
+
+/* Room for n more bytes and one more field. */
+static bool head_grow(struct h2_head *head, size_t n)
+{
+    if (head->n_bytes + n > head->room_bytes) {
+        size_t room = head->n_bytes + n + (head->room_bytes ? head->room_bytes : 512);
+        char *bytes = realloc(head->bytes, room);
+        if (bytes == NULL)
+            return false;
+        head->bytes = bytes;
+        head->room_bytes = (uint32_t)room;
+    }
+    if (head->n_fields == head->room_fields) {
+        uint32_t room = head->room_fields ? 2 * head->room_fields : 16;
+        struct h2_field *fields = realloc(head->fields, room * sizeof *fields);
+        if (fields == NULL)
+            return false;
+        head->fields = fields;
+        head->room_fields = room;
+    }
+    return true;
+}
+
+static struct h2_field *pseudo_of(struct h2_head *head, struct sprig_span name)
+{
+    if (span_eq(name, SPAN_LIT(":method")))
+        return &head->method;
+    if (span_eq(name, SPAN_LIT(":path")))
+        return &head->path;
+    if (span_eq(name, SPAN_LIT(":authority")))
+        return &head->authority;
+    if (span_eq(name, SPAN_LIT(":scheme")))
+        return &head->scheme;
+    return &head->protocol; /* the only other one that nghttp2 lets through */
+}
+
+static struct h2_field head_put(struct h2_head *head, struct sprig_span name,
+                                struct sprig_span value)
+{
+    struct h2_field field = {head->n_bytes, (uint32_t)name.len, (uint32_t)value.len};
+    memcpy(head->bytes + head->n_bytes, name.ptr, name.len);
+    if (value.len > 0)
+        memcpy(head->bytes + head->n_bytes + name.len, value.ptr, value.len);
+    head->n_bytes += field.n_name + field.n_value;
+    return field;
+}
+
+/* Each field counts, empty ones and crumbs of cookies as well. */
+static bool is_too_much(struct h2_stream *s, bool is_pseudo, size_t n)
+{
+    const struct parser_limits *limits = &s->h2->conn->server->limits;
+    struct h2_head *head = &s->head;
+    if (is_pseudo && n > limits->max_request_line)
+        h2_stream_refuse(s, 414, "max_request_line: the path is too long");
+    else if (!is_pseudo && (head->counted += (uint32_t)n) > limits->max_header_bytes)
+        h2_stream_refuse(s, 431, "max_header_bytes: the headers are too large");
+    else if (!is_pseudo && limits->max_headers != 0 && head->n_fields >= limits->max_headers)
+        h2_stream_refuse(s, 431, "max_headers: there are too many headers");
+    return s->request == H2_REFUSED;
+}
+
+void h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span value)
+{
+    struct h2_head *head = &s->head;
+    bool is_pseudo = name.len > 0 && name.ptr[0] == ':';
+    if (s->request == H2_REFUSED || is_too_much(s, is_pseudo, name.len + value.len + LINE_BYTES))
+        return;
+    if (!head_grow(head, name.len + value.len)) {
+        h2_stream_refuse(s, 503, "there is no memory for the headers");
+        return;
+    }
+    struct h2_field field = head_put(head, name, value);
+    if (is_pseudo)
+        *pseudo_of(head, name) = field;
+    else
+        head->fields[head->n_fields++] = field;
+}
+
+/* ------------------------------------------------------------------- as a request ---- */
+
+static struct sprig_span name_of(const struct h2_head *head, const struct h2_field *field)
+{
+    return span_make(head->bytes + field->at, field->n_name);
+}
+
+/* ptr NULL: it was not there. */
+static struct sprig_span value_of(const struct h2_head *head, const struct h2_field *field)
+{
+    if (field->n_name == 0)
+        return span_make(NULL, 0);
+    return span_make(head->bytes + field->at + field->n_name, field->n_value);
+}
+
+static bool is_cookie(const struct h2_head *head, const struct h2_field *field)
+{
+    return span_eq(name_of(head, field), SPAN_LIT("cookie"));
+}
+
+/* Where the request is written to: what request_own() would make of one of HTTP/1. */
+struct builder {
+    const struct h2_head *from;
+    struct sprig_request *req;
+    char *at;
+};
+
+static struct sprig_span put(struct builder *b, struct sprig_span bytes)
+{
+    char *start = b->at;
+    if (bytes.len > 0)
+        memcpy(start, bytes.ptr, bytes.len);
+    b->at += bytes.len;
+    return span_make(start, bytes.len);
+}
+
+/* The line that the access log shows. */
+static void put_line(struct builder *b)
+{
+    struct sprig_request *req = b->req;
+    struct sprig_span target = value_of(b->from, &b->from->path);
+    if (target.ptr == NULL) /* CONNECT */
+        target = value_of(b->from, &b->from->authority);
+    req->head.ptr = b->at;
+    req->method = put(b, value_of(b->from, &b->from->method));
+    put(b, SPAN_LIT(" "));
+    req->target = put(b, target);
+    put(b, SPAN_LIT(" HTTP/2\r\n"));
+    req->head.len = (size_t)(b->at - req->head.ptr);
+}
+
+/* All crumbs in one, RFC 9113 section 8.2.3. */
+static struct sprig_span put_cookies(struct builder *b)
+{
+    const struct h2_head *head = b->from;
+    char *start = b->at;
+    for (uint32_t i = 0; i < head->n_fields; i++) {
+        if (!is_cookie(head, &head->fields[i]))
+            continue;
+        if (b->at > start)
+            put(b, SPAN_LIT("; "));
+        put(b, value_of(head, &head->fields[i]));
+    }
+    return span_make(start, (size_t)(b->at - start));
+}
+
+static void put_fields(struct builder *b)
+{
+    const struct h2_head *head = b->from;
+    struct sprig_request *req = b->req;
+    bool has_cookies = false;
+    for (uint32_t i = 0; i < head->n_fields; i++) {
+        const struct h2_field *field = &head->fields[i];
+        if (has_cookies && is_cookie(head, field))
+            continue;
+        struct sprig_header *h = &req->headers[req->n_headers++];
+        h->name = put(b, name_of(head, field));
+        has_cookies = has_cookies || is_cookie(head, field);
+        h->value = is_cookie(head, field) ? put_cookies(b) : put(b, value_of(head, field));
+    }
+}
+
+static int build(const struct h2_head *head, struct sprig_request *req)
+{
+    size_t array = head->n_fields * sizeof(struct sprig_header);
+    size_t line = head->authority.n_value + sizeof("  HTTP/2\r\n");
+    /* Each crumb may get two bytes more than it has without its name. */
+    size_t n = array + line + head->n_bytes;
+    char *own = malloc(n);
+    if (own == NULL)
+        return SPRIG_E_NOMEM;
+    *req = (struct sprig_request){.own = own, .version = 20};
+    req->headers = (struct sprig_header *)(void *)own;
+    struct builder b = {head, req, own + array};
+    put_line(&b);
+    if (head->authority.n_name != 0 && head->path.n_name != 0)
+        req->authority = put(&b, value_of(head, &head->authority));
+    put_fields(&b);
+    return 0;
+}
+
+/* --------------------------------------------------------------------- judging ---- */
+
+/* NULL, or the reason of a 400. */
+static const char *check_target(const struct h2_head *head, const struct sprig_request *req)
+{
+    struct sprig_span scheme = value_of(head, &head->scheme);
+    bool is_connect = span_eq(req->method, SPAN_LIT("CONNECT"));
+    if (!is_connect && !span_ieq(scheme, SPAN_LIT("http")) && !span_ieq(scheme, SPAN_LIT("https")))
+        return "a scheme other than http and https";
+    if (!is_connect &&
+        (req->target.len == 0 || (*req->target.ptr != '/' && *req->target.ptr != '*')))
+        return "a path that does not begin with a slash";
+    return target_check(req->method, req->target);
+}
+
+/* RFC 9113 section 8.3.1: whoever asks for two hosts may get the one past a check of the other. */
+static const char *check_host(const struct sprig_request *req)
+{
+    struct sprig_span host = request_header(req, SPAN_LIT("host"));
+    if (req->authority.ptr != NULL && !target_is_authority(req->authority))
+        return "invalid :authority";
+    if (req->authority.ptr == NULL && host.len == 0 && !span_eq(req->method, SPAN_LIT("CONNECT")))
+        return "neither :authority nor Host";
+    if (req->authority.ptr != NULL && host.ptr != NULL && !span_ieq(host, req->authority))
+        return "a Host that differs from :authority";
+    return NULL;
+}
+
+/* Fills in what follows from the fields. */
+static bool judge(struct h2_stream *s, struct sprig_request *req, bool is_whole)
+{
+    struct parser_refusal why;
+    const char *reason = check_target(&s->head, req);
+    if (reason == NULL)
+        reason = check_host(req);
+    if (reason == NULL && fields_check(req, &why) < 0) {
+        h2_stream_refuse(s, why.status, why.reason);
+        return false;
+    }
+    if (reason != NULL) {
+        h2_stream_refuse(s, 400, reason);
+        return false;
+    }
+    target_split(req);
+    req->chunked = !is_whole && !req->has_content_length; /* its length is not known yet */
+    return true;
+}
+
+/* The body that is announced. */
+static void prepare_body(struct h2_stream *s)
+{
+    struct sprig_exchange *ex = s->ex;
+    uint64_t max = s->h2->conn->server->config.max_body_bytes;
+    if (max != 0 && ex->request.content_length > max) {
+        h2_stream_refuse(s, 413, "max_body_bytes: the announced body is too large");
+        return;
+    }
+    s->request = H2_BODY;
+    ex->body_started_ns = sprig_loop_now(s->h2->conn->server->loop);
+    ex->streams = ex->body_open = exchange_must_stream(ex);
+    h2_stream_wake(s, ex->streams ? H2_EV_REQUEST : H2_EV_INVITE);
+}
+
+void h2_head_finish(struct h2_stream *s, bool is_whole)
+{
+    struct sprig_exchange *ex = exchange_start(s->h2->conn, &s->out);
+    if (ex == NULL || build(&s->head, &ex->request) != 0) {
+        h2_stream_refuse(s, 503, "there is no memory for the request");
+        if (ex != NULL)
+            exchange_end(ex, SPRIG_END_GONE);
+        return;
+    }
+    s->ex = ex;
+    ex->stream = s;
+    bool is_good = s->request != H2_REFUSED && judge(s, &ex->request, is_whole);
+    ex->request.is_head = span_eq(ex->request.method, SPAN_LIT("HEAD"));
+    h2_head_clear(&s->head);
+    exchange_take_head(ex);
+    response_init(&ex->response, &ex->request, true);
+    if (is_good && !is_whole)
+        prepare_body(s);
+}

@@ -1,0 +1,266 @@
+/* session.c - nghttp2: its callbacks, which only collect, and what is given to it; see h2.h */
+#include "h2/h2.h"
+
+#include "base/invariant.h"
+
+static struct sprig_span span_of(const uint8_t *bytes, size_t n)
+{
+    return span_make((const char *)bytes, n);
+}
+
+static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
+{
+    return id != 0 ? nghttp2_session_get_stream_user_data(session, id) : NULL;
+}
+
+/* ----------------------------------------------------------------------- heads ---- */
+
+static bool is_request(const nghttp2_frame *frame)
+{
+    return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    struct h2 *h2 = user_data;
+    if (!is_request(frame))
+        return 0;
+    struct h2_stream *s = h2_stream_new(h2, frame->hd.stream_id);
+    if (s == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
+    h2->heading = s;
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t n_name, const uint8_t *value, size_t n_value, uint8_t flags,
+                     void *user_data)
+{
+    (void)flags, (void)user_data;
+    struct h2_stream *s = is_request(frame) ? stream_of(session, frame->hd.stream_id) : NULL;
+    if (s != NULL)
+        h2_head_add(s, span_of(name, n_name), span_of(value, n_value));
+    return 0;
+}
+
+/* A name or value that cannot be: nghttp2 would leave it out. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+                             const uint8_t *name, size_t n_name, const uint8_t *value,
+                             size_t n_value, uint8_t flags, void *user_data)
+{
+    (void)name, (void)n_name, (void)value, (void)n_value, (void)flags, (void)user_data;
+    struct h2_stream *s = is_request(frame) ? stream_of(session, frame->hd.stream_id) : NULL;
+    if (s != NULL)
+        h2_stream_refuse(s, 400, "invalid character in a header");
+    return 0;
+}
+
+/* --------------------------------------------------------------- frames that came ---- */
+
+static void end_request(struct h2_stream *s)
+{
+    if (s->request == H2_REFUSED)
+        return;
+    s->request = H2_WHOLE;
+    h2_stream_wake(s, s->ex != NULL && s->ex->streams ? H2_EV_BODY : H2_EV_REQUEST);
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    struct h2 *h2 = user_data;
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_SETTINGS)
+        h2->has_begun = true;
+    if (s == NULL)
+        return 0;
+    if (is_request(frame)) {
+        h2->heading = NULL;
+        h2->has_begun = true;
+        h2_head_finish(s, (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+    }
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        end_request(s);
+    return 0;
+}
+
+/* Its window is opened again when the bytes are stored; for a body that streams, when the app has
+ * taken them. */
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                   size_t n, void *user_data)
+{
+    (void)flags, (void)user_data;
+    struct h2_stream *s = stream_of(session, id);
+    if (s == NULL || !h2_stream_take_body(s, span_of(data, n)))
+        nghttp2_session_consume(session, id, n);
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
+{
+    struct h2 *h2 = user_data;
+    struct h2_stream *s = stream_of(session, id);
+    (void)error;
+    if (s == NULL)
+        return 0;
+    if (h2->heading == s)
+        h2->heading = NULL;
+    s->id = 0;
+    h2_stream_wake(s, H2_EV_CLOSED);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ frames to send ---- */
+
+static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
+                       uint32_t *flags, nghttp2_data_source *source, void *user_data)
+{
+    (void)session, (void)id, (void)buf, (void)user_data;
+    struct h2_stream *s = source->ptr;
+    size_t n = s->out.size < length ? (size_t)s->out.size : length;
+    bool has_ended = s->response == H2_ENDED;
+    s->is_deferred = n == 0 && !has_ended;
+    if (s->is_deferred)
+        return NGHTTP2_ERR_DEFERRED;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (has_ended && n == s->out.size)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)n;
+}
+
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                        size_t length, nghttp2_data_source *source, void *user_data)
+{
+    (void)session, (void)frame;
+    enum { FRAME_HEAD_BYTES = 9 };
+    struct h2 *h2 = user_data;
+    struct h2_stream *s = source->ptr;
+    struct outq *out = &h2->conn->out;
+    if (outq_add(out, span_of(head, FRAME_HEAD_BYTES)) != 0 || outq_move(out, &s->out, length) != 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    h2->n_queued += FRAME_HEAD_BYTES + length;
+    h2_stream_wake(s, H2_EV_SENT);
+    return out->size >= H2_AHEAD_BYTES ? NGHTTP2_ERR_PAUSE : 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    struct h2 *h2 = user_data;
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    if (s == NULL || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
+        (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+        return 0;
+    s->has_sent_end = true;
+    s->sent_at = h2->n_queued;
+    h2_stream_wake(s, H2_EV_SENT);
+    return 0;
+}
+
+static int on_error(nghttp2_session *session, int code, const char *text, size_t n, void *user_data)
+{
+    (void)session, (void)code;
+    struct h2 *h2 = user_data;
+    log_later(SPRIG_LOG_DEBUG, "HTTP/2 of %s: %.*s", conn_client(h2->conn), (int)n, text);
+    return 0;
+}
+
+int h2_session_respond(struct h2_stream *s, const nghttp2_nv *fields, size_t n, bool has_body)
+{
+    nghttp2_data_provider body = {.source = {.ptr = s}, .read_callback = on_read};
+    return nghttp2_submit_response(s->h2->session, s->id, fields, n, has_body ? &body : NULL);
+}
+
+/* ------------------------------------------------------------------- the session ---- */
+
+static nghttp2_session_callbacks *callbacks_new(void)
+{
+    nghttp2_session_callbacks *cb;
+    if (nghttp2_session_callbacks_new(&cb) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(cb, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+    nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
+    nghttp2_session_callbacks_set_error_callback2(cb, on_error);
+    return cb;
+}
+
+static nghttp2_option *option_new(void)
+{
+    nghttp2_option *option;
+    if (nghttp2_option_new(&option) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    return option;
+}
+
+static int submit_settings(struct h2 *h2)
+{
+    const struct sprig_config *config = &h2->conn->server->config;
+    uint32_t most = config->max_header_bytes != 0 ? config->max_header_bytes : UINT32_MAX;
+    nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, config->http2_max_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->http2_stream_window},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, most},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    int rc = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
+                                     sizeof settings / sizeof *settings);
+    return rc != 0
+               ? rc
+               : nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
+                                                       (int32_t)config->http2_connection_window);
+}
+
+int h2_session_new(struct h2 *h2)
+{
+    nghttp2_session_callbacks *callbacks = callbacks_new();
+    nghttp2_option *option = option_new();
+    bool ok = callbacks != NULL && option != NULL &&
+              nghttp2_session_server_new2(&h2->session, callbacks, h2, option) == 0;
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
+    return ok && submit_settings(h2) == 0 ? 0 : SPRIG_E_NOMEM;
+}
+
+bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
+{
+    if (!INVARIANT(!h2->is_inside))
+        return false;
+    h2->is_inside = true;
+    ssize_t n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
+    h2->is_inside = false;
+    return n >= 0;
+}
+
+bool h2_session_fill(struct h2 *h2)
+{
+    struct outq *out = &h2->conn->out;
+    if (!INVARIANT(!h2->is_inside))
+        return false;
+    h2->is_inside = true;
+    bool ok = true;
+    while (ok && out->size < H2_AHEAD_BYTES) {
+        const uint8_t *bytes;
+        uint64_t before = out->size;
+        ssize_t n = nghttp2_session_mem_send(h2->session, &bytes);
+        ok = n >= 0 && outq_add(out, span_of(bytes, n > 0 ? (size_t)n : 0)) == 0;
+        if (ok && n > 0)
+            h2->n_queued += (uint64_t)n;
+        if (out->size == before)
+            break;
+    }
+    h2->is_inside = false;
+    return ok;
+}
+
+bool h2_session_is_over(const struct h2 *h2)
+{
+    return !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
+}

@@ -1,0 +1,93 @@
+/* outq_internal.h - what the files of the output queue share: its segments. */
+#ifndef SPRIG_OUTQ_INTERNAL_H
+#define SPRIG_OUTQ_INTERNAL_H
+
+#include "net/outq.h"
+
+enum outq_kind {
+    KIND_BLOCK,  /* recycled buffer of BLOCK_BYTES */
+    KIND_BUFFER, /* larger buffer of its own */
+    KIND_REF,    /* memory that the queue keeps alive */
+    KIND_SHARED, /* memory that others keep alive as well */
+    KIND_FILE,   /* a range of a file */
+    KIND_SPILL   /* a range of the queue's own temporary file */
+};
+
+/* A piece of the queue. No segment in a queue is empty. */
+struct outq_segment {
+    struct outq_segment *next;
+    uint64_t left;   /* bytes not sent yet */
+    char *ptr;       /* the first of them, unless in a file; never written to if a reference */
+    uint64_t offset; /* KIND_FILE, KIND_SPILL: of the first of them */
+    size_t room;     /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes held */
+    outq_release_cb *release; /* KIND_REF, KIND_SHARED, KIND_FILE: or NULL */
+    void *arg;
+    int fd; /* KIND_FILE: borrowed until release; KIND_SPILL: the spill's */
+    enum outq_kind kind;
+    char data[]; /* KIND_BLOCK, KIND_BUFFER */
+};
+
+/* A temporary file; it goes with its last segment. Bytes are appended, and what was sent is never
+ * touched, neither overwritten nor punched out: the kernel sends from the pages of the file, and
+ * may not have sent all of them yet. */
+struct outq_spill {
+    int fd;
+    uint32_t n_segments;
+    uint64_t end;    /* size of the file */
+    struct outq *of; /* the queue that appends to it; NULL: none any more */
+};
+
+/* Frees or recycles a segment that is in no queue any more. */
+void outq_segment_free(struct outq_pool *pool, struct outq_segment *s);
+
+static inline bool outq_is_in_file(const struct outq_segment *s)
+{
+    return s->kind == KIND_FILE || s->kind == KIND_SPILL;
+}
+
+/* Bytes of memory that go away with the segment: of a reference all, until the last was sent. */
+static inline uint64_t outq_bytes_held(const struct outq_segment *s)
+{
+    return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
+}
+
+/* Forgets n bytes at the front of this segment that were sent. */
+static inline void outq_segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
+{
+    q->held -= outq_bytes_held(s);
+    s->left -= n;
+    if (!outq_is_in_file(s))
+        s->ptr += n;
+    if (s->left > 0)
+        q->held += outq_bytes_held(s);
+    if (s->kind == KIND_SPILL)
+        q->spilled -= n;
+}
+
+static inline void outq_append(struct outq *q, struct outq_segment *s)
+{
+    if (q->tail)
+        q->tail->next = s;
+    else
+        q->head = s;
+    q->tail = s;
+}
+
+/* Free bytes at the end of the queue. */
+static inline size_t outq_tail_room(const struct outq *q)
+{
+    const struct outq_segment *s = q->tail;
+    return s && (s->kind == KIND_BLOCK || s->kind == KIND_BUFFER) ? s->room : 0;
+}
+
+/* Appends to a segment that has the room. */
+static inline void outq_fill(struct outq *q, struct outq_segment *s, const char *bytes, size_t n)
+{
+    memcpy(s->ptr + s->left, bytes, n);
+    s->left += n;
+    s->room -= n;
+    q->size += n;
+    q->held += n;
+}
+
+#endif
