@@ -95,6 +95,21 @@ void sprig_loop_look(struct sprig_loop *loop);
 uint64_t sprig_loop_now(struct sprig_loop *loop);
 uint64_t sprig_loop_now_update(struct sprig_loop *loop);
 
+/* A thread notices when Perl keeps the loop for longer than block_warning seconds, and says so with
+ * the request and the place; again after 2, 4, 8 ... times that, and when it ends. Longer than
+ * block_timeout, the process ends: the stack is printed, ABRT is sent, KILL follows; only in
+ * workers, which are replaced. 0: neither. May be called again. */
+struct sprig_watchdog {
+    double block_warning, block_timeout;
+    uint32_t worker; /* number of this process; 0: it is none */
+    /* By the thread, while the loop's may be anywhere in Perl: print place and stack. The length;
+     * 0: it is not known. */
+    size_t (*place)(char *buf, size_t n, void *arg);
+    size_t (*stack)(char *buf, size_t n, void *arg);
+    void *arg;
+};
+void sprig_watchdog_start(const struct sprig_watchdog *how);
+
 /* Counts app calls on the stack: +1 on entering one, -1 on leaving. While the count is positive and
  * `nested` is hold, complete requests wait. The bridge must balance it also when Perl unwinds. */
 void sprig_loop_hold(struct sprig_loop *loop, int delta);

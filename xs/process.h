@@ -12,6 +12,9 @@ HV *psgi_worker_info(pTHX);
  */
 AV *psgi_worker_take_sockets(pTHX);
 
+/* Its number; 0: it is none. */
+uint32_t psgi_worker_number(void);
+
 /* This server is the one that accepts for the worker. */
 void psgi_worker_share(pTHX_ struct psgi_server *server);
 /* For tests that play the master: makes this process a worker. The descriptors are taken. */

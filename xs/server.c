@@ -7,6 +7,7 @@
 #include "lazyio.h"
 #include "loop.h"
 #include "options.h"
+#include "place.h"
 #include "process/admin_config.h"
 #include "process/admin_thread.h"
 #include "report.h"
@@ -46,6 +47,8 @@ int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_con
     int rc = psgi_options_reload(aTHX_ fresh, server->options, NULL, kept, why, n);
     if (rc == 0)
         sprig_admin_show_options(fresh);
+    if (rc == 0)
+        psgi_watchdog_start(aTHX_ fresh);
     return rc;
 }
 
@@ -103,6 +106,7 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
     server->app = newSVsv(app);
     server->on_drained = newSVsv(drained);
     psgi_caller_init(aTHX_ server);
+    psgi_watchdog_start(aTHX_ sprig_server_config(server->core));
     return server_object(aTHX_ class, server);
 }
 

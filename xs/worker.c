@@ -80,6 +80,11 @@ HV *psgi_worker_info(pTHX)
     return info;
 }
 
+uint32_t psgi_worker_number(void)
+{
+    return worker_pid != 0 && worker_pid == getpid() ? current.number : 0;
+}
+
 AV *psgi_worker_take_sockets(pTHX)
 {
     AV *list = newAV();

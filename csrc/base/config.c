@@ -93,6 +93,10 @@ static const struct sprig_option options[] = {
           "Metrics, health and commands (sprig ctl): unix:PATH or a loopback HOST:PORT."),
     FIELD(PATH, admin_token_file, G, "FILE", "", 0, 1000,
           "Who asks there has to know what this file says; allows other addresses, too."),
+    SECONDS(block_warning, G, "1",
+            "What keeps the event loop for longer is told, with request and line; 0 is never."),
+    SECONDS(block_timeout, G, "0",
+            "A worker whose event loop is kept for longer is ended and replaced; 0 is never."),
 #undef G
 #define G "Listening"
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),

@@ -37,6 +37,8 @@ struct sprig_config {
     /* looking into it */
     char *admin;            /* address; NULL: no admin listener */
     char *admin_token_file; /* path; NULL: no token */
+    double block_warning;   /* seconds; 0: none */
+    double block_timeout;   /* seconds; 0: none */
     /* what is written about requests */
     char *access_log;        /* path; NULL: none */
     char *access_log_format; /* NULL: combined; see logformat.h */

@@ -61,6 +61,10 @@ void sprig_log_finish(void);
 enum { SPRIG_PRINT_BYTES = 2000 };
 void sprig_log_print(enum sprig_log_level level, const char *message);
 
+/* The same from another thread than that of the loop, while that one is busy with something else:
+ * if the reader does not take the line at once it is lost. */
+void sprig_log_print_aside(enum sprig_log_level level, const char *message);
+
 /* Prints the text as it is under the same rules. False: it was lost. */
 bool sprig_log_print_text(const char *text, size_t n);
 

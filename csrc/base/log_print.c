@@ -272,15 +272,14 @@ static size_t escape_json(const char *text, size_t n, char *to)
     return (size_t)(at - to);
 }
 
-/* Severity numbers of OpenTelemetry's data model: 5, 9, 13, 17. */
-static void print_json(enum sprig_log_level level, const char *text, size_t n)
+/* Severity numbers of OpenTelemetry's data model: 5, 9, 13, 17. Owned by the caller; NULL: no
+ * memory. */
+static char *make_json(enum sprig_log_level level, const char *text, size_t n, size_t *n_line)
 {
     static const char *const severities[] = {"DEBUG", "INFO", "WARN", "ERROR"};
     char date[40], *line = malloc(6 * n + 256);
-    if (line == NULL) {
-        out.n_lost++;
-        return;
-    }
+    if (line == NULL)
+        return NULL;
     print_time(date, sizeof date);
     size_t len = (size_t)sprintf(
         line,
@@ -291,22 +290,54 @@ static void print_json(enum sprig_log_level level, const char *text, size_t n)
     len += (size_t)sprintf(line + len, ",\"body\":\"");
     len += escape_json(text, n, line + len);
     memcpy(line + len, "\"}\n", 3);
-    sprig_log_print_text(line, len + 3);
+    *n_line = len + 3;
+    return line;
+}
+
+static void print_json(enum sprig_log_level level, const char *text, size_t n)
+{
+    size_t n_line;
+    char *line = make_json(level, text, n, &n_line);
+    if (line != NULL)
+        sprig_log_print_text(line, n_line);
+    else
+        out.n_lost++;
     free(line);
+}
+
+enum { PLAIN_BYTES = 128 + SPRIG_PRINT_BYTES + 16 };
+
+/* Into buf, of PLAIN_BYTES. */
+static size_t make_plain(enum sprig_log_level level, const char *message, char *buf)
+{
+    size_t len = print_origin(level, buf, 128);
+    return len + (size_t)snprintf(buf + len, PLAIN_BYTES - len, "sprig: %.*s\n",
+                                  (int)SPRIG_PRINT_BYTES, message);
 }
 
 void sprig_log_print(enum sprig_log_level level, const char *message)
 {
-    char line[128 + SPRIG_PRINT_BYTES + 16];
+    char line[PLAIN_BYTES];
     out.target.syslog.level = level;
-    if (out.is_json) {
+    if (out.is_json)
         print_json(level, message, strnlen(message, SPRIG_PRINT_BYTES));
+    else
+        sprig_log_print_text(line, make_plain(level, message, line));
+}
+
+void sprig_log_print_aside(enum sprig_log_level level, const char *message)
+{
+    char plain[PLAIN_BYTES], *line = NULL;
+    size_t n;
+    if (level < out.level)
         return;
-    }
-    size_t len = print_origin(level, line, 128);
-    len += (size_t)snprintf(line + len, sizeof line - len, "sprig: %.*s\n", (int)SPRIG_PRINT_BYTES,
-                            message);
-    sprig_log_print_text(line, len);
+    if (out.is_json)
+        line = make_json(level, message, strnlen(message, SPRIG_PRINT_BYTES), &n);
+    else
+        n = make_plain(level, message, plain);
+    if (!out.is_json || line != NULL)
+        (void)!write_now(line != NULL ? line : plain, n);
+    free(line);
 }
 
 /* ---- what the application prints ---- */

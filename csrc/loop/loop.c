@@ -2,6 +2,7 @@
 #include "loop/loop_internal.h"
 
 #include "base/stats.h"
+#include "loop/watchdog.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -249,9 +250,13 @@ static void loop_note_pass(struct sprig_loop *loop, uint64_t now)
         stats_set(STAT_LAG, ns);
         if (ns > stats_own->n[STAT_LONGEST_BLOCK])
             stats_set(STAT_LONGEST_BLOCK, ns);
+        if (ns >= watchdog_limit_ns) /* a message waits: there has to be one more pass */
+            loop->is_to_go_on = watchdog_pass_over(ns);
     }
     loop->pass_began = now;
     __atomic_store_n(&stats_own->busy_since_ns, now, __ATOMIC_RELAXED);
+    if (now != 0 && atomic_load_explicit(&watchdog_sleeps, memory_order_relaxed))
+        watchdog_wake();
 }
 
 /* What Perl does when no pass has called it keeps no client waiting that this loop knows of. */
@@ -270,8 +275,12 @@ static void loop_wait(struct sprig_loop *loop, bool block)
 {
     bool sleep = block && !loop_is_ready(loop) && !idle_any(loop) && !always_any(loop) &&
                  timers_next(loop) > sprig_loop_now_update(loop);
+    loop->is_to_go_on = false;
     if (sleep) {
         loop_note_pass(loop, 0);
+        sleep = !loop->is_to_go_on;
+    }
+    if (sleep) {
         loop_arm_timer(loop);
         loop->sleeping = 1;
         if (signals_pending(loop) ||
@@ -369,7 +378,8 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     loop->depth--;
     if (loop->depth == 0)
         loop_note_end(loop);
-    if (loop->is_hosted && (loop_is_ready(loop) || idle_any(loop) || always_any(loop)))
+    if (loop->is_hosted &&
+        (loop->is_to_go_on || loop_is_ready(loop) || idle_any(loop) || always_any(loop)))
         loop_ring_host(loop);
     if (is_nested && loop->hooks.on_nested_leave != NULL)
         loop->hooks.on_nested_leave(loop->hooks.arg);
@@ -384,6 +394,8 @@ uint32_t sprig_loop_depth(const struct sprig_loop *loop)
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth)
 {
     loop_take_back(loop);
+    if (depth == 0 && loop->depth != 0)
+        loop_note_end(loop);
     loop->depth = depth;
 }
 

@@ -25,6 +25,7 @@ struct sprig_loop {
     /* time, signals, idle and unpollable watchers */
     uint64_t now;        /* CLOCK_MONOTONIC, ns */
     uint64_t pass_began; /* 0: asleep */
+    bool is_to_go_on;    /* the next pass does not sleep */
     struct timer_heap timers;
     struct signal_table signals;
     struct watcher_lists watchers;

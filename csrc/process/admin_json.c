@@ -41,10 +41,11 @@ struct process_usage process_usage_get(uint32_t pid)
     return usage;
 }
 
+/* Also where block_warning is off people want to know. */
 bool admin_is_blocked(const struct admin *a, const struct stats *s)
 {
-    (void)a;
-    return stats_busy_ns(s, admin_clock_ns()) >= UINT64_C(1000000000);
+    double limit = a->host.config->block_warning;
+    return (double)stats_busy_ns(s, admin_clock_ns()) >= (limit > 0 ? limit : 1) * 1e9;
 }
 
 const char *admin_state(const struct admin *a, const struct stats *s)
