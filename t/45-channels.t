@@ -151,6 +151,17 @@ subtest 'what is published' => sub {
     ok eventually(sub { body_of('/members?in=plain') == 0 }), 'who leaves is no member any more';
 };
 
+subtest 'a client of HTTP/1.0' => sub {
+    my $client = $server->connect;
+    $client->send("GET /join?in=plain HTTP/1.0\r\n\r\n");
+    ok eventually(sub { $client->poll; $client->buffered =~ /joined/ }), 'joins';
+    body_of("/publish?in=plain&text=$_") for 1, 2;
+    ok eventually(sub { $client->poll; $client->buffered =~ /2\n\n\z/ }), 'hears';
+    like $client->buffered, qr/\r\n\r\ndata: joined\n\ndata: 1\n\ndata: 2\n\n\z/, 'events without chunks';
+    $client->close;
+    ok eventually(sub { body_of('/members?in=plain') == 0 }), 'leaves';
+};
+
 subtest 'leaving' => sub {
     my $client = joined('in=plain&name=leaver');
     is body_of('/leave?in=plain&name=leaver'), 'true',  'a member leaves';

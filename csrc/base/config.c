@@ -209,7 +209,7 @@ static const struct sprig_option options[] = {
 #define G "Channels"
     FIELD(BYTES, channel_bytes, G, "BYTES", "16M", 65536, 64 * GIB,
           "Memory for the messages of all channels, shared by all workers."),
-    FIELD(BYTES, channel_queue_bytes, G, "BYTES", "1M", 0, GIB,
+    FIELD(BYTES, channel_queue_bytes, G, "BYTES", "256K", 0, GIB,
           "What may wait for a member of a channel that does not read."),
     {"channel_slow", 0, SPRIG_OPTION_CHOICE, G, "WHAT", "close", 0, 0,
           "close|drop|spill", offsetof(struct sprig_config, channel_slow),

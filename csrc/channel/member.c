@@ -75,14 +75,16 @@ void members_forget(struct sprig_channel *ch)
 
 /* ----------------------------------------------------------------- writing ---- */
 
-/* Large ones are shared with the other members, and with history. What may be moved to a file has
- * to be a copy of its own. */
-static int member_write(struct member *mb, struct message *m, struct sprig_span bytes)
+/* To an empty queue a reference is cheaper than a copy, and a large message is shared with the
+ * other members and with history. What may be moved to a file has to be a copy of its own. */
+static int member_write(struct member *mb, struct message *m)
 {
-    if (bytes.len < OUTQ_REF_MIN_BYTES || mb->slow == SPRIG_SLOW_SPILL)
-        return sprig_response_write(mb->ex, bytes);
+    bool is_small = m->event.len < OUTQ_REF_MIN_BYTES && mb->ex->out->size > 0;
+    if (is_small || mb->slow == SPRIG_SLOW_SPILL)
+        return sprig_response_write(mb->ex, m->event);
     m->refs++;
-    return sprig_response_write_shared(mb->ex, bytes, message_release, m);
+    return exchange_write_chunk(mb->ex, span_make(m->chunk, m->n_chunk), m->event, message_release,
+                                m);
 }
 
 static bool member_has_room(const struct member *mb, size_t n)
@@ -103,15 +105,14 @@ static bool member_keeps_up(const struct member *mb, size_t n)
 
 static void member_send(struct member *mb, struct message *m)
 {
-    struct sprig_span bytes = message_event(m);
     if (m->of.number <= mb->after || m->of.is_binary)
         return;
     mb->after = 0;
-    if (bytes.ptr == NULL) {
+    if (!message_has_event(m)) {
         sprig_response_cut(mb->ex, "out of memory");
         member_end(mb);
-    } else if (member_keeps_up(mb, bytes.len)) {
-        if (member_write(mb, m, bytes) < 0)
+    } else if (member_keeps_up(mb, m->event.len)) {
+        if (member_write(mb, m) < 0)
             member_end(mb);
     } else if (mb->slow == SPRIG_SLOW_CLOSE) {
         sprig_response_cut(mb->ex, "a member of a channel does not keep up");
@@ -165,10 +166,9 @@ static void member_replay(struct member *mb)
     struct sprig_channel *ch = mb->channel;
     list_foreach_safe (it, next, &ch->history) {
         struct message *m = list_entry(it, struct message, in_history);
-        struct sprig_span bytes = message_event(m);
-        if (m->of.number <= mb->after || m->of.is_binary || bytes.ptr == NULL)
+        if (m->of.number <= mb->after || m->of.is_binary || !message_has_event(m))
             continue;
-        if (member_write(mb, m, bytes) < 0) {
+        if (member_write(mb, m) < 0) {
             member_end(mb);
             return;
         }

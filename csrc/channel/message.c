@@ -2,6 +2,7 @@
 #include "channel/message.h"
 
 #include "base/number.h"
+#include "http/response.h"
 #include "http/sse.h"
 #include <stdlib.h>
 
@@ -39,18 +40,21 @@ void message_release(void *message)
     struct message *m = message;
     if (--m->refs > 0)
         return;
-    free(m->events);
+    free(m->chunk);
     free(m);
 }
 
-struct sprig_span message_event(struct message *m)
+bool message_make_event(struct message *m)
 {
-    if (m->events == NULL) {
-        struct sse_event event = {m->of.text, m->of.event, m->of.id, SSE_NO_RETRY};
-        m->n_events = sse_write_event(&event, NULL);
-        m->events = malloc(m->n_events);
-        if (m->events != NULL)
-            sse_write_event(&event, m->events);
-    }
-    return span_make(m->events, m->events != NULL ? m->n_events : 0);
+    struct sse_event event = {m->of.text, m->of.event, m->of.id, SSE_NO_RETRY};
+    size_t n = sse_write_event(&event, NULL);
+    m->chunk = malloc(n + RESPONSE_CHUNK_BYTES);
+    if (m->chunk == NULL)
+        return false;
+    size_t n_start = response_put_chunk_start(m->chunk, n);
+    m->event = span_make(m->chunk + n_start, n);
+    sse_write_event(&event, m->chunk + n_start);
+    memcpy(m->chunk + n_start + n, "\r\n", 2);
+    m->n_chunk = n_start + n + 2;
+    return true;
 }

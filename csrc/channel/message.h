@@ -11,8 +11,9 @@ struct message {
     struct list_link in_history; /* of its channel; owns a count there */
     struct list_link in_told;    /* waits for on_message; the same */
     struct sprig_publication of; /* its own copies */
-    char *events;                /* owned: as an event; NULL: not yet */
-    size_t n_events;
+    char *chunk;                 /* owned: the chunk with the event; NULL: not yet */
+    size_t n_chunk;
+    struct sprig_span event; /* in it */
     char bytes[];
 };
 
@@ -21,7 +22,12 @@ struct message {
 struct message *message_new(const struct sprig_publication *p, bool has_id);
 void message_release(void *message);
 
-/* The message as an event of an event stream; NULL: no memory. Borrowed. */
-struct sprig_span message_event(struct message *m);
+/* Makes chunk and event, unless they are there. False: no memory. */
+bool message_make_event(struct message *m);
+
+static inline bool message_has_event(struct message *m)
+{
+    return m->chunk != NULL || message_make_event(m);
+}
 
 #endif

@@ -95,6 +95,14 @@ int response_body_shared(struct response *r, struct outq *q, struct sprig_span b
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
                        outq_release_cb *release, void *arg);
 
+/* The same as _shared for bytes that go to many responses: their chunk was made once, and `bytes`
+ * lie in it. Framing around n bytes takes RESPONSE_CHUNK_BYTES at most; its start is written by
+ * response_put_chunk_start, which returns how long it is, its end is CRLF. */
+enum { RESPONSE_CHUNK_BYTES = 20 };
+size_t response_put_chunk_start(char *at, uint64_t n);
+int response_body_chunk(struct response *r, struct outq *q, struct sprig_span chunk,
+                        struct sprig_span bytes, outq_release_cb *release, void *arg);
+
 /* The body is complete. SPRIG_E_STATE: there was no head, or it has ended already; where neither is
  * so, the body is shorter than announced, and the connection has to be aborted. SPRIG_E_NOMEM:
  * abort as well. */

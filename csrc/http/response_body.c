@@ -212,6 +212,23 @@ int response_body_shared(struct response *r, struct outq *q, struct sprig_span b
     return body_by(outq_add_shared, r, q, bytes, release, arg);
 }
 
+size_t response_put_chunk_start(char *at, uint64_t n)
+{
+    char line[SIZE_LINE_BYTES];
+    size_t len = put_size_line(line, n);
+    memcpy(at, line, len);
+    return len;
+}
+
+int response_body_chunk(struct response *r, struct outq *q, struct sprig_span chunk,
+                        struct sprig_span bytes, outq_release_cb *release, void *arg)
+{
+    if (!makes_chunks(r) || !r->head_out || r->ended || r->bodyless || r->is_dropped)
+        return response_body_shared(r, q, bytes, release, arg);
+    r->n_body += bytes.len;
+    return outq_add_shared(q, chunk, release, arg);
+}
+
 /* Looks whether a file begins with a chunk. One so short that this cannot be told is held: *n is 0.
  */
 static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,

@@ -10,6 +10,7 @@
 enum {
     BLOCK_BYTES = 16 * 1024,     /* of a recycled segment, its header included */
     MAX_FREE = 64,               /* recycled segments kept by a pool */
+    MAX_FREE_REFERENCES = 1024,  /* the same, of those without a buffer */
     MAX_IOV = 64,                /* memory pieces in one writev */
     SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
     SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
@@ -22,14 +23,20 @@ void outq_pool_init(struct outq_pool *pool)
     *pool = (struct outq_pool){0};
 }
 
+static void free_all(struct outq_segment *s)
+{
+    while (s) {
+        struct outq_segment *next = s->next;
+        free(s);
+        s = next;
+    }
+}
+
 void outq_pool_clear(struct outq_pool *pool)
 {
-    while (pool->free) {
-        struct outq_segment *s = pool->free;
-        pool->free = s->next;
-        free(s);
-    }
-    pool->n_free = 0;
+    free_all(pool->free);
+    free_all(pool->free_references);
+    outq_pool_init(pool);
 }
 
 /* A segment with a buffer for at least n bytes, a recycled one if that is large enough. */
@@ -65,6 +72,12 @@ void outq_segment_free(struct outq_pool *pool, struct outq_segment *s)
     }
     if (s->kind >= KIND_REF && s->release)
         s->release(s->arg);
+    if (s->kind >= KIND_REF && pool->n_free_references < MAX_FREE_REFERENCES) {
+        s->next = pool->free_references;
+        pool->free_references = s;
+        pool->n_free_references++;
+        return;
+    }
     free(s);
 }
 
@@ -164,10 +177,16 @@ void outq_commit(struct outq *q, size_t n_used)
 
 /* A segment without a buffer; on failure the reference is given back. NULL as well, with *err 0, if
  * there is nothing to queue. */
-static struct outq_segment *reference_new(enum outq_kind kind, uint64_t n, outq_release_cb *release,
-                                          void *arg, int *err)
+static struct outq_segment *reference_new(struct outq_pool *pool, enum outq_kind kind, uint64_t n,
+                                          outq_release_cb *release, void *arg, int *err)
 {
-    struct outq_segment *s = n ? malloc(sizeof(*s)) : NULL;
+    struct outq_segment *s = n ? pool->free_references : NULL;
+    if (s) {
+        pool->free_references = s->next;
+        pool->n_free_references--;
+    } else if (n) {
+        s = malloc(sizeof(*s));
+    }
     *err = n && !s ? SPRIG_E_NOMEM : 0;
     if (!s) {
         if (release)
@@ -182,7 +201,7 @@ static int add_memory(struct outq *q, enum outq_kind kind, struct sprig_span byt
                       outq_release_cb *release, void *arg)
 {
     int err;
-    struct outq_segment *s = reference_new(kind, bytes.len, release, arg, &err);
+    struct outq_segment *s = reference_new(q->pool, kind, bytes.len, release, arg, &err);
     if (!s)
         return err;
     s->ptr = (char *)bytes.ptr;
@@ -207,7 +226,7 @@ int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
                   outq_release_cb *release, void *arg)
 {
     int err;
-    struct outq_segment *s = reference_new(KIND_FILE, length, release, arg, &err);
+    struct outq_segment *s = reference_new(q->pool, KIND_FILE, length, release, arg, &err);
     if (!s)
         return err;
     s->fd = fd;

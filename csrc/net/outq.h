@@ -18,9 +18,12 @@ typedef void outq_release_cb(void *arg);
 struct outq_segment;
 struct outq_spill;
 
-/* Recycled buffers for merged pieces; one for each loop, so that idle connections own none. */
+/* Recycled buffers for merged pieces, and what references are kept in; one for each loop, so that
+ * idle connections own none. */
 struct outq_pool {
     struct outq_segment *free;
+    struct outq_segment *free_references;
+    uint32_t n_free_references;
     struct outq_segment *reserved; /* between outq_reserve and outq_commit, if it is a new one */
     uint32_t n_free;
 };

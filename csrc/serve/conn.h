@@ -371,6 +371,9 @@ static inline bool exchange_is_streaming(const struct sprig_exchange *ex)
  * CONN_EV_DRAIN, CONN_EV_NOTIFY. */
 void exchange_tell_drained(struct sprig_exchange *ex);
 void exchange_tell_notified(struct sprig_exchange *ex);
+/* As sprig_response_write_shared, for bytes whose chunk was made before: response_body_chunk. */
+int exchange_write_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
+                         struct sprig_span bytes, outq_release_cb *release, void *arg);
 /* The response is not wanted any more: told to the bridge once. */
 void exchange_tell_gone(struct sprig_exchange *ex);
 /* The peer closed its sending side or is gone: the same. */

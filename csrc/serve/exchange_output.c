@@ -189,6 +189,18 @@ int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span byt
     return exchange_wrote(ex, rc, was_cut);
 }
 
+int exchange_write_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
+                         struct sprig_span bytes, outq_release_cb *release, void *arg)
+{
+    if (exchange_is_over(ex)) {
+        release(arg);
+        return SPRIG_E_CLOSED;
+    }
+    bool was_cut = ex->response.cut;
+    int rc = response_body_chunk(&ex->response, ex->out, chunk, bytes, release, arg);
+    return exchange_wrote(ex, rc, was_cut);
+}
+
 int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
                               void (*release)(void *arg), void *arg)
 {
