@@ -98,9 +98,10 @@ static void print_flags(const struct sprig_option *o)
     if (o->letter)
         snprintf(letter, sizeof(letter), "-%c, ", o->letter);
     snprintf(left, sizeof(left), "  %s%s %s", letter, flag, o->argument ? o->argument : "");
-    printf("%-*s", HELP_COLUMN, left);
-    if (strlen(left) >= HELP_COLUMN)
-        printf("\n%*s", HELP_COLUMN, "");
+    if (strlen(left) + 1 < HELP_COLUMN)
+        printf("%-*s", HELP_COLUMN, left);
+    else
+        printf("%s\n%*s", left, HELP_COLUMN, "");
 }
 
 /* Prints text from column HELP_COLUMN on, broken between words. */

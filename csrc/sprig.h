@@ -321,6 +321,13 @@ void sprig_exchange_take_body(struct sprig_exchange *ex, struct sprig_body *body
 bool sprig_exchange_is_streaming(const struct sprig_exchange *ex);
 void sprig_exchange_read_body(struct sprig_exchange *ex, bool on);
 
+/* Behind a 101 that is queued: what the client sends from now on is no HTTP (RFC 9110 section 7.8).
+ * It comes by on_body, like a body without end that streams, its end of file as the last; limits
+ * and deadlines of bodies do not apply. may_spill: what the client does not take may go to a
+ * temporary file; otherwise it stays in memory, and the caller sees to it that it is not too much.
+ * SPRIG_E_STATE: there was no 101; SPRIG_E_CLOSED. */
+int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill);
+
 /* Text of both ends, borrowed until the connection ends. For a unix socket the remote host is
  * "unix/" and the remote port empty. */
 void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,

@@ -17,6 +17,7 @@
 #include "serve/banner.h"
 #include "server.h"
 #include "watcher.h"
+#include "websocket_object.h"
 #include "writer.h"
 
 MODULE = Sprig    PACKAGE = Sprig
@@ -225,6 +226,7 @@ stop(self)
 INCLUDE: Stream.xs
 
 INCLUDE: Channel.xs
+INCLUDE: WebSocket.xs
 
 INCLUDE: Watcher.xs
 

@@ -14,6 +14,7 @@
 #include "responder.h"
 #include "server.h"
 #include "socket.h"
+#include "websocket_object.h"
 #include "writer.h"
 
 /* ---- cleanup handlers (psgix.cleanup) ---- */
@@ -175,7 +176,9 @@ static inline void with_exchange(struct sprig_exchange *ex,
 
 static void drained(pTHX_ struct psgi_exchange *px)
 {
-    if (px->pump != NULL)
+    if (px->ws != NULL)
+        psgi_websocket_drained(aTHX_ px);
+    else if (px->pump != NULL)
         psgi_pump_run(aTHX_ px);
     else
         psgi_writer_drained(aTHX_ px);
@@ -210,7 +213,10 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     if (px == NULL)
         return;
     psgi_exchange_ref(px);
-    psgi_reader_body(aTHX_ px, bytes, is_last);
+    if (px->ws != NULL)
+        psgi_websocket_input(px, bytes, is_last);
+    else
+        psgi_reader_body(aTHX_ px, bytes, is_last);
     psgi_exchange_unref(aTHX_ px);
 }
 
@@ -223,6 +229,8 @@ static void notified(pTHX_ struct psgi_exchange *px)
         psgi_writer_notified(aTHX_ px);
     if (px->ex != NULL)
         psgi_reader_notified(aTHX_ px);
+    if (px->ex != NULL && px->ws != NULL)
+        psgi_websocket_notified(aTHX_ px);
 }
 
 static void on_notify(struct sprig_exchange *ex, void *arg)
@@ -253,6 +261,8 @@ static void sever_objects(pTHX_ struct psgi_exchange *px, enum sprig_end why)
     psgi_responder_ended(aTHX_ px, is_gone);
     psgi_writer_ended(aTHX_ px, is_gone);
     psgi_reader_ended(aTHX_ px, why);
+    if (px->ws != NULL || px->websocket != NULL)
+        psgi_websocket_ended(aTHX_ px);
     psgi_promise_forget(aTHX_ px);
     psgi_socket_sever(aTHX_ px);
     psgi_raiser_sever(aTHX_ px, is_gone);

@@ -22,9 +22,12 @@
 #include "compat.h"
 #include "sprig.h"
 
-struct psgi_keys;  /* keys.c: pre-hashed keys of the env */
-struct psgi_env;   /* env.h: an env and its entries */
-struct psgi_pump;  /* pump.c: an iterator body that is being sent */
+struct psgi_keys;      /* keys.c: pre-hashed keys of the env */
+struct psgi_env;       /* env.h: an env and its entries */
+struct psgi_pump;      /* pump.c: an iterator body that is being sent */
+struct psgi_websocket; /* websocket_object.h: psgix.websocket */
+struct sprig_ws;       /* websocket.h of the core */
+struct sprig_ws_group;
 struct psgi_watch; /* watcher.c: the wall clock of a pass, foreign hosts */
 struct lazyio;     /* lazyio.c: a file handle without a descriptor */
 struct psgi_exchange;
@@ -55,8 +58,8 @@ struct psgi {
     HV *responder_class;     /* owned: the stash of Sprig::Responder */
     struct lazyio *spare_io; /* memory of closed lazy handles, for the next ones */
     uint32_t call_depth;     /* psgi_call frames on the stack */
-    uint32_t n_exchanges, n_responders, n_writers, n_readers, n_watchers, n_pumps,
-        n_sockets;    /* live objects */
+    uint32_t n_exchanges, n_responders, n_writers, n_readers, n_watchers, n_pumps, n_sockets,
+        n_websockets; /* live objects */
     uint32_t n_taken; /* of the sockets: those that the app has used and not closed */
     uint64_t n_env_built, n_env_recycled;
 };
@@ -81,7 +84,9 @@ struct psgi_server {
     SV *on_event;   /* owned code ref or NULL: called with what happened, see server.h */
     SV *exit_guard; /* owned: psgix.exit_guard, or NULL for none */
     bool multiprocess, harakiri;
-    struct psgi_env *spare_envs; /* owned: what the next requests take */
+    bool is_reloading;                 /* it drains because another one takes over */
+    struct sprig_ws_group *websockets; /* owned; NULL until there is one */
+    struct psgi_env *spare_envs;       /* owned: what the next requests take */
     uint32_t n_spare_envs;
     struct list_link taken; /* struct lazyio.among: sockets that the app has used and not closed */
     bool is_draining;
@@ -116,23 +121,26 @@ struct psgi_exchange {
     struct sprig_exchange *ex;  /* severable: NULL after on_end */
     struct psgi_server *server; /* counted */
     uint32_t refs;
-    HV *env;                       /* owned by `entries` */
-    struct psgi_env *entries;      /* owned: the env, ready to be recycled */
-    struct psgi_handle *responder; /* severable */
-    struct psgi_handle *writer;    /* severable */
-    struct psgi_handle *socket;    /* severable: psgix.io */
-    struct psgi_handle *reader;    /* severable: psgix.input.reader */
-    CV *informer;                  /* owned: psgix.informational */
-    CV *raiser;                    /* owned: psgix.raise, if the app has looked at it */
-    struct psgi_pump *pump;        /* owned: an iterator body on its way, or NULL */
-    SV *guard;                     /* owned: a guard that the delayed callback returned */
-    SV *promise;                   /* owned: a future, condvar or promise that is waited for */
-    psgi_on_value *on_value;  /* gets its value; NULL: it only keeps a delayed callback going */
-    uint8_t promise_depth;    /* promises that yielded promises, to end a circle */
-    SV *on_complete;          /* owned code ref: fourth element of a response, or NULL */
-    struct list_link dropped; /* in psgi.dropped */
-    uint64_t drop_number;     /* while it is there */
-    bool is_answered : 1;     /* an answer was accepted: a second one is refused */
+    HV *env;                          /* owned by `entries` */
+    struct psgi_env *entries;         /* owned: the env, ready to be recycled */
+    struct psgi_handle *responder;    /* severable */
+    struct psgi_handle *writer;       /* severable */
+    struct psgi_handle *socket;       /* severable: psgix.io */
+    struct psgi_handle *reader;       /* severable: psgix.input.reader */
+    CV *informer;                     /* owned: psgix.informational */
+    CV *raiser;                       /* owned: psgix.raise, if the app has looked at it */
+    struct psgi_pump *pump;           /* owned: an iterator body on its way, or NULL */
+    SV *guard;                        /* owned: a guard that the delayed callback returned */
+    SV *promise;                      /* owned: a future, condvar or promise that is waited for */
+    struct psgi_websocket *websocket; /* severable: the object */
+    struct sprig_ws *ws;              /* counted: the socket, until on_end; NULL: none */
+    psgi_on_value *on_failure; /* gets what a promise failed with where it is too late for a 500 */
+    psgi_on_value *on_value;   /* gets its value; NULL: it only keeps a delayed callback going */
+    uint8_t promise_depth;     /* promises that yielded promises, to end a circle */
+    SV *on_complete;           /* owned code ref: fourth element of a response, or NULL */
+    struct list_link dropped;  /* in psgi.dropped */
+    uint64_t drop_number;      /* while it is there */
+    bool is_answered : 1;      /* an answer was accepted: a second one is refused */
     bool responder_dropped : 1;
     bool writer_dropped : 1;
     bool dropped_by_die : 1; /* the object went away because an exception passed by */

@@ -5,6 +5,7 @@
 #include "raiser.h"
 #include "reader.h"
 #include "socket.h"
+#include "websocket_object.h"
 
 /* ---- values ---- */
 
@@ -374,6 +375,11 @@ static void put_reader(pTHX_ HV *env, struct psgi_exchange *px)
     (void)hv_stores(env, "psgix.input.reader", psgi_reader_new(aTHX_ px));
 }
 
+static void put_websocket(pTHX_ HV *env, struct psgi_exchange *px)
+{
+    (void)hv_stores(env, "psgix.websocket", psgi_websocket_new(aTHX_ px));
+}
+
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
 {
     struct env_builder b = {px->server->psgi->keys,
@@ -401,5 +407,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     delete_stale(aTHX_ & b);
     if (sprig_exchange_is_streaming(px->ex))
         put_reader(aTHX_ b.env->hv, px);
+    if (b.req->upgrade && sprig_ws_is_handshake(b.req))
+        put_websocket(aTHX_ b.env->hv, px);
     return b.env->hv;
 }

@@ -78,7 +78,9 @@ static void settle_error(pTHX_ struct psgi_exchange *px, SV *error)
 {
     bool is_streaming = px->writer_dropped || (px->writer != NULL && !px->writer->is_used);
 
-    if (!px->is_answered || is_streaming)
+    if (px->on_failure != NULL)
+        px->on_failure(aTHX_ px, error);
+    else if (!px->is_answered || is_streaming)
         psgi_exchange_raise(aTHX_ px, error);
 }
 

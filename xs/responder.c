@@ -8,6 +8,7 @@
 #include "promise.h"
 #include "reply.h"
 #include "socket.h"
+#include "websocket_object.h"
 #include "writer.h"
 
 static void responder_dropped(pTHX_ struct psgi_handle *handle)
@@ -65,7 +66,9 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     if (SvROK(response)) /* that of the caller is his variable, which code of his may change */
         response = held = newRV_inc(SvRV(response));
     if (psgi_reply_send(aTHX_ px, response, true) == 1)
-        writer = px->ex != NULL ? psgi_writer_new(aTHX_ px) : psgi_writer_new_severed(aTHX_ handle);
+        writer = px->ex != NULL && !psgi_websocket_begin(aTHX_ px)
+                     ? psgi_writer_new(aTHX_ px)
+                     : psgi_writer_new_severed(aTHX_ handle);
     if (px->ex != NULL && px->socket_used)
         sprig_response_flush(px->ex); /* what the app writes to the socket comes behind it */
     SvREFCNT_dec(held);

@@ -12,6 +12,7 @@
 #include "process/admin_thread.h"
 #include "report.h"
 #include "stderr.h"
+#include "websocket.h"
 
 static int server_free(pTHX_ SV *sv, MAGIC *mg);
 
@@ -27,6 +28,8 @@ void psgi_server_unref(pTHX_ struct psgi_server *server)
     while (!list_empty(&server->taken)) /* the app's handles may outlive us */
         list_remove(list_first(&server->taken));
     Safefree(server->listeners);
+    if (server->websockets != NULL)
+        sprig_ws_group_free(server->websockets);
     SvREFCNT_dec(server->app);
     SvREFCNT_dec(server->on_drained);
     SvREFCNT_dec(server->on_event);
@@ -294,6 +297,25 @@ void psgi_server_close(pTHX_ struct psgi_server *server, UV id)
         psgi_server_drain(aTHX_ server);
 }
 
+/* They are told one after the other, with "service restart" where another server takes over. */
+static void close_websockets(struct psgi_server *server)
+{
+    double seconds = sprig_server_config(server->core)->graceful_timeout;
+
+    if (server->websockets != NULL)
+        sprig_ws_group_close(server->websockets, server->is_reloading ? 1012 : 1001, seconds);
+}
+
+struct sprig_ws_group *psgi_server_websockets(struct psgi_server *server)
+{
+    if (server->websockets != NULL)
+        return server->websockets;
+    server->websockets = sprig_ws_group_new(server->psgi->loop);
+    if (server->is_draining)
+        close_websockets(server);
+    return server->websockets;
+}
+
 void psgi_server_drain(pTHX_ struct psgi_server *server)
 {
     PERL_UNUSED_CONTEXT;
@@ -304,6 +326,7 @@ void psgi_server_drain(pTHX_ struct psgi_server *server)
         server->listeners[i] = NULL; /* sprig_server_drain closes them */
     server->n_open = 0;
     sprig_server_drain(server->core);
+    close_websockets(server);
 }
 
 void psgi_server_stop(pTHX_ struct psgi_server *server)
@@ -370,6 +393,7 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
     (void)hv_stores(out, "watchers", newSVuv(psgi->n_watchers));
     (void)hv_stores(out, "pumps", newSVuv(psgi->n_pumps));
     (void)hv_stores(out, "sockets", newSVuv(psgi->n_sockets));
+    (void)hv_stores(out, "websockets", newSVuv(psgi->n_websockets));
     (void)hv_stores(out, "taken", newSVuv(psgi->n_taken));
     (void)hv_stores(out, "env_built", newSVuv((UV)psgi->n_env_built));
     (void)hv_stores(out, "env_recycled", newSVuv((UV)psgi->n_env_recycled));

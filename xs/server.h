@@ -45,6 +45,8 @@ void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
 /* See struct sprig_handler. */
 int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_config *fresh,
                           char *why, size_t n);
+/* The WebSockets of the server; made at the first one. NULL: no memory. */
+struct sprig_ws_group *psgi_server_websockets(struct psgi_server *server);
 /* Graceful end: `drained` is called later. */
 void psgi_server_drain(pTHX_ struct psgi_server *server);
 /* Ends at once. */

@@ -21,6 +21,10 @@ enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG
 enum sprig_slow { SPRIG_SLOW_CLOSE, SPRIG_SLOW_DROP, SPRIG_SLOW_SPILL };
 /* How messages look. */
 enum sprig_error_log_format { SPRIG_LOG_TEXT, SPRIG_LOG_JSON };
+/* What becomes of a message that a WebSocket's queue has no room for, and how messages are
+ * compressed. */
+enum sprig_ws_policy { SPRIG_WS_POLICY_DROP, SPRIG_WS_POLICY_CLOSE, SPRIG_WS_POLICY_SPILL };
+enum sprig_ws_deflate { SPRIG_WS_DEFLATE_OFF, SPRIG_WS_DEFLATE_SHARED, SPRIG_WS_DEFLATE_OWN };
 
 /* Values of the options that the core and the bridge read. Strings are owned by the struct. */
 struct sprig_config {
@@ -107,6 +111,16 @@ struct sprig_config {
     uint64_t channel_bytes;
     uint64_t channel_queue_bytes;
     enum sprig_slow channel_slow;
+    /* WebSocket */
+    uint64_t websocket_max_message_bytes; /* 0 = no limit, as below */
+    uint32_t websocket_max_fragments;
+    double websocket_ping_interval, websocket_ping_timeout, websocket_close_timeout; /* seconds */
+    uint64_t websocket_queue_bytes;
+    enum sprig_ws_policy websocket_queue_policy;
+    enum sprig_ws_deflate websocket_deflate;
+    uint32_t websocket_deflate_min_bytes, websocket_deflate_window_bits,
+        websocket_deflate_memory_level;
+    char *websocket_origins; /* NULL: all */
     /* the app */
     enum sprig_nested nested;
     uint32_t nested_depth;

@@ -54,7 +54,7 @@ static void h1_expire_answering(struct sprig_conn *c)
     struct sprig_exchange *ex = h1_of(c)->ex;
     if (exchange_waits(ex) && !conn_is_blocked(c)) {
         h1_refuse(c, 503, "queue_timeout: the request waited too long for its turn");
-    } else if (exchange_is_streaming(ex) && !conn_is_blocked(c)) {
+    } else if (exchange_awaits_body(ex) && !conn_is_blocked(c)) {
         h1_stream_fail(c, 408, "body_timeout: the body made no progress");
     } else {
         conn_tell(c, ex, 0, "write_timeout: it took no bytes");
@@ -98,7 +98,7 @@ static bool h1_is_late(const struct sprig_conn *c, enum h1_phase phase, uint32_t
     if (h->phase != phase || c->n_requests != n_requests || list_linked(&c->deadline.link))
         return false;
     return !h1_is_answering(c) || conn_is_blocked(c) || exchange_waits(h->ex) ||
-           exchange_is_streaming(h->ex);
+           exchange_awaits_body(h->ex);
 }
 
 static void h1_react(struct sprig_conn *c, uint32_t what)

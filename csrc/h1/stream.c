@@ -26,6 +26,16 @@ static void h1_stream_broken(struct sprig_conn *c)
     refusals_tell(&server->refusals, 400, client.text, "connection closed inside the body");
 }
 
+/* What is no HTTP may end like that. */
+static void h1_tunnel_ended(struct sprig_conn *c)
+{
+    struct sprig_exchange *ex = h1_of(c)->ex;
+    c->peer_shut = true;
+    conn_set_reading(c, false);
+    ex->body_open = false;
+    c->server->handler.on_body(ex, span_make(NULL, 0), true, c->server->arg);
+}
+
 void h1_stream_set_deadline(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -33,7 +43,7 @@ void h1_stream_set_deadline(struct sprig_conn *c)
         return;
     if (exchange_waits(h->ex))
         deadline_set(&c->server->queue_deadlines, &c->deadline);
-    else if (exchange_is_streaming(h->ex) && h->ex->body_wanted)
+    else if (exchange_awaits_body(h->ex) && h->ex->body_wanted)
         deadline_set(&c->server->body_deadlines, &c->deadline);
     else
         deadline_clear(&c->deadline);
@@ -84,7 +94,7 @@ static void h1_stream_pass(struct sprig_conn *c, struct sprig_span input)
     ex->body.size += data.len;
     if (status != 0) {
         h1_stream_fail(c, status, ex->chunk.reason);
-    } else if (max != 0 && ex->body.size > max) {
+    } else if (max != 0 && ex->body.size > max && !ex->is_tunnel) {
         h1_stream_fail(c, 413, "max_body_bytes: the body is too large");
     } else if (!h1_keep(c, &input)) {
         conn_close(c, SPRIG_END_GONE);
@@ -118,6 +128,8 @@ void h1_stream_receive(struct sprig_conn *c)
     ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0)
         h1_stream_pass(c, span_make(buffer, (size_t)n));
+    else if (n == 0 && h1_of(c)->ex->is_tunnel)
+        h1_tunnel_ended(c);
     else if (n == 0)
         h1_stream_broken(c);
     else if (errno != EAGAIN && errno != EWOULDBLOCK)

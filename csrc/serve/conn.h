@@ -117,6 +117,8 @@ struct sprig_exchange {
     bool end_after_flush : 1;
     bool has_slot : 1;                /* one of max_requests_in_flight */
     bool has_socket : 1;              /* the app uses the socket itself */
+    bool is_tunnel : 1;   /* what comes is no HTTP, see sprig_exchange_open_tunnel */
+    bool keeps_output : 1; /* its queue is not moved to a file */
     bool streams : 1;                 /* the body comes by on_body */
     bool body_open : 1;               /* streams: it is not complete */
     bool body_wanted : 1;             /* streams: the bridge wants it now */
@@ -365,6 +367,11 @@ static inline bool exchange_waits(const struct sprig_exchange *ex)
 static inline bool exchange_is_streaming(const struct sprig_exchange *ex)
 {
     return ex != NULL && ex->body_open;
+}
+/* It has an end, and a deadline. */
+static inline bool exchange_awaits_body(const struct sprig_exchange *ex)
+{
+    return exchange_is_streaming(ex) && !ex->is_tunnel;
 }
 
 /* What an exchange is waiting for has come, and is told to the bridge, unless that has changed:

@@ -340,6 +340,21 @@ void sprig_exchange_read_body(struct sprig_exchange *ex, bool on)
     ex->conn->protocol->read_body(ex, on);
 }
 
+int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill)
+{
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    if (ex->response.status != 101 || ex->response.ended)
+        return SPRIG_E_STATE;
+    ex->is_tunnel = ex->streams = ex->body_open = true;
+    ex->body_wanted = false;
+    ex->keeps_output = !may_spill;
+    ex->body_left = UINT64_MAX;
+    ex->response.framing = FRAMING_CLOSE;
+    ex->response.bodyless = false;
+    return 0;
+}
+
 /* ---------------------------------------------------------------- its end ---- */
 
 void sprig_exchange_end_after_flush(struct sprig_exchange *ex)

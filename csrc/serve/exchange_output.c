@@ -56,7 +56,7 @@ static void exchange_bound_memory(struct sprig_exchange *ex)
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
         ex->conn->protocol->fail(ex);
         conn_tell(ex->conn, ex, 0, "max_output_bytes: there is more for it to read");
-    } else if (ex->out->held > limit) {
+    } else if (ex->out->held > limit && !ex->keeps_output) {
         exchange_spill(ex);
     }
 }

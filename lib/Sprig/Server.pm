@@ -14,6 +14,7 @@ use Sprig::Application     ();
 use Sprig::Loop            ();
 use Sprig::Master          ();
 use Sprig::Worker          ();
+use Sprig::WebSocket       ();
 use Sprig::Server::Workers ();
 
 our $VERSION  = '0.001';

@@ -15,7 +15,7 @@ use Exporter qw(import);
 
 our @EXPORT = qw(nothing_is_left);
 
-my @KINDS = qw(exchanges responders writers readers pumps sockets watchers);
+my @KINDS = qw(exchanges responders writers readers pumps sockets websockets watchers);
 
 sub new {
     my ($class) = @_;

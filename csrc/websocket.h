@@ -1,0 +1,159 @@
+/* websocket.h - a WebSocket on an exchange (RFC 6455), as the bridge sees it; beside sprig.h.
+ *
+ * Life: made when the app accepts the handshake; what is sent waits until sprig_ws_open, behind the
+ * 101. From then on it reads frames and answers pings by itself. on_close is the last that is heard
+ * of the peer; then the response ends, and with it the exchange.
+ *
+ * The words of the contracts are those of sprig.h. One thread; a forked child cannot reach the peer
+ * of its parent. */
+#ifndef SPRIG_WEBSOCKET_H
+#define SPRIG_WEBSOCKET_H
+
+#include "base/list.h"
+#include "sprig.h"
+
+struct sprig_ws;
+struct sprig_ws_group;
+struct sprig_ws_message;
+
+/* What one socket is held to: see the options websocket_* in config.h. */
+struct sprig_ws_options {
+    uint64_t max_message_bytes, queue_bytes;
+    uint32_t max_fragments, deflate_min_bytes, deflate_window_bits, deflate_memory_level;
+    double ping_interval, ping_timeout, close_timeout; /* seconds; 0: never */
+    enum sprig_ws_policy queue_policy;
+    enum sprig_ws_deflate deflate;
+};
+void sprig_ws_options_read(struct sprig_ws_options *out, const struct sprig_config *config);
+
+/* The callbacks. All run in phase 2; the socket stays alive during each. They may do anything with
+ * it, also end it. */
+struct sprig_ws_handler {
+    /* A whole message, while sprig_ws_want is on. Text is UTF-8. The bytes are borrowed until Perl
+     * is entered. */
+    void (*on_message)(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary, void *arg);
+    /* A Pong came; its payload is borrowed likewise. */
+    void (*on_pong)(struct sprig_ws *ws, struct sprig_span payload, void *arg);
+    /* The peer broke a rule or a limit, or is silent. on_close follows. Static text. */
+    void (*on_error)(struct sprig_ws *ws, const char *reason, void *arg);
+    /* Once: the peer's Close has come, was asked for and did not come, or cannot come any more. The
+     * code is the peer's (1005: it said none), or 1006 without a Close; where the peer broke a rule
+     * it is the code that it was told. The reason is borrowed likewise. */
+    void (*on_close)(struct sprig_ws *ws, uint16_t code, struct sprig_span reason, void *arg);
+};
+
+/* ---- the sockets of a server ---- */
+
+/* What they share: compression, and the order in which they are told to go. NULL + errno. */
+struct sprig_ws_group *sprig_ws_group_new(struct sprig_loop *loop);
+/* Goes when its last socket does. */
+void sprig_ws_group_free(struct sprig_ws_group *group);
+/* Open sockets, those that are closing included. */
+uint32_t sprig_ws_group_size(const struct sprig_ws_group *group);
+/* Closes all with this code, one after the other within so many seconds, so that clients do not all
+ * come back at once; and from now on each new one as soon as it is open. */
+void sprig_ws_group_close(struct sprig_ws_group *group, uint16_t code, double seconds);
+
+/* ---- the handshake ---- */
+
+/* The request opens a WebSocket (RFC 6455 section 4.2.1). */
+bool sprig_ws_is_handshake(const struct sprig_request *req);
+
+/* What of the request the answer depends on; copied. Missing fields are empty. */
+struct sprig_ws_offer {
+    struct sprig_span key, protocols, extensions, origin, host;
+    char *own; /* owned: where all of them lie */
+};
+/* SPRIG_E_NOMEM or 0. */
+int sprig_ws_offer_take(struct sprig_ws_offer *offer, const struct sprig_request *req);
+void sprig_ws_offer_clear(struct sprig_ws_offer *offer);
+/* The client offers this subprotocol; case counts. */
+bool sprig_ws_offers(const struct sprig_ws_offer *offer, struct sprig_span protocol);
+/* The page that opens it may (RFC 6455 section 10.2): one of the list, separated by blanks or
+ * commas: "https://example.org", "*.example.org" for any scheme, port and name below it, "same" for
+ * the Host of the request. Without an Origin field it is no browser, and may. */
+bool sprig_ws_origin_is_allowed(const struct sprig_ws_offer *offer, const char *origins);
+
+enum { SPRIG_WS_ACCEPT_LEN = 28, SPRIG_WS_EXTENSION_BYTES = 160 };
+
+/* A socket that waits for its 101, and what the 101 says: Sec-WebSocket-Accept, and, if
+ * *n_extension is not 0, Sec-WebSocket-Extensions. The exchange is severed by sprig_ws_sever. NULL
+ * + errno. */
+struct sprig_ws_answer {
+    char accept[SPRIG_WS_ACCEPT_LEN];
+    char extension[SPRIG_WS_EXTENSION_BYTES];
+    size_t n_extension;
+};
+struct sprig_ws *sprig_ws_new(struct sprig_exchange *ex, struct sprig_ws_group *group,
+                              const struct sprig_ws_offer *offer,
+                              const struct sprig_ws_options *options,
+                              const struct sprig_ws_handler *handler, void *arg,
+                              struct sprig_ws_answer *answer);
+
+/* The 101 is queued: what was sent leaves behind it, and reading begins. SPRIG_E_CLOSED: the client
+ * is gone. */
+int sprig_ws_open(struct sprig_ws *ws);
+
+/* What on_body gives for its exchange. */
+void sprig_ws_input(struct sprig_ws *ws, struct sprig_span bytes, bool is_last);
+
+/* In on_end: the exchange is over. on_close is called if it has not been. */
+void sprig_ws_sever(struct sprig_ws *ws);
+
+/* The bridge lets go of it: no callback comes from now on. An open one is closed with 1001. */
+void sprig_ws_free(struct sprig_ws *ws);
+
+/* ---- one socket ---- */
+
+/* Whether messages are wanted. While they are not, at most one is kept, and then nothing is read:
+ * the peer has to wait. Off at first. Messages that were kept come in a later turn. */
+void sprig_ws_want(struct sprig_ws *ws, bool on);
+
+/* Messages can be sent: it waits for its 101, or is open. */
+bool sprig_ws_is_open(const struct sprig_ws *ws);
+
+/* How a message that was to be sent fared; < 0: SPRIG_E_CLOSED, SPRIG_E_NOMEM. */
+enum { SPRIG_WS_QUEUED = 0, SPRIG_WS_DROPPED = 1 };
+
+/* Sends a message; copied. Text has to be UTF-8. SPRIG_WS_DROPPED: it would have gone beyond
+ * queue_bytes, and was treated by queue_policy. A message for an empty queue is always taken. */
+int sprig_ws_send(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary);
+
+/* The same for bytes that need not be copied: if it returns SPRIG_WS_QUEUED and *raw is true, the
+ * caller writes exactly these bytes to the exchange next (sprig_response_write_ref and so on). */
+int sprig_ws_send_raw(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary, bool *raw);
+
+/* A Ping with at most 125 bytes. */
+int sprig_ws_ping(struct sprig_ws *ws, struct sprig_span payload);
+
+/* Begins to close: nothing can be sent any more, and what comes is not looked at. The reason has at
+ * most 123 bytes of UTF-8. SPRIG_E_STATE: it was closed before. */
+int sprig_ws_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason);
+/* A code that may be sent. */
+bool sprig_ws_code_is_valid(uint32_t code);
+
+/* Ends it at once, with a reset. */
+void sprig_ws_abort(struct sprig_ws *ws);
+
+/* Bytes queued and not with the kernel yet. */
+uint64_t sprig_ws_buffered(const struct sprig_ws *ws);
+struct sprig_exchange *sprig_ws_exchange(const struct sprig_ws *ws); /* NULL: severed */
+
+/* ---- one message for many sockets ---- */
+
+/* Framed once, and compressed once, at the first socket that wants it so. Copied; text has to be
+ * UTF-8. Counted: starts with one count, sprig_ws_message_free gives one back. NULL: no memory. */
+struct sprig_ws_message *sprig_ws_message_new(struct sprig_span bytes, bool is_binary);
+void sprig_ws_message_free(struct sprig_ws_message *message);
+/* As sprig_ws_send; by reference where that is cheaper than a copy. */
+int sprig_ws_send_message(struct sprig_ws *ws, struct sprig_ws_message *message);
+
+/* Something that wants to hear when a socket is over (on_close was called, or it was freed): called
+ * once, unlinked. It must not enter Perl. list_remove(&watch->link) takes it back. */
+struct sprig_ws_watch {
+    struct list_link link;
+    void (*on_end)(struct sprig_ws_watch *watch);
+};
+void sprig_ws_watch(struct sprig_ws *ws, struct sprig_ws_watch *watch);
+
+#endif

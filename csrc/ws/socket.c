@@ -1,0 +1,294 @@
+/* socket.c - one WebSocket: its beginning, its end, and what is a matter of time. */
+#include "ws/socket.h"
+
+#include "serve/conn.h"
+
+/* ---------------------------------------------------------------- beginning ---- */
+
+static void on_timer(struct ready *r, uint32_t what);
+static void on_resume(struct ready *r, uint32_t what);
+
+static void agree_on_deflate(struct sprig_ws *ws, const struct sprig_ws_offer *offer,
+                             struct sprig_ws_answer *answer)
+{
+    const struct sprig_ws_options *o = ws->options;
+    bool takeover = o->deflate == SPRIG_WS_DEFLATE_OWN;
+    uint8_t bits = takeover ? (uint8_t)o->deflate_window_bits : 15;
+    answer->n_extension = 0;
+    if (o->deflate == SPRIG_WS_DEFLATE_OFF || !ws_deflate_is_there())
+        return;
+    ws->terms = (struct ws_deflate_terms){takeover, takeover, bits, bits};
+    answer->n_extension = ws_handshake_deflate(offer->extensions, &ws->terms, answer->extension);
+    ws->is_compressed = answer->n_extension > 0;
+}
+
+static void ws_init(struct sprig_ws *ws, struct sprig_exchange *ex, struct sprig_ws_group *group)
+{
+    ws->ex = ex;
+    ws->group = group;
+    ws->refs = 2; /* the bridge's, and the exchange's */
+    group->refs++;
+    list_init(&ws->link);
+    list_init(&ws->watches);
+    ws_reader_init(&ws->reader);
+    utf8_init(&ws->text);
+    ready_init(&ws->resume, on_resume);
+    timer_init(&ws->timer, on_timer);
+}
+
+struct sprig_ws *sprig_ws_new(struct sprig_exchange *ex, struct sprig_ws_group *group,
+                              const struct sprig_ws_offer *offer,
+                              const struct sprig_ws_options *options,
+                              const struct sprig_ws_handler *handler, void *arg,
+                              struct sprig_ws_answer *answer)
+{
+    struct sprig_ws *ws = calloc(1, sizeof *ws);
+    struct sprig_ws_options *own = malloc(sizeof *own);
+    if (ws == NULL || own == NULL) {
+        free(ws);
+        free(own);
+        return NULL;
+    }
+    ws_init(ws, ex, group);
+    *own = *options;
+    ws->options = own;
+    ws->handler = handler;
+    ws->arg = arg;
+    ws_handshake_accept(offer->key, answer->accept);
+    agree_on_deflate(ws, offer, answer);
+    return ws;
+}
+
+int sprig_ws_open(struct sprig_ws *ws)
+{
+    if (ws->state != WS_STATE_WAITING || ws->ex == NULL)
+        return SPRIG_E_CLOSED;
+    int rc = sprig_exchange_open_tunnel(ws->ex, ws->options->queue_policy == SPRIG_WS_POLICY_SPILL);
+    if (rc != 0)
+        return rc;
+    ws_ref(ws);
+    ws->state = ws->is_broken ? WS_STATE_CLOSING : WS_STATE_OPEN; /* closed before it was open */
+    ws->is_broken = false;
+    ws->heard_ns = sprig_loop_now(ws->group->loop);
+    if (ws->early.n > 0)
+        sprig_response_write(ws->ex, ws_buffer_span(&ws->early));
+    ws_buffer_clear(&ws->early);
+    ws_start_timer(ws, ws->state == WS_STATE_OPEN ? ws->options->ping_interval
+                                                  : ws->options->close_timeout);
+    ws_adjust_reading(ws);
+    ws_group_enter(ws);
+    ws_unref(ws);
+    return 0;
+}
+
+/* --------------------------------------------------------------------- time ---- */
+
+void ws_start_timer(struct sprig_ws *ws, double seconds)
+{
+    if (seconds > 0)
+        timer_start(ws->group->loop, &ws->timer,
+                    sprig_loop_now(ws->group->loop) + (uint64_t)(seconds * 1e9));
+    else
+        timer_stop(ws->group->loop, &ws->timer);
+}
+
+/* Nothing can be heard of it as long as nothing is read. */
+static bool is_deaf(const struct sprig_ws *ws)
+{
+    return ws->has_message || ws->kept.n > ws->kept.at;
+}
+
+static void on_ping_time(struct sprig_ws *ws)
+{
+    const struct sprig_ws_options *o = ws->options;
+    double silent = (double)(sprig_loop_now(ws->group->loop) - ws->heard_ns) / 1e9;
+    if (is_deaf(ws)) {
+        ws_start_timer(ws, o->ping_interval);
+    } else if (ws->is_pinged && silent >= o->ping_timeout) {
+        ws_lost(ws, "websocket_ping_timeout: the peer is silent");
+    } else if (silent + 0.001 < o->ping_interval) { /* something came meanwhile */
+        ws->is_pinged = false;
+        ws_start_timer(ws, o->ping_interval - silent);
+    } else {
+        ws_send_control(ws, WS_PING, WS_HEARTBEAT);
+        ws->is_pinged = o->ping_timeout > 0;
+        ws_start_timer(ws, ws->is_pinged ? o->ping_timeout : o->ping_interval);
+    }
+}
+
+static void on_timer(struct ready *r, uint32_t what)
+{
+    (void)what;
+    struct timer *timer = list_entry(r, struct timer, ready);
+    struct sprig_ws *ws = list_entry(timer, struct sprig_ws, timer);
+    ws_ref(ws);
+    if (ws->state == WS_STATE_CLOSING)
+        ws_lost(ws, NULL);
+    else if (ws->state == WS_STATE_OPEN && ws->ex != NULL)
+        on_ping_time(ws);
+    ws_unref(ws);
+}
+
+/* ---------------------------------------------------------------------- end ---- */
+
+/* Nothing of it is of use any more but what is queued. */
+static void let_go(struct sprig_ws *ws)
+{
+    struct list_link *first;
+    ws->state = WS_STATE_CLOSED;
+    ws->has_message = false;
+    ready_cancel(&ws->resume);
+    timer_stop(ws->group->loop, &ws->timer);
+    ws_group_leave(ws);
+    ws_buffer_clear(&ws->message);
+    ws_buffer_clear(&ws->kept);
+    ws_buffer_clear(&ws->early);
+    while ((first = list_first(&ws->watches)) != NULL) {
+        list_remove(first);
+        struct sprig_ws_watch *watch = list_entry(first, struct sprig_ws_watch, link);
+        watch->on_end(watch);
+    }
+}
+
+static void tell_closed(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
+{
+    if (ws->arg != NULL)
+        ws->handler->on_close(ws, code, reason, ws->arg);
+}
+
+/* The bridge is told first: the end of the exchange is the end of its object. The reason may lie in
+ * what was kept. */
+void ws_finish(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
+{
+    char text[WS_MAX_REASON];
+    if (ws->state == WS_STATE_CLOSED)
+        return;
+    ws_ref(ws);
+    if (reason.len > 0)
+        memcpy(text, reason.ptr, reason.len);
+    let_go(ws);
+    tell_closed(ws, code, span_make(text, reason.len));
+    if (ws->ex != NULL)
+        sprig_response_end(ws->ex);
+    ws_unref(ws);
+}
+
+void ws_fail(struct sprig_ws *ws, int code, const char *reason)
+{
+    if (ws->state == WS_STATE_CLOSED || ws->is_broken)
+        return;
+    ws_ref(ws);
+    ws->is_broken = true;
+    if (ws->state == WS_STATE_OPEN)
+        ws_send_close(ws, (uint16_t)code, span_str(reason));
+    if (ws->arg != NULL)
+        ws->handler->on_error(ws, reason, ws->arg);
+    ws_finish(ws, (uint16_t)code, span_str(reason));
+    ws_unref(ws);
+}
+
+void ws_lost(struct sprig_ws *ws, const char *reason)
+{
+    if (ws->state == WS_STATE_CLOSED)
+        return;
+    ws_ref(ws);
+    let_go(ws);
+    if (reason != NULL && ws->arg != NULL)
+        ws->handler->on_error(ws, reason, ws->arg);
+    tell_closed(ws, WS_CLOSE_ABNORMAL, span_make(NULL, 0));
+    if (ws->ex != NULL)
+        sprig_response_cut(ws->ex, "the WebSocket is over");
+    ws_unref(ws);
+}
+
+void sprig_ws_sever(struct sprig_ws *ws)
+{
+    ws->ex = NULL;
+    ws_lost(ws, NULL);
+    ws_unref(ws);
+}
+
+void sprig_ws_free(struct sprig_ws *ws)
+{
+    ws->arg = NULL;
+    if (ws->state == WS_STATE_OPEN)
+        sprig_ws_close(ws, WS_CLOSE_GOING_AWAY, span_make(NULL, 0));
+    ws_unref(ws);
+}
+
+void ws_unref(struct sprig_ws *ws)
+{
+    if (--ws->refs > 0)
+        return;
+    let_go(ws);
+    timer_stop(ws->group->loop, &ws->timer);
+    ws_reader_clear(&ws->reader);
+    ws_deflate_end(ws->deflate);
+    ws_inflate_end(ws->group->zlib, ws->inflate);
+    ws_group_unref(ws->group);
+    free(ws->options);
+    free(ws);
+}
+
+int sprig_ws_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
+{
+    if (!sprig_ws_is_open(ws))
+        return SPRIG_E_STATE;
+    int rc = ws_send_close(ws, code, reason);
+    if (rc != 0)
+        return rc;
+    if (ws->state == WS_STATE_WAITING) {
+        ws->is_broken = true; /* nothing more can be sent */
+        return 0;
+    }
+    ws->state = WS_STATE_CLOSING;
+    ws->has_message = false;
+    ws_buffer_clear(&ws->message);
+    ws_start_timer(ws, ws->options->close_timeout);
+    if (ws->kept.n > ws->kept.at)
+        ready_add(ws->group->loop, &ws->resume, 1);
+    else
+        ws_adjust_reading(ws);
+    return 0;
+}
+
+void sprig_ws_abort(struct sprig_ws *ws)
+{
+    ws_lost(ws, NULL);
+}
+
+bool sprig_ws_is_open(const struct sprig_ws *ws)
+{
+    return ws->ex != NULL && !ws->is_broken && ws->state < WS_STATE_CLOSING;
+}
+
+struct sprig_exchange *sprig_ws_exchange(const struct sprig_ws *ws)
+{
+    return ws->ex;
+}
+
+void sprig_ws_watch(struct sprig_ws *ws, struct sprig_ws_watch *watch)
+{
+    list_append(&ws->watches, &watch->link);
+}
+
+/* ------------------------------------------------------------------ reading ---- */
+
+void ws_adjust_reading(struct sprig_ws *ws)
+{
+    if (ws->ex != NULL && ws_is_live(ws))
+        sprig_exchange_read_body(ws->ex, !is_deaf(ws));
+}
+
+void sprig_ws_want(struct sprig_ws *ws, bool on)
+{
+    ws->is_wanted = on;
+    if (on && ws_is_live(ws) && is_deaf(ws))
+        ready_add(ws->group->loop, &ws->resume, 1);
+}
+
+static void on_resume(struct ready *r, uint32_t what)
+{
+    (void)what;
+    sprig_ws_input(list_entry(r, struct sprig_ws, resume), span_make(NULL, 0), false);
+}

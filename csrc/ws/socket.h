@@ -1,0 +1,104 @@
+/* socket.h - what a WebSocket consists of, for the files of this folder; its contracts stand in
+ * websocket.h.
+ *
+ *   WAITING -> OPEN -> CLOSING -> CLOSED        OPEN -> CLOSED: the peer's Close came first
+ *
+ * input.c reads, output.c sends, socket.c has the beginning, the end and what is a matter of time.
+ */
+#ifndef SPRIG_WS_SOCKET_H
+#define SPRIG_WS_SOCKET_H
+
+#include "base/utf8.h"
+#include "loop/loop.h"
+#include "websocket.h"
+#include "ws/buffer.h"
+#include "ws/deflate.h"
+#include "ws/frame.h"
+
+enum ws_state {
+    WS_STATE_WAITING, /* for the 101 */
+    WS_STATE_OPEN,
+    WS_STATE_CLOSING, /* our Close is queued, the peer's has not come */
+    WS_STATE_CLOSED   /* on_close was called, or will never be */
+};
+
+struct sprig_ws_group {
+    struct sprig_loop *loop;  /* borrowed */
+    struct list_link sockets; /* struct sprig_ws.link: those that were opened and are not over */
+    struct ws_zlib *zlib;     /* owned; NULL until needed */
+    uint32_t refs;            /* its owner, and every socket */
+    uint32_t n_sockets;
+    uint32_t n_to_leave;  /* of the sockets: those that have not been told to go */
+    uint32_t n_each_time; /* are told at once */
+    uint16_t leave_code;  /* 0: nobody has to go */
+    struct timer leaving;
+};
+
+struct sprig_ws {
+    struct sprig_exchange *ex; /* severable */
+    struct sprig_ws_group *group;
+    struct list_link link; /* in group->sockets */
+    const struct sprig_ws_handler *handler;
+    void *arg;                        /* severable: NULL once the bridge has let go of it */
+    struct sprig_ws_options *options; /* owned */
+    uint32_t refs;          /* the bridge's, the exchange's, each frame's that calls out */
+    uint8_t state;          /* enum ws_state */
+    bool is_wanted : 1;     /* messages are */
+    bool has_message : 1;   /* `message` is a whole one that nobody wanted yet */
+    bool is_binary : 1;     /* the message that comes in */
+    bool is_pinged : 1;     /* a Ping of ours has no answer yet */
+    bool is_ended : 1;      /* the peer's end of file has come */
+    bool is_broken : 1;     /* it has broken a rule: what comes is not looked at */
+    bool is_compressed : 1; /* permessage-deflate was agreed on */
+    struct ws_deflate_terms terms;
+    struct ws_reader reader;
+    struct utf8 text;                    /* of the message that comes in */
+    struct ws_buffer message;            /* of it: what came in earlier pieces, or was compressed */
+    struct ws_buffer kept;               /* input that could not be used yet */
+    struct ws_buffer early;              /* frames that wait for the 101 */
+    struct ws_stream *deflate, *inflate; /* owned; NULL mostly, see deflate.h */
+    struct list_link watches;            /* struct sprig_ws_watch.link */
+    uint64_t heard_ns;                   /* when anything came */
+    uint64_t n_pong_bytes;               /* queued since the queue was empty */
+    struct ready resume;                 /* goes on with what is kept */
+    struct timer timer; /* for the next Ping, for its answer, for the peer's Close */
+};
+
+static inline struct sprig_ws *ws_ref(struct sprig_ws *ws)
+{
+    ws->refs++;
+    return ws;
+}
+void ws_unref(struct sprig_ws *ws);
+
+static inline bool ws_is_live(const struct sprig_ws *ws)
+{
+    return ws->state == WS_STATE_OPEN || ws->state == WS_STATE_CLOSING;
+}
+
+/* Starts or stops reading, by what is wanted and what is kept. */
+void ws_adjust_reading(struct sprig_ws *ws);
+
+/* It is over: on_close is called, the response ends behind what is queued. */
+void ws_finish(struct sprig_ws *ws, uint16_t code, struct sprig_span reason);
+/* The peer broke a rule (static text): it is told, and so is the bridge. */
+void ws_fail(struct sprig_ws *ws, int code, const char *reason);
+/* The peer is gone without a Close. */
+void ws_lost(struct sprig_ws *ws, const char *reason);
+
+/* Queues a frame of control; also while closing. */
+int ws_send_control(struct sprig_ws *ws, uint8_t opcode, struct sprig_span payload);
+/* An answer to a Ping, unless the peer asks and asks and reads none. */
+void ws_send_pong(struct sprig_ws *ws, struct sprig_span payload);
+int ws_send_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason);
+/* The payload of our own Pings: their answers are nobody else's. */
+#define WS_HEARTBEAT SPAN_LIT("heartbeat")
+
+/* The timer is for closing, or for the next Ping. */
+void ws_start_timer(struct sprig_ws *ws, double seconds);
+struct ws_zlib *ws_group_zlib(struct sprig_ws_group *group);
+void ws_group_enter(struct sprig_ws *ws);
+void ws_group_leave(struct sprig_ws *ws);
+void ws_group_unref(struct sprig_ws_group *group);
+
+#endif

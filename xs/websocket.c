@@ -1,0 +1,416 @@
+/* websocket.c - Sprig::WebSocket: the object, its life, and what the core tells it. */
+#include "call.h"
+#include "env.h"
+#include "exchange.h"
+#include "handle.h"
+#include "report.h"
+#include "server.h"
+#include "websocket_object.h"
+
+/* ---- the object ---- */
+
+static int websocket_free(pTHX_ SV *sv, MAGIC *mg);
+
+static const MGVTBL websocket_vtbl = {
+    NULL, NULL, NULL, NULL, websocket_free, NULL, psgi_magic_dup_nothing, NULL};
+
+SV *psgi_websocket_new(pTHX_ struct psgi_exchange *px)
+{
+    struct sprig_ws_offer *offer;
+    struct psgi_websocket *w;
+    HV *hv = newHV();
+    MAGIC *mg;
+
+    Newxz(w, 1, struct psgi_websocket);
+    Newxz(offer, 1, struct sprig_ws_offer);
+    sprig_ws_offer_take(offer, sprig_exchange_request(px->ex));
+    w->offer = offer;
+    w->px = psgi_exchange_ref(px);
+    w->body = (SV *)hv;
+    px->websocket = w;
+    ++px->server->psgi->n_websockets;
+    mg = sv_magicext((SV *)hv, NULL, PERL_MAGIC_ext, &websocket_vtbl, (char *)w, 0);
+    mg->mg_flags |= MGf_DUP;
+    return sv_bless(newRV_noinc((SV *)hv), gv_stashpvs("Sprig::WebSocket", GV_ADD));
+}
+
+struct psgi_websocket *psgi_websocket_find(pTHX_ SV *ref)
+{
+    MAGIC *mg;
+
+    PERL_UNUSED_CONTEXT;
+    if (!SvROK(ref) || SvTYPE(SvRV(ref)) < SVt_PVMG)
+        return NULL;
+    mg = SvMAGIC(SvRV(ref));
+    if (mg != NULL && mg->mg_virtual != &websocket_vtbl)
+        mg = mg_findext(SvRV(ref), PERL_MAGIC_ext, &websocket_vtbl);
+    return mg != NULL ? (struct psgi_websocket *)mg->mg_ptr : NULL;
+}
+
+struct sprig_ws *psgi_websocket_core(pTHX_ SV *ref)
+{
+    struct psgi_websocket *w = psgi_websocket_find(aTHX_ ref);
+
+    if (w == NULL)
+        croak("not a Sprig::WebSocket");
+    return w->ws;
+}
+
+static void drop_offer(struct psgi_websocket *w)
+{
+    if (w->offer == NULL)
+        return;
+    sprig_ws_offer_clear(w->offer);
+    Safefree(w->offer);
+    w->offer = NULL;
+}
+
+static void drop_exchange(pTHX_ struct psgi_websocket *w)
+{
+    struct psgi_exchange *px = w->px;
+
+    if (px == NULL)
+        return;
+    w->px = NULL;
+    if (px->websocket == w)
+        px->websocket = NULL;
+    psgi_exchange_unref(aTHX_ px);
+}
+
+static void drop_socket(struct psgi_websocket *w)
+{
+    struct sprig_ws *ws = w->ws;
+
+    w->ws = NULL;
+    if (ws != NULL)
+        sprig_ws_free(ws);
+}
+
+/* The last reference is gone: an open socket is closed. Enters no Perl but by what it frees. */
+static int websocket_free(pTHX_ SV *sv, MAGIC *mg)
+{
+    struct psgi_websocket *w = (struct psgi_websocket *)mg->mg_ptr;
+
+    PERL_UNUSED_VAR(sv);
+    if (w == NULL)
+        return 0;
+    mg->mg_ptr = NULL;
+    if (PL_phase == PERL_PHASE_DESTRUCT)
+        return 0; /* the connections are left to the system */
+    --psgi_get(aTHX)->n_websockets;
+    drop_socket(w);
+    drop_exchange(aTHX_ w);
+    drop_offer(w);
+    for (int i = 0; i < N_WEBSOCKET_EVENTS; i++)
+        SvREFCNT_dec(w->callbacks[i]);
+    SvREFCNT_dec((SV *)w->waiting);
+    SvREFCNT_dec(w->protocol);
+    Safefree(w);
+    return 0;
+}
+
+/* ---- who holds it, and what it wants ---- */
+
+static bool has_waiting(const struct psgi_websocket *w)
+{
+    return w->waiting != NULL && AvFILLp(w->waiting) >= 0;
+}
+
+/* While it hears messages nobody else need have it: they come with it. */
+static bool must_own_itself(const struct psgi_websocket *w)
+{
+    return w->ws != NULL && !w->is_over && w->callbacks[WEBSOCKET_ON_MESSAGE] != NULL;
+}
+
+void psgi_websocket_adjust(pTHX_ struct psgi_websocket *w)
+{
+    bool owns = must_own_itself(w), owned = w->owns_itself;
+    bool hears = w->callbacks[WEBSOCKET_ON_MESSAGE] != NULL && !w->is_running;
+
+    w->owns_itself = owns;
+    if (w->ws != NULL && !w->is_over)
+        sprig_ws_want(w->ws, has_waiting(w) || hears);
+    if (owns && !owned)
+        SvREFCNT_inc_simple_void_NN(w->body);
+    else if (!owns && owned)
+        SvREFCNT_dec(w->body); /* may free it: nothing may follow */
+}
+
+/* ---- calling back ---- */
+
+/* What a callback died of. psgi.errors of the request may be another one than ours. */
+static void report(pTHX_ struct psgi_websocket *w, SV *error)
+{
+    HV *env = w->px != NULL ? w->px->env : NULL;
+
+    if (env != NULL) {
+        psgi_report(aTHX_ env, error);
+        return;
+    }
+    env = newHV();
+    if (psgi_get(aTHX)->errors != NULL)
+        (void)hv_stores(env, "psgi.errors", newRV_inc(psgi_get(aTHX)->errors));
+    psgi_report(aTHX_ env, error);
+    SvREFCNT_dec((SV *)env);
+}
+
+static void fail(pTHX_ struct psgi_websocket *w, SV *error)
+{
+    report(aTHX_ w, error);
+    if (w->ws != NULL)
+        sprig_ws_close(w->ws, 1011, SPAN_LIT("internal error"));
+}
+
+bool psgi_websocket_call(pTHX_ struct psgi_websocket *w, enum psgi_websocket_event event, SV **args,
+                         int n_args, SV **result)
+{
+    SV *cb = w->callbacks[event], *error = NULL;
+    bool ok;
+
+    if (result != NULL)
+        *result = NULL;
+    if (cb == NULL)
+        return true;
+    SvREFCNT_inc_simple_void_NN(cb);
+    args[0] = newRV_inc(w->body);
+    ok =
+        psgi_call_for(aTHX_ w->px != NULL ? w->px->server : NULL, cb, args, n_args, result, &error);
+    if (!ok && error != NULL)
+        fail(aTHX_ w, error);
+    SvREFCNT_dec(error);
+    SvREFCNT_dec(args[0]);
+    SvREFCNT_dec(cb);
+    return ok;
+}
+
+/* ---- what the core tells ---- */
+
+static SV *message_sv(pTHX_ struct sprig_span bytes, bool is_binary)
+{
+    SV *sv = newSVpvn(bytes.len > 0 ? bytes.ptr : "", bytes.len);
+
+    if (!is_binary && !is_utf8_invariant_string((const U8 *)SvPVX(sv), SvCUR(sv)))
+        SvUTF8_on(sv);
+    return sv;
+}
+
+/* Gives a value (taken) to the first that waits for one. */
+static void settle_next(pTHX_ struct psgi_websocket *w, SV *message)
+{
+    SV *condvar = av_shift(w->waiting), *error = NULL;
+
+    psgi_call_method(aTHX_ condvar, "send", &message, message != NULL ? 1 : 0, NULL, &error);
+    if (error != NULL)
+        fail(aTHX_ w, error);
+    SvREFCNT_dec(error);
+    SvREFCNT_dec(condvar);
+    SvREFCNT_dec(message);
+}
+
+static void on_message(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary, void *arg)
+{
+    struct psgi_websocket *w = arg;
+    dTHXa(w->px->server->psgi->perl);
+    SV *args[3] = {NULL, message_sv(aTHX_ bytes, is_binary), is_binary ? &PL_sv_yes : &PL_sv_no};
+    SV *body = SvREFCNT_inc_simple_NN(w->body);
+
+    PERL_UNUSED_VAR(ws);
+    if (has_waiting(w)) {
+        settle_next(aTHX_ w, SvREFCNT_inc_simple_NN(args[1]));
+    } else {
+        w->is_running = true;
+        psgi_websocket_adjust(aTHX_ w);
+        psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_MESSAGE, args, 3, NULL);
+        w->is_running = false;
+    }
+    SvREFCNT_dec(args[1]);
+    psgi_websocket_adjust(aTHX_ w);
+    SvREFCNT_dec(body);
+}
+
+static void on_pong(struct sprig_ws *ws, struct sprig_span payload, void *arg)
+{
+    struct psgi_websocket *w = arg;
+    dTHXa(w->px->server->psgi->perl);
+    SV *args[2] = {NULL, newSVpvn(payload.ptr, payload.len)};
+    SV *body = SvREFCNT_inc_simple_NN(w->body);
+
+    PERL_UNUSED_VAR(ws);
+    psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_PONG, args, 2, NULL);
+    SvREFCNT_dec(args[1]);
+    SvREFCNT_dec(body);
+}
+
+static void on_error(struct sprig_ws *ws, const char *reason, void *arg)
+{
+    struct psgi_websocket *w = arg;
+    dTHXa(w->px->server->psgi->perl);
+    SV *args[2] = {NULL, newSVpv(reason, 0)};
+    SV *body = SvREFCNT_inc_simple_NN(w->body);
+
+    PERL_UNUSED_VAR(ws);
+    psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_ERROR, args, 2, NULL);
+    SvREFCNT_dec(args[1]);
+    SvREFCNT_dec(body);
+}
+
+/* Nothing is called any more: callbacks go, and who waits for a message hears that there is none.
+ */
+static void finish(pTHX_ struct psgi_websocket *w)
+{
+    w->is_over = true;
+    while (has_waiting(w))
+        settle_next(aTHX_ w, NULL);
+    for (int i = 0; i < N_WEBSOCKET_EVENTS; i++)
+        psgi_handle_drop_callback(aTHX_ & w->callbacks[i]);
+    drop_socket(w);
+    psgi_websocket_adjust(aTHX_ w);
+}
+
+/* One that was never open was never closed, either. */
+static void on_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason, void *arg)
+{
+    struct psgi_websocket *w = arg;
+    dTHXa(w->px->server->psgi->perl);
+    SV *args[3] = {NULL, newSVuv(code), message_sv(aTHX_ reason, false)};
+    SV *body = SvREFCNT_inc_simple_NN(w->body);
+
+    PERL_UNUSED_VAR(ws);
+    w->is_over = true;
+    psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_CLOSE, args, 3, NULL);
+    finish(aTHX_ w);
+    SvREFCNT_dec(args[1]);
+    SvREFCNT_dec(args[2]);
+    SvREFCNT_dec(body);
+}
+
+static const struct sprig_ws_handler websocket_handler = {on_message, on_pong, on_error, on_close};
+
+/* ---- accepting ---- */
+
+/* Sets an option that the app gives. What is wrong, owned by the caller; or NULL. */
+static SV *set_option(pTHX_ struct sprig_config *config, HE *he)
+{
+    char why[512];
+    STRLEN len;
+    const char *name = HePV(he, len);
+    int rc = sprig_config_set(config, name, SvPV_nolen(HeVAL(he)), why, sizeof why);
+
+    if (rc == SPRIG_E_NOTFOUND)
+        return newSVpvf("there is no option '%s'", name);
+    return rc != 0 ? newSVpv(why, 0) : NULL;
+}
+
+/* The server's options, but for those that the app gives. */
+static void read_options(pTHX_ struct psgi_websocket *w, HV *given, struct sprig_ws_options *out)
+{
+    struct sprig_config config;
+    SV *wrong = NULL;
+    HE *he;
+
+    if (sprig_config_copy(&config, psgi_exchange_config(w->px)) != 0)
+        croak("Sprig::WebSocket::accept: out of memory");
+    hv_iterinit(given);
+    while (wrong == NULL && (he = hv_iternext(given)) != NULL)
+        wrong = set_option(aTHX_ & config, he);
+    if (wrong == NULL)
+        sprig_ws_options_read(out, &config);
+    sprig_config_clear(&config);
+    if (wrong != NULL)
+        croak("Sprig::WebSocket::accept: %" SVf, SVfARG(sv_2mortal(wrong)));
+}
+
+void psgi_websocket_accept(pTHX_ struct psgi_websocket *w, HV *options,
+                           struct sprig_ws_answer *answer)
+{
+    struct sprig_ws_group *group = psgi_server_websockets(w->px->server);
+    struct sprig_ws_options own;
+
+    read_options(aTHX_ w, options, &own);
+    if (group != NULL)
+        w->ws = sprig_ws_new(w->px->ex, group, w->offer, &own, &websocket_handler, w, answer);
+    if (w->ws == NULL)
+        croak("Sprig::WebSocket::accept: out of memory");
+    w->px->ws = w->ws;
+    w->is_accepted = true;
+}
+
+/* What drives the socket, such as the future of an async on_open, has failed. */
+static void driver_failed(pTHX_ struct psgi_exchange *px, SV *error)
+{
+    if (px->websocket != NULL)
+        fail(aTHX_ px->websocket, error);
+    else
+        psgi_report(aTHX_ px->env, error);
+}
+
+bool psgi_websocket_begin(pTHX_ struct psgi_exchange *px)
+{
+    if (px->ws == NULL || px->ex == NULL || sprig_ws_open(px->ws) != 0)
+        return false;
+    px->on_failure = driver_failed;
+    if (px->websocket != NULL)
+        drop_offer(px->websocket);
+    if (px->ex != NULL) {
+        sprig_exchange_end_after_flush(px->ex);
+        sprig_exchange_notify(px->ex); /* to let go of the env */
+    }
+    return true;
+}
+
+/* ---- from the exchange ---- */
+
+void psgi_websocket_input(struct psgi_exchange *px, struct sprig_span bytes, bool is_last)
+{
+    sprig_ws_input(px->ws, bytes, is_last);
+}
+
+void psgi_websocket_drained(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_websocket *w = px->websocket;
+    SV *args[1], *body;
+
+    if (w == NULL || w->is_over)
+        return;
+    body = SvREFCNT_inc_simple_NN(w->body);
+    psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_DRAIN, args, 1, NULL);
+    SvREFCNT_dec(body);
+}
+
+void psgi_websocket_ended(pTHX_ struct psgi_exchange *px)
+{
+    struct sprig_ws *ws = px->ws;
+    struct psgi_websocket *w = px->websocket;
+
+    px->ws = NULL;
+    if (w != NULL)
+        SvREFCNT_inc_simple_void_NN(w->body);
+    if (ws != NULL)
+        sprig_ws_sever(ws);
+    if (w == NULL)
+        return;
+    SV *body = w->body;
+    if (!w->is_over)
+        finish(aTHX_ w);
+    drop_offer(w);
+    drop_exchange(aTHX_ w);
+    SvREFCNT_dec(body);
+}
+
+/* An open socket may live for hours, and its request is answered: the env goes, unless something is
+ * left to be done with it. */
+void psgi_websocket_notified(pTHX_ struct psgi_exchange *px)
+{
+    AV *handlers;
+    SV **errors;
+
+    if (px->env == NULL || SvRMAGICAL((SV *)px->env))
+        return;
+    errors = hv_fetchs(px->env, "psgi.errors", 0);
+    if (errors == NULL || !SvROK(*errors) || SvRV(*errors) != px->server->psgi->errors)
+        return;
+    handlers = psgi_exchange_cleanup_handlers(aTHX_ px);
+    if (handlers == NULL && !hv_exists(px->env, "psgix.harakiri.commit", 21))
+        psgi_env_release(aTHX_ px);
+    SvREFCNT_dec((SV *)handlers);
+}
