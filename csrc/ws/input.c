@@ -197,8 +197,10 @@ void sprig_ws_input(struct sprig_ws *ws, struct sprig_span bytes, bool is_last)
     if (!ws_is_live(ws))
         return;
     ws_ref(ws);
-    if (bytes.len > 0 || is_last)
+    if (bytes.len > 0) {
         ws->heard_ns = sprig_loop_now(ws->group->loop);
+        ws->is_pinged = false;
+    }
     ws->is_ended |= is_last;
     if (ws->kept.n > ws->kept.at && keep_rest(&run))
         take_up(&run);

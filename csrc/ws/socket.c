@@ -104,10 +104,9 @@ static void on_ping_time(struct sprig_ws *ws)
     double silent = (double)(sprig_loop_now(ws->group->loop) - ws->heard_ns) / 1e9;
     if (is_deaf(ws)) {
         ws_start_timer(ws, o->ping_interval);
-    } else if (ws->is_pinged && silent >= o->ping_timeout) {
+    } else if (ws->is_pinged) {
         ws_lost(ws, "websocket_ping_timeout: the peer is silent");
     } else if (silent + 0.001 < o->ping_interval) { /* something came meanwhile */
-        ws->is_pinged = false;
         ws_start_timer(ws, o->ping_interval - silent);
     } else {
         ws_send_control(ws, WS_PING, WS_HEARTBEAT);
