@@ -169,10 +169,11 @@ static bool take_step(struct ws_run *run)
     struct ws_limits limits = {ws->options->max_message_bytes, ws->options->max_fragments,
                                ws->is_compressed};
     struct ws_piece piece;
+    if (ws->has_message && !ws->is_wanted)
+        return false;
     if (ws->has_message) {
-        if (ws->is_wanted)
-            deliver_buffer(run);
-        return ws->is_wanted;
+        deliver_buffer(run);
+        return true; /* the next one is kept until it is wanted, too */
     }
     int rc = ws_read(&ws->reader, &limits, &run->in, &piece);
     if (rc == WS_READ_DATA)

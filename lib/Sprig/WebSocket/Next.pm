@@ -10,6 +10,18 @@ our @ISA     = ('AnyEvent::CondVar');
 
 sub new { return bless AnyEvent->condvar, $_[0] }
 
+# ---- what makes a future of it, so that one which an async sub has returned is waited for ----
+
+sub is_ready { return $_[0]->ready }
+sub get      { return $_[0]->recv }
+sub failure  { return $_[0]{_ae_croak} }
+
+sub on_ready {
+    my ($self, $code) = @_;
+    $self->cb($code);
+    return $self;
+}
+
 # ---- what Future::AsyncAwait asks for (Future::AsyncAwait::Awaitable) ----
 
 sub AWAIT_CLONE { return ref($_[0])->new }
@@ -57,6 +69,10 @@ variable that L<Future::AsyncAwait> can wait for, too.
 
 C<recv>, C<ready>, C<cb>, C<send> and C<croak> are those of a condition variable; what begins with C<AWAIT_>
 is for L<Future::AsyncAwait>.
+
+=head2 is_ready, get, failure, on_ready
+
+The same, as L<Future> calls it. There is one callback: that of C<cb> or of C<on_ready>.
 
 =head2 new
 
