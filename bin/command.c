@@ -20,7 +20,7 @@ __attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_l
     fputc('\n', stderr);
 }
 
-void refuse(const char *fmt, ...)
+void usage_error(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -29,7 +29,7 @@ void refuse(const char *fmt, ...)
     exit(STATUS_USAGE);
 }
 
-void fail(const char *fmt, ...)
+void start_error(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -41,7 +41,7 @@ void fail(const char *fmt, ...)
 void *need(void *memory)
 {
     if (!memory)
-        refuse("out of memory");
+        usage_error("out of memory");
     return memory;
 }
 
@@ -250,12 +250,12 @@ static void check_flag(const struct sprig_option *o, const char *value)
     char flag[64];
     option_flag(o, "--", flag, sizeof(flag));
     if (!o->group)
-        refuse("option %s: %s", flag, o->help);
+        usage_error("option %s: %s", flag, o->help);
     if (o->type == SPRIG_OPTION_PLACK && value && *value == '\0')
-        refuse("option %s needs a value", flag);
+        usage_error("option %s needs a value", flag);
     if (o->type == SPRIG_OPTION_PLACK && option_is_switch(o) && strcmp(value, "0") != 0 &&
         strcmp(value, "1") != 0)
-        refuse("%s must be 0 or 1, got '%s'", o->name, value);
+        usage_error("%s must be 0 or 1, got '%s'", o->name, value);
 }
 
 static void take_option(struct command *cmd, int val, const char *value)
@@ -285,9 +285,9 @@ __attribute__((noreturn)) static void refuse_unknown(const char *word, int len)
     snprintf(name, sizeof name, "%.*s", len - 2, word + 2);
     const char *nearest = len > 2 ? sprig_option_nearest(name) : NULL;
     if (nearest == NULL)
-        refuse("unknown option %.*s, see sprig --help", len, word);
+        usage_error("unknown option %.*s, see sprig --help", len, word);
     const struct sprig_option *o = sprig_option_find(nearest);
-    refuse("unknown option %.*s; did you mean %s? See sprig --help", len, word,
+    usage_error("unknown option %.*s; did you mean %s? See sprig --help", len, word,
            option_flag(o, "--", name, sizeof name));
 }
 
@@ -308,13 +308,13 @@ static void refuse_flag(int val, const char *word)
 {
     int flag_len = (int)strcspn(word, "=");
     if (val == ':' && optopt < FIRST_LONG)
-        refuse("option -%c needs a value", optopt);
+        usage_error("option -%c needs a value", optopt);
     if (val == ':')
-        refuse("option %s needs a value", word);
+        usage_error("option %s needs a value", word);
     if (optopt >= FIRST_LONG)
-        refuse("option %.*s takes no value", flag_len, word);
+        usage_error("option %.*s takes no value", flag_len, word);
     if (optopt)
-        refuse("unknown option -%c, see sprig --help", optopt);
+        usage_error("unknown option -%c, see sprig --help", optopt);
     refuse_unknown(word, flag_len);
 }
 
@@ -344,7 +344,7 @@ void command_read(struct command *cmd, int argc, char **argv)
     flags_clear(&flags);
     warn_of_environ();
     if (command_compose(cmd, why, sizeof why) != 0)
-        refuse("%s", why);
+        usage_error("%s", why);
     if (command_setting(cmd, "print_config") == NULL)
         return;
     command_print(cmd, stdout);

@@ -79,10 +79,10 @@ bool command_is_of_file(const struct command *cmd, const char *setting);
 const char *setting_value(const char *word, const char *name);
 
 /* Ends the process with STATUS_USAGE and this message. */
-void refuse(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void usage_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* Ends the process with EXIT_FAILURE and this message. */
-void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void start_error(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* What malloc has returned; ends the process where that is NULL. */
 void *need(void *memory);

@@ -104,7 +104,7 @@ static int become_daemon(const struct command *cmd)
     int status_fd = -1;
     if (cmd->config.daemonize && !sprig_master_is_successor() &&
         sprig_daemonize(&status_fd, why, sizeof why) != 0)
-        fail("%s", why);
+        start_error("%s", why);
     sprig_quit_open();
     return status_fd;
 }
@@ -141,7 +141,7 @@ static int run_alone(struct command *cmd, char **rest)
     sprig_alone_open();
     if (cmd->config.pid != NULL && !sprig_pidfile_may_replace() &&
         sprig_pidfile_open(&pidfile, cmd->config.pid, why, sizeof why) != 0)
-        fail("%s", why);
+        start_error("%s", why);
     int status = run_perl(cmd, false, rest);
     sprig_pidfile_close(&pidfile);
     return status;
@@ -184,7 +184,7 @@ static void print_banner(void *arg)
 __attribute__((noreturn)) static void give_up(struct sprig_master *master, const char *why)
 {
     sprig_master_free(master);
-    fail("%s", why);
+    start_error("%s", why);
 }
 
 enum { MAX_INHERITED = 1000 };
@@ -234,7 +234,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     sprig_quit_hold(); /* until the master waits for signals */
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);
     if (master == NULL)
-        fail("%s", why);
+        start_error("%s", why);
     struct banner banner = {cmd, master};
     sprig_master_on_ready(master, print_banner, &banner);
     sprig_master_on_reload(master, reload_config, cmd);
@@ -250,7 +250,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     if (rc > 0)
         return run_perl(cmd, true, rest);
     if (rc < 0)
-        fail("%s", why);
+        start_error("%s", why);
     command_clear(cmd);
     return EXIT_SUCCESS;
 }

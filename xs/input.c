@@ -17,7 +17,7 @@ static PerlIO *open_memory(pTHX_ SV *bytes)
 }
 
 /* Whatever layers `use open` or PERLIO ask for: bodies are bytes. */
-static PerlIO *open_file(pTHX_ int fd)
+static PerlIO *open_body_file(pTHX_ int fd)
 {
     PerlIO *file = PerlIO_fdopen(fd, "r");
 
@@ -38,7 +38,7 @@ SV *psgi_input_new(pTHX_ struct sprig_body *body, SV **bytes)
     gv_init_pvn(gv, stash, "psgi.input", 10, 0);
     GvIOp(gv) = io;
     IoTYPE(io) = IoTYPE_RDONLY;
-    IoIFP(io) = *bytes != NULL ? open_memory(aTHX_ * bytes) : open_file(aTHX_ body->fd);
+    IoIFP(io) = *bytes != NULL ? open_memory(aTHX_ * bytes) : open_body_file(aTHX_ body->fd);
     return sv_bless(newRV_noinc((SV *)gv), stash);
 }
 

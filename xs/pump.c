@@ -138,14 +138,14 @@ static void localise_rs(pTHX)
 
 enum pumped { PUMPED_WAIT, PUMPED_END, PUMPED_FAILED };
 
-struct text_job {
+struct chunk_text {
     SV *chunk; /* what getline returned */
     SV *text;  /* out, owned: its bytes; NULL: wide characters */
 };
 
-static void run_text(pTHX_ void *arg)
+static void make_chunk_text(pTHX_ void *arg)
 {
-    struct text_job *job = arg;
+    struct chunk_text *job = arg;
     SV *sv = psgi_referent(job->chunk), *hold;
     struct sprig_span bytes;
 
@@ -157,9 +157,9 @@ static void run_text(pTHX_ void *arg)
  * exchange, so it becomes text before anything is written. */
 static enum pumped pump_write(pTHX_ struct psgi_exchange *px, SV *chunk, int *rc, SV **error)
 {
-    struct text_job job = {chunk, NULL};
+    struct chunk_text job = {chunk, NULL};
 
-    if (SvROK(chunk) && !psgi_eval(aTHX_ run_text, &job, error))
+    if (SvROK(chunk) && !psgi_eval(aTHX_ make_chunk_text, &job, error))
         return PUMPED_FAILED;
     if (SvROK(chunk) && job.text == NULL)
         *rc = SPRIG_E_INVALID;

@@ -3,14 +3,14 @@
 #include "bytes.h"
 #include "call.h"
 
-struct text_job {
+struct message_job {
     SV *message; /* borrowed */
     SV *text;    /* out, owned: a plain string that ends with a newline */
 };
 
 static void make_text(pTHX_ void *arg)
 {
-    struct text_job *job = arg;
+    struct message_job *job = arg;
     SV *text = sv_newmortal();
 
     SvGETMAGIC(job->message);
@@ -26,7 +26,7 @@ static void make_text(pTHX_ void *arg)
 /* The message as text, owned by the caller; stringifying an exception object may itself die. */
 static SV *message_text(pTHX_ SV *message)
 {
-    struct text_job job = {message, NULL};
+    struct message_job job = {message, NULL};
 
     if (!psgi_eval(aTHX_ make_text, &job, NULL) || job.text == NULL)
         return newSVpvs("an exception that cannot be turned into text\n");

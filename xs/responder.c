@@ -43,7 +43,7 @@ static bool is_streaming(pTHX_ SV *response)
 }
 
 /* A second answer. The writer it may get leads nowhere. */
-static SV *refuse_answer(pTHX_ struct psgi_handle *handle, SV *response)
+static SV *refuse_second(pTHX_ struct psgi_handle *handle, SV *response)
 {
     warn(handle->is_used ? "responder called twice: the first response stands"
                          : "responder called after the request was answered otherwise");
@@ -57,7 +57,7 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     SV *writer = NULL, *held = NULL;
 
     if (handle->is_used || (px != NULL && px->is_answered))
-        return refuse_answer(aTHX_ handle, response);
+        return refuse_second(aTHX_ handle, response);
     handle->is_used = true;
     if (px == NULL || px->ex == NULL)
         return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;

@@ -7,19 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGE_BYTES = 1024, HELD_BYTES = 16 * 1024 };
+enum { MESSAGE_BYTES = 1024, KEPT_BYTES = 16 * 1024 };
 
 static sprig_log_sink_cb *log_sink;
 static enum sprig_log_level log_min = SPRIG_LOG_WARN;
 static void *log_arg;
 
-/* Messages kept while held: a level byte, the text, NUL, and so on. */
+/* Messages kept while kept: a level byte, the text, NUL, and so on. */
 static struct {
     char *bytes; /* owned; NULL while nothing is kept */
     size_t len;
     unsigned depth;
     unsigned n_lost; /* messages that did not fit */
-} held;
+} kept;
 
 void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void *arg)
 {
@@ -30,15 +30,15 @@ void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void 
 
 static void keep(enum sprig_log_level level, const char *text, size_t len)
 {
-    if (!held.bytes)
-        held.bytes = malloc(HELD_BYTES);
-    if (!held.bytes || held.len + len + 2 > HELD_BYTES) {
-        held.n_lost++;
+    if (!kept.bytes)
+        kept.bytes = malloc(KEPT_BYTES);
+    if (!kept.bytes || kept.len + len + 2 > KEPT_BYTES) {
+        kept.n_lost++;
         return;
     }
-    held.bytes[held.len] = (char)level;
-    memcpy(held.bytes + held.len + 1, text, len + 1);
-    held.len += len + 2;
+    kept.bytes[kept.len] = (char)level;
+    memcpy(kept.bytes + kept.len + 1, text, len + 1);
+    kept.len += len + 2;
 }
 
 static void hand_over(enum sprig_log_level level, const char *text)
@@ -54,8 +54,8 @@ void log_clean(char *text)
             *p = ' ';
 }
 
-__attribute__((format(printf, 2, 0))) static void tell(enum sprig_log_level level, const char *fmt,
-                                                       va_list args, bool is_held)
+__attribute__((format(printf, 2, 0))) static void
+log_va(enum sprig_log_level level, const char *fmt, va_list args, bool is_later)
 {
     char text[MESSAGE_BYTES];
     int n = vsnprintf(text, sizeof text, fmt, args);
@@ -63,7 +63,7 @@ __attribute__((format(printf, 2, 0))) static void tell(enum sprig_log_level leve
         return;
     size_t len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     log_clean(text);
-    if (is_held)
+    if (is_later)
         keep(level, text, len);
     else
         hand_over(level, text);
@@ -75,7 +75,7 @@ void sprig_log(enum sprig_log_level level, const char *fmt, ...)
         return;
     va_list args;
     va_start(args, fmt);
-    tell(level, fmt, args, held.depth > 0);
+    log_va(level, fmt, args, kept.depth > 0);
     va_end(args);
 }
 
@@ -85,23 +85,23 @@ void log_later(enum sprig_log_level level, const char *fmt, ...)
         return;
     va_list args;
     va_start(args, fmt);
-    tell(level, fmt, args, true);
+    log_va(level, fmt, args, true);
     va_end(args);
 }
 
-void log_hold(void)
+void log_defer(void)
 {
-    held.depth++;
+    kept.depth++;
 }
 
 /* The sink may log, hold and release in its turn: everything is taken off first. */
 __attribute__((noinline, cold)) static void hand_over_kept(void)
 {
-    char *bytes = held.bytes;
-    size_t len = held.len;
-    unsigned n_lost = held.n_lost;
-    held.bytes = NULL;
-    held.len = held.n_lost = 0;
+    char *bytes = kept.bytes;
+    size_t len = kept.len;
+    unsigned n_lost = kept.n_lost;
+    kept.bytes = NULL;
+    kept.len = kept.n_lost = 0;
     for (size_t at = 0; at < len; at += strlen(bytes + at + 1) + 2)
         hand_over((enum sprig_log_level)bytes[at], bytes + at + 1);
     free(bytes);
@@ -111,14 +111,14 @@ __attribute__((noinline, cold)) static void hand_over_kept(void)
 
 void log_deliver(void)
 {
-    if (held.depth == 0 && (held.len > 0 || held.n_lost > 0))
+    if (kept.depth == 0 && (kept.len > 0 || kept.n_lost > 0))
         hand_over_kept();
 }
 
-void log_release(void)
+void log_undefer(void)
 {
-    if (INVARIANT(held.depth > 0))
-        held.depth--;
+    if (INVARIANT(kept.depth > 0))
+        kept.depth--;
     log_deliver();
 }
 

@@ -8,15 +8,15 @@
 enum sprig_log_level { SPRIG_LOG_DEBUG, SPRIG_LOG_INFO, SPRIG_LOG_WARN, SPRIG_LOG_ERROR };
 
 /* Receives one message: one line, no newline, NUL-terminated, borrowed for the call.
- * The sink may enter Perl: it is only called while messages are not held. */
+ * The sink may enter Perl: it is called only while messages are not deferred. */
 typedef void sprig_log_sink_cb(enum sprig_log_level level, const char *message, void *arg);
 
 /* Sets the sink (NULL: messages are dropped) and the lowest level it wants to see
  * (default SPRIG_LOG_WARN). One sink a process. */
 void sprig_log_set_sink(sprig_log_sink_cb *sink, enum sprig_log_level min, void *arg);
 
-/* Formats and hands over one message of at most 1023 bytes; longer ones are cut. Of control
- * characters, which a terminal might obey, spaces are made. */
+/* Formats and hands over one message of at most 1023 bytes; longer ones are cut. Control
+ * characters, which a terminal might obey, become spaces. */
 void sprig_log(enum sprig_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -75,16 +75,17 @@ void sprig_log_print_output(const char *text, size_t n);
 /* What sprig_log_print says of this process: its number as a worker, 0: it is none. */
 void sprig_log_set_worker(uint32_t number);
 
-/* While held (calls nest), messages are kept, up to 16 KiB; the last release hands them over.
- * The loop holds them while libevent runs, so that no sink is entered from within it. */
-void log_hold(void);
-void log_release(void);
+/* From log_defer to log_undefer (calls nest) messages are kept, up to 16 KiB; the last one hands
+ * them over. The loop defers them while libevent runs, so that no sink is entered from within it.
+ */
+void log_defer(void);
+void log_undefer(void);
 
-/* Hands over what log_later has kept, unless messages are held. The loop does so at the end of a
- * pass. */
+/* Hands over what log_later has kept, unless messages are deferred. The loop does so at the end of
+ * a pass. */
 void log_deliver(void);
 
-/* Makes blanks of control characters, as sprig_log does. */
+/* Turns control characters into spaces, as sprig_log does. */
 void log_clean(char *text);
 
 /* Writes bytes of a client as printable ASCII: \xHH for everything else and for '\\' and '"'.

@@ -287,9 +287,9 @@ static void loop_wait(struct sprig_loop *loop, bool block)
             (loop->hooks.is_pending != NULL && loop->hooks.is_pending(loop->hooks.arg)))
             sleep = false;
     }
-    log_hold();
+    log_defer();
     event_base_loop(loop->base, EVLOOP_ONCE | (sleep ? 0 : EVLOOP_NONBLOCK));
-    log_release();
+    log_undefer();
     loop->sleeping = 0;
 }
 

@@ -28,11 +28,11 @@ static void finish(struct refusal_kind *k)
         write_line(old.status, old.client, reason, old.n_untold - 1);
 }
 
-/* The sink may enter Perl and end the server: nothing is looked at behind log_release. */
+/* The sink may enter Perl and end the server: nothing is looked at behind log_undefer. */
 static void refusals_finish(struct refusals *r, uint64_t before_ns)
 {
     bool is_left = false;
-    log_hold();
+    log_defer();
     for (int i = 0; i < REFUSALS_KINDS; i++) {
         struct refusal_kind *k = &r->kinds[i];
         if (k->since_ns != 0 && k->since_ns <= before_ns)
@@ -41,7 +41,7 @@ static void refusals_finish(struct refusals *r, uint64_t before_ns)
     }
     r->is_waiting =
         is_left && timer_start(r->loop, &r->timer, sprig_loop_now(r->loop) + SECOND_NS) == 0;
-    log_release();
+    log_undefer();
 }
 
 static void refusals_run(struct ready *ready, uint32_t what)
@@ -99,10 +99,10 @@ void refusals_clear(struct refusals *r)
 {
     timer_stop(r->loop, &r->timer);
     r->is_waiting = false;
-    log_hold();
+    log_defer();
     for (int i = 0; i < REFUSALS_KINDS; i++)
         finish(&r->kinds[i]);
-    log_release();
+    log_undefer();
 }
 
 void refusals_forget(struct refusals *r)

@@ -132,7 +132,7 @@ static void a_mistake_of_pins(void)
     ok(strstr(logged, "c->pins > 0") != NULL, "the log says what was not so");
     ok(list_empty(&server->conns), "and the connection goes as others do");
     logged[0] = '\0';
-    log_release();
+    log_undefer();
     pass_some();
     ok(strstr(logged, "held.depth > 0") != NULL, "messages that nobody holds");
 }
@@ -149,7 +149,7 @@ static void developers_see_a_core(void)
         if (freopen("/dev/null", "w", stderr) == NULL)
             _exit(1);
         invariant_set_fatal(true);
-        log_release();
+        log_undefer();
         _exit(0);
     }
     ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,

@@ -48,18 +48,18 @@ static void test_levels(void)
 
 static void test_holding(void)
 {
-    log_hold();
+    log_defer();
     sprig_log(SPRIG_LOG_WARN, "a");
-    log_hold();
+    log_defer();
     sprig_log(SPRIG_LOG_ERROR, "b");
     sprig_log(SPRIG_LOG_INFO, "below");
-    log_release();
+    log_undefer();
     is_int(n_seen, 0, "nothing is handed over while held");
-    log_release();
+    log_undefer();
     is_str(seen, "2:a|3:b|", "all of it at the last release, in order");
     reset();
-    log_hold();
-    log_release();
+    log_defer();
+    log_undefer();
     is_int(n_seen, 0, "once only");
     sprig_log(SPRIG_LOG_WARN, "c");
     is_str(seen, "2:c|", "at once again");
@@ -68,10 +68,10 @@ static void test_holding(void)
 
 static void test_too_many(void)
 {
-    log_hold();
+    log_defer();
     for (int i = 0; i < 5000; i++)
         sprig_log(SPRIG_LOG_WARN, "message %04d", i);
-    log_release();
+    log_undefer();
     ok(n_seen > 1000 && n_seen < 5000, "16 KiB are kept: %d messages", n_seen);
     ok(strncmp(seen, "2:message 0000|2:message 0001|", 30) == 0, "the first ones");
     ok(strstr(seen, "log messages lost") != NULL, "the loss is told");
@@ -84,25 +84,25 @@ static void nested_sink(enum sprig_log_level level, const char *message, void *a
     sink(level, message, NULL);
     if (--*(int *)arg < 0)
         return;
-    log_hold();
+    log_defer();
     sprig_log(SPRIG_LOG_WARN, "from the sink");
-    log_release();
+    log_undefer();
 }
 
 static void test_nested(void)
 {
     int n = 1;
     sprig_log_set_sink(nested_sink, SPRIG_LOG_WARN, &n);
-    log_hold();
+    log_defer();
     sprig_log(SPRIG_LOG_WARN, "a");
     sprig_log(SPRIG_LOG_WARN, "b");
-    log_release();
+    log_undefer();
     is_str(seen, "2:a|2:from the sink|2:b|", "the sink may log itself");
     reset();
     sprig_log_set_sink(NULL, SPRIG_LOG_WARN, NULL);
-    log_hold();
+    log_defer();
     sprig_log(SPRIG_LOG_WARN, "a");
-    log_release();
+    log_undefer();
     is_int(n_seen, 0, "no sink");
 }
 
