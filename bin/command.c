@@ -288,7 +288,7 @@ __attribute__((noreturn)) static void refuse_unknown(const char *word, int len)
         usage_error("unknown option %.*s, see sprig --help", len, word);
     const struct sprig_option *o = sprig_option_find(nearest);
     usage_error("unknown option %.*s; did you mean %s? See sprig --help", len, word,
-           option_flag(o, "--", name, sizeof name));
+                option_flag(o, "--", name, sizeof name));
 }
 
 /* getopt_long takes abbreviations; they would change their meaning with every new option. */

@@ -5,7 +5,7 @@ use warnings;
 use Test::More;
 
 # The folders of csrc, bottom up.
-my @LAYERS = qw(base loop net http serve h1 h2 ws channel process);
+my @LAYERS = qw(base loop net http serve h1 h2 ws channel protocols process);
 
 # The public headers on top are types and contracts: files from this folder on may read them.
 my %FACES = ('sprig.h' => 'loop', 'websocket.h' => 'ws', 'channel.h' => 'channel', 'master.h' => 'process');

@@ -130,7 +130,7 @@ static void h1_give_way(struct sprig_conn *c)
     char *in = h->in;
     struct sprig_span input = h1_kept_input(c);
     h->in = NULL;
-    conn_speak(c, protocol_h2, input);
+    conn_speak(c, c->server->protocols->http2, input);
     free(in);
 }
 

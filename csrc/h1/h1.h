@@ -45,6 +45,8 @@ struct h1 {
 
 _Static_assert(sizeof(struct h1) <= CONN_OWN_BYTES, "struct h1 lies in the connection");
 
+extern const struct protocol protocol_h1;
+
 static inline struct h1 *h1_of(const struct sprig_conn *c)
 {
     return (struct h1 *)c->own;

@@ -1,6 +1,7 @@
 /* h2.c - HTTP/2 as the rest of the server sees it: its steps, the turns of its streams, its table;
  * see h2.h */
 #include "h2/h2.h"
+#include "h2/protocol_h2.h"
 
 #include <errno.h>
 #include <stdlib.h>

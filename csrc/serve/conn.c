@@ -111,17 +111,18 @@ void conn_free(struct sprig_conn *c)
     free(c);
 }
 
-/* The one place that knows which protocols there are. False: no memory. */
-static bool conn_choose_protocol(struct sprig_conn *c)
+/* With TLS the handshake comes first, and what is spoken then is chosen at its end. False: no memory.
+ */
+static bool conn_init_protocol(struct sprig_conn *c)
 {
     struct sprig_server *server = c->server;
     bool has_tls = c->listener != NULL && c->listener->socket.options.tls;
-    c->protocol = has_tls ? &protocol_handshake : &protocol_h1;
+    c->protocol = has_tls ? &protocol_handshake : server->protocols->choose(c);
     if (!has_tls)
         return true;
     if (transport_tls_init(&c->transport, server->tls, server->tls_io) != 0)
         return false;
-    if (protocol_h2 != NULL && server->config.http2)
+    if (server->protocols->http2 != NULL && server->config.http2)
         transport_tls_offer_http2(&c->transport);
     return true;
 }
@@ -131,7 +132,7 @@ void conn_speak(struct sprig_conn *c, const struct protocol *protocol, struct sp
     c->protocol->clear(c);
     memset(c->own, 0, sizeof c->own);
     c->protocol = protocol;
-    if (!protocol->begin(c, input))
+    if (protocol->begin != NULL && !protocol->begin(c, input))
         conn_close(c, SPRIG_END_GONE);
 }
 
@@ -164,7 +165,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     memset(c, 0, offsetof(struct sprig_conn, remote_host));
     conn_init(c, server, fd, addr->sa_family);
     c->listener = listener;
-    if (!conn_choose_protocol(c)) {
+    if (!conn_init_protocol(c)) {
         close(fd);
         free(c);
         return NULL;

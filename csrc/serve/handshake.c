@@ -30,7 +30,7 @@ static void handshake_give_up(struct sprig_conn *c)
 {
     transport_tls_undo(&c->transport);
     c->aim = AIM_NEEDS_TLS;
-    c->protocol = &protocol_h1;
+    c->protocol = c->server->protocols->choose(c);
     deadline_set(&c->server->header_deadlines, &c->deadline);
     c->protocol->step(c, CONN_EV_READABLE);
 }
@@ -38,12 +38,10 @@ static void handshake_give_up(struct sprig_conn *c)
 /* What the client has sent behind its handshake is here already, mostly. */
 static void handshake_complete(struct sprig_conn *c)
 {
+    const struct protocols *protocols = c->server->protocols;
     bool is_http2 = transport_tls_is_http2(&c->transport);
     deadline_set(&c->server->header_deadlines, &c->deadline);
-    if (is_http2)
-        conn_speak(c, protocol_h2, span_make(NULL, 0));
-    else
-        c->protocol = &protocol_h1;
+    conn_speak(c, is_http2 ? protocols->http2 : protocols->choose(c), span_make(NULL, 0));
     if (c->state != CONN_OPEN)
         return;
     if (c->server->is_draining)

@@ -2,7 +2,7 @@
  *
  * conn.c has the life of a connection, conn_io.c its events and what leaves it, exchange.c what the
  * bridge sees of a request. None of them knows how requests lie on the wire, nor how many there are
- * at a time. Another protocol is another table, chosen in conn_choose_protocol; what it needs to
+ * at a time. Another protocol is another table, chosen in protocols/protocols.c; what it needs to
  * know of a connection lies in conn.own. All functions run in phase 2, with the connection pinned.
  */
 #ifndef SPRIG_PROTOCOL_H
@@ -18,7 +18,7 @@ struct protocol {
     /* ---- the connection, while it is open ---- */
 
     /* It takes the place of another one, which has received these bytes for it; conn.own is zero.
-     * False: no memory. NULL: it is never the second one. */
+     * False: no memory. NULL: that is all. */
     bool (*begin)(struct sprig_conn *c, struct sprig_span input);
     /* One step: `what` are reasons of conn.h, CONN_EV_*. Flushes what it queues, and settles. */
     void (*step)(struct sprig_conn *c, uint32_t what);
@@ -74,8 +74,14 @@ struct protocol {
     struct sprig_span (*unread)(const struct sprig_exchange *ex);
 };
 
-extern const struct protocol protocol_h1;
-extern const struct protocol *const protocol_h2; /* NULL: this build has none */
+/* What a server speaks: given to it from above, since what is below knows no protocol. */
+struct protocols {
+    /* What is spoken on a connection that was just accepted, or whose handshake is over; its
+     * listener, address and transport are known. */
+    const struct protocol *(*choose)(const struct sprig_conn *c);
+    const struct protocol *http2; /* where the client asks for it; NULL: this build has none */
+};
+
 extern const struct protocol protocol_handshake; /* of TLS; another one takes its place */
 
 #endif

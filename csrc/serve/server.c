@@ -205,8 +205,9 @@ void server_configure(struct sprig_server *server)
 
 static bool server_reap_conn(struct reapable *r);
 
-struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct sprig_config *config,
-                                      const struct sprig_handler *handler, void *arg)
+struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_config *config,
+                                const struct protocols *protocols,
+                                const struct sprig_handler *handler, void *arg)
 {
     struct sprig_server *server = calloc(1, sizeof *server);
     if (server == NULL)
@@ -216,6 +217,7 @@ struct sprig_server *sprig_server_new(struct sprig_loop *loop, const struct spri
         return NULL;
     }
     server->loop = loop;
+    server->protocols = protocols;
     server->handler = *handler;
     server->arg = arg;
     list_init(&server->listeners);

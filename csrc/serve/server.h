@@ -22,8 +22,11 @@ struct stream_deadline {
     void (*expire)(struct stream_deadline *d); /* phase 2 */
 };
 
+struct protocols;
+
 struct sprig_server {
     struct sprig_loop *loop; /* borrowed */
+    const struct protocols *protocols; /* borrowed for ever */
     struct sprig_config config;
     struct parser_limits limits; /* of config, as the parser wants them */
     struct sprig_handler handler;
@@ -105,6 +108,11 @@ int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
 
 /* Makes TLS ready for a listener that wants it. 0, or < 0 and `why` (n bytes). */
 int server_open_tls(struct sprig_server *server, char *why, size_t n);
+
+/* sprig_server_new, for whoever knows the protocols. */
+struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_config *config,
+                                const struct protocols *protocols,
+                                const struct sprig_handler *handler, void *arg);
 
 /* The request waits until no app call is on the stack, and is resumed then. */
 void server_hold(struct sprig_exchange *ex);
