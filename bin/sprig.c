@@ -279,7 +279,7 @@ int main(int argc, char **argv, char **env)
     command_read(&cmd, argc, argv);
     bool is_check = command_setting(&cmd, "check") != NULL;
     if (!is_check && sprig_log_configure(&cmd.config, why, sizeof why) != 0)
-        fail("%s", why);
+        start_error("%s", why);
     show_config(&cmd);
     if (is_check)
         status = run_perl(&cmd, true, argv + optind);
