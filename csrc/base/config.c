@@ -142,6 +142,10 @@ static const struct sprig_option options[] = {
           "What a client may send of one body before the application has taken it."),
     FIELD(BYTES32, http2_connection_window, G, "BYTES", "1M", 65535, GIB,
           "The same for all bodies of a connection."),
+    FIELD(COUNT, http2_max_resets, G, "N", "300", 0, 1000000000,
+          "Requests that a client may break off before their answer; a tenth more each second."),
+    FIELD(COUNT, http2_max_idle_frames, G, "N", "10000", 0, 1000000000,
+          "Frames that get nothing done, such as PING; a tenth more each second."),
 #undef G
 #define G "Limits of requests"
     FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 0, MIB,

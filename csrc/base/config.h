@@ -72,6 +72,7 @@ struct sprig_config {
     bool http2;
     uint32_t http2_max_streams;
     uint32_t http2_stream_window, http2_connection_window; /* bytes */
+    uint32_t http2_max_resets, http2_max_idle_frames;      /* 0 = no limit */
     /* what a request may be */
     uint32_t max_request_line;
     uint32_t max_header_bytes;

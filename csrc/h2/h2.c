@@ -16,6 +16,8 @@ static enum h2_wait wait_of(const struct h2 *h2)
         return H2_WAITS_HEAD;
     if (h2->is_leaving && !h2->has_left)
         return H2_WAITS_LEAVE;
+    if (!h2->has_ack)
+        return H2_WAITS_ACK;
     return h2->n_streams == 0 ? H2_WAITS_IDLE : H2_WAITS_NOT;
 }
 
@@ -34,21 +36,12 @@ static void set_deadline(struct sprig_conn *c)
     else if (wait == H2_WAITS_IDLE)
         conn_await_request(c);
     else if (wait == H2_WAITS_LEAVE)
-        deadline_set(&server->leave_deadlines, &c->deadline);
+        deadline_set(&server->goaway_deadlines, &c->deadline);
     else if (!is_first)
         deadline_set(&server->header_deadlines, &c->deadline);
 }
 
 /* ------------------------------------------------------------------------ its end ---- */
-
-/* GOAWAY, and nothing more is served. */
-static void terminate(struct sprig_conn *c, uint32_t error)
-{
-    if (nghttp2_session_terminate_session(h2_of(c)->session, error) != 0)
-        conn_break(c);
-    else
-        conn_flush_later(c);
-}
 
 /* The session cannot go on, by a fault of the client's or for want of memory. */
 static void give_up(struct sprig_conn *c)
@@ -56,36 +49,53 @@ static void give_up(struct sprig_conn *c)
     conn_break(c);
 }
 
+static void h2_leave(struct sprig_conn *c, enum sprig_end why);
+
 static void close_if_over(struct sprig_conn *c)
 {
     if (c->state != CONN_OPEN || conn_is_broken(c) || conn_has_output(c) ||
         !h2_session_is_over(h2_of(c)))
         return;
+    h2_leave(c, SPRIG_END_GONE); /* those that GOAWAY has cut off */
     c->must_linger = !c->peer_shut;
-    conn_finish(c);
+    if (c->state == CONN_OPEN)
+        conn_finish(c);
+}
+
+static void on_write_timeout(struct sprig_conn *c)
+{
+    if (!conn_write_is_stalled(c))
+        return;
+    conn_tell(c, NULL, 0, "write_timeout: it took no bytes");
+    conn_mark_broken(c);
+    conn_on_broken(c);
 }
 
 static void on_timeout(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
     if (conn_is_blocked(c)) {
-        if (!conn_write_is_stalled(c))
-            return;
-        conn_tell(c, NULL, 0, "write_timeout: it took no bytes");
-        conn_mark_broken(c);
-        conn_on_broken(c);
+        on_write_timeout(c);
         return;
     }
-    if (wait_of(h2) == H2_WAITS_HEAD)
-        conn_tell(c, NULL, 0, "header_timeout: the head was not complete in time");
-    if (wait_of(h2) == H2_WAITS_LEAVE) {
-        h2->has_left = true;
-        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-                              nghttp2_session_get_last_proc_stream_id(h2->session),
-                              NGHTTP2_NO_ERROR, NULL, 0);
-        conn_flush_later(c);
-    } else if (wait_of(h2) != H2_WAITS_NOT) {
-        terminate(c, NGHTTP2_NO_ERROR);
+    switch (wait_of(h2)) {
+    case H2_WAITS_NOT:
+        return;
+    case H2_WAITS_BEGIN:
+    case H2_WAITS_IDLE:
+        h2_session_end(h2, NGHTTP2_NO_ERROR, NULL);
+        return;
+    case H2_WAITS_HEAD:
+        h2_session_end(h2, NGHTTP2_ENHANCE_YOUR_CALM,
+                       "header_timeout: the head was not complete in time");
+        return;
+    case H2_WAITS_ACK:
+        h2_session_end(h2, NGHTTP2_SETTINGS_TIMEOUT,
+                       "header_timeout: SETTINGS was not acknowledged in time");
+        return;
+    case H2_WAITS_LEAVE:
+        h2_session_leave_now(h2);
+        return;
     }
 }
 
@@ -107,7 +117,7 @@ static void receive(struct sprig_conn *c)
     char *buffer = loop_read_buffer(c->server->loop);
     ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0) {
-        if (!h2_session_receive(h2_of(c), span_make(buffer, (size_t)n)))
+        if (!h2_receive(h2_of(c), span_make(buffer, (size_t)n)))
             give_up(c);
     } else if (n == 0) {
         c->peer_shut = true;
@@ -157,9 +167,21 @@ static void flush_and_settle(struct sprig_conn *c)
         return;
     if (!list_empty(&h2->due))
         ready_add(c->server->loop, &c->ready, CONN_EV_RESUME);
+    if (h2->must_leave)
+        h2_session_leave(h2);
     set_deadline(c);
     decide_reading(c);
     close_if_over(c);
+}
+
+/* Why the connection ends, where that is the client's doing. */
+static void tell_fault(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    if (h2->fault == NULL || h2->fault_is_told)
+        return;
+    h2->fault_is_told = true;
+    conn_tell(c, NULL, 0, h2->fault);
 }
 
 static void h2_step(struct sprig_conn *c, uint32_t what)
@@ -177,6 +199,7 @@ static void h2_step(struct sprig_conn *c, uint32_t what)
     run_due(c);
     if ((what & CONN_EV_TIMEOUT) && c->state == CONN_OPEN && !list_linked(&c->deadline.link))
         on_timeout(c);
+    tell_fault(c);
     flush_and_settle(c);
     h2->is_running = was_running;
 }
@@ -218,17 +241,10 @@ static bool h2_awaits_writable(const struct sprig_conn *c)
     return true;
 }
 
-/* Requests that are on their way are served: the last stream is named a while later. */
+/* Requests that are on their way are served. */
 static void h2_drain(struct sprig_conn *c)
 {
-    struct h2 *h2 = h2_of(c);
-    if (h2->is_leaving)
-        return;
-    h2->is_leaving = true;
-    if (nghttp2_submit_shutdown_notice(h2->session) != 0)
-        conn_break(c);
-    deadline_clear(&c->deadline);
-    conn_flush_later(c);
+    h2_session_leave(h2_of(c));
 }
 
 static bool h2_is_unused(const struct sprig_conn *c)
@@ -259,7 +275,7 @@ static bool h2_begin(struct sprig_conn *c, struct sprig_span input)
     if (h2_session_new(h2) != 0)
         return false;
     h2->is_running = true;
-    if (!h2_session_receive(h2, input)) {
+    if (!h2_receive(h2, input)) {
         give_up(c);
     } else {
         run_due(c);

@@ -19,6 +19,7 @@
 #ifndef SPRIG_H2_H
 #define SPRIG_H2_H
 
+#include "h2/budget.h"
 #include "h2/nghttp2.h"
 #include "serve/conn.h"
 
@@ -46,7 +47,8 @@ struct h2_head {
     char *bytes;             /* owned */
     struct h2_field *fields; /* owned */
     uint32_t n_bytes, room_bytes, n_fields, room_fields;
-    uint32_t counted; /* bytes of the fields as lines of HTTP/1, for max_header_bytes */
+    uint32_t n_counted;     /* fields, for max_headers */
+    uint64_t bytes_counted; /* of them as lines of HTTP/1, for max_header_bytes */
     struct h2_field method, scheme, path, authority, protocol;
 };
 
@@ -77,9 +79,20 @@ enum h2_wait {
     H2_WAITS_NOT,
     H2_WAITS_BEGIN, /* for the first SETTINGS */
     H2_WAITS_HEAD,  /* for the rest of a head */
+    H2_WAITS_ACK,   /* for the client to take note of our SETTINGS */
     H2_WAITS_LEAVE, /* for the second GOAWAY */
     H2_WAITS_IDLE   /* for a request */
 };
+
+/* How far the frames have come. */
+struct h2_scan {
+    uint32_t left;    /* bytes of the frame that is passing */
+    uint8_t n_head;   /* of the next one so far */
+    uint8_t head[13]; /* of PRIORITY the dependency as well */
+};
+
+/* Frames for streams that we have reset may be on their way: so many of those are remembered. */
+enum { H2_RESETS_KNOWN = 64 };
 
 struct h2 {
     struct sprig_conn *conn;
@@ -89,11 +102,22 @@ struct h2 {
     struct h2_stream *heading; /* the one whose head is coming */
     uint64_t n_queued;         /* bytes that were ever put into the queue of the connection */
     uint32_t n_streams;
-    uint32_t n_turn;     /* requests in this turn */
-    uint8_t wait;        /* enum h2_wait */
+    uint32_t n_turn;         /* requests in this turn */
+    uint8_t wait;            /* enum h2_wait */
+    struct h2_budget resets; /* streams that end before they are answered */
+    struct h2_budget frames; /* those that get nothing done */
+    struct h2_scan scan;
+    int32_t last_id;                    /* the highest that a client has used */
+    int32_t reset_ids[H2_RESETS_KNOWN]; /* a ring */
+    uint32_t n_reset_ids;               /* ever */
+    const char *fault;   /* static: why GOAWAY is on its way, to be told in the log */
     bool is_inside : 1;  /* nghttp2 is on the stack */
     bool is_running : 1; /* a frame of h2_step */
     bool has_begun : 1;  /* SETTINGS has come */
+    bool is_ending : 1;  /* GOAWAY is on its way that ends all: what comes is dropped */
+    bool fault_is_told : 1;
+    bool has_ack : 1;    /* and ours was acknowledged */
+    bool must_leave : 1; /* max_keepalive_requests */
     bool is_leaving : 1; /* the first GOAWAY was sent: no new streams */
     bool has_left : 1;   /* the second, with the last stream that is served */
 };
@@ -118,15 +142,31 @@ int h2_session_new(struct h2 *h2);
 bool h2_session_receive(struct h2 *h2, struct sprig_span bytes);
 /* Puts frames into the queue of the connection, up to H2_AHEAD_BYTES. The same. */
 bool h2_session_fill(struct h2 *h2);
+/* GOAWAY with this code: nothing that comes is looked at any more, and the connection ends when it
+ * has been sent. Also in callbacks; static reason, NULL: none for the log. */
+void h2_session_end(struct h2 *h2, uint32_t error, const char *reason);
+/* As many clients are still served as have begun: a first GOAWAY; then, a round trip later, the one
+ * that names the last stream. */
+void h2_session_leave(struct h2 *h2);
+void h2_session_leave_now(struct h2 *h2);
 /* GOAWAY was sent, and all streams are over. */
 bool h2_session_is_over(const struct h2 *h2);
 /* Submits a response with what the stream has, or will have, as its body. */
 int h2_session_respond(struct h2_stream *s, const nghttp2_nv *fields, size_t n, bool has_body);
 
+/* ---- frames.c ---- */
+
+void h2_scan_init(struct h2_scan *scan);
+/* Gives what was received to the session, frame by frame; returns as h2_session_receive. */
+bool h2_receive(struct h2 *h2, struct sprig_span bytes);
+/* We have reset a stream. */
+void h2_remember_reset(struct h2 *h2, int32_t id);
+
 /* ---- head.c: requests ---- */
 
-/* Takes a field while the head comes; or refuses the stream. */
-void h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span value);
+/* Takes a field while the head comes; or refuses the stream. False: it was refused, and goes far
+ * beyond the limits all the same. */
+bool h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span value);
 /* The head is complete: makes the exchange with its request; or refuses the stream. is_whole: there
  * is no body. */
 void h2_head_finish(struct h2_stream *s, bool is_whole);

@@ -69,30 +69,44 @@ static bool is_too_much(struct h2_stream *s, bool is_pseudo, size_t n)
 {
     const struct parser_limits *limits = &s->h2->conn->server->limits;
     struct h2_head *head = &s->head;
+    head->n_counted += !is_pseudo;
+    head->bytes_counted += is_pseudo ? 0 : n;
     if (is_pseudo && n > limits->max_request_line)
         h2_stream_refuse(s, 414, "max_request_line: the path is too long");
-    else if (!is_pseudo && (head->counted += (uint32_t)n) > limits->max_header_bytes)
+    else if (head->bytes_counted > limits->max_header_bytes)
         h2_stream_refuse(s, 431, "max_header_bytes: the headers are too large");
-    else if (!is_pseudo && limits->max_headers != 0 && head->n_fields >= limits->max_headers)
+    else if (limits->max_headers != 0 && head->n_counted > limits->max_headers)
         h2_stream_refuse(s, 431, "max_headers: there are too many headers");
     return s->request == H2_REFUSED;
 }
 
-void h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span value)
+/* One that was refused is read to its end, so that it gets its answer; not for ever. */
+static bool goes_on(const struct h2_stream *s)
+{
+    enum { PATIENCE = 4, FEW_FIELDS = 1000 };
+    const struct parser_limits *limits = &s->h2->conn->server->limits;
+    uint64_t max_bytes = PATIENCE * (uint64_t)limits->max_header_bytes;
+    uint64_t max_fields = PATIENCE * (uint64_t)limits->max_headers + FEW_FIELDS;
+    return s->head.bytes_counted > max_bytes ||
+           (limits->max_headers != 0 && s->head.n_counted > max_fields);
+}
+
+bool h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span value)
 {
     struct h2_head *head = &s->head;
     bool is_pseudo = name.len > 0 && name.ptr[0] == ':';
-    if (s->request == H2_REFUSED || is_too_much(s, is_pseudo, name.len + value.len + LINE_BYTES))
-        return;
+    if (is_too_much(s, is_pseudo, name.len + value.len + LINE_BYTES))
+        return !goes_on(s);
     if (!head_grow(head, name.len + value.len)) {
         h2_stream_refuse(s, 503, "there is no memory for the headers");
-        return;
+        return true;
     }
     struct h2_field field = head_put(head, name, value);
     if (is_pseudo)
         *pseudo_of(head, name) = field;
     else
         head->fields[head->n_fields++] = field;
+    return true;
 }
 
 /* ------------------------------------------------------------------- as a request ---- */
@@ -274,6 +288,10 @@ void h2_head_finish(struct h2_stream *s, bool is_whole)
     ex->request.is_head = span_eq(ex->request.method, SPAN_LIT("HEAD"));
     h2_head_clear(&s->head);
     exchange_take_head(ex);
+    const struct sprig_conn *c = s->h2->conn;
+    uint32_t most = c->server->config.max_keepalive_requests;
+    if (!c->server->config.keepalive || (most != 0 && c->n_requests >= most))
+        s->h2->must_leave = true;
     response_init(&ex->response, &ex->request, true);
     if (is_good && !is_whole)
         prepare_body(s);

@@ -13,6 +13,65 @@ static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
     return id != 0 ? nghttp2_session_get_stream_user_data(session, id) : NULL;
 }
 
+/* ------------------------------------------------------------------- its end ---- */
+
+void h2_session_end(struct h2 *h2, uint32_t error, const char *reason)
+{
+    if (h2->fault == NULL)
+        h2->fault = reason;
+    h2->is_ending = true;
+    if (nghttp2_session_terminate_session(h2->session, error) != 0)
+        conn_break(h2->conn);
+    conn_flush_later(h2->conn);
+}
+
+static void be_calm(struct h2 *h2, const char *reason)
+{
+    h2_session_end(h2, NGHTTP2_ENHANCE_YOUR_CALM, reason);
+}
+
+void h2_session_leave(struct h2 *h2)
+{
+    static const uint8_t mark[8] = "goaway";
+    if (h2->is_leaving)
+        return;
+    h2->is_leaving = true;
+    if (nghttp2_submit_shutdown_notice(h2->session) != 0 ||
+        nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, mark) != 0)
+        conn_break(h2->conn);
+    conn_flush_later(h2->conn);
+}
+
+void h2_session_leave_now(struct h2 *h2)
+{
+    if (!h2->is_leaving || h2->has_left)
+        return;
+    h2->has_left = true;
+    int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
+    if (nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) != 0)
+        conn_break(h2->conn);
+    conn_flush_later(h2->conn);
+}
+
+static void count_reset(struct h2 *h2)
+{
+    if (!h2_budget_spend(&h2->resets, sprig_loop_now(h2->conn->server->loop)))
+        be_calm(h2, "http2_max_resets: too many streams that end before they are answered");
+}
+
+/* Among others a stream beyond http2_max_streams, and one that is used wrongly (its end is counted
+ * where we know it). */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                            void *user_data)
+{
+    (void)error;
+    if (stream_of(session, frame->hd.stream_id) != NULL)
+        return 0;
+    h2_remember_reset(user_data, frame->hd.stream_id);
+    count_reset(user_data);
+    return 0;
+}
+
 /* ----------------------------------------------------------------------- heads ---- */
 
 static bool is_request(const nghttp2_frame *frame)
@@ -39,8 +98,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
     (void)flags, (void)user_data;
     struct h2_stream *s = is_request(frame) ? stream_of(session, frame->hd.stream_id) : NULL;
-    if (s != NULL)
-        h2_head_add(s, span_of(name, n_name), span_of(value, n_value));
+    if (s != NULL && !h2_head_add(s, span_of(name, n_name), span_of(value, n_value)))
+        be_calm(s->h2, "max_headers, max_header_bytes: the headers do not end");
     return 0;
 }
 
@@ -70,8 +129,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct h2 *h2 = user_data;
     struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    bool is_ack = frame->hd.flags & NGHTTP2_FLAG_ACK;
     if (frame->hd.type == NGHTTP2_SETTINGS)
-        h2->has_begun = true;
+        is_ack ? (h2->has_ack = true) : (h2->has_begun = true);
+    else if (frame->hd.type == NGHTTP2_PING && is_ack)
+        h2_session_leave_now(h2);
     if (s == NULL)
         return 0;
     if (is_request(frame)) {
@@ -99,13 +161,15 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
 {
+    (void)error;
     struct h2 *h2 = user_data;
     struct h2_stream *s = stream_of(session, id);
-    (void)error;
     if (s == NULL)
         return 0;
     if (h2->heading == s)
         h2->heading = NULL;
+    if (!s->has_sent_end)
+        count_reset(h2);
     s->id = 0;
     h2_stream_wake(s, H2_EV_CLOSED);
     return 0;
@@ -140,6 +204,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (outq_add(out, span_of(head, FRAME_HEAD_BYTES)) != 0 || outq_move(out, &s->out, length) != 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     h2->n_queued += FRAME_HEAD_BYTES + length;
+    h2_budget_earn(&h2->frames, 2); /* a client may answer each with WINDOW_UPDATE */
     h2_stream_wake(s, H2_EV_SENT);
     return out->size >= H2_AHEAD_BYTES ? NGHTTP2_ERR_PAUSE : 0;
 }
@@ -148,6 +213,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct h2 *h2 = user_data;
     struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        h2_remember_reset(h2, frame->hd.stream_id);
     if (s == NULL || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
         (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
@@ -179,6 +246,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     if (nghttp2_session_callbacks_new(&cb) != 0)
         return NULL;
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(cb, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
@@ -218,8 +286,20 @@ static int submit_settings(struct h2 *h2)
                                                        (int32_t)config->http2_connection_window);
 }
 
+/* A tenth of them comes back each second. */
+static void init_budgets(struct h2 *h2)
+{
+    const struct sprig_config *config = &h2->conn->server->config;
+    uint64_t now = sprig_loop_now(h2->conn->server->loop);
+    uint32_t resets = config->http2_max_resets, frames = config->http2_max_idle_frames;
+    h2_budget_init(&h2->resets, resets, resets / 10 + 1, now);
+    h2_budget_init(&h2->frames, frames, frames / 10 + 1, now);
+}
+
 int h2_session_new(struct h2 *h2)
 {
+    h2_scan_init(&h2->scan);
+    init_budgets(h2);
     nghttp2_session_callbacks *callbacks = callbacks_new();
     nghttp2_option *option = option_new();
     bool ok = callbacks != NULL && option != NULL &&
@@ -233,6 +313,8 @@ bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
 {
     if (!INVARIANT(!h2->is_inside))
         return false;
+    if (h2->is_ending || bytes.len == 0)
+        return true;
     h2->is_inside = true;
     ssize_t n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
     h2->is_inside = false;

@@ -142,7 +142,7 @@ static int server_init_timers(struct sprig_server *server)
     struct deadline_list *const all[] = {
         &server->header_deadlines,    &server->body_deadlines,      &server->write_deadlines,
         &server->keepalive_deadlines, &server->linger_deadlines,    &server->leave_deadlines,
-        &server->queue_deadlines,     &server->handshake_deadlines,
+        &server->queue_deadlines,     &server->handshake_deadlines, &server->goaway_deadlines,
     };
     struct deadline_list *const streams[] = {
         &server->stream_body_deadlines,
@@ -156,6 +156,7 @@ static int server_init_timers(struct sprig_server *server)
         rc |= deadline_list_init(streams[i], server->loop, 0, server_expire_stream);
     deadline_list_set_length(&server->linger_deadlines, LINGER_SECONDS);
     deadline_list_set_length(&server->leave_deadlines, LEAVE_SECONDS);
+    deadline_list_set_length(&server->goaway_deadlines, GOAWAY_SECONDS);
     timer_init(&server->leaving, server_run_leaving);
     return rc | farewells_init(&server->farewells, server->loop) |
            timer_reserve(server->loop, &server->leaving);
@@ -172,6 +173,7 @@ static void server_clear_timers(struct sprig_server *server)
     deadline_list_clear(&server->queue_deadlines);
     deadline_list_clear(&server->handshake_deadlines);
     farewells_clear(&server->farewells);
+    deadline_list_clear(&server->goaway_deadlines);
     deadline_list_clear(&server->stream_body_deadlines);
     deadline_list_clear(&server->stream_write_deadlines);
     deadline_list_clear(&server->stream_queue_deadlines);

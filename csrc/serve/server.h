@@ -40,6 +40,7 @@ struct sprig_server {
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines, handshake_deadlines;
     struct deadline_list stream_body_deadlines, stream_write_deadlines, stream_queue_deadlines;
+    struct deadline_list goaway_deadlines;
     struct list_link pulses;    /* heartbeats, see feed.c */
     struct farewells farewells; /* of what would go on for ever */
     struct admission admission;
@@ -78,6 +79,10 @@ enum { WRITE_TICKS = 4 };
 /* An idle connection is not closed at the very moment when a server begins to drain: its next
  * request may be on its way, and would be lost. */
 #define LEAVE_SECONDS 0.2
+
+/* Nor is the last stream of HTTP/2 named before its client has heard that one will be: it says so,
+ * unless it takes longer than this. */
+#define GOAWAY_SECONDS 1.0
 
 /* A draining server does not wait for those that nobody can answer any more. A client that has
  * closed its sending side may still read: that is looked at twice, at this distance. */

@@ -1,0 +1,139 @@
+/* frames.c - a look at the head of each frame that comes, before nghttp2 has it: whether its stream
+ * is one that may have it, and whether it gets anything done; see h2.h */
+#include "h2/h2.h"
+
+enum { HEAD_BYTES = 9, PREFACE_BYTES = 24, PRIORITY_BYTES = 4 /* that tell the dependency */ };
+
+void h2_scan_init(struct h2_scan *scan)
+{
+    *scan = (struct h2_scan){.left = PREFACE_BYTES};
+}
+
+static uint32_t number_at(const uint8_t *bytes, size_t n)
+{
+    uint32_t number = 0;
+    for (size_t i = 0; i < n; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
+static uint32_t length_of(const struct h2_scan *scan)
+{
+    return number_at(scan->head, 3);
+}
+
+static uint8_t type_of(const struct h2_scan *scan)
+{
+    return scan->head[3];
+}
+
+static int32_t id_of(const struct h2_scan *scan)
+{
+    return (int32_t)(number_at(scan->head + 5, 4) & INT32_MAX);
+}
+
+/* Of PRIORITY the dependency as well. */
+static size_t wanted_bytes(const struct h2_scan *scan)
+{
+    bool has_more = scan->n_head >= HEAD_BYTES && type_of(scan) == NGHTTP2_PRIORITY &&
+                    length_of(scan) >= PRIORITY_BYTES;
+    return has_more ? HEAD_BYTES + PRIORITY_BYTES : HEAD_BYTES;
+}
+
+/* Goes on to the end of the next head; how many bytes that took. */
+static size_t scan_head(struct h2_scan *scan, struct sprig_span in, bool *is_whole)
+{
+    size_t at = in.len < scan->left ? in.len : scan->left;
+    scan->left -= (uint32_t)at;
+    while (at < in.len && scan->n_head < wanted_bytes(scan))
+        scan->head[scan->n_head++] = (uint8_t)in.ptr[at++];
+    *is_whole = scan->left == 0 && scan->n_head >= HEAD_BYTES && scan->n_head == wanted_bytes(scan);
+    if (*is_whole) {
+        scan->left = length_of(scan) - (scan->n_head - HEAD_BYTES);
+        scan->n_head = 0;
+    }
+    return at;
+}
+
+/* ------------------------------------------------------- streams that are closed ---- */
+
+/* What comes for it from now on, the client has sent before it knew. */
+void h2_remember_reset(struct h2 *h2, int32_t id)
+{
+    h2->reset_ids[h2->n_reset_ids++ % H2_RESETS_KNOWN] = id;
+}
+
+static bool was_reset(const struct h2 *h2, int32_t id)
+{
+    for (size_t i = 0; i < H2_RESETS_KNOWN; i++)
+        if (h2->reset_ids[i] == id)
+            return true;
+    return false;
+}
+
+/* HEADERS or DATA on a stream that the client knows to be closed (RFC 9113 section 5.1): nghttp2
+ * remembers none, and would overlook them. */
+static void check_stream(struct h2 *h2, uint8_t type, int32_t id)
+{
+    if (id % 2 == 0)
+        return;
+    if (id > h2->last_id)
+        h2->last_id = type == NGHTTP2_HEADERS ? id : h2->last_id;
+    else if (nghttp2_session_find_stream(h2->session, id) == NULL && !was_reset(h2, id))
+        h2_session_end(h2, NGHTTP2_STREAM_CLOSED, NULL);
+}
+
+/* Nor does it look at priorities, which we leave to RFC 9218. */
+static void check_priority(struct h2 *h2)
+{
+    const struct h2_scan *scan = &h2->scan;
+    int32_t id = id_of(scan), on = (int32_t)(number_at(scan->head + HEAD_BYTES, 4) & INT32_MAX);
+    if (id == 0 || (length_of(scan) >= PRIORITY_BYTES && on == id))
+        h2_session_end(h2, NGHTTP2_PROTOCOL_ERROR, NULL);
+}
+
+/* ----------------------------------------------------------------------- budgets ---- */
+
+static bool is_idle(const struct h2_scan *scan)
+{
+    switch (type_of(scan)) {
+    case NGHTTP2_HEADERS:
+        return false;
+    case NGHTTP2_DATA:
+        return length_of(scan) == 0 && !(scan->head[4] & NGHTTP2_FLAG_END_STREAM);
+    case NGHTTP2_CONTINUATION:
+        return length_of(scan) == 0;
+    default:
+        return true;
+    }
+}
+
+static void check_frame(struct h2 *h2)
+{
+    const struct h2_scan *scan = &h2->scan;
+    uint8_t type = type_of(scan);
+    if (type == NGHTTP2_HEADERS || type == NGHTTP2_DATA)
+        check_stream(h2, type, id_of(scan));
+    else if (type == NGHTTP2_PRIORITY)
+        check_priority(h2);
+    if (is_idle(scan) && !h2_budget_spend(&h2->frames, sprig_loop_now(h2->conn->server->loop)))
+        h2_session_end(h2, NGHTTP2_ENHANCE_YOUR_CALM,
+                       "http2_max_idle_frames: too many frames that get nothing done");
+}
+
+/* Each frame is looked at when nghttp2 has had those before it, but not yet its last byte. */
+bool h2_receive(struct h2 *h2, struct sprig_span bytes)
+{
+    size_t at = 0, given = 0;
+    while (at < bytes.len && !h2->is_ending) {
+        bool is_whole;
+        at += scan_head(&h2->scan, span_make(bytes.ptr + at, bytes.len - at), &is_whole);
+        if (!is_whole)
+            continue;
+        if (!h2_session_receive(h2, span_make(bytes.ptr + given, at - 1 - given)))
+            return false;
+        given = at - 1;
+        check_frame(h2);
+    }
+    return h2_session_receive(h2, span_make(bytes.ptr + given, bytes.len - given));
+}
