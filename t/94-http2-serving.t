@@ -77,27 +77,41 @@ sub fetch {
 }
 
 subtest 'what an application sees' => sub {
-    my $h2 = SprigTest::Http2->connect($server);
+    my $h2  = SprigTest::Http2->connect($server);
     my $env = sub {
         my ($keys, @fields) = @_;
         my $id = $h2->request("/env?$keys", fields => \@fields);
         return $h2->response($id)->{body};
     };
     is($env->('SERVER_PROTOCOL,REQUEST_METHOD,psgi.url_scheme'), 'HTTP/2 GET http', 'the protocol');
-    is($env->('HTTP_HOST,SERVER_NAME', ':authority' => 'a.example:81'),
-        'a.example:81 127.0.0.1', ':authority is the host');
+    is(
+        $env->('HTTP_HOST,SERVER_NAME', ':authority' => 'a.example:81'),
+        'a.example:81 127.0.0.1',
+        ':authority is the host'
+    );
     is($env->('HTTP_HOST', ':authority' => undef, host => 'b.example'), 'b.example', 'or Host');
-    is($env->('HTTP_COOKIE', cookie => 'a=1', cookie => 'b=2', 'x-y' => 1, cookie => 'c=3'),
-        'a=1; b=2; c=3', 'crumbs of cookies are put together');
+    is(
+        $env->('HTTP_COOKIE', cookie => 'a=1', cookie => 'b=2', 'x-y' => 1, cookie => 'c=3'),
+        'a=1; b=2; c=3',
+        'crumbs of cookies are put together'
+    );
     is($env->('HTTP_X_A', 'x-a' => '1', 'x-a' => '2'), '1, 2', 'other fields as in HTTP/1');
-    is($env->('HTTP_X_B', 'x_b' => '1'), '-', 'names with an underscore are dropped');
+    is($env->('HTTP_X_B', 'x_b' => '1'),  '-',   'names with an underscore are dropped');
     is($env->('CONTENT_LENGTH,psgix.io'), '- -', 'no socket, and no length where none was told');
     is($h2->response($h2->request('/length', body => 'abc'))->{body},
         '3 3', 'the length of a body is known once it is complete');
-    is($h2->response($h2->request('/length', body => 'abcd', fields => ['content-length' => 4]))->{body},
-        '4 4', 'or told');
-    is($h2->response($h2->request('/length', body => 'abc', fields => ['content-length' => 4]))->{reset},
-        1, 'told wrong, the stream is reset');
+    is(
+        $h2->response($h2->request('/length', body => 'abcd', fields => ['content-length' => 4]))
+            ->{body},
+        '4 4',
+        'or told'
+    );
+    is(
+        $h2->response($h2->request('/length', body => 'abc', fields => ['content-length' => 4]))
+            ->{reset},
+        1,
+        'told wrong, the stream is reset'
+    );
 };
 
 subtest 'responses' => sub {
@@ -107,35 +121,44 @@ subtest 'responses' => sub {
     is("$head->{status} $head->{body} $head->{headers}{'content-length'}", '200  5', 'HEAD');
     my $none = $get->('/none');
     is("$none->{status} $none->{body}", '204 ', 'no body');
-    is($get->('/same')->{status}, 304, 'nor with 304');
+    is($get->('/same')->{status},       304,    'nor with 304');
     my $fields = $get->('/fields')->{headers};
-    is(join(',', sort keys %$fields), ':status,content-length,date,x-upper',
-        'names in lower case, what is about connections dropped');
+    is(
+        join(',', sort keys %$fields),
+        ':status,content-length,date,x-upper',
+        'names in lower case, what is about connections dropped'
+    );
     is($get->('/bad')->{status}, 500, 'a value that cannot be');
     is($get->('/die')->{status}, 500, 'an application that dies');
     my $cut = $get->('/die-later');
     is("$cut->{status} $cut->{reset}", '200 2', 'in its body: the stream is reset');
-    is($get->('/short')->{reset}, 2, 'a body that is too short as well');
+    is($get->('/short')->{reset},      2,       'a body that is too short as well');
     my $hints = $get->('/hints');
     is("@{ $hints->{interim} } $hints->{body}", '103 after hints', 'interim responses');
-    is($get->('/x')->{body}, 'hello', 'the connection goes on all the while');
+    is($get->('/x')->{body},                    'hello', 'the connection goes on all the while');
 };
 
 subtest 'many at once' => sub {
     my $h2   = SprigTest::Http2->connect($server);
     my $held = $h2->request('/hold');
     my @ids  = map { $h2->request("/$_") } 1 .. 50;
-    is(join(',', map { $h2->response($_)->{headers}{'x-path'} } reverse @ids),
-        join(',', map { "/$_" } reverse 1 .. 50), 'fifty of them, one that waits before them');
-    is($h2->response($h2->request('/let-go'))->{body}, 'done', 'and one behind them');
-    is($h2->response($held)->{body}, 'held, let go', 'lets it go on');
+    is(
+        join(',', map { $h2->response($_)->{headers}{'x-path'} } reverse @ids),
+        join(',', map { "/$_" } reverse 1 .. 50),
+        'fifty of them, one that waits before them'
+    );
+    is($h2->response($h2->request('/let-go'))->{body}, 'done',         'and one behind them');
+    is($h2->response($held)->{body},                   'held, let go', 'lets it go on');
 };
 
 subtest 'large bodies' => sub {
     my $url = 'http://127.0.0.1:' . $server->port;
     is(md5_hex(fetch('--http2-prior-knowledge', "$url/file")), md5_hex($large), 'a file');
-    is(fetch('--http2-prior-knowledge', '-T', $file, "$url/length"),
-        length($large) . ' ' . length($large), 'an upload');
+    is(
+        fetch('--http2-prior-knowledge', '-T', $file, "$url/length"),
+        length($large) . ' ' . length($large),
+        'an upload'
+    );
 };
 
 subtest 'HTTP/1 on the same port' => sub {
@@ -151,7 +174,7 @@ subtest 'HTTP/1 on the same port' => sub {
 subtest 'the access log' => sub {
     $server->stop_ok;
     my $text = slurp($log);
-    like($text, qr{"GET /x HTTP/2" 200 5 }, 'a line');
+    like($text, qr{"GET /x HTTP/2" 200 5 },   'a line');
     like($text, qr{"GET /x HTTP/1.1" 200 5 }, 'HTTP/1 beside it');
 };
 
@@ -161,11 +184,13 @@ subtest 'with TLS' => sub {
     my @args = ('--cacert', $pem->{cert});
     my $tls  = start(args => { host => '127.0.0.1', tls_cert => $pem->{both} });
     my $url  = 'https://localhost:' . $tls->port;
-    is(fetch(@args, "$url/env?SERVER_PROTOCOL,psgi.url_scheme"), 'HTTP/2 https', 'the client chooses it');
+    is(fetch(@args, "$url/env?SERVER_PROTOCOL,psgi.url_scheme"),
+        'HTTP/2 https', 'the client chooses it');
     is(fetch(@args, '--http1.1', "$url/env?SERVER_PROTOCOL"), 'HTTP/1.1', 'or HTTP/1');
     is(fetch(@args, '--no-alpn', "$url/env?SERVER_PROTOCOL"), 'HTTP/1.1', 'or nothing');
     is(md5_hex(fetch(@args, "$url/file")), md5_hex($large), 'a large body');
-    is(fetch(@args, '-T', $file, "$url/length"), length($large) . ' ' . length($large), 'an upload');
+    is(fetch(@args, '-T', $file, "$url/length"), length($large) . ' ' . length($large),
+        'an upload');
     $tls->stop_ok;
     my $off = start(args => { host => '127.0.0.1', tls_cert => $pem->{both}, http2 => 0 });
     is(fetch(@args, 'https://localhost:' . $off->port . '/env?SERVER_PROTOCOL'),

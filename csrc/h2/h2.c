@@ -43,12 +43,6 @@ static void set_deadline(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------------ its end ---- */
 
-/* The session cannot go on, by a fault of the client's or for want of memory. */
-static void give_up(struct sprig_conn *c)
-{
-    conn_break(c);
-}
-
 static void h2_leave(struct sprig_conn *c, enum sprig_end why);
 
 static void close_if_over(struct sprig_conn *c)
@@ -117,8 +111,7 @@ static void receive(struct sprig_conn *c)
     char *buffer = loop_read_buffer(c->server->loop);
     ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0) {
-        if (!h2_receive(h2_of(c), span_make(buffer, (size_t)n)))
-            give_up(c);
+        h2_receive(h2_of(c), span_make(buffer, (size_t)n));
     } else if (n == 0) {
         c->peer_shut = true;
         conn_on_broken(c);
@@ -156,10 +149,22 @@ static void run_due(struct sprig_conn *c)
         run_stream(list_entry(first, struct h2_stream, due));
 }
 
+/* Why the connection ends, where that is the client's doing. */
+static void tell_fault(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    if (h2->fault == NULL || h2->fault_is_told)
+        return;
+    h2->fault_is_told = true;
+    conn_tell(c, NULL, 0, h2->fault);
+}
+
 /* What was written goes out, and what is over for that is ended. */
 static void flush_and_settle(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
+    if (c->state == CONN_OPEN && !conn_is_broken(c))
+        tell_fault(c);
     if (!conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
         conn_flush(c);
     run_due(c);
@@ -172,16 +177,6 @@ static void flush_and_settle(struct sprig_conn *c)
     set_deadline(c);
     decide_reading(c);
     close_if_over(c);
-}
-
-/* Why the connection ends, where that is the client's doing. */
-static void tell_fault(struct sprig_conn *c)
-{
-    struct h2 *h2 = h2_of(c);
-    if (h2->fault == NULL || h2->fault_is_told)
-        return;
-    h2->fault_is_told = true;
-    conn_tell(c, NULL, 0, h2->fault);
 }
 
 static void h2_step(struct sprig_conn *c, uint32_t what)
@@ -199,7 +194,6 @@ static void h2_step(struct sprig_conn *c, uint32_t what)
     run_due(c);
     if ((what & CONN_EV_TIMEOUT) && c->state == CONN_OPEN && !list_linked(&c->deadline.link))
         on_timeout(c);
-    tell_fault(c);
     flush_and_settle(c);
     h2->is_running = was_running;
 }
@@ -221,7 +215,7 @@ static void h2_flush(struct sprig_conn *c)
 static void h2_fill(struct sprig_conn *c)
 {
     if (!h2_session_fill(h2_of(c)))
-        give_up(c);
+        conn_break(c);
 }
 
 /* Those that end only when their bytes are with the kernel. */
@@ -275,12 +269,9 @@ static bool h2_begin(struct sprig_conn *c, struct sprig_span input)
     if (h2_session_new(h2) != 0)
         return false;
     h2->is_running = true;
-    if (!h2_receive(h2, input)) {
-        give_up(c);
-    } else {
-        run_due(c);
-        flush_and_settle(c);
-    }
+    h2_receive(h2, input);
+    run_due(c);
+    flush_and_settle(c);
     h2->is_running = false;
     return true;
 }

@@ -114,6 +114,7 @@ struct h2 {
     bool is_inside : 1;  /* nghttp2 is on the stack */
     bool is_running : 1; /* a frame of h2_step */
     bool has_begun : 1;  /* SETTINGS has come */
+    bool has_failed : 1; /* nghttp2 cannot be used any more */
     bool is_ending : 1;  /* GOAWAY is on its way that ends all: what comes is dropped */
     bool fault_is_told : 1;
     bool has_ack : 1;    /* and ours was acknowledged */
@@ -138,9 +139,9 @@ static inline struct h2_stream *h2_stream_of(const struct sprig_exchange *ex)
 
 /* A session for this connection, with SETTINGS queued. SPRIG_E_NOMEM. */
 int h2_session_new(struct h2 *h2);
-/* Gives it what was received. False: it is over for good. */
+/* Gives it what was received. False: it has failed, and the connection ends behind GOAWAY. */
 bool h2_session_receive(struct h2 *h2, struct sprig_span bytes);
-/* Puts frames into the queue of the connection, up to H2_AHEAD_BYTES. The same. */
+/* Puts frames into the queue of the connection, up to H2_AHEAD_BYTES. False: it cannot go on. */
 bool h2_session_fill(struct h2 *h2);
 /* GOAWAY with this code: nothing that comes is looked at any more, and the connection ends when it
  * has been sent. Also in callbacks; static reason, NULL: none for the log. */

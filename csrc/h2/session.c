@@ -265,6 +265,8 @@ static nghttp2_option *option_new(void)
         return NULL;
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* As many as one read may ask for: of a client that takes none of them no more is read. */
+    nghttp2_option_set_max_outbound_ack(option, LOOP_READ_BUFFER_BYTES / 8);
     return option;
 }
 
@@ -309,6 +311,39 @@ int h2_session_new(struct h2 *h2)
     return ok && submit_settings(h2) == 0 ? 0 : SPRIG_E_NOMEM;
 }
 
+/* The library cannot go on, mostly by the client's doing: it writes no GOAWAY then, we do. */
+static void fail(struct h2 *h2, int error)
+{
+    uint32_t code = error == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR
+                    : error == NGHTTP2_ERR_NOMEM          ? NGHTTP2_INTERNAL_ERROR
+                                                          : NGHTTP2_ENHANCE_YOUR_CALM;
+    uint32_t last = (uint32_t)h2->last_id;
+    const uint8_t goaway[] = {
+        0,
+        0,
+        8,
+        NGHTTP2_GOAWAY,
+        0,
+        0,
+        0,
+        0,
+        0,
+        (uint8_t)(last >> 24),
+        (uint8_t)(last >> 16),
+        (uint8_t)(last >> 8),
+        (uint8_t)last,
+        0,
+        0,
+        0,
+        (uint8_t)code,
+    };
+    h2->has_failed = h2->is_ending = true;
+    h2->fault = nghttp2_strerror(error);
+    if (outq_add(&h2->conn->out, span_of(goaway, sizeof goaway)) != 0)
+        conn_break(h2->conn);
+    conn_flush_later(h2->conn);
+}
+
 bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
 {
     if (!INVARIANT(!h2->is_inside))
@@ -318,7 +353,9 @@ bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
     h2->is_inside = true;
     ssize_t n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
     h2->is_inside = false;
-    return n >= 0;
+    if (n < 0)
+        fail(h2, (int)n);
+    return !h2->has_failed;
 }
 
 bool h2_session_fill(struct h2 *h2)
@@ -326,6 +363,8 @@ bool h2_session_fill(struct h2 *h2)
     struct outq *out = &h2->conn->out;
     if (!INVARIANT(!h2->is_inside))
         return false;
+    if (h2->has_failed)
+        return true;
     h2->is_inside = true;
     bool ok = true;
     while (ok && out->size < H2_AHEAD_BYTES) {
@@ -344,5 +383,7 @@ bool h2_session_fill(struct h2 *h2)
 
 bool h2_session_is_over(const struct h2 *h2)
 {
+    if (h2->has_failed)
+        return true;
     return !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
 }

@@ -56,7 +56,8 @@ sub connect {
     my $socket = IO::Socket::INET->new(PeerAddr => $server->host, PeerPort => $server->port)
         or die "cannot connect: $!";
     binmode $socket;
-    my $self = bless { socket => $socket, in => '', frames => [], dynamic => [], last => -1 }, $class;
+    my $self = bless { socket => $socket, in => '', frames => [], dynamic => [], last => -1 },
+        $class;
     return $self if $option{silent};
     my $settings = pack '(nN)*', @{ $option{settings} || [4, 0x7fffffff] };
     my $window   = defined $option{window} ? $option{window} : 64 << 20;
@@ -84,7 +85,7 @@ sub close { return close $_[0]{socket} }
 
 sub frame {
     my ($type, $flags, $id, $payload) = @_;
-    $payload = '' if !defined $payload;
+    $payload = ''            if !defined $payload;
     $type    = $FRAME{$type} if exists $FRAME{$type};
     return substr(pack('N', length $payload), 1) . pack('CCN', $type, $flags, $id) . $payload;
 }
@@ -113,7 +114,13 @@ sub fields {
     my ($path, @more) = @_;
     my %more = @more;
     my @fields;
-    for my $pair ([':method', 'GET'], [':scheme', 'http'], [':authority', 'localhost'], [':path', $path]) {
+    for my $pair (
+        [':method',    'GET'],
+        [':scheme',    'http'],
+        [':authority', 'localhost'],
+        [':path',      $path]
+        )
+    {
         my ($name, $value) = @$pair;
         $value = delete $more{$name} if exists $more{$name};
         push @fields, $name, $value if defined $value;
@@ -222,10 +229,11 @@ sub response {
 
 sub _collect {
     my ($self, $frame) = @_;
-    my ($type, $id) = @$frame{qw(type id)};
+    my ($type, $id)    = @$frame{qw(type id)};
     my $r = $self->{responses}{$id} ||= { body => '', interim => [] };
     if ($type eq 'GOAWAY') {
-        $self->{goaway} = { last => unpack('N', $frame->{payload}), code => unpack 'x4N', $frame->{payload} };
+        $self->{goaway} =
+            { last => unpack('N', $frame->{payload}), code => unpack 'x4N', $frame->{payload} };
     } elsif ($type eq 'HEADERS') {
         my %fields = @{ $frame->{fields} };
         push @{ $r->{interim} }, $fields{':status'} if $fields{':status'} =~ /^1/;
@@ -236,14 +244,16 @@ sub _collect {
         $r->{reset} = unpack 'N', $frame->{payload};
         $r->{over}  = 1;
     }
-    $r->{over} = 1 if ($type eq 'HEADERS' || $type eq 'DATA') && $frame->{flags} & $FLAG{END_STREAM};
+    $r->{over} = 1
+        if ($type eq 'HEADERS' || $type eq 'DATA') && $frame->{flags} & $FLAG{END_STREAM};
     return;
 }
 
 # ---- HPACK (RFC 7541)
 
 my @STATIC = (
-    undef, ':authority', map({ [':method', $_] } qw(GET POST)), map({ [':path', $_] } '/', '/index.html'),
+    undef, ':authority', map({ [':method', $_] } qw(GET POST)),
+    map({ [':path',   $_] } '/', '/index.html'),
     map({ [':scheme', $_] } qw(http https)),
     map({ [':status', $_] } 200, 204, 206, 304, 400, 404, 500),
     qw(accept-charset accept-encoding accept-language accept-ranges accept access-control-allow-origin age
