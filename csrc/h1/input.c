@@ -160,8 +160,8 @@ static bool h1_may_be_preface(const struct sprig_conn *c, struct sprig_span inpu
 {
     static const char preface[] = H1_HTTP2_PREFACE;
     size_t n = input.len < sizeof preface - 1 ? input.len : sizeof preface - 1;
-    return c->server->protocols->http2 != NULL && c->listener != NULL && c->listener->socket.options.h2c &&
-           memcmp(input.ptr, preface, n) == 0;
+    return c->server->protocols->http2 != NULL && c->listener != NULL &&
+           c->listener->socket.options.h2c && memcmp(input.ptr, preface, n) == 0;
 }
 
 static enum step h1_await_preface(struct sprig_conn *c, struct sprig_span *input)

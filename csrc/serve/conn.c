@@ -111,8 +111,8 @@ void conn_free(struct sprig_conn *c)
     free(c);
 }
 
-/* With TLS the handshake comes first, and what is spoken then is chosen at its end. False: no memory.
- */
+/* With TLS the handshake comes first, and what is spoken then is chosen at its end. False: no
+ * memory. */
 static bool conn_init_protocol(struct sprig_conn *c)
 {
     struct sprig_server *server = c->server;
