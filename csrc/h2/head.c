@@ -271,6 +271,7 @@ static void prepare_body(struct h2_stream *s)
     ex->body_started_ns = sprig_loop_now(s->h2->conn->server->loop);
     ex->streams = ex->body_open = exchange_must_stream(ex);
     h2_stream_wake(s, ex->streams ? H2_EV_REQUEST : H2_EV_INVITE);
+    h2_stream_set_deadline(s);
 }
 
 void h2_head_finish(struct h2_stream *s, bool is_whole)
