@@ -237,6 +237,8 @@ static void history_fetch(struct sprig_channel *ch)
 {
     struct sprig_channels *all = ch->all;
     uint32_t n = ch->n_remembered;
+    if (ch->is_fed)
+        return;
     channels_read(all);
     ch->n_remembered = 0;
     history_trim(ch);
@@ -430,6 +432,7 @@ int sprig_channel_deliver(struct sprig_channel *ch, const struct sprig_publicati
     loop_recall(ch->all->loop);
     if (p->number == 0)
         numbered.number = next_number(ch->all);
+    ch->is_fed = true;
     return channel_take(ch, &numbered);
 }
 

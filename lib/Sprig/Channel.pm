@@ -210,7 +210,8 @@ C<reuseport> and the kind of loop do not matter.
 
 =head1 BACKENDS
 
-A backend carries messages further than the workers of one server. It is an object with these methods:
+A backend carries messages further than the workers of one server. L<Sprig::Channel::Redis> is one. Others, on
+NATS or on NOTIFY of PostgreSQL for instance, are objects with these methods:
 
 =over
 
