@@ -10,6 +10,7 @@
 
 struct sprig_channels;
 struct sprig_channel;
+struct sprig_ws;
 
 /* What may be published. Text is UTF-8; ptr NULL: not given. */
 struct sprig_publication {
@@ -82,6 +83,13 @@ int sprig_channel_join(struct sprig_channel *channel, struct sprig_exchange *ex,
                        const struct sprig_join *how);
 /* False: it is no member. */
 bool sprig_channel_leave(struct sprig_channel *channel, struct sprig_exchange *ex);
+
+/* The same for a WebSocket that waits for its 101 or is open, until it is over. What becomes of one
+ * that does not keep up is a matter of its own options: `slow` and `queue_bytes` are not looked at.
+ */
+int sprig_channel_join_ws(struct sprig_channel *channel, struct sprig_ws *ws,
+                          const struct sprig_join *how);
+bool sprig_channel_leave_ws(struct sprig_channel *channel, struct sprig_ws *ws);
 
 /* How many members all processes have, as far as they are alive. */
 uint32_t sprig_channel_members(struct sprig_channel *channel);

@@ -9,6 +9,7 @@
 #include "loop.h"
 #include "report.h"
 #include "text.h"
+#include "websocket_object.h"
 #include "writer.h"
 
 /* Behind one Perl object. */
@@ -346,17 +347,46 @@ static bool join_writer(pTHX_ struct sprig_channel *core, SV *writer, SV **field
     return rc == 0;
 }
 
+/* The object of a socket that is not open yet, or not any more, is no member. */
+static bool join_socket(pTHX_ struct sprig_channel *core, SV *socket, SV **fields, I32 n)
+{
+    const bool allowed[N_FIELDS] = {[FIELD_SINCE] = true};
+    SV *value[N_FIELDS];
+    struct sprig_join how = {0};
+    struct sprig_ws *ws;
+    int rc;
+
+    if (!psgi_text_is_plain(fields, n))
+        fields = psgi_text_hold(aTHX_ fields, n);
+    read_fields(aTHX_ "join", allowed, fields, n, value);
+    how.since = psgi_text_span(aTHX_ value[FIELD_SINCE], "Sprig::Channel::join: since");
+    if (how.since.len == 0)
+        how.since.ptr = NULL;
+    ws = psgi_websocket_core(aTHX_ socket);
+    if (ws == NULL)
+        return false;
+    how.app = SvREFCNT_inc_simple_NN(SvRV(socket));
+    rc = sprig_channel_join_ws(core, ws, &how);
+    if (rc != 0)
+        SvREFCNT_dec((SV *)how.app);
+    if (rc == SPRIG_E_NOMEM)
+        croak("Sprig::Channel::join: out of memory");
+    return rc == 0;
+}
+
 bool psgi_channel_join(pTHX_ SV *self, SV *target, SV **fields, I32 n)
 {
     bool is_member;
+    struct sprig_channel *core = channel_of(aTHX_ self)->core;
 
-    channel_of(aTHX_ self);
     if (!SvROK(target))
-        croak("Sprig::Channel::join: a writer is wanted");
+        croak("Sprig::Channel::join: a writer or WebSocket is wanted");
     ENTER;
     SAVEFREESV(SvREFCNT_inc_simple_NN(SvRV(self)));
     target = sv_2mortal(newRV_inc(SvRV(target)));
-    is_member = join_writer(aTHX_ channel_of(aTHX_ self)->core, target, fields, n);
+    is_member = psgi_websocket_find(aTHX_ target) != NULL
+                    ? join_socket(aTHX_ core, target, fields, n)
+                    : join_writer(aTHX_ core, target, fields, n);
     sprig_loop_lend(psgi_loop(aTHX));
     LEAVE;
     return is_member;
@@ -365,8 +395,13 @@ bool psgi_channel_join(pTHX_ SV *self, SV *target, SV **fields, I32 n)
 bool psgi_channel_leave(pTHX_ SV *self, SV *target)
 {
     struct psgi_channel *ch = channel_of(aTHX_ self);
-    struct psgi_exchange *px = psgi_writer_exchange(aTHX_ target, "leave");
+    struct psgi_exchange *px;
 
+    if (psgi_websocket_find(aTHX_ target) != NULL) {
+        struct sprig_ws *ws = psgi_websocket_core(aTHX_ target);
+        return ws != NULL && sprig_channel_leave_ws(ch->core, ws);
+    }
+    px = psgi_writer_exchange(aTHX_ target, "leave");
     return px != NULL && sprig_channel_leave(ch->core, px->ex);
 }
 

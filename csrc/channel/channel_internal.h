@@ -37,7 +37,7 @@ struct sprig_channel {
     struct list_link told;    /* struct message.in_told: for on_message */
     struct ready tell;        /* calls it */
     void *app;                /* severable: of the bridge; NULL: nobody listens */
-    bool is_fed; /* by sprig_channel_deliver: the hub has nothing of it */
+    bool is_fed;              /* by sprig_channel_deliver: the hub has nothing of it */
     uint8_t n_name;
     char name[];
 };

@@ -6,18 +6,22 @@
 #include "net/outq.h"
 #include "serve/conn.h"
 #include "serve/feed.h"
+#include "ws/socket.h"
 #include <stdlib.h>
 #include <time.h>
 
 /* What other hosts' clocks may be ahead. */
 enum { CLOCK_SKEW_SECONDS = 60 };
 
-/* One membership; owned by its channel, and of `left` when it is over. */
+/* One membership; owned by its channel, and of `left` when it is over. It is an event stream or a
+ * WebSocket. */
 struct member {
     struct list_link link; /* in channel.members; later in channels.left */
     struct sprig_channel *channel;
-    struct sprig_exchange *ex; /* severable: NULL when it is over */
+    struct sprig_exchange *ex; /* severable: NULL when it is over, or a WebSocket */
+    struct sprig_ws *ws;       /* the same; of these two one is there */
     struct feed_watch watch;
+    struct sprig_ws_watch ws_watch;
     uint64_t queue_bytes;
     uint64_t after; /* number of a message that it has seen, and so those before */
     enum sprig_slow slow;
@@ -39,8 +43,10 @@ static void member_end(struct member *mb)
 {
     struct sprig_channels *all = mb->channel->all;
     list_remove(&mb->watch.link);
+    list_remove(&mb->ws_watch.link);
     list_remove(&mb->link);
     mb->ex = NULL;
+    mb->ws = NULL;
     member_count(mb->channel, -1);
     list_append(&all->left, &mb->link);
     ready_add(all->loop, &all->settle, 1);
@@ -49,6 +55,11 @@ static void member_end(struct member *mb)
 static void on_end(struct feed_watch *watch)
 {
     member_end(list_entry(watch, struct member, watch));
+}
+
+static void on_ws_end(struct sprig_ws_watch *watch)
+{
+    member_end(list_entry(watch, struct member, ws_watch));
 }
 
 void members_settle(struct ready *r, uint32_t what)
@@ -103,11 +114,8 @@ static bool member_keeps_up(const struct member *mb, size_t n)
     return member_has_room(mb, n);
 }
 
-static void member_send(struct member *mb, struct message *m)
+static void member_send_event(struct member *mb, struct message *m)
 {
-    if (m->of.number <= mb->after || m->of.is_binary)
-        return;
-    mb->after = 0;
     if (!message_has_event(m)) {
         sprig_response_cut(mb->ex, "out of memory");
         member_end(mb);
@@ -118,6 +126,25 @@ static void member_send(struct member *mb, struct message *m)
         sprig_response_cut(mb->ex, "a member of a channel does not keep up");
         member_end(mb);
     }
+}
+
+/* What becomes of one that does not keep up is a matter of its options. */
+static void member_send_framed(struct member *mb, struct message *m)
+{
+    struct sprig_ws_message *framed = message_framed(m);
+    if (framed == NULL || sprig_ws_send_message(mb->ws, framed) < 0)
+        member_end(mb);
+}
+
+static void member_send(struct member *mb, struct message *m)
+{
+    if (m->of.number <= mb->after)
+        return;
+    mb->after = 0;
+    if (mb->ws != NULL)
+        member_send_framed(mb, m);
+    else if (!m->of.is_binary)
+        member_send_event(mb, m);
 }
 
 void members_send(struct sprig_channel *ch, struct message *m)
@@ -160,19 +187,24 @@ static uint64_t number_since(struct sprig_channel *ch, struct sprig_span id)
 }
 
 /* Bounded by what the channel remembers, not by queue_bytes: a member that has just come cannot
- * have fallen behind. */
+ * have fallen behind. False: it has ended. */
+static bool member_repeat(struct member *mb, struct message *m)
+{
+    if (m->of.number <= mb->after)
+        return true;
+    if (mb->ws != NULL)
+        member_send_framed(mb, m);
+    else if (!m->of.is_binary && message_has_event(m) && member_write(mb, m) < 0)
+        member_end(mb);
+    return mb->ws != NULL || mb->ex != NULL;
+}
+
 static void member_replay(struct member *mb)
 {
     struct sprig_channel *ch = mb->channel;
-    list_foreach_safe (it, next, &ch->history) {
-        struct message *m = list_entry(it, struct message, in_history);
-        if (m->of.number <= mb->after || m->of.is_binary || !message_has_event(m))
-            continue;
-        if (member_write(mb, m) < 0) {
-            member_end(mb);
+    list_foreach_safe (it, next, &ch->history)
+        if (!member_repeat(mb, list_entry(it, struct message, in_history)))
             return;
-        }
-    }
 }
 
 static struct member *member_find(struct sprig_channel *ch, struct sprig_exchange *ex)
@@ -188,44 +220,96 @@ static struct member *member_find(struct sprig_channel *ch, struct sprig_exchang
     return NULL;
 }
 
-int sprig_channel_join(struct sprig_channel *ch, struct sprig_exchange *ex,
-                       const struct sprig_join *how)
+static struct member *member_find_ws(struct sprig_channel *ch, struct sprig_ws *ws)
+{
+    list_foreach (it, &ws->watches) {
+        struct sprig_ws_watch *watch = list_entry(it, struct sprig_ws_watch, link);
+        struct member *mb = list_entry(it, struct member, ws_watch.link);
+        if (watch->on_end == on_ws_end && mb->channel == ch)
+            return mb;
+    }
+    return NULL;
+}
+
+static struct member *member_new(struct sprig_channel *ch, const struct sprig_join *how)
 {
     struct member *mb = channels_attach(ch->all) ? calloc(1, sizeof *mb) : NULL;
     if (mb == NULL)
-        return SPRIG_E_NOMEM;
+        return NULL;
     mb->watch.on_end = on_end;
+    mb->ws_watch.on_end = on_ws_end;
+    list_init(&mb->watch.link);
+    list_init(&mb->ws_watch.link);
+    mb->channel = ch;
+    mb->queue_bytes = how->queue_bytes;
+    mb->slow = how->slow;
+    mb->app = how->app;
+    return mb;
+}
+
+/* It is watched, and one that was the same member before is none any more. */
+static void member_begin(struct member *mb, const struct sprig_join *how)
+{
+    struct sprig_channel *ch = mb->channel;
+    channels_read(ch->all);
+    ch->refs++;
+    list_append(&ch->members, &mb->link);
+    member_count(ch, 1);
+    if (how->since.ptr == NULL)
+        return;
+    mb->after = number_since(ch, how->since);
+    member_replay(mb);
+}
+
+int sprig_channel_join(struct sprig_channel *ch, struct sprig_exchange *ex,
+                       const struct sprig_join *how)
+{
+    struct member *mb = member_new(ch, how);
+    if (mb == NULL)
+        return SPRIG_E_NOMEM;
+    sprig_channel_leave(ch, ex);
     int rc = feed_watch(ex, &mb->watch);
     if (rc != 0) {
         free(mb);
         return rc;
     }
-    list_remove(&mb->watch.link); /* so that it is not found */
-    sprig_channel_leave(ch, ex);
-    list_append(&ex->feed->watches, &mb->watch.link);
-    channels_read(ch->all);
-    mb->channel = ch;
-    ch->refs++;
     mb->ex = ex;
-    mb->queue_bytes = how->queue_bytes;
-    mb->slow = how->slow;
-    mb->app = how->app;
-    list_append(&ch->members, &mb->link);
-    member_count(ch, 1);
-    if (how->since.ptr != NULL) {
-        mb->after = number_since(ch, how->since);
-        member_replay(mb);
-    }
+    member_begin(mb, how);
     return 0;
+}
+
+int sprig_channel_join_ws(struct sprig_channel *ch, struct sprig_ws *ws,
+                          const struct sprig_join *how)
+{
+    loop_guard(ch->all->loop);
+    loop_recall(ch->all->loop);
+    if (!sprig_ws_is_open(ws))
+        return SPRIG_E_CLOSED;
+    struct member *mb = member_new(ch, how);
+    if (mb == NULL)
+        return SPRIG_E_NOMEM;
+    sprig_channel_leave_ws(ch, ws);
+    sprig_ws_watch(ws, &mb->ws_watch);
+    mb->ws = ws;
+    member_begin(mb, how);
+    return 0;
+}
+
+static bool channel_end_member(struct sprig_channel *ch, struct member *mb)
+{
+    loop_guard(ch->all->loop);
+    loop_recall(ch->all->loop);
+    if (mb != NULL)
+        member_end(mb);
+    return mb != NULL;
 }
 
 bool sprig_channel_leave(struct sprig_channel *ch, struct sprig_exchange *ex)
 {
-    loop_guard(ch->all->loop);
-    loop_recall(ch->all->loop);
-    struct member *mb = member_find(ch, ex);
-    if (mb == NULL)
-        return false;
-    member_end(mb);
-    return true;
+    return channel_end_member(ch, member_find(ch, ex));
+}
+
+bool sprig_channel_leave_ws(struct sprig_channel *ch, struct sprig_ws *ws)
+{
+    return channel_end_member(ch, member_find_ws(ch, ws));
 }

@@ -40,8 +40,17 @@ void message_release(void *message)
     struct message *m = message;
     if (--m->refs > 0)
         return;
+    if (m->framed != NULL)
+        sprig_ws_message_free(m->framed);
     free(m->chunk);
     free(m);
+}
+
+struct sprig_ws_message *message_framed(struct message *m)
+{
+    if (m->framed == NULL)
+        m->framed = sprig_ws_message_new(m->of.text, m->of.is_binary);
+    return m->framed;
 }
 
 bool message_make_event(struct message *m)

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "channel.h"
+#include "websocket.h"
 
 struct message {
     uint32_t refs;
@@ -13,7 +14,8 @@ struct message {
     struct sprig_publication of; /* its own copies */
     char *chunk;                 /* owned: the chunk with the event; NULL: not yet */
     size_t n_chunk;
-    struct sprig_span event; /* in it */
+    struct sprig_span event;         /* in it */
+    struct sprig_ws_message *framed; /* counted: for WebSockets; NULL: not yet */
     char bytes[];
 };
 
@@ -24,6 +26,9 @@ void message_release(void *message);
 
 /* Makes chunk and event, unless they are there. False: no memory. */
 bool message_make_event(struct message *m);
+
+/* The message for WebSockets, borrowed; NULL: no memory. */
+struct sprig_ws_message *message_framed(struct message *m);
 
 static inline bool message_has_event(struct message *m)
 {

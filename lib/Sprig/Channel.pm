@@ -76,8 +76,8 @@ Sprig::Channel - one message to many clients, in all workers
 
 =head1 DESCRIPTION
 
-A channel has a name and members: event streams (L<Sprig::Writer/event>). What is published in it
-reaches all members, those of the other workers included.
+A channel has a name and members: event streams (L<Sprig::Writer/event>) and WebSockets
+(L<Sprig::WebSocket>). What is published in it reaches all members, those of the other workers included.
 
 =over
 
@@ -142,10 +142,11 @@ The same for bytes. Event streams cannot carry them and are passed over.
 =head2 join
 
     $channel->join($writer, since => $env->{HTTP_LAST_EVENT_ID}, slow => 'close', queue_bytes => 100_000);
+    $channel->join($websocket, since => $number);
 
 Makes a client a member, until its connection ends or it leaves. The writer's response has to be a
-C<text/event-stream>. The channel keeps the writer: nobody else needs to. If the client closes its side, the
-response ends.
+C<text/event-stream>; a WebSocket has to be accepted. The channel keeps the object: nobody else needs to. If the
+client of a writer closes its side, the response ends.
 
 =over
 
@@ -167,13 +168,16 @@ If it is not given, the option C<channel_queue_bytes> counts. What is repeated b
 
 =back
 
+WebSockets have C<since> only: what becomes of those that do not read is told when they are accepted. They get
+the text, and not the id of a message; a page that is to come back without a loss has to find a number in it.
+
 Returns true, or false if the client has left already. Joining twice is joining once.
 
 =head2 leave
 
-    $channel->leave($writer);
+    $channel->leave($writer_or_websocket);
 
-The writer gets no more messages; its response goes on. If nobody else has the writer, that ends.
+It gets no more messages; its response or connection goes on. If nobody else has the object, that ends.
 Returns false if it was no member.
 
 =head2 members
@@ -238,6 +242,6 @@ in all of them. Numbers grow with time; ids of the form C<MILLISECONDS-NUMBER> g
 
 =head1 SEE ALSO
 
-L<Sprig::Manual::Realtime>, L<Sprig::Writer>, L<sprig(1)/Channels>
+L<Sprig::Manual::Realtime>, L<Sprig::Writer>, L<Sprig::WebSocket>, L<sprig(1)/Channels>
 
 =cut
