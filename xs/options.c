@@ -218,3 +218,24 @@ bool psgi_options_flag(pTHX_ HV *options, const char *name)
 
     return value != NULL && SvTRUE(*value);
 }
+
+void psgi_options_store_listen(pTHX_ HV *hv, struct sprig_listen_options *options)
+{
+    size_t n;
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n);
+
+    for (size_t i = 0; i < n; i++)
+        (void)hv_store(hv, flags[i].name, (I32)strlen(flags[i].name),
+                       newSVsv(boolSV(*sprig_listen_flag(options, &flags[i]))), 0);
+}
+
+struct sprig_listen_options psgi_options_read_listen(pTHX_ HV *hv)
+{
+    struct sprig_listen_options options = {0};
+    size_t n;
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n);
+
+    for (size_t i = 0; i < n; i++)
+        *sprig_listen_flag(&options, &flags[i]) = psgi_options_flag(aTHX_ hv, flags[i].name);
+    return options;
+}

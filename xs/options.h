@@ -20,4 +20,8 @@ SV *psgi_options_get(pTHX_ HV *options, const char *name);
 /* True if the hash has a true value for that key. */
 bool psgi_options_flag(pTHX_ HV *options, const char *name);
 
+/* Options of an address, by their names (listen_spec.h): puts them into a hash, and reads them. */
+void psgi_options_store_listen(pTHX_ HV *hv, struct sprig_listen_options *options);
+struct sprig_listen_options psgi_options_read_listen(pTHX_ HV *hv);
+
 #endif

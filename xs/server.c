@@ -194,11 +194,7 @@ AV *psgi_server_listen(pTHX_ struct psgi_server *server, const char *text)
 
 SV *psgi_server_listen_fd(pTHX_ struct psgi_server *server, int fd, HV *options)
 {
-    struct sprig_listen_options read = {.proxy_protocol =
-                                            psgi_options_flag(aTHX_ options, "proxy_protocol"),
-                                        .tls = psgi_options_flag(aTHX_ options, "tls"),
-                                        .redirect = psgi_options_flag(aTHX_ options, "redirect"),
-                                        .h2c = psgi_options_flag(aTHX_ options, "h2c")};
+    struct sprig_listen_options read = psgi_options_read_listen(aTHX_ options);
     struct sprig_listener *listener;
     char why[512];
 

@@ -1,6 +1,7 @@
 /* worker.c - processes: what this one is as a worker; daemon and pid file of a single one. */
 #include "embed.h"
 #include "master.h"
+#include "options.h"
 #include "process.h"
 #include "process/daemon.h"
 #include "process/pidfile.h"
@@ -96,10 +97,7 @@ AV *psgi_worker_take_sockets(pTHX)
             continue;
         info = newHV();
         (void)hv_stores(info, "fd", newSViv(socket->fd));
-        (void)hv_stores(info, "proxy_protocol", newSVsv(boolSV(socket->options.proxy_protocol)));
-        (void)hv_stores(info, "tls", newSVsv(boolSV(socket->options.tls)));
-        (void)hv_stores(info, "redirect", newSVsv(boolSV(socket->options.redirect)));
-        (void)hv_stores(info, "h2c", newSVsv(boolSV(socket->options.h2c)));
+        psgi_options_store_listen(aTHX_ info, &socket->options);
         av_push(list, newRV_noinc((SV *)info));
         socket->fd = -1;
     }

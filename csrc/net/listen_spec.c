@@ -39,21 +39,36 @@ static bool is_word(const char *text)
            text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-")] == '\0';
 }
 
+const struct sprig_listen_flag *sprig_listen_flags(size_t *n)
+{
+    static const struct sprig_listen_flag flags[] = {
+        {"tls", offsetof(struct sprig_listen_options, tls), 2},
+        {"redirect", offsetof(struct sprig_listen_options, redirect), 4},
+        {"h2c", offsetof(struct sprig_listen_options, h2c), 8},
+        {"proxy_protocol", offsetof(struct sprig_listen_options, proxy_protocol), 1},
+    };
+    *n = sizeof flags / sizeof *flags;
+    return flags;
+}
+
+/* False: there is none of that name. */
+static bool set_flag(struct sprig_listen_options *options, const char *name)
+{
+    size_t n;
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(flags[i].name, name) == 0)
+            return *sprig_listen_flag(options, &flags[i]) = true;
+    return false;
+}
+
 /* Cuts ",word" off the end, as long as there is one; what follows a comma otherwise belongs to a
  * path. */
 static int cut_options(const struct reading *r, char *address)
 {
     char *comma, reason[64];
     while ((comma = strrchr(address, ',')) != NULL && is_word(comma + 1)) {
-        if (strcmp(comma + 1, "proxy_protocol") == 0) {
-            r->out->options.proxy_protocol = true;
-        } else if (strcmp(comma + 1, "tls") == 0) {
-            r->out->options.tls = true;
-        } else if (strcmp(comma + 1, "redirect") == 0) {
-            r->out->options.redirect = true;
-        } else if (strcmp(comma + 1, "h2c") == 0) {
-            r->out->options.h2c = true;
-        } else {
+        if (!set_flag(&r->out->options, comma + 1)) {
             snprintf(reason, sizeof reason, "'%.30s' is no option of an address", comma + 1);
             return complain(r, reason, forms);
         }
@@ -174,10 +189,12 @@ char *sprig_listen_spec_print(const struct sprig_listen_spec *spec, char *buf, s
         sprig_listen_join(spec->host, spec->port, buf, n);
     else
         snprintf(buf, n, "unix:%s%s", spec->kind == SPRIG_LISTEN_ABSTRACT ? "@" : "", spec->path);
-    size_t len = strlen(buf);
-    snprintf(buf + len, n - len, "%s%s%s%s", spec->options.tls ? ",tls" : "",
-             spec->options.redirect ? ",redirect" : "", spec->options.h2c ? ",h2c" : "",
-             spec->options.proxy_protocol ? ",proxy_protocol" : "");
+    struct sprig_listen_options options = spec->options;
+    size_t n_flags, len = strlen(buf);
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n_flags);
+    for (size_t i = 0; i < n_flags; i++, len += strlen(buf + len))
+        if (*sprig_listen_flag(&options, &flags[i]))
+            snprintf(buf + len, n - len, ",%s", flags[i].name);
     return buf;
 }
 

@@ -15,6 +15,23 @@ struct sprig_listen_options {
     bool h2c;            /* they may speak HTTP/2 without it, which they say at once */
 };
 
+/* One of them: the word behind the address, the key in a hash of Perl, and the bit in what a
+ * process tells the next one of its sockets, which stays the same from version to version. */
+struct sprig_listen_flag {
+    const char *name;
+    size_t offset;
+    unsigned bit;
+};
+
+/* All, in the order in which they are printed. */
+const struct sprig_listen_flag *sprig_listen_flags(size_t *n);
+
+static inline bool *sprig_listen_flag(struct sprig_listen_options *options,
+                                      const struct sprig_listen_flag *flag)
+{
+    return (bool *)((char *)options + flag->offset);
+}
+
 enum sprig_listen_kind {
     SPRIG_LISTEN_TCP,
     SPRIG_LISTEN_UNIX,    /* a path */

@@ -403,18 +403,32 @@ void socket_unlink(const struct sprig_socket *s)
 
 /* ------------------------------------------------------------------------ as text ---- */
 
-/* Options as bits of a number. */
-enum { BIT_PROXY_PROTOCOL = 1, BIT_TLS = 2, BIT_REDIRECT = 4, BIT_H2C = 8, ALL_BITS = 15 };
-
-static int option_bits(const struct sprig_listen_options *options)
+/* The options that are set, by their bits. */
+static int option_bits(struct sprig_listen_options options)
 {
-    return (options->proxy_protocol ? BIT_PROXY_PROTOCOL : 0) | (options->tls ? BIT_TLS : 0) |
-           (options->redirect ? BIT_REDIRECT : 0) | (options->h2c ? BIT_H2C : 0);
+    size_t n;
+    unsigned bits = 0;
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n);
+    for (size_t i = 0; i < n; i++)
+        bits |= *sprig_listen_flag(&options, &flags[i]) ? flags[i].bit : 0;
+    return (int)bits;
+}
+
+/* False: there are bits that mean nothing. */
+static bool read_bits(uint64_t bits, struct sprig_listen_options *options)
+{
+    size_t n;
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n);
+    for (size_t i = 0; i < n; i++) {
+        *sprig_listen_flag(options, &flags[i]) = (bits & flags[i].bit) != 0;
+        bits &= ~(uint64_t)flags[i].bit;
+    }
+    return bits == 0;
 }
 
 char *socket_print(const struct sprig_socket *s, char *buf, size_t n)
 {
-    snprintf(buf, n, "%d:%d:%d:%ju:%ju", s->fd, option_bits(&s->options), s->made_path,
+    snprintf(buf, n, "%d:%d:%d:%ju:%ju", s->fd, option_bits(s->options), s->made_path,
              (uintmax_t)s->path_dev, (uintmax_t)s->path_ino);
     return buf;
 }
@@ -433,7 +447,7 @@ static bool take_part(struct sprig_span *text, uint64_t max, uint64_t *out)
 
 int socket_read(const char *text, struct sprig_socket *out)
 {
-    static const uint64_t max[] = {INT_MAX, ALL_BITS, 1, UINT64_MAX, UINT64_MAX};
+    static const uint64_t max[] = {INT_MAX, INT_MAX, 1, UINT64_MAX, UINT64_MAX};
     struct sprig_span rest = span_str(text);
     uint64_t v[5];
     size_t n_colons = 0;
@@ -444,15 +458,9 @@ int socket_read(const char *text, struct sprig_socket *out)
     for (size_t i = 0; i < 5; i++)
         if (!take_part(&rest, max[i], &v[i]))
             return SPRIG_E_INVALID;
-    *out = (struct sprig_socket){.fd = (int)v[0],
-                                 .options = {.proxy_protocol = (v[1] & BIT_PROXY_PROTOCOL) != 0,
-                                             .tls = (v[1] & BIT_TLS) != 0,
-                                             .redirect = (v[1] & BIT_REDIRECT) != 0,
-                                             .h2c = (v[1] & BIT_H2C) != 0},
-                                 .made_path = v[2] != 0,
-                                 .path_dev = (dev_t)v[3],
-                                 .path_ino = (ino_t)v[4]};
-    return 0;
+    *out = (struct sprig_socket){
+        .fd = (int)v[0], .made_path = v[2] != 0, .path_dev = (dev_t)v[3], .path_ino = (ino_t)v[4]};
+    return read_bits(v[1], &out->options) ? 0 : SPRIG_E_INVALID;
 }
 
 int sprig_socket_closed(int fd)
