@@ -55,6 +55,8 @@ by L<AnyEvent> watchers of the application.
 
 =item * L<Sprig::Server>: for programs that bring their own event loop
 
+=item * L<Sprig::Manual::Realtime>: WebSockets, server-sent events and channels
+
 =item * L<Sprig::Manual::Proxies>: nginx and other proxies in front
 
 =item * L<Sprig::Manual::Migration>: for those who come from Twiggy; all extensions of PSGI
