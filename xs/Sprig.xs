@@ -218,6 +218,12 @@ taken(self)
     RETVAL
 
 void
+reloading(self)
+    SV *self
+  CODE:
+    psgi_server_get(aTHX_ self)->is_reloading = true;
+
+void
 stop(self)
     SV *self
   CODE:

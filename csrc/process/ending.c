@@ -13,6 +13,8 @@ void master_dismiss(struct sprig_master *m, struct process *p)
 {
     bool is_starting = p->state == PROCESS_STARTING, is_master = p->number == SUCCESSOR_NUMBER;
     uint64_t ms = is_starting && !is_master ? FAST_END_MS : master_leave_ms(m);
+    if (m->ending == ENDING_NOT && !is_starting && !is_master)
+        process_say(p, "replaced\n"); /* what it serves goes on elsewhere */
     kill(p->pid, is_starting ? SIGTERM : SIGQUIT);
     process_enter(p, PROCESS_LEAVING, is_master && ms > 0 ? ms + LEAVE_GRACE_MS : ms);
 }

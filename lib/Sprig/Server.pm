@@ -259,6 +259,9 @@ sub shutdown {
     }
     my $seconds = $service->option('graceful_timeout') || 0;    # undefined: it was stopped
     $self->{graceful_timer} ||= AE::timer($seconds, 0, sub { $self->_stop }) if $seconds > 0;
+    my $worker = Sprig::Worker->current;
+    $service->reloading if $worker && $worker->is_replaced;
+    Sprig::Worker->leave;
     $service->drain;
     delete $self->{listen_guards};
     return;

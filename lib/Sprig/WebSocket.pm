@@ -240,7 +240,7 @@ application sets C<on_message> to C<undef> and has no other reference.
 
 A server that ends closes its sockets with 1001, and with 1012 where another one takes over (a reload): one after
 the other within C<graceful_timeout>, so that clients do not all come back at the same moment. What
-L<Sprig::Worker/before_exit> has to say is sent before.
+L<Sprig::Worker/before_leave> has to say is sent before.
 
 =head1 SEE ALSO
 

@@ -32,7 +32,7 @@ sub is_daemon  { return $_[0]{is_daemon} }
 
 # ---- hooks ----
 
-my (@after_fork, @before_exit);
+my (@after_fork, @before_leave, @before_exit);
 my $serving_pid = 0;
 
 sub after_fork {
@@ -41,6 +41,13 @@ sub after_fork {
     push @after_fork, $cb;
     local ($@, $!);    # are the caller's
     start($class) if $serving_pid == $$;
+    return;
+}
+
+sub before_leave {
+    my ($class, $cb) = @_;
+    ref $cb or croak 'before_leave needs a code reference';
+    push @before_leave, $cb;
     return;
 }
 
@@ -63,6 +70,17 @@ sub start {
     return;
 }
 
+# It is told to end, and takes no more connections from now on.
+sub leave {
+    return if $serving_pid != $$;
+    my $self = _self();
+    local ($?, $@, $!);
+    while (my $cb = shift @before_leave) {
+        eval { $cb->($self); 1 } or warn "before_leave: $@";
+    }
+    return;
+}
+
 # It has served. A child of it that ends is no end of it.
 sub finish {
     return if $serving_pid != $$;
@@ -82,25 +100,36 @@ END { finish() }
 # Calls on_probe and on_end: the worker is to show that it works; there is no master any more.
 sub attend {
     my ($self, %on) = @_;
-    my $input = '';
-    $self->{attention} = AE::io(
-        $self->_line,
-        0,
-        sub {
-            my $n = sysread $self->_line, $input, 1024, length $input;
-            return if !defined $n && ($!{EAGAIN} || $!{EINTR});
-            if (!$n) {
-                delete $self->{attention};
-                return $on{on_end}->();
-            }
-            while ($input =~ s/\A([^\n]*)\n//) {
-                $on{on_probe}->() if $1 eq 'probe';
-                _look()           if $1 eq 'look';
-            }
-        }
-    );
+    $self->{on}        = \%on;
+    $self->{input}     = '';
+    $self->{attention} = AE::io($self->_line, 0, sub { _hear($self) });
     $self->tell('loaded');
     return;
+}
+
+sub _hear {
+    my ($self) = @_;
+    my $on     = $self->{on};
+    my $n      = sysread $self->_line, $self->{input}, 1024, length $self->{input};
+    return if !defined $n && ($!{EAGAIN} || $!{EINTR});
+    if (!$n) {
+        delete $self->{attention};
+        return $on->{on_end}->();
+    }
+    while ($self->{input} =~ s/\A([^\n]*)\n//) {
+        my $line = $1;
+        $on->{on_probe}->()       if $line eq 'probe';
+        _look()                   if $line eq 'look';
+        $self->{is_replaced} = 1 if $line eq 'replaced';
+    }
+    return;
+}
+
+# True if another worker takes over from this one. The master says so right before its signal.
+sub is_replaced {
+    my ($self) = @_;
+    _hear($self) if $self->{attention} && !$self->{is_replaced};
+    return !!$self->{is_replaced};
 }
 
 sub _line {
@@ -244,6 +273,14 @@ Calls the code once in each process that serves: when the application is loaded 
 chosen, before the first request. May be called several times, and at any time; in a process that serves
 already the code is run at once. If it dies, the worker cannot start, and the master says why.
 
+=head2 before_leave
+
+    Sprig::Worker->before_leave(sub { my ($worker) = @_; ... });
+
+Calls the code in each process that serves, when it is told to end: before it stops listening, and before its
+WebSockets are closed, so that an application can say goodbye. C<< $worker->is_replaced >> is true if another
+worker takes over. If it dies, that is a warning.
+
 =head2 before_exit
 
     Sprig::Worker->before_exit(sub { my ($worker) = @_; ... });
@@ -268,7 +305,12 @@ single process it is 1.
 
 From 1 on; the next one after each reload (C<HUP>).
 
-=head2 start, finish, attend, tell, report, probe, is_daemon
+=head2 is_replaced
+
+True if the worker is told to end because another one takes over (C<HUP>, C<USR2>, C<max_requests>), and not at the
+end of all.
+
+=head2 start, leave, finish, attend, tell, report, probe, is_daemon
 
 What L<Sprig::Server> does with a worker: runs the hooks, listens to the master, talks to it, and sends
 itself a request.

@@ -74,6 +74,7 @@ sub _on_event {
     return $worker->tell('retire max_requests') if $what eq 'max_requests';
     return                                      if $server->{is_leaving}++;
     $worker->tell("leaving $what");
+    $server->{service}->reloading;
     $server->shutdown;
     return;
 }

@@ -1,0 +1,70 @@
+# Two pages of eg/chat.psgi in a real browser hear what each other says.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use POSIX ();
+use SprigTest;
+use SprigTest::Probe;
+use Test::More;
+use Time::HiRes qw(time);
+
+my ($browser) = grep { defined } map { tool_path($_) } qw(chromium chromium-browser google-chrome);
+plan skip_all => 'no Chromium is installed' if !$browser;
+
+# Both in frames of one page, which types for them, and tells at last what both have heard.
+my $server = start_probe(<<"APP");
+use Plack::Util;
+my \$chat = Plack::Util::load_psgi('$FindBin::Bin/../eg/chat.psgi');
+my \$page = do { local \$/; <DATA> };
+close DATA;
+my \$routes = routes(
+    '/two'  => sub { [200, ['Content-Type' => 'text/html'], [\$page]] },
+    '/tell' => sub { my \$input = \$_[0]{'psgi.input'}; local \$/; note_down(<\$input>); [200, [], ['ok']] },
+);
+sub { \$_[0]{PATH_INFO} =~ m{^/(?:two|tell|probe)} ? \$routes->(\$_[0]) : \$chat->(\$_[0]) };
+__DATA__
+<!doctype html><iframe src="/?name=Ann"></iframe><iframe src="/?name=Bob"></iframe><script>
+const wait = (ready, then) => ready() ? then() : setTimeout(wait, 50, ready, then);
+const text = i => frames[i].document.getElementById('lines').innerText.replace(/\\n/g, ' ');
+onload = () => wait(() => /Bob has come/.test(text(0)) && /Bob has come/.test(text(1)), () => {
+  frames[0].say({ text: 'from Ann <b>\\u20ac</b>' });
+  wait(() => /from Ann/.test(text(1)), () => {
+    frames[1].say({ text: 'from Bob' });
+    wait(() => /from Bob/.test(text(0)), () => fetch('/tell', { method: 'POST', body: text(0) + '|' + text(1) }));
+  });
+});
+</script>
+APP
+
+# Runs until it is killed.
+my $folder = SprigTest::temp_path('browser');
+my $pid    = fork;
+defined $pid or die "fork: $!";
+if (!$pid) {
+    POSIX::setsid();
+    $ENV{HOME} = $folder;
+    open STDOUT, '>',  '/dev/null';
+    open STDERR, '>&', \*STDOUT;
+    exec($browser, qw(--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
+            --disable-background-networking --disable-component-update --disable-sync
+            --disable-dev-shm-usage --disable-extensions --remote-debugging-port=0),
+        "--user-data-dir=$folder", $server->url('/two')
+    ) or POSIX::_exit(127);
+}
+
+my $said     = '';
+my $deadline = time + 60;
+while ($said eq '' && time < $deadline) {
+    $said = join '', diary($server);
+    select undef, undef, undef, 0.1;
+}
+kill KILL => -$pid;
+waitpid $pid, 0;
+my ($ann, $bob) = split /\|/, "$said|";
+like($bob, qr/Ann from Ann <b>\xe2\x82\xac</, 'Bob hears Ann, and markup is text');
+like($ann, qr/Bob from Bob/,                  'Ann hears Bob');
+comes_to_rest($server);
+$server->stop_ok;
+done_testing;
