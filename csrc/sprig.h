@@ -353,6 +353,9 @@ void sprig_exchange_notify(struct sprig_exchange *ex);
 /* The client is known to have left (on_gone was or will be called). */
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex);
 
+/* What is asked of it can have an effect: it is not broken off, nor that of a parent process. */
+bool sprig_exchange_is_live(const struct sprig_exchange *ex);
+
 /* False: the connection carries other requests as well. Then the functions from here to
  * sprig_exchange_unread, and sprig_exchange_fd, are not for this one. */
 bool sprig_exchange_owns_socket(const struct sprig_exchange *ex);

@@ -37,6 +37,7 @@ sub fill {
 
 routes(
     '/'       => accepting(),
+    '/user' => sub { $_[0]{REMOTE_USER} = 'ann'; accepting()->($_[0]) },
     '/other'  => accepting(websocket_max_message_bytes => 5, websocket_max_fragments => 2),
     '/silent' => accepting(websocket_ping_interval => 0.2, websocket_ping_timeout => 0.2),
     '/alive'  => accepting(websocket_ping_interval => 0.2, websocket_ping_timeout => 0.2),
@@ -199,4 +200,26 @@ subtest 'websocket_origins' => sub {
 
 comes_to_rest($server);
 $server->stop_ok;
+
+subtest 'an open socket is no request in work' => sub {
+    my $log    = SprigTest::temp_path('log');
+    my $narrow = start_probe(
+        $app,
+        args => {
+            max_requests_in_flight => 1,
+            queue_timeout          => 2,
+            access_log             => $log,
+            access_log_format      => '%u %s'
+        }
+    );
+    my $ws = SprigTest::WebSocket->open($narrow, '/user');
+    is($ws->text('x')->next, 'text(x)', 'open');
+    is($narrow->ask(get('/probe/loop', 'Connection: close'))->status,
+        200, 'max_requests_in_flight leaves room beside it');
+    $ws->close(1000)->story;
+    comes_to_rest($narrow);
+    $narrow->stop_ok;
+    like(slurp($log), qr/^ann 101$/m, 'its line in the access log has the user');
+};
+
 done_testing;

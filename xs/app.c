@@ -220,25 +220,6 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     psgi_exchange_unref(aTHX_ px);
 }
 
-static void notified(pTHX_ struct psgi_exchange *px)
-{
-    list_remove(&px->dropped);
-    if (px->ex != NULL)
-        psgi_responder_notified(aTHX_ px);
-    if (px->ex != NULL)
-        psgi_writer_notified(aTHX_ px);
-    if (px->ex != NULL)
-        psgi_reader_notified(aTHX_ px);
-    if (px->ex != NULL && px->ws != NULL)
-        psgi_websocket_notified(aTHX_ px);
-}
-
-static void on_notify(struct sprig_exchange *ex, void *arg)
-{
-    PERL_UNUSED_VAR(arg);
-    with_exchange(ex, notified);
-}
-
 /* What an application has found out about the client, for the access log: a plain value only. */
 static void tell_user(pTHX_ struct psgi_exchange *px)
 {
@@ -249,6 +230,27 @@ static void tell_user(pTHX_ struct psgi_exchange *px)
     user = hv_fetchs(px->env, "REMOTE_USER", 0);
     if (user != NULL && SvPOK(*user) && !SvGMAGICAL(*user))
         sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
+}
+
+static void notified(pTHX_ struct psgi_exchange *px)
+{
+    list_remove(&px->dropped);
+    if (px->ex != NULL)
+        psgi_responder_notified(aTHX_ px);
+    if (px->ex != NULL)
+        psgi_writer_notified(aTHX_ px);
+    if (px->ex != NULL)
+        psgi_reader_notified(aTHX_ px);
+    if (px->ex != NULL && px->ws != NULL) {
+        tell_user(aTHX_ px);
+        psgi_websocket_notified(aTHX_ px);
+    }
+}
+
+static void on_notify(struct sprig_exchange *ex, void *arg)
+{
+    PERL_UNUSED_VAR(arg);
+    with_exchange(ex, notified);
 }
 
 /* While px->ex is still set: severs all that the app has of the exchange. */

@@ -352,6 +352,7 @@ int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill)
     ex->body_left = UINT64_MAX;
     ex->response.framing = FRAMING_CLOSE;
     ex->response.bodyless = false;
+    admission_leave_slot(ex); /* it may last for hours, and is mostly idle */
     return 0;
 }
 
@@ -376,6 +377,11 @@ bool exchange_is_over(struct sprig_exchange *ex)
     loop_guard(ex->conn->server->loop); /* may abandon the connection */
     loop_recall(ex->conn->server->loop);
     return ex->is_over;
+}
+
+bool sprig_exchange_is_live(const struct sprig_exchange *ex)
+{
+    return !ex->is_over;
 }
 
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex)

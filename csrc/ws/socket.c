@@ -120,10 +120,12 @@ static void on_timer(struct ready *r, uint32_t what)
     (void)what;
     struct timer *timer = list_entry(r, struct timer, ready);
     struct sprig_ws *ws = list_entry(timer, struct sprig_ws, timer);
+    if (ws->ex == NULL || !sprig_exchange_is_live(ws->ex))
+        return; /* its end is on its way; or this is a forked child, and it is the parent's */
     ws_ref(ws);
     if (ws->state == WS_STATE_CLOSING)
         ws_lost(ws, NULL);
-    else if (ws->state == WS_STATE_OPEN && ws->ex != NULL)
+    else if (ws->state == WS_STATE_OPEN)
         on_ping_time(ws);
     ws_unref(ws);
 }
