@@ -238,9 +238,18 @@ static void give(struct command *cmd, const struct sprig_option *o, const char *
     cmd->given[cmd->n_given++] = (struct given){o, need(strdup(value))};
 }
 
-static void print_and_end(const struct sprig_option *o)
+static bool is_completion(const struct sprig_option *o)
 {
-    o->letter == 'h' ? print_help() : print_version();
+    return strcmp(o->name, "completion") == 0;
+}
+
+/* What is only asked for ends the program. */
+static void print_and_end(const struct sprig_option *o, const char *value)
+{
+    if (is_completion(o) && !completion_print(value))
+        refuse("completion must be one of bash|zsh|fish, got '%s'", value);
+    if (!is_completion(o))
+        o->letter == 'h' ? print_help() : print_version();
     exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
@@ -267,8 +276,8 @@ static void take_option(struct command *cmd, int val, const char *value)
     if (option_is_switch(o) && !value)
         value = is_off ? "0" : "1";
     check_flag(o, value);
-    if (o->letter == 'h' || o->letter == 'v')
-        print_and_end(o);
+    if (o->letter == 'h' || o->letter == 'v' || is_completion(o))
+        print_and_end(o, value);
     give(cmd, o, value ? value : "1");
 }
 

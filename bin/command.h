@@ -59,6 +59,10 @@ int command_reload(struct command *cmd, char *kept, char *why, size_t n);
 /* Prints all options as a file that --config reads. */
 void command_print(const struct command *cmd, FILE *out);
 
+/* Prints the script by which the shell (bash, zsh or fish) completes what stands behind "sprig".
+ * False: there is none. */
+bool completion_print(const char *shell);
+
 /* A switch: --x and --no-x. */
 bool option_is_switch(const struct sprig_option *o);
 

@@ -111,6 +111,11 @@ static const struct verb verbs[] = {
 
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 
+const char *ctl_verb(size_t i)
+{
+    return i < N_VERBS ? verbs[i].name : NULL;
+}
+
 /* ----------------------------------------------------------------- the command line ---- */
 
 static int print_help(void)

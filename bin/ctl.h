@@ -2,6 +2,8 @@
 #ifndef SPRIG_CTL_H
 #define SPRIG_CTL_H
 
+#include <stddef.h>
+
 /* argv[0] is "ctl". Returns the exit status: 0, or one of these, or EXIT_FAILURE where the server
  * says no. */
 enum {
@@ -10,5 +12,8 @@ enum {
     CTL_WARNING = 4      /* status: it is not ready; stuck: a worker is blocked */
 };
 int ctl_main(int argc, char **argv);
+
+/* The names of the verbs, i from 0; NULL behind the last. */
+const char *ctl_verb(size_t i);
 
 #endif

@@ -256,6 +256,8 @@ static const struct sprig_option options[] = {
 #define G "Information"
     PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
     PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
+    {"completion", 0, SPRIG_OPTION_PLACK, G, "SHELL", NULL, 0, 0, "bash|zsh|fish", 0,
+          "Prints what bash, zsh or fish need to complete the options of sprig."},
 #undef G
     PLACK(server, 's', NULL, "SERVER", NULL,
           "this program is the server; to choose one use plackup -s"),

@@ -202,7 +202,7 @@ char *sprig_config_quote(const char *value, char *buf)
 bool sprig_option_fits_file(const struct sprig_option *o)
 {
     static const char *const never[] = {"config", "check",    "print_config", "eval",
-                                        "help",   "help_all", "version"};
+                                        "help",   "help_all", "version",      "completion"};
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
         if (strcmp(o->name, never[i]) == 0)
             return false;
