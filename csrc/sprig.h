@@ -378,6 +378,9 @@ struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex);
 int sprig_socket_closed(int fd);
 
 /* The client speaks TLS with this server. */
+/* The id of the request (option request_id), or nothing. Borrowed until the exchange ends. */
+struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex);
+
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex);
 
 /* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */

@@ -60,6 +60,7 @@ subtest 'the names of OpenTelemetry' => sub {
         'http.response.body.size'     => 3,
         'user_agent.original'         => 't',
         'http.request.header.referer' => undef,
+        'sprig.request_id'            => undef,
         'sprig.request.raw'           => undef,
         'process.pid'                 => $server->pid,
     );

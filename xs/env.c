@@ -328,6 +328,14 @@ static void put_errors(pTHX_ struct env_builder *b, struct psgi *psgi)
     set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(handle));
 }
 
+static void put_request_id(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
+{
+    struct sprig_span id = sprig_exchange_request_id(ex);
+
+    if (id.len > 0)
+        put_span(aTHX_ b, KEY_REQUEST_ID, id);
+}
+
 /* The same for all requests of a server; left alone in an env where the last app did so. */
 static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server *server)
 {
@@ -404,6 +412,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     if (sprig_server_config(sprig_exchange_server(px->ex))->informational)
         put_informer(aTHX_ & b, px);
     put_raiser(aTHX_ & b, px);
+    put_request_id(aTHX_ & b, px->ex);
     delete_stale(aTHX_ & b);
     if (sprig_exchange_is_streaming(px->ex))
         put_reader(aTHX_ b.env->hv, px);

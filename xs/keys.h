@@ -36,7 +36,8 @@
     X(INFORMATIONAL, "psgix.informational")                                                        \
     X(SCALAR_REFS, "psgix.body.scalar_refs")                                                       \
     X(EXIT_GUARD, "psgix.exit_guard")                                                              \
-    X(RAISE, "psgix.raise")
+    X(RAISE, "psgix.raise")                                                                        \
+    X(REQUEST_ID, "psgix.request_id")
 
 /* A slot is the number of a key; those of the known request headers follow these. */
 enum env_key {

@@ -61,6 +61,11 @@ static const struct sprig_option options[] = {
     {"log_level", 0, SPRIG_OPTION_CHOICE, G, "LEVEL", "info", 0, 0, "debug|info|warn|error",
           offsetof(struct sprig_config, log_level),
      "The least important messages that are wanted: debug, info, warn or error."},
+    {"request_id", 0, SPRIG_OPTION_CHOICE, G, "HOW", "off", 0, 0, "off|trust|make",
+          offsetof(struct sprig_config, request_id),
+     "Whether requests have an id: off, trust (that of a trusted proxy, if it sends one) or make."},
+    FIELD(STRING, request_id_header, G, "NAME", "", 0, 100,
+          "Sends the id in this field of each response."),
     FIELD(BYTES, log_buffer_bytes, G, "BYTES", "1M", 4096, GIB,
           "Lines of a log that nobody reads wait in memory up to this; the rest is lost."),
 #undef G

@@ -19,6 +19,9 @@ enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG
 
 /* What becomes of members of a channel that do not read what it sends. */
 enum sprig_slow { SPRIG_SLOW_CLOSE, SPRIG_SLOW_DROP, SPRIG_SLOW_SPILL };
+/* Where the id of a request is from. */
+enum sprig_request_id { SPRIG_REQUEST_ID_OFF, SPRIG_REQUEST_ID_TRUST, SPRIG_REQUEST_ID_MAKE };
+
 /* How messages look. */
 enum sprig_error_log_format { SPRIG_LOG_TEXT, SPRIG_LOG_JSON };
 /* What becomes of a message that a WebSocket's queue has no room for, and how messages are
@@ -51,6 +54,8 @@ struct sprig_config {
     enum sprig_error_log_format error_log_format;
     unsigned log_level;        /* enum sprig_log_level */
     uint64_t log_buffer_bytes; /* of each log */
+    enum sprig_request_id request_id;
+    char *request_id_header; /* NULL: none */
     /* listening */
     bool reuseport;
     uint32_t backlog;

@@ -72,6 +72,9 @@ bool sprig_log_print_text(const char *text, size_t n);
  * is an object. */
 void sprig_log_print_output(const char *text, size_t n);
 
+/* The id of the request at hand, which lines tell from now on; copied. Empty: there is none. */
+void sprig_log_set_request(struct sprig_span id);
+
 /* What sprig_log_print says of this process: its number as a worker, 0: it is none. */
 void sprig_log_set_worker(uint32_t number);
 

@@ -34,6 +34,20 @@ static struct {
 
 static uint32_t worker_number;
 
+/* Of the request whose app is being called. */
+static struct {
+    char bytes[64];
+    uint8_t n;
+} request_id;
+
+void sprig_log_set_request(struct sprig_span id)
+{
+    size_t n = id.len < sizeof request_id.bytes ? id.len : sizeof request_id.bytes;
+    if (n > 0)
+        memcpy(request_id.bytes, id.ptr, n);
+    request_id.n = (uint8_t)n;
+}
+
 void sprig_log_set_worker(uint32_t number)
 {
     worker_number = number;
@@ -240,8 +254,9 @@ static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
     if (worker_number > 0)
         snprintf(worker, sizeof worker, " worker %u", worker_number);
     size_t len = print_time(buf, n);
-    return len + (size_t)snprintf(buf + len, n - len, " [%ld%s %s] ", (long)getpid(), worker,
-                                  level_names[level]);
+    return len + (size_t)snprintf(buf + len, n - len, " [%ld%s %s%s%.*s] ", (long)getpid(), worker,
+                                  level_names[level], request_id.n > 0 ? " " : "",
+                                  (int)request_id.n, request_id.bytes);
 }
 
 /* Text as a string of JSON, without the quotes. Control characters, and all that is no ASCII in a
@@ -277,7 +292,7 @@ static size_t escape_json(const char *text, size_t n, char *to)
 static char *make_json(enum sprig_log_level level, const char *text, size_t n, size_t *n_line)
 {
     static const char *const severities[] = {"DEBUG", "INFO", "WARN", "ERROR"};
-    char date[40], *line = malloc(6 * n + 256);
+    char date[40], *line = malloc(6 * n + 400);
     if (line == NULL)
         return NULL;
     print_time(date, sizeof date);
@@ -287,6 +302,9 @@ static char *make_json(enum sprig_log_level level, const char *text, size_t n, s
         date, severities[level], 4 * (int)level + 5, (long)getpid());
     if (worker_number > 0)
         len += (size_t)sprintf(line + len, ",\"sprig.worker\":%u", worker_number);
+    if (request_id.n > 0)
+        len += (size_t)sprintf(line + len, ",\"sprig.request_id\":\"%.*s\"", (int)request_id.n,
+                               request_id.bytes);
     len += (size_t)sprintf(line + len, ",\"body\":\"");
     len += escape_json(text, n, line + len);
     memcpy(line + len, "\"}\n", 3);
@@ -305,12 +323,12 @@ static void print_json(enum sprig_log_level level, const char *text, size_t n)
     free(line);
 }
 
-enum { PLAIN_BYTES = 128 + SPRIG_PRINT_BYTES + 16 };
+enum { ORIGIN_BYTES = 200, PLAIN_BYTES = ORIGIN_BYTES + SPRIG_PRINT_BYTES + 16 };
 
 /* Into buf, of PLAIN_BYTES. */
 static size_t make_plain(enum sprig_log_level level, const char *message, char *buf)
 {
-    size_t len = print_origin(level, buf, 128);
+    size_t len = print_origin(level, buf, ORIGIN_BYTES);
     return len + (size_t)snprintf(buf + len, PLAIN_BYTES - len, "sprig: %.*s\n",
                                   (int)SPRIG_PRINT_BYTES, message);
 }

@@ -83,6 +83,9 @@ enum {
 
 struct access_record;
 
+/* The longest id of a request. */
+enum { REQUEST_ID_BYTES = 64 };
+
 /* One request and its response, whatever protocol carries it. */
 struct sprig_exchange {
     struct sprig_conn *conn; /* owner; NULL while in the pool */
@@ -123,8 +126,10 @@ struct sprig_exchange {
     bool body_open : 1;               /* streams: it is not complete */
     bool body_wanted : 1;             /* streams: the bridge wants it now */
     struct sprig_exchange *next_free; /* in the pool */
-    char label[STATS_REQUEST_BYTES];  /* "GET /path", without a NUL; the only part that is not zero
-                                         at first */
+    uint8_t n_request_id;             /* 0: not asked for, or none; see request_id.h */
+    /* what follows is not zero at first */
+    char label[STATS_REQUEST_BYTES]; /* "GET /path", without a NUL */
+    char request_id[REQUEST_ID_BYTES];
 };
 
 /* Room in each connection for what its protocol needs to know of it. */

@@ -4,6 +4,7 @@
 #include "loop/timer.h"
 #include "serve/accesslog.h"
 #include "serve/listener.h"
+#include "serve/request_id.h"
 
 /* Status of a request whose client left before the answer, as nginx has it. */
 enum { STATUS_CLIENT_LEFT = 499 };
@@ -35,6 +36,7 @@ void conn_log_request(struct sprig_exchange *ex)
     if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
         sprig_exchange_forwarded(ex, &told);
     in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
+    in.request_id = exchange_request_id(ex);
     ex->record = conn_record(c, &in);
 }
 

@@ -6,6 +6,7 @@
 #include "serve/counting.h"
 #include "serve/feed.h"
 #include "serve/listener.h"
+#include "serve/request_id.h"
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -226,7 +227,12 @@ void exchange_call_app(struct sprig_exchange *ex)
     size_t n_head = ex->request.head.len;
     ex->is_started = true;
     counting_start(ex);
+    bool has_id = c->server->config.request_id != SPRIG_REQUEST_ID_OFF;
+    if (has_id)
+        sprig_log_set_request(exchange_request_id(ex));
     c->server->handler.on_request(ex, c->server->arg);
+    if (has_id)
+        sprig_log_set_request(span_make(NULL, 0));
     stats_leave();
     /* not before: a message may enter Perl, and the request lies in the shared buffer */
     sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", conn_client(c), n_head);
@@ -303,6 +309,11 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     }
     if (out->port.ptr == NULL && c->proxied != NULL)
         out->port = span_str(c->proxied->local_port);
+}
+
+struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex)
+{
+    return exchange_request_id(ex);
 }
 
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex)

@@ -5,7 +5,9 @@
 #include "base/tempfile.h"
 #include "serve/counting.h"
 #include "serve/feed.h"
+#include "serve/request_id.h"
 #include <errno.h>
+#include <stdlib.h>
 
 /* Memory beyond output_buffer_bytes moves to the file in portions of at least this size. */
 enum { SPILL_BYTES = 64 * 1024 };
@@ -113,7 +115,10 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
         return SPRIG_E_CLOSED;
     ex->response.no_chunks = !ex->conn->server->config.chunked_responses;
     head = exchange_no_tunnel(ex, head);
-    int rc = ex->conn->protocol->head(ex, head, why, n);
+    struct sprig_head room;
+    struct sprig_header *fields;
+    int rc = ex->conn->protocol->head(ex, request_id_add(ex, head, &room, &fields), why, n);
+    free(fields);
     if (rc != 0)
         return exchange_failed(ex, rc);
     if (ex->record != NULL)

@@ -25,7 +25,7 @@ static const char json_text[] =
     ",\"http.server.request.duration\":%D,\"sprig.queue_time\":%{queue}x"
     ",\"sprig.app_time\":%{app}x,\"sprig.send_time\":%{send}x"
     ",\"user_agent.original\":%{User-Agent}i,\"http.request.header.referer\":%{Referer}i"
-    ",\"sprig.request.raw\":%{raw}x,\"process.pid\":%P}";
+    ",\"sprig.request_id\":%{request_id}x,\"sprig.request.raw\":%{raw}x,\"process.pid\":%P}";
 
 /* The texts that Apache gives these names to. */
 static const char *text_of(const char *format)
@@ -43,9 +43,9 @@ static const struct {
     const char *name;
     enum log_kind kind;
 } extras[] = {
-    {"queue", LOG_QUEUE_TIME},     {"app", LOG_APP_TIME},     {"send", LOG_SEND_TIME},
-    {"http_version", LOG_VERSION}, {"tls_protocol", LOG_TLS}, {"raw", LOG_RAW},
-    {"iso_time", LOG_ISO_TIME},
+    {"queue", LOG_QUEUE_TIME},     {"app", LOG_APP_TIME},          {"send", LOG_SEND_TIME},
+    {"http_version", LOG_VERSION}, {"tls_protocol", LOG_TLS},      {"raw", LOG_RAW},
+    {"iso_time", LOG_ISO_TIME},    {"request_id", LOG_REQUEST_ID},
 };
 
 /* False: there is no such name. */

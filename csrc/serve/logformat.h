@@ -49,7 +49,8 @@ static inline char *log_buffer_room(struct log_buffer *b, size_t n)
  *   %%  %h  %l (-)  %u  %t  %r  %s  %b  %T  %D  %v  %V  %p  %P  %m  %U  %q  %H
  *   %{name}i of the request, %{name}o of the response, %{strftime}t; '<' and '>' are skipped
  *   %{queue}x, %{app}x, %{send}x: microseconds before the app was called, until its response began,
- *   and from there to the end; %{http_version}x, %{tls_protocol}x, %{iso_time}x, %{raw}x
+ *   and from there to the end; %{http_version}x, %{tls_protocol}x, %{iso_time}x, %{raw}x,
+ *   %{request_id}x
  * SPRIG_E_INVALID: *f is empty, `bad` (n bytes) gets the directive that is wrong. SPRIG_E_NOMEM. */
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n);
 void log_format_clear(struct log_format *f);
@@ -60,6 +61,7 @@ struct log_input {
     struct sprig_span raw;               /* the line that should have been a request line */
     struct sprig_span host;              /* %h */
     struct sprig_span server_name, server_port;
+    struct sprig_span request_id;   /* empty: none */
     struct sprig_span tls_protocol; /* "TLSv1.3"; empty: none */
 };
 

@@ -20,6 +20,7 @@ enum log_kind {
     LOG_VERSION,
     LOG_TLS,
     LOG_RAW,
+    LOG_REQUEST_ID,
     LOG_LATE,
     LOG_USER = LOG_LATE,
     LOG_TIME,

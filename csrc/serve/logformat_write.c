@@ -261,6 +261,9 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
     case LOG_TLS:
         add_or_dash(b, in->tls_protocol);
         return;
+    case LOG_REQUEST_ID:
+        add_or_dash(b, in->request_id);
+        return;
     case LOG_RAW:
         add_or_dash(b, in->raw);
         return;
