@@ -247,7 +247,7 @@ static bool is_completion(const struct sprig_option *o)
 static void print_and_end(const struct sprig_option *o, const char *value)
 {
     if (is_completion(o) && !completion_print(value))
-        refuse("completion must be one of bash|zsh|fish, got '%s'", value);
+        usage_error("completion must be one of bash|zsh|fish, got '%s'", value);
     if (!is_completion(o))
         o->letter == 'h' ? print_help() : print_version();
     exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
