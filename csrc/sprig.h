@@ -110,6 +110,10 @@ struct sprig_watchdog {
 };
 void sprig_watchdog_start(const struct sprig_watchdog *how);
 
+/* How often this process, or one that it was forked from, was the child of a fork: what was begun
+ * with another count is the parent's. */
+uint32_t sprig_fork_count(void);
+
 /* Counts app calls on the stack: +1 on entering one, -1 on leaving. While the count is positive and
  * `nested` is hold, complete requests wait. The bridge must balance it also when Perl unwinds. */
 void sprig_loop_hold(struct sprig_loop *loop, int delta);

@@ -86,7 +86,7 @@ subtest 'cleanup handlers' => sub {
     leaves(body     => 'body closed cleaned');
     leaves(app_dies => 'cleaned');
     leaves(dies     => 'after');
-    ok $server->stderr_like(qr/^in cleanup\n/m), 'one that dies is reported, the others run';
+    ok $server->stderr_like(qr{^GET /\S*: in cleanup\n}m), 'one that dies is reported, the others run';
 };
 
 subtest 'the client does not wait for them' => sub {
@@ -122,7 +122,7 @@ subtest 'completion callback: the fourth element' => sub {
     leaves(complete         => 'complete');
     leaves(complete_delayed => 'complete later');
     leaves(complete_dies    => '');
-    ok $server->stderr_like(qr/^in completion\n/m), 'one that dies is reported';
+    ok $server->stderr_like(qr{^GET /\S*: in completion\n}m), 'one that dies is reported';
 };
 
 subtest 'harakiri is not offered outside of workers' => sub {

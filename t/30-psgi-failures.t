@@ -86,19 +86,19 @@ sub fails {
 }
 
 subtest 'exceptions' => sub {
-    fails(die        => qr/^said by die\n/m);
-    fails(die_line   => qr/^without newline at .* line [0-9]+\.\n/m);
-    fails(die_object => qr/^an error object\n/m);
-    fails(die_hash   => qr/^HASH\(0x/m);
-    fails(die_false  => qr/^a false error\n/m);
+    fails(die        => qr{^GET /: said by die\n}m);
+    fails(die_line   => qr{^GET /: without newline at .* line [0-9]+\.\n}m);
+    fails(die_object => qr{^GET /: an error object\n}m);
+    fails(die_hash   => qr{^GET /: HASH\(0x}m);
+    fails(die_false  => qr{^GET /: a false error\n}m);
     fails(die_dying  => qr/cannot be turned into text/);
-    fails(die_empty  => qr/^Died at /m);
-    fails(die_guard  => qr/^behind a guard\n/m);
-    fails(die_hook   => qr/^hooked: in the app\n/m);
-    fails(die_ors    => qr/^one line\n/m);
+    fails(die_empty  => qr{^GET /: Died at }m);
+    fails(die_guard  => qr{^GET /: behind a guard\n}m);
+    fails(die_hook   => qr{^GET /: hooked: in the app\n}m);
+    fails(die_ors    => qr{^GET /: one line\n}m);
     unlike $server->stderr, qr/ORS/, '$\ does not get into the log';
-    fails(fatal_warning => qr/^Use of uninitialized/m);
-    fails(deep          => qr/^deep down\n/m);
+    fails(fatal_warning => qr{^GET /: Use of uninitialized}m);
+    fails(deep          => qr{^GET /: deep down\n}m);
 };
 
 subtest 'jumps out of the app' => sub {
@@ -136,10 +136,10 @@ subtest 'where the message goes' => sub {
 };
 
 subtest 'delayed responses' => sub {
-    fails(delayed     => qr/^in the delayed callback\n/m);
+    fails(delayed     => qr{^GET /: in the delayed callback\n}m);
     fails(delayed_bad => qr/response is not an array reference/);
     is answer('delayed_late')->body, 'answered', 'an answer that was given stands';
-    ok $server->stderr_like(qr/^after the answer\n/m), 'what died after it is reported';
+    ok $server->stderr_like(qr{^GET /: after the answer\n}m), 'what died after it is reported';
 };
 
 subtest 'the connection goes on after a 500' => sub {
@@ -164,6 +164,38 @@ APP
     ok $client->is_closed, 'the connection is closed';
     is $quitter->stop >> 8, 7, 'with its status';
     like $quitter->stderr, qr/END ran\nDESTROY ran\n/, 'END blocks and destructors run';
+};
+
+subtest 'the query of a request is in no message, other bytes are printable' => sub {
+    my $failing = start_server(code => 'sub { die "no\n" }');
+    $failing->ask("GET /a\xff%20?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    ok $failing->stderr_like(qr{^GET /a\\xFF%20: no\n}m), 'which is the path' or diag $failing->stderr;
+    unlike $failing->stderr, qr/secret/, 'and not more';
+    $failing->ask('GET /' . 'x' x 1000 . " HTTP/1.1\r\nHost: a\r\n\r\n");
+    ok $failing->stderr_like(qr{^GET /x{100,250}\.\.\.: no\n}m), 'nor a long one all of it';
+};
+
+subtest 'exit in a request' => sub {
+    my $told = qr/^\S+ \[\d+ error\] sprig: the application called exit\(3\) during GET \/x$/m;
+    my %app  = (
+        'in the app'           => 'exit 3',
+        'in a delayed answer'  => 'return sub { exit 3 }',
+        'deep down in an eval' => 'eval { (sub { exit 3 })->() }',
+    );
+    for my $name (sort keys %app) {
+        my $quitter = start_server(code => "sub { $app{$name} }");
+        my $client  = $quitter->connect;
+        $client->send("GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n");
+        ok $client->is_closed, "$name: the connection is closed";
+        is $quitter->stop >> 8, 3, 'with its status';
+        like $quitter->raw_stderr, $told, 'and a line';
+    }
+    my $forks = start_server(code => <<'END');
+sub { my $pid = fork // die; exit 3 if !$pid; waitpid $pid, 0; [200, [], [$? >> 8]] }
+END
+    is $forks->ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n")->body, 3, 'a child of the app may exit';
+    $forks->stop_ok;
+    unlike $forks->stderr, qr/called exit/, 'and nothing is said';
 };
 
 done_testing;

@@ -172,7 +172,7 @@ subtest 'on_disconnect ends its exchange and dies' => sub {
     $client->send(get('/disconnect-ends'));
     is_deeply([await_diary($server, 1)], ['waiting'], 'a stream');
     $client->reset;
-    ok $server->stderr_like(qr/^told$/m), 'what it died of is reported';
+    ok $server->stderr_like(qr{^GET /\S*: told$}m), 'what it died of is reported';
     is $server->ask(get('/ok'))->body, 'ok', 'and the server goes on';
 };
 

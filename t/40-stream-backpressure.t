@@ -177,9 +177,9 @@ subtest 'a producer that never looks' => sub {
 
 subtest 'callbacks that die' => sub {
     ok(!$server->ask(get('/dies-in-drain'))->is_complete, 'on_drain: the response is cut');
-    ok($server->stderr_like(qr/^drained dry$/m),          'and it is logged');
+    ok($server->stderr_like(qr{^GET /\S*: drained dry$}m),          'and it is logged');
     ok(!$server->ask(get('/dies-in-poll'))->is_complete,  'poll_cb: the response is cut');
-    ok($server->stderr_like(qr/^polled dry$/m),           'and it is logged');
+    ok($server->stderr_like(qr{^GET /\S*: polled dry$}m),           'and it is logged');
     ok(!$server->ask(get('/last-in-poll'))->is_complete,  'leaving by last is an error');
     ok($server->stderr_like(qr/Can't "last" outside a loop block/), 'and it is logged');
 };

@@ -163,7 +163,7 @@ subtest 'a client that ends only its own side' => sub {
 
 subtest 'odds' => sub {
     client_for('/dies')->close;
-    ok($server->stderr_like(qr/^at the door$/m), 'a callback that dies is logged');
+    ok($server->stderr_like(qr{^GET /\S*: at the door$}m), 'a callback that dies is logged');
     ask('/forget');
     client_for('/two-watchers')->close;
     is_deeply([await_diary($server, 1)], ['second'], 'the last callback set is called');

@@ -265,7 +265,7 @@ subtest 'a response that dies does not look complete' => sub {
         is($response->status, 200, "$path had begun");
         ok(!$response->is_complete, 'and is cut');
     }
-    ok($server->stderr_like(qr/^in the middle$/m), 'logged');
+    ok($server->stderr_like(qr{^GET /\S*: in the middle$}m), 'logged');
     like(join(' ', diary($server)), qr/went on after caught/, 'an exception that the app catches');
     ok(!ask('/dies-kept')->is_complete, 'a writer that outlives the exception');
     is(ask('/use-kept')->body, 'ok', 'can be used');

@@ -85,11 +85,11 @@ wrapped(routes(%app));
 APP
 
 for my $case (
-    ['/now',     'in the app itself',            qr/^oops: now$/m],
-    ['/delayed', 'a delayed response',           qr/^oops: delayed$/m],
-    ['/object',  'an exception object',          qr/^oops: an object$/m],
-    ['/copied',  'from a copy of the env',       qr/^oops: copied$/m],
-    ['/then-answer', 'what is answered then does not count', qr/^oops: first$/m],
+    ['/now',     'in the app itself',            qr{^GET /now: oops: now$}m],
+    ['/delayed', 'a delayed response',           qr{^GET /delayed: oops: delayed$}m],
+    ['/object',  'an exception object',          qr{^GET /object: oops: an object$}m],
+    ['/copied',  'from a copy of the env',       qr{^GET /copied: oops: copied$}m],
+    ['/then-answer', 'what is answered then does not count', qr{^GET /then-answer: oops: first$}m],
     ) {
     my ($path, $name, $message) = @$case;
     subtest $name => sub {
@@ -106,7 +106,7 @@ subtest 'a streamed response is cut' => sub {
     my $all = $client->rest;
     like $all,   qr/begun/,        'what was written came';
     unlike $all, qr/more|\r\n0\r\n/, 'and nothing else, nor the end';
-    ok $server->stderr_like(qr/^oops: streamed$/m), 'the message';
+    ok $server->stderr_like(qr{^GET /streamed: oops: streamed$}m), 'the message';
 };
 
 subtest 'behind the end there is a warning' => sub {

@@ -157,19 +157,19 @@ subtest 'dropped without a call' => sub {
 
 subtest 'errors' => sub {
     is(ask('/dies')->status, 500, 'died before the response');
-    ok($server->stderr_like(qr/^no luck$/m), 'the message is in the log');
+    ok($server->stderr_like(qr{^GET /\S*: no luck$}m), 'the message is in the log');
     is(ask('/late-after-death')->body,  'done', 'a responder that outlived this is harmless');
     is(ask('/dies-after-answer')->body, 'fine', 'died behind the response');
-    ok($server->stderr_like(qr/^too late$/m), 'that is logged, too');
+    ok($server->stderr_like(qr{^GET /\S*: too late$}m), 'that is logged, too');
     is(ask('/dies-in-timer')->status, 500, 'died in a callback that held the responder');
     ok($server->stderr_like(qr/timer$/m), 'logged');
     is(ask('/raise')->status, 500, 'raise from a callback');
-    ok($server->stderr_like(qr/^raised$/m), 'has its message logged');
+    ok($server->stderr_like(qr{^GET /\S*: raised$}m), 'has its message logged');
     is(ask('/raise-object')->status, 500,  'raise with an object');
     is(ask('/raise-late')->body,     'ok', 'raise behind the response changes nothing');
     my $cut = ask('/raise-writing');
     ok(!$cut->is_complete,                   'raise while a writer is at work cuts the response');
-    ok($server->stderr_like(qr/^halfway$/m), 'logged');
+    ok($server->stderr_like(qr{^GET /\S*: halfway$}m), 'logged');
     is(ask('/bad')->status,        500,  'a response that is not acceptable');
     is(ask('/not-a-list')->status, 500,  'something else than a response');
     is(ask('/no-args')->body,      'ok', 'a call without a response');

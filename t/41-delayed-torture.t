@@ -199,7 +199,7 @@ subtest 'leaving a callback the wrong way' => sub {
 subtest 'handlers of die and warn' => sub {
     is(body('/sig-die'),             'survived', 'die within eval');
     is(ask('/sig-die-kept')->status, 500,        'a __DIE__ handler that dies');
-    ok($server->stderr_like(qr/^hook: plain$/m), 'has its say');
+    ok($server->stderr_like(qr{^GET /\S*: hook: plain$}m), 'has its say');
     is(body('/sig-die-off'), 'off',  'and is taken off');
     is(body('/sig-warn'),    'once', 'a __WARN__ handler that dies');
     is_deeply([(diary($server))[1, 2]], ['warned', 'in the warning'], 'in the caller');

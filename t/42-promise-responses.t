@@ -182,7 +182,7 @@ subtest 'condvars' => sub {
     answers('/cv-code',  'delayed behind a condvar');
     answers('/cv-cv',    'condvar in a condvar');
     answers('/cv-begin', 'a b c');
-    fails('/cv-croak',  qr/^croaked at app under test/m);
+    fails('/cv-croak',  qr{^GET /cv-croak: croaked at app under test}m);
     fails('/cv-empty',  qr/returned undef, expected/);
     fails('/cv-bad',    qr/returned the string 'nonsense', expected/);
     fails('/cv-circle', qr/a promise yielded a promise/);
@@ -192,8 +192,8 @@ subtest 'thenables' => sub {
     answers('/then',       'then');
     answers('/then-now',   'chain');
     answers('/then-twice', 'first');
-    fails('/then-reject', qr/^rejected$/m);
-    fails('/then-dies',   qr/^no then$/m);
+    fails('/then-reject', qr{^GET /then-reject: rejected$}m);
+    fails('/then-dies',   qr{^GET /then-dies: no then$}m);
 };
 
 sub has_module {
@@ -206,10 +206,10 @@ subtest 'Future' => sub {
     answers('/future-now',   'ready');
     answers('/future-later', 'future');
     answers('/future-chain', 'chained x');
-    fails('/future-fail',      qr/^failed$/m);
-    fails('/future-failed',    qr/^failed before$/m);
+    fails('/future-fail',      qr{^GET /future-fail: failed$}m);
+    fails('/future-failed',    qr{^GET /future-failed: failed before$}m);
     fails('/future-cancelled', qr/cancelled/);
-    fails('/future-dies',      qr/^in a chain$/m);
+    fails('/future-dies',      qr{^GET /future-dies: in a chain$}m);
 };
 
 subtest 'a client that leaves cancels the future' => sub {
@@ -237,10 +237,10 @@ subtest 'async subs' => sub {
     answers('/async-now',    'at once');
     answers('/async-code',   'code');
     answers('/async-stream', '123');
-    fails('/async-dies', qr/^behind an await$/m);
+    fails('/async-dies', qr{^GET /async-dies: behind an await$}m);
     ok(!ask('/async-stream-dies')->is_complete,      'died in a stream: cut');
-    ok($server->stderr_like(qr/^within a stream$/m), 'and it is logged');
-    fails('/async-delayed-dies',   qr/^no answer$/m);
+    ok($server->stderr_like(qr{^GET /async-stream-dies: within a stream$}m), 'and it is logged');
+    fails('/async-delayed-dies',   qr{^GET /async-delayed-dies: no answer$}m);
     fails('/async-delayed-silent', qr/responder dropped without a response/);
     my $client = $server->connect;
     $client->send(get('/async-wait'));
@@ -254,7 +254,7 @@ subtest 'Mojo::Promise' => sub {
     plan skip_all => 'is not installed' if !has_module('Mojo::Promise');
     answers('/mojo-resolve', 'mojo');
     answers('/mojo-later',   'mojo later');
-    fails('/mojo-reject', qr/^mojo says no$/m);
+    fails('/mojo-reject', qr{^GET /mojo-reject: mojo says no$}m);
 };
 
 subtest 'a hundred at once' => sub {

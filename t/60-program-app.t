@@ -122,7 +122,7 @@ subtest 'development' => sub {
 
     my $quiet = start_program(@here, '-E', 'development', '--no-default-middleware', $bad);
     is body($quiet, '/x'), 'Internal Server Error', '--no-default-middleware: nothing of that';
-    unlike $quiet->stderr, qr/GET/, '... and no log';
+    unlike $quiet->stderr, qr/HTTP/, '... and no log';
 
     my $log    = "$dir/access.log";
     my $logged = start_program(@here, '--access-log', $log, $echo);

@@ -110,7 +110,7 @@ END
     like $body,           qr/Internal Server Error/,              'died';
     like $server->stderr, qr/^loaded at \S+\.psgi line 1\.$/m,    'while it is loaded';
     like $server->stderr, qr/^asked at other\.psgi line 40\.$/m, 'warn in a request';
-    like $server->stderr, qr/^dies at other\.psgi line 40\.$/m,  'die in a request';
+    like $server->stderr, qr{^GET /: dies at other\.psgi line 40\.$}m,  'die in a request';
     $server->stop_ok;
 };
 
@@ -125,16 +125,16 @@ subtest 'CGI::Carp names the application' => sub {
 
 subtest 'the text of an exception is printed as UTF-8, without noise' => sub {
     my ($body, $server) = answer('sub { die "snow \x{2603} caf\x{e9}\n" }');
-    is printed($server), "snow \xe2\x98\x83 caf\xc3\xa9\n", 'that and no more';
+    is printed($server), "GET /: snow \xe2\x98\x83 caf\xc3\xa9\n", 'that and no more';
     $server->stop_ok;
 };
 
 subtest 'and as bytes where it needs no more, once where the handle encodes' => sub {
     my ($body, $server) = answer('sub { my $m = "caf\x{e9}\n"; utf8::upgrade($m); die $m }');
-    is printed($server), "caf\xe9\n", 'as print does it';
+    is printed($server), "GET /: caf\xe9\n", 'as print does it';
     $server->stop_ok;
     ($body, $server) = answer('binmode STDERR, ":utf8"; sub { die "snow \x{2603}\n" }');
-    is printed($server), "snow \xe2\x98\x83\n", 'with a layer';
+    is printed($server), "GET /: snow \xe2\x98\x83\n", 'with a layer';
     $server->stop_ok;
 };
 
@@ -147,7 +147,7 @@ sub {
     die "told\n";
 }
 END
-    is printed($server), "kept\ntold\n", 'what the application and the server print';
+    is printed($server), "kept\nGET /: told\n", 'what the application and the server print';
     $server->stop_ok;
 };
 

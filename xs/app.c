@@ -134,26 +134,53 @@ static void run_app(pTHX_ struct psgi_exchange *px)
 
 /* ---- callbacks from the core ---- */
 
-static void app_returned(pTHX_ void *loop)
+/* A call of the app, for what has to be done however it is left. */
+struct app_call {
+    struct psgi_exchange *px; /* held by the caller */
+    uint32_t n_forks;         /* as it began */
+    bool has_returned;        /* it was not left by exit() */
+};
+
+/* Written in C and at once: Perl is on its way out. Of calls within each other only the innermost
+ * has called exit. */
+static void tell_exit(pTHX_ struct psgi_exchange *px)
 {
-    PERL_UNUSED_CONTEXT;
-    sprig_loop_hold(loop, -1);
+    struct psgi *psgi = px->server->psgi;
+    char line[PSGI_REQUEST_NAME_BYTES + 80], name[PSGI_REQUEST_NAME_BYTES];
+
+    if (psgi->exit_told)
+        return;
+    psgi->exit_told = true;
+    psgi_env_request_name(aTHX_ px->env, name);
+    my_snprintf(line, sizeof line, "the application called exit(%d)%s%s", (int)STATUS_EXIT,
+                name[0] != '\0' ? " during " : "", name);
+    sprig_log_print(SPRIG_LOG_ERROR, line);
+}
+
+static void app_left(pTHX_ void *arg)
+{
+    struct app_call *call = arg;
+
+    sprig_loop_hold(call->px->server->psgi->loop, -1);
+    if (!call->has_returned && call->n_forks == sprig_fork_count())
+        tell_exit(aTHX_ call->px);
 }
 
 static void on_request(struct sprig_exchange *ex, void *arg)
 {
     struct psgi_server *server = arg;
-    struct sprig_loop *loop = server->psgi->loop;
     struct psgi_exchange *px = psgi_exchange_new(server, ex);
+    struct app_call call = {px, sprig_fork_count(), false};
     dTHXa(server->psgi->perl);
 
     psgi_exchange_ref(px);
     px->env = psgi_env_build(aTHX_ px);
     ENTER;
     SAVETMPS;
-    sprig_loop_hold(loop, 1);
-    SAVEDESTRUCTOR_X(app_returned, loop);
+    sprig_loop_hold(server->psgi->loop, 1);
+    SAVEDESTRUCTOR_X(app_left, &call);
     run_app(aTHX_ px);
+    call.has_returned = true;
     FREETMPS;
     LEAVE;
     psgi_exchange_unref(aTHX_ px);

@@ -45,6 +45,7 @@ struct psgi {
     uint64_t n_dropped;       /* so far; their numbers are in the order of being dropped */
     HV *writer_class;         /* owned: the stash that writers are blessed into */
     SV *errors;               /* owned: the glob behind psgi.errors, see env.c; NULL until then */
+    bool exit_told;           /* the app has called exit */
     CV *eval;                 /* owned: the XSUB through which psgi_eval enters eval */
     struct psgi_eval_job *eval_job; /* what it is about to run */
     SV *thrown;                     /* owned: an exception of a %SIG handler, until psgi_rethrow */

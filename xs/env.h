@@ -100,6 +100,10 @@ void psgi_env_pool_clear(pTHX_ struct psgi_server *server);
 HE *psgi_env_entry(pTHX_ const struct psgi_env *env, const struct psgi_keys *keys, int slot);
 /* A value of the env as it is now, owned by the caller; NULL if there is none. Never dies. */
 SV *psgi_env_get(pTHX_ HV *env, const char *key);
+/* "GET /path", for messages: printable, without the query, which may hold what is nobody's
+ * business. Empty if the app has put something else there. Enters no Perl; env may be NULL. */
+enum { PSGI_REQUEST_NAME_BYTES = 256 };
+void psgi_env_request_name(pTHX_ HV *env, char name[PSGI_REQUEST_NAME_BYTES]);
 /* False if psgix.cleanup.handlers is surely empty. */
 bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px);
 

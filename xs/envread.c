@@ -49,6 +49,53 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
     return job.value;
 }
 
+/* The text of a value with which no code comes along; ptr NULL if it is another. */
+static struct sprig_span plain_text(pTHX_ HV *env, const char *key)
+{
+    SV **value = hv_fetch(env, key, (I32)strlen(key), 0);
+
+    if (value == NULL || SvGMAGICAL(*value) || !SvPOK(*value))
+        return span_make(NULL, 0);
+    return span_make(SvPVX_const(*value), SvCUR(*value));
+}
+
+/* Printable characters as they are; where there is no room for more, dots. */
+static char *put_printable(char *at, const char *end, struct sprig_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (end - at < 8)
+            return at + my_snprintf(at, 8, "...");
+        if (c > ' ' && c < 0x7f)
+            *at++ = c;
+        else
+            at += my_snprintf(at, 8, "\\x%02X", (unsigned char)c);
+    }
+    *at = '\0';
+    return at;
+}
+
+void psgi_env_request_name(pTHX_ HV *env, char name[PSGI_REQUEST_NAME_BYTES])
+{
+    const char *end = name + PSGI_REQUEST_NAME_BYTES;
+    struct sprig_span method = {NULL, 0}, uri = {NULL, 0};
+    const char *query;
+
+    name[0] = '\0';
+    if (env != NULL && !SvRMAGICAL((SV *)env)) {
+        method = plain_text(aTHX_ env, "REQUEST_METHOD");
+        uri = plain_text(aTHX_ env, "REQUEST_URI");
+    }
+    if (method.ptr == NULL || uri.ptr == NULL)
+        return;
+    query = memchr(uri.ptr, '?', uri.len);
+    if (query != NULL)
+        uri.len = (size_t)(query - uri.ptr);
+    char *at = put_printable(name, end - 16, method);
+    *at++ = ' ';
+    put_printable(at, end, uri);
+}
+
 bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px)
 {
     HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_CLEANUP_HANDLERS);

@@ -2,6 +2,7 @@
 #include "report.h"
 #include "bytes.h"
 #include "call.h"
+#include "env.h"
 
 struct message_job {
     SV *message; /* borrowed */
@@ -95,6 +96,25 @@ struct print_job {
     bool done;
 };
 
+/* With the request in front, where it goes to the log of the server and not to one of the app,
+ * which knows what it works on. Borrowed, or a mortal. */
+static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
+{
+    char name[PSGI_REQUEST_NAME_BYTES];
+    IO *io = psgi_io_of(handle);
+    SV *text;
+
+    if (!SvROK(handle) || SvRV(handle) != psgi_get(aTHX)->errors || io == NULL ||
+        SvRMAGICAL((SV *)io))
+        return job->text;
+    psgi_env_request_name(aTHX_ job->env, name);
+    if (name[0] == '\0')
+        return job->text;
+    text = sv_2mortal(newSVpvf("%s: ", name));
+    sv_catsv_nomg(text, job->text);
+    return text;
+}
+
 /* psgi.errors->print. Looks the handle up only now: the app may have put another one there. */
 static void run_print(pTHX_ void *arg)
 {
@@ -112,7 +132,8 @@ static void run_print(pTHX_ void *arg)
     PL_ors_sv = NULL;
     handle = sv_mortalcopy(*errors);
     io = psgi_io_of(handle);
-    text = io != NULL ? printable(aTHX_ job->text, io) : job->text;
+    text = with_request(aTHX_ job, handle);
+    text = io != NULL ? printable(aTHX_ text, io) : text;
     job->done = psgi_call_method(aTHX_ handle, "print", &text, 1, NULL, NULL);
 }
 

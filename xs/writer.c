@@ -249,17 +249,19 @@ static bool is_simple(SV *value)
 
 /* Bytes, of a simple value as nearly always or, without one, of the span. What the write may report
  * could run code, so the writer is held. */
-static bool write_bytes(pTHX_ SV *self, struct psgi_handle *handle, SV *value,
-                        struct sprig_span bytes)
+__attribute__((always_inline)) static inline bool
+write_bytes(pTHX_ SV *self, struct psgi_handle *handle, SV *value, struct sprig_span bytes)
 {
     struct psgi_exchange *px = psgi_exchange_ref(handle->px);
     SV *body = SvREFCNT_inc_simple_NN(SvRV(self));
     bool is_fatal = handle->is_fatal;
     int rc;
 
+    if (value != NULL)
+        bytes = span_make(SvPVX_const(value), SvCUR(value));
     handle->has_written = true;
-    rc =
-        value != NULL ? psgi_write_bytes(aTHX_ px->ex, value) : sprig_response_write(px->ex, bytes);
+    rc = value != NULL && bytes.len >= PSGI_SHARE_MIN_BYTES ? psgi_write_bytes(aTHX_ px->ex, value)
+                                                            : sprig_response_write(px->ex, bytes);
     if (rc >= 0 && handle->on_drain != NULL && px->ex != NULL)
         want_drain(handle, px);
     sprig_loop_lend(px->server->psgi->loop);

@@ -170,7 +170,8 @@ __attribute__((noinline)) static void take_back_slowly(struct sprig_loop *loop)
         settle_all(loop);
 }
 
-void courier_take_back(struct sprig_loop *loop)
+/* Not part of sprig_loop_lend, where there is nearly always nothing to take back. */
+__attribute__((noinline)) void courier_take_back(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
     uint32_t lent = COURIER_LENT;

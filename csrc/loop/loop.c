@@ -28,6 +28,11 @@ static void fork_in_child(void)
     fork_count++;
 }
 
+uint32_t sprig_fork_count(void)
+{
+    return (uint32_t)fork_count;
+}
+
 /* ------------------------------------------------------------ ready queue ---- */
 
 void ready_init(struct ready *r, void (*run)(struct ready *r, uint32_t what))

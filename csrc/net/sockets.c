@@ -21,8 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For the lock of a folder: a second in all. */
-enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 10 };
+/* For the lock of a folder: ten seconds, since who has it may be waiting for a processor. */
+enum { LOCK_TRIES = 1000, LOCK_PAUSE_MS = 10 };
 
 /* What one spec is opened with. */
 struct opening {
