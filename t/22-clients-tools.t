@@ -58,7 +58,7 @@ with_tool curl => sub {
     like(curl('--http2', '-v', $server->url('/hello')),
         qr/^hello$/m, 'an offer of HTTP/2 is answered in HTTP/1.1');
     my $both = curl('-v', $server->url('/hello'), $server->url('/lines'));
-    like($both, qr/Re-using existing connection/, 'a connection is used again');
+    like($both, qr/Re-using existing (?:http: )?connection/, 'a connection is used again');
 };
 
 with_tool ab => sub {

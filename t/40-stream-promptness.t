@@ -129,6 +129,23 @@ sub prompt_ok {
     cmp_ok $_, '<', REST / 2, "$name: promptly" for @lag;
 }
 
+# A worker of two, and servers that live in the loop of somebody else.
+$by{workers} = start_server(
+    by    => 'program',
+    code  => "use AnyEvent;\n$APP",
+    env   => { REST => REST },
+    flags => ['--workers', 2]
+);
+my %hosted = (
+    'a loop that watches our descriptor' => { PERL_ANYEVENT_MODEL => 'Perl' },
+    'a loop that watches our sockets'    => { PERL_ANYEVENT_MODEL => 'Perl', SPRIG_LOOP_INTEREST => 1 },
+);
+$by{$_} = start_server(
+    by   => 'module',
+    code => "use AnyEvent;\n$APP",
+    env  => { REST => REST, %{ $hosted{$_} } }
+) for sort keys %hosted;
+
 for my $by (sort keys %by) {
     subtest "a report that shows its progress, its head included ($by)" =>
         sub { prompt_ok($by{$by}, '/report', 4, 'a piece') };

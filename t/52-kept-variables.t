@@ -79,11 +79,25 @@ sub reader {
     kept('reader on_end',   sub { $r->on_end(sub { eval { die "end\n" }; $respond->([200, [], ['read']]) }) });
 }
 
+sub ae {
+    kept("AE $_", do { my $m = $_; sub { AE->can($m)->() } }) for qw(now time now_update);
+    kept('AE timer',  sub { my $t = AE::timer(5, 0, sub { }); undef $t });
+    pipe my $in, my $out or die;
+    kept('AE io',     sub { my $w = AE::io($in, 0, sub { }); undef $w });
+    kept('AE signal', sub { my $w = AE::signal('USR2', sub { }); undef $w });
+    kept('AE child',  sub { my $w = AE::child($$, sub { }); undef $w });
+    kept('AE idle',   sub { my $w = AE::idle(sub { }); undef $w });
+    kept('AE cv',     sub { my $cv = AE::cv; $cv->begin; $cv->end; $cv->recv });
+    kept('AE postpone', sub { AnyEvent::postpone(sub { eval { die "later\n" } }) });
+}
+
 sub around {
     my ($env, $respond) = @_;
     kept('informational', sub { $env->{'psgix.informational'}->(103, [Link => '</a>']) });
     kept('psgix.io',        sub { my $fd = fileno $env->{'psgix.io'} });
     kept('psgi.errors',     sub { $env->{'psgi.errors'}->print('') });
+    kept('psgi.input seek', sub { seek $env->{'psgi.input'}, 0, 0 });
+    ae() if $AnyEvent::MODEL =~ /Sprig/;    # others are not ours
     kept('responder raise', sub {
         local $SIG{__WARN__} = sub { };
         $respond->raise("raised\n");
@@ -101,6 +115,7 @@ sub loop {
     pipe my $in, my $out or die;
     syswrite $out, 'x';
     my %own = (
+        'Loop poll_fd' => sub { Sprig::Loop::poll_fd() if $ENV{PERL_ANYEVENT_MODEL} },
         'Loop io'     => sub { push @w, Sprig::Loop::io($in, 0, sub { eval { die } }) },
         'Loop timer'  => sub { push @w, Sprig::Loop::timer(0, 0, sub { eval { die } }) },
         'Loop signal' => sub { push @w, Sprig::Loop::signal('USR1', sub { }) },
@@ -207,7 +222,7 @@ for my $mode (sort keys %env) {
             $client->send(get($path, 'Connection: close', 'Content-Length: 4') . 'body');
             $client->rest;
             my @lines = diary($server);
-            ok scalar @lines, "$path was called";
+            ok scalar @lines, "$path was called" or diag $server->stderr;
             is_deeply [grep { !/: kept$/ } @lines], [], "$path: each method keeps them";
         }
         ok $server->is_alive, 'the server lives';

@@ -19,6 +19,8 @@ my $app = <<'END';
 sub {
     my ($env) = @_;
     return [200, [], ['x' x 8_000_000]] if $env->{PATH_INFO} eq '/large';
+    return sub { my $w = $_[0]->([200, []]); $w->write('x' x 1_000_000) for 1 .. 8; $w->close }
+        if $env->{PATH_INFO} eq '/stream';
     select undef, undef, undef, 1.6 if $env->{PATH_INFO} eq '/block';
     my $body = do { local $/; readline $env->{'psgi.input'} };
     return [200, ['Content-Type' => 'text/plain'], [defined $body ? "<$body>" : '<>']];
@@ -121,6 +123,30 @@ subtest 'body_timeout is for silence' => sub {
     late_ok($server, $client, 'no byte of a body');
     ok($server->stderr_like(qr/^sprig: 408 for 127\.0\.0\.1: body_timeout/m), 'logged');
     $server->idle_ok;
+    $server->stop_ok;
+};
+
+subtest 'of a client behind a trusted proxy the log has its own address' => sub {
+    my $proxied = sub {
+        return "GET $_[0] HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.$_[1]\r\n\r\n";
+    };
+    my $server  = start_server(
+        code => $app,
+        args => { write_timeout => LIMIT, trusted_proxies => '127.0.0.1' }
+    );
+    my $client = $server->connect;
+    $client->send($proxied->('/large', 7));
+    ok($server->stderr_like(qr/^sprig: reset for 192\.0\.2\.7: write_timeout/m), 'write_timeout')
+        or diag $server->stderr;
+    $server->stop_ok;
+    $server = start_server(
+        code => $app,
+        args => { max_output_bytes => '1M', trusted_proxies => '127.0.0.1' }
+    );
+    $client = $server->connect;
+    $client->send($proxied->('/stream', 8));
+    ok($server->stderr_like(qr/^sprig: reset for 192\.0\.2\.8: max_output_bytes/m), 'max_output_bytes')
+        or diag $server->stderr;
     $server->stop_ok;
 };
 

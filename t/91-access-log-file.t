@@ -146,7 +146,7 @@ subtest 'workers share the file, and the master hands USR1 on' => sub {
     kill 'USR1', $server->pid;
     ok SprigTest::Server::_until(5, sub { -e $log }), 'a new file';
     my $is_new = SprigTest::Server::_until(
-        5,
+        30,
         sub {
             my $size = -s "$log.1";
             $ask->('/new') for 1 .. 10;

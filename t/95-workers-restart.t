@@ -162,13 +162,13 @@ subtest 'start_timeout' => sub {
     my $master = start_workers(
         workers => 2,
         code  => app_text(dies => 'select undef, undef, undef, 30 if -e "hang" && unlink "hang";'),
-        flags => ['--start-timeout', '0.5'],
+        flags => ['--start-timeout', 3],
         prepare => sub { spew('hang', '') },
         waits   => 0,
     );
     ok eventually(sub { $master->_is_ready }), 'one worker loads, the other hangs';
     my ($hung) = map { (split)[1] } $master->lines('loads');
-    ok eventually(sub { $master->serving(2, 1) == 2 }, 10), 'which is replaced'
+    ok eventually(sub { $master->serving(2, 1) == 2 }, 20), 'which is replaced'
         or diag $master->stderr;
     like $master->stderr, qr/start_timeout|in time|did not/, 'and told of';
     ok $master->settles(2), 'two serve';

@@ -487,6 +487,7 @@ static int loop_find_poll_fd(struct sprig_loop *loop)
 
 int sprig_loop_poll_fd(struct sprig_loop *loop)
 {
+    int saved = errno; /* it is found by trying */
     loop_guard(loop);
     loop->poll_fd = loop_find_poll_fd(loop);
     if (loop->poll_fd != -1) {
@@ -496,6 +497,7 @@ int sprig_loop_poll_fd(struct sprig_loop *loop)
         if (loop_is_ready(loop) || !list_empty(&loop->flush))
             loop_ring_host(loop);
     }
+    errno = saved;
     return loop->poll_fd;
 }
 

@@ -120,8 +120,8 @@ struct sprig_exchange {
     bool end_after_flush : 1;
     bool has_slot : 1;                /* one of max_requests_in_flight */
     bool has_socket : 1;              /* the app uses the socket itself */
-    bool is_tunnel : 1;   /* what comes is no HTTP, see sprig_exchange_open_tunnel */
-    bool keeps_output : 1; /* its queue is not moved to a file */
+    bool is_tunnel : 1;               /* what comes is no HTTP, see sprig_exchange_open_tunnel */
+    bool keeps_output : 1;            /* its queue is not moved to a file */
     bool streams : 1;                 /* the body comes by on_body */
     bool body_open : 1;               /* streams: it is not complete */
     bool body_wanted : 1;             /* streams: the bridge wants it now */
@@ -130,6 +130,7 @@ struct sprig_exchange {
     /* what follows is not zero at first */
     char label[STATS_REQUEST_BYTES]; /* "GET /path", without a NUL */
     char request_id[REQUEST_ID_BYTES];
+    char client[INET6_ADDRSTRLEN]; /* as a trusted proxy has told it; empty: none has */
 };
 
 /* Room in each connection for what its protocol needs to know of it. */

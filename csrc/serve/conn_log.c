@@ -122,7 +122,9 @@ struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange 
 {
     struct client_name name;
     struct sprig_span host = span_str(conn_client(c));
-    if (ex != NULL && ex->request.n_headers > 0) {
+    if (ex != NULL && ex->client[0] != '\0') {
+        host = span_str(ex->client);
+    } else if (ex != NULL && ex->request.n_headers > 0) {
         struct sprig_forwarded told;
         sprig_exchange_forwarded(ex, &told);
         host = told.remote_host;

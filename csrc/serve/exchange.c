@@ -26,6 +26,7 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
         return NULL;
     }
     memset(ex, 0, offsetof(struct sprig_exchange, label));
+    ex->client[0] = '\0';
     body_init(&ex->body);
     list_init(&ex->wait);
     ex->conn = c;
@@ -306,6 +307,9 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     if (out->remote_host.ptr == NULL) {
         out->remote_host = host;
         out->remote_port = port;
+    } else if (ex->client[0] == '\0') { /* the head is gone when messages need it */
+        snprintf(ex->client, sizeof ex->client, "%.*s", (int)out->remote_host.len,
+                 out->remote_host.ptr);
     }
     if (out->port.ptr == NULL && c->proxied != NULL)
         out->port = span_str(c->proxied->local_port);
