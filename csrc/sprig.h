@@ -195,8 +195,9 @@ struct sprig_handler {
     void (*on_end)(struct sprig_exchange *ex, enum sprig_end why, void *arg);
     /* The server is draining and its last connection is gone. */
     void (*on_drained)(struct sprig_server *server, void *arg);
-    /* It has had max_requests, give or take: told once, and it goes on. */
-    void (*on_retire)(struct sprig_server *server, void *arg);
+    /* It has served enough, for the reason of this option (static text): max_requests, max_rss or
+     * max_lifetime. Told once, and it goes on. */
+    void (*on_retire)(struct sprig_server *server, const char *why, void *arg);
     /* HUP has come to a server that stands alone: reads the configuration anew into *fresh, which
      * the caller clears. SPRIG_E_NOTFOUND: there is no file to read. Else < 0 and `why` (n
      * bytes). */

@@ -1,5 +1,6 @@
 /* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in the headers. */
 #include "app.h"
+#include "base/stats.h"
 #include "channels.h"
 #include "embed.h"
 #include "events.h"

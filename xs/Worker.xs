@@ -32,6 +32,11 @@ _play(number, control_fd, fds)
     psgi_worker_play(aTHX_ number, control_fd, fds);
 
 void
+_begin_to_end()
+  CODE:
+    stats_begin_to_end();
+
+void
 _look()
   CODE:
     sprig_loop_look(psgi_loop(aTHX));

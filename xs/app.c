@@ -344,15 +344,15 @@ static void on_drained(struct sprig_server *core, void *arg)
     SvREFCNT_dec(done);
 }
 
-static void on_retire(struct sprig_server *core, void *arg)
+static void on_retire(struct sprig_server *core, const char *why, void *arg)
 {
     struct psgi_server *server = arg;
     dTHXa(server->psgi->perl);
 
     PERL_UNUSED_VAR(core);
-    psgi_server_tell(aTHX_ server, "max_requests");
+    psgi_server_tell(aTHX_ server, why);
 }
 
-const struct sprig_handler psgi_handler = {on_request, on_drain, on_gone,    on_body,
-                                           on_notify,  on_end,   on_drained, on_retire,
-                                           psgi_server_on_reload};
+const struct sprig_handler psgi_handler = {on_request, on_drain,  on_gone,
+                                           on_body,    on_notify, on_end,
+                                           on_drained, on_retire, psgi_server_on_reload};

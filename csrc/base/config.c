@@ -86,6 +86,10 @@ static const struct sprig_option options[] = {
           "Loads the application once, in the master, in place of once in each worker."),
     FIELD(COUNT, max_requests, G, "N", "0", 0, UINT_32,
           "Requests after which a worker is replaced, and up to a tenth more; 0 is no limit."),
+    FIELD(BYTES, max_rss, G, "BYTES", "0", 0, MIB * GIB,
+          "Memory (RSS) of a worker at which it is replaced, or up to a tenth less; 0 is none."),
+    SECONDS(max_lifetime, G, "0",
+            "Age of a worker at which it is replaced, and up to a tenth more; 0 is none."),
     SECONDS(start_timeout, G, "60", "For a worker to load the application; 0 is none."),
     FIELD(STRING, probe, G, "PATH", "", 0, 1000,
           "A new worker has to answer a GET of this path before it serves."),
@@ -176,6 +180,8 @@ static const struct sprig_option options[] = {
     SECONDS(write_timeout, G, "60", "Longest time without progress while sending."),
     SECONDS(keepalive_timeout, G, "65", "Longest wait for the next request of a connection."),
     SECONDS(graceful_timeout, G, "30", "For the requests in work when the server is told to end."),
+    SECONDS(drain_delay, G, "0",
+            "After TERM connections are still accepted for so long, while /readyz says no."),
 #undef G
 #define G "Overload"
     FIELD(COUNT, max_connections, G, "N", "0", 0, 10000000,

@@ -37,6 +37,8 @@ struct sprig_config {
     uint32_t workers_limit; /* 0: from workers */
     bool preload_app;
     uint32_t max_requests; /* of one worker; 0 = no limit */
+    uint64_t max_rss;      /* bytes, of one worker; 0 = no limit */
+    double max_lifetime;   /* seconds, of one worker; 0 = no limit */
     double start_timeout;  /* seconds */
     char *probe;           /* path; NULL: none */
     char *pid;             /* path; NULL: none */
@@ -93,6 +95,7 @@ struct sprig_config {
     double write_timeout;
     double keepalive_timeout;
     double graceful_timeout;
+    double drain_delay;
     /* connections */
     bool keepalive;
     bool informational;

@@ -172,10 +172,11 @@ void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig
 static void h1_answer_error(struct sprig_conn *c, int status)
 {
     struct sprig_span reason = span_str(status_reason(status));
+    struct retry_after after = admission_retry_after(c->server);
     struct sprig_header headers[] = {
         {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")},
         {SPAN_LIT("Connection"), SPAN_LIT("close")},
-        {SPAN_LIT("Retry-After"), SPAN_LIT(ADMISSION_RETRY_AFTER)},
+        {SPAN_LIT("Retry-After"), span_str(after.text)},
     };
     struct sprig_head head = {status, headers, status == 503 ? 3 : 2, reason.len};
     h1_answer(c, &head, reason);

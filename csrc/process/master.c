@@ -255,12 +255,20 @@ static void master_hear_end(struct sprig_master *m)
     bool is_told = master_signals_take(SIGTERM), is_asked = master_signals_take(SIGQUIT);
     if (master_signals_take(SIGINT))
         master_end(m, ENDING_AT_ONCE);
+    uint64_t now = clock_ms();
+    if (m->end_at_ms != 0 && now >= m->end_at_ms)
+        master_end(m, ENDING_GRACEFUL);
     if (!is_told && !is_asked)
         return;
-    uint64_t now = clock_ms();
     bool is_first = m->told_to_end_ms == 0;
     if (is_first)
         m->told_to_end_ms = now;
+    if (is_first && !is_asked && m->config->drain_delay > 0 && m->ending == ENDING_NOT) {
+        m->end_at_ms = now + (uint64_t)(m->config->drain_delay * 1000);
+        sprig_log(SPRIG_LOG_INFO, "TERM: serving for another %.1f seconds (drain_delay)",
+                  m->config->drain_delay);
+        return;
+    }
     if (is_first || now - m->told_to_end_ms >= SPRIG_REPEAT_MS)
         master_end(m, is_first ? ENDING_GRACEFUL : ENDING_AT_ONCE);
 }
@@ -301,6 +309,8 @@ static int master_timeout(struct sprig_master *m)
     uint64_t feed_ms = master_feed_watchdog(m);
     if (feed_ms < due)
         due = feed_ms;
+    if (m->end_at_ms != 0 && m->ending == ENDING_NOT && m->end_at_ms < due)
+        due = m->end_at_ms;
     if (sprig_log_flush() && due > now + DELAY_MIN_MS)
         due = now + DELAY_MIN_MS; /* lines wait for a reader */
     if (due == UINT64_MAX)

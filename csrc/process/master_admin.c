@@ -107,7 +107,7 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
 static bool is_ready(void *arg)
 {
     const struct sprig_master *m = arg;
-    if (m->ending != ENDING_NOT || m->is_drained)
+    if (m->ending != ENDING_NOT || m->end_at_ms != 0 || m->is_drained)
         return false;
     for (uint32_t i = 0; i < m->n_workers; i++)
         if (m->slots[i].serving != NULL)

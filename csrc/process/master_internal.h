@@ -62,6 +62,7 @@ struct sprig_master {
     enum ending ending;
     uint64_t told_to_end_ms;      /* by a signal, so that a later one means more; 0: not yet */
     uint64_t watchdog_ms, fed_ms; /* how often systemd is told that we live; 0: never */
+    uint64_t end_at_ms;           /* drain_delay: when the end begins; 0: not told */
     bool knows_watchdog;
     const char *failure; /* why the run has failed, or NULL */
     /* An upgrade: the one that is starting, and the one that serves in our place. */

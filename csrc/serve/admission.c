@@ -15,6 +15,9 @@
 
 enum { N_PEER_BUCKETS = 1024 };
 
+/* Nobody is told to stay away for longer. */
+enum { RETRY_MAX_SECONDS = 120 };
+
 /* How many connections are looked at in search of one to close. */
 enum { ADMISSION_LOOKS = 16 };
 
@@ -349,9 +352,27 @@ void admission_leave_slot(struct sprig_exchange *ex)
     exchange_resume(next);
 }
 
+/* One that waits takes as long as the average did, and so many are served at a time. */
+struct retry_after admission_retry_after(const struct sprig_server *server)
+{
+    struct retry_after after = {ADMISSION_RETRY_AFTER};
+    const struct stats_times *t = &stats_own->times[TIMES_REQUEST];
+    uint64_t n = 0, n_waiting = stats_own->n[STAT_WAITING];
+    for (int i = 0; i <= N_BOUNDS; i++)
+        n += t->n[i];
+    if (n == 0 || n_waiting == 0)
+        return after;
+    uint32_t slots = server->config.max_requests_in_flight;
+    double seconds = (double)t->sum_ns / 1e9 / (double)n * (double)n_waiting / (slots ? slots : 1);
+    unsigned whole = seconds < RETRY_MAX_SECONDS ? (unsigned)seconds + 1 : RETRY_MAX_SECONDS;
+    snprintf(after.text, sizeof after.text, "%u", whole);
+    return after;
+}
+
 bool admission_is_stale(struct sprig_exchange *ex)
 {
     double limit = ex->conn->server->config.queue_timeout;
     ex->app_ns = timer_clock();
-    return limit > 0 && (double)(ex->app_ns - ex->complete_ns) > limit * 1e9;
+    uint64_t waited = ex->app_ns - ex->complete_ns + ex->queued_ns;
+    return limit > 0 && (double)waited > limit * 1e9;
 }

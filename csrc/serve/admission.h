@@ -34,7 +34,7 @@ enum { ADMISSION_RESERVE = 16, ADMISSION_AWAY = 16 };
 /* The soft limit of descriptors is raised to the hard one, but not beyond this. */
 enum { ADMISSION_MAX_FILES = 65536 };
 
-/* After this many seconds a client that was turned away may try again. */
+/* After this many seconds a client that was turned away may try again, if nobody knows better. */
 #define ADMISSION_RETRY_AFTER "5"
 
 void admission_init(struct sprig_server *server);
@@ -76,6 +76,13 @@ void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is
 bool admission_take_slot(struct sprig_exchange *ex);
 /* At the end of an exchange: the next request gets the slot. Harmless without one. */
 void admission_leave_slot(struct sprig_exchange *ex);
+/* In how many seconds a client that was sent away should try again, as text: when those that wait
+ * now have had their turn, as far as the requests so far tell. */
+struct retry_after {
+    char text[8];
+};
+struct retry_after admission_retry_after(const struct sprig_server *server);
+
 /* The request has waited for longer than queue_timeout since it was complete. */
 bool admission_is_stale(struct sprig_exchange *ex);
 

@@ -2,6 +2,7 @@
 #include "serve/conn.h"
 
 #include "base/tempfile.h"
+#include "http/queue_time.h"
 #include "serve/accesslog.h"
 #include "serve/counting.h"
 #include "serve/feed.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { EXCHANGE_POOL_MAX = 64 };
 
@@ -141,10 +143,25 @@ void exchange_peer_gone(struct sprig_exchange *ex)
 
 /* ------------------------------------------------------------------ its head and body ---- */
 
+/* A proxy that is believed says when it has got the request. */
+static void exchange_read_queue_time(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    struct timespec now;
+    struct sprig_span start = request_header(&ex->request, SPAN_LIT("x-request-start"));
+    if (start.ptr == NULL || !cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    ex->queued_ns =
+        queue_time_read(start, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+}
+
 void exchange_take_head(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     c->n_requests++;
+    if (!cidr_list_is_empty(&c->server->trusted_proxies))
+        exchange_read_queue_time(ex);
     if (c->listener != NULL)
         server_count_request(c->server);
     if (c->server->access_log != NULL)

@@ -52,5 +52,6 @@ int sprig_server_reload(struct sprig_server *server, const struct sprig_config *
     server_configure(server);
     error_log_attach(server->loop);
     admission_configure(server);
+    retire_configure(server);
     return 0;
 }

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 static void server_run_drained(struct ready *r, uint32_t what)
 {
@@ -24,14 +23,6 @@ static void server_run_drained(struct ready *r, uint32_t what)
     sprig_server_flush_log(server);
     if (server->handler.on_drained != NULL && list_empty(&server->conns))
         server->handler.on_drained(server, server->arg);
-}
-
-static void server_run_retire(struct ready *r, uint32_t what)
-{
-    (void)what;
-    struct sprig_server *server = list_entry(r, struct sprig_server, retire);
-    if (server->handler.on_retire != NULL)
-        server->handler.on_retire(server, server->arg);
 }
 
 /* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
@@ -81,18 +72,6 @@ void server_hold(struct sprig_exchange *ex)
     struct sprig_server *server = ex->conn->server;
     exchange_wait(ex, &server->held);
     ready_hold(server->loop, &server->unheld, 1);
-}
-
-/* max_requests is the least, and up to a tenth is added: workers that were started together are not
- * to retire together. */
-static void server_init_retire(struct sprig_server *server)
-{
-    uint64_t max = server->config.max_requests, random;
-    if (max == 0)
-        return;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
-        random = timer_clock();
-    server->retire_at = max + random % (max / 10 + 1);
 }
 
 /* A server that is going leaves its slot to the next one. */
@@ -229,10 +208,9 @@ struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_conf
     server->reap_conn = server_reap_conn;
     outq_pool_init(&server->outq_pool);
     ready_init(&server->drained, server_run_drained);
-    ready_init(&server->retire, server_run_retire);
     list_init(&server->held);
     ready_init(&server->unheld, server_run_unheld);
-    server_init_retire(server);
+    retire_init(server);
     if (server_init_timers(server) != 0) {
         server_clear_timers(server);
         sprig_config_clear(&server->config);
@@ -246,6 +224,7 @@ struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_conf
     privileges_set_umask(&server->config);
     server->fork_hook.on_fork = server_on_fork;
     loop_on_fork(loop, &server->fork_hook);
+    retire_configure(server);
     server->look_hook.on_look = server_describe;
     loop_on_look(loop, &server->look_hook);
     error_log_attach(loop);
@@ -307,7 +286,7 @@ static void server_release(struct sprig_server *server)
         access_log_close(server->access_log);
     server->access_log = NULL;
     ready_cancel(&server->drained);
-    ready_cancel(&server->retire);
+    retire_clear(server);
     ready_cancel(&server->unheld);
     server_clear_timers(server);
     tls_context_release(server->tls);

@@ -9,6 +9,7 @@
 #include "serve/admission.h"
 #include "serve/farewell.h"
 #include "serve/refusals.h"
+#include "serve/retire.h"
 
 struct sprig_conn;
 struct sprig_exchange;
@@ -60,11 +61,10 @@ struct sprig_server {
     struct sprig_counters counters;
     struct sprig_board *board; /* borrowed; NULL: no other process */
     uint32_t slot;             /* on the board */
-    uint64_t retire_at;        /* counters.n_requests at which on_retire is told; 0 = never */
+    struct retire retire;
     struct fork_hook fork_hook;
     struct look_hook look_hook;
     struct ready drained; /* tells on_drained */
-    struct ready retire;  /* tells on_retire */
     struct timer leaving; /* runs while the server drains: looks for clients that have left */
     bool is_draining;
     bool is_alone;   /* see alone.c */
@@ -96,8 +96,8 @@ enum { LINGER_MAX_BYTES = 64 * 1024 * 1024, LINGER_BODIES = 8 };
 
 static inline void server_count_request(struct sprig_server *server)
 {
-    if (++server->counters.n_requests == server->retire_at)
-        ready_add(server->loop, &server->retire, 1);
+    if (++server->counters.n_requests == server->retire.at_request)
+        retire_now(server, "max_requests");
 }
 
 /* A connection that was just made is one of this server's from now on; `peer` NULL: of the server

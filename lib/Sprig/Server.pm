@@ -400,17 +400,27 @@ sub _serve {
 # one from its master besides that of its group, and leaves the hurry to the master.
 sub _on_signal {
     my ($self, $name) = @_;
+    my $delay    = $name eq 'TERM' && $self->{service} && $self->{service}->option('drain_delay') || 0;
+    return if $delay > 0 && Sprig::Worker->current;    # the master will say when
     my $is_first = !$self->{got_signal}++;
     if ($name eq 'INT' || !$self->{exit_guard}) {
         $self->{is_stopping} = 1;
         $self->{exit_guard}->send if $self->{exit_guard};
     } elsif ($is_first) {
         Sprig::Worker::_quit_note();
-        $self->shutdown;
+        $delay > 0 ? $self->_shutdown_later($delay) : $self->shutdown;
     } elsif (!Sprig::Worker->current && !Sprig::Worker::_quit_is_repeated()) {
         $self->{is_stopping} = 1;
         $self->{exit_guard}->send;
     }
+    return;
+}
+
+# Load balancers are to notice first: /readyz says no, and connections are accepted for so long.
+sub _shutdown_later {
+    my ($self, $seconds) = @_;
+    Sprig::Worker::_begin_to_end();
+    $self->{drain_timer} = AE::timer($seconds, 0, sub { $self->shutdown });
     return;
 }
 

@@ -71,8 +71,8 @@ sub _start {
 
 sub _on_event {
     my ($server, $worker, $what) = @_;
-    return $worker->tell('retire max_requests') if $what eq 'max_requests';
-    return                                      if $server->{is_leaving}++;
+    return $worker->tell("retire $what") if $what =~ /\Amax_/;
+    return                               if $server->{is_leaving}++;
     $worker->tell("leaving $what");
     $server->{service}->reloading;
     $server->shutdown;

@@ -1,0 +1,13 @@
+/* queue_time.h - X-Request-Start: when a proxy has got the request. */
+#ifndef SPRIG_QUEUE_TIME_H
+#define SPRIG_QUEUE_TIME_H
+
+#include "base/span.h"
+#include <stdint.h>
+
+/* Reads "t=1700000000.123", with or without "t=", in seconds, milliseconds or microseconds since
+ * 1970 (told apart by their size). The ns from then until now_ns (CLOCK_REALTIME); 0 if it is none,
+ * lies ahead, or more than an hour back: no clock is that wrong and no queue that long. */
+uint64_t queue_time_read(struct sprig_span value, uint64_t now_ns);
+
+#endif

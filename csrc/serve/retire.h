@@ -1,0 +1,33 @@
+/* retire.h - when a process has served long enough: its master is told, and replaces it. */
+#ifndef SPRIG_RETIRE_H
+#define SPRIG_RETIRE_H
+
+#include "loop/loop.h"
+
+struct sprig_server;
+
+/* Embedded in a server. Limits are drawn at random within a tenth, so that workers that were
+ * started together do not retire together: max_requests and max_lifetime are the least, max_rss is
+ * the most.
+ */
+struct retire {
+    uint64_t at_request; /* counters.n_requests; 0: never */
+    uint64_t at_rss;     /* bytes; 0: never */
+    uint64_t at_ns;      /* of the loop's time; 0: never */
+    struct timer timer;  /* looks at the last two */
+    struct ready ready;  /* tells on_retire, once */
+    const char *why;     /* an option; NULL: not yet */
+};
+
+/* Memory is looked at so often: what leaks faster than a tenth of the limit in that time is noticed
+ * late. */
+enum { RETIRE_LOOK_MS = 250 };
+
+void retire_init(struct sprig_server *server);
+void retire_configure(struct sprig_server *server);
+void retire_clear(struct sprig_server *server);
+
+/* For that reason; told once. */
+void retire_now(struct sprig_server *server, const char *why);
+
+#endif

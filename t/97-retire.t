@@ -1,0 +1,143 @@
+# Workers that are replaced because of their memory or age, and a server that ends with a delay: no
+# request is lost.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SprigTest;
+use SprigTest::Admin;
+use SprigTest::Program;
+use SprigTest::Workers;
+use Test::More;
+use Time::HiRes qw(time);
+
+-d '/proc/self' or plan skip_all => 'no /proc';
+
+my $LEAK = <<'END';
+my @kept;
+sub {
+    my ($env) = @_;
+    push @kept, 'x' x 500_000 if $env->{PATH_INFO} eq '/leak';
+    Time::HiRes::sleep($env->{QUERY_STRING}) if $env->{PATH_INFO} eq '/block';
+    return [200, ['Content-Type' => 'text/plain'], ["$$"]];
+};
+END
+$LEAK = "use Time::HiRes ();\n$LEAK";
+
+subtest 'max_rss' => sub {
+    my $limit  = 60;    # MiB
+    my $master = start_workers(code => $LEAK, flags => ['--admin', 'unix:ctl', '--max-rss', "${limit}M"]);
+    $master->serving(2);
+    my ($n_failed, $most, $n) = (0, 0, 0);
+    my $start = time;
+    while (time - $start < 15 && numbers($master->path('ctl'))->{restarts}{max_rss} < 2) {
+        my $pid = $master->body_of('/leak');
+        $n++;
+        $n_failed++ if !defined $pid;
+        Time::HiRes::sleep(0.02);
+        next if $n % 5;
+        for my $worker (@{ numbers($master->path('ctl'))->{workers} }) {
+            $most = $worker->{rss} if $worker->{rss} > $most;
+        }
+    }
+    cmp_ok numbers($master->path('ctl'))->{restarts}{max_rss}, '>=', 2, 'workers that have grown are replaced';
+    is $n_failed, 0, "none of $n requests is lost";
+    cmp_ok $most / 1048576, '<', $limit * 1.2, 'before the limit is passed by a fifth';
+    cmp_ok $most / 1048576, '>', $limit * 0.85, 'and not long before it';
+    $master->ends_ok;
+};
+
+subtest 'max_lifetime' => sub {
+    my $master = start_workers(code => $LEAK, flags => ['--admin', 'unix:ctl', '--max-lifetime', 2]);
+    my @before = $master->serving(2);
+    ok eventually(sub { numbers($master->path('ctl'))->{restarts}{max_lifetime} >= 2 }, 15), 'both are replaced';
+    my %before = map { $_ => 1 } @before;
+    is scalar(grep { $before{$_} } $master->serving(2)), 0, 'by others';
+    $master->ends_ok;
+};
+
+# Seconds that it takes to end, and whether it was ready and served meanwhile.
+sub end_of {
+    my ($server, $ctl, $pid) = @_;
+    my $start = time;
+    kill 'TERM', $pid;
+    ok eventually(sub { (ask($ctl, '/readyz'))[0] == 503 }, 2), '/readyz says no at once';
+    my $n = 0;
+    while (time - $start < 1) {
+        my $client = eval { $server->connect } or last;
+        $client->send(get('/', 'Connection: close'));
+        $n++ if $client->response->status == 200;
+        Time::HiRes::sleep(0.05);
+    }
+    cmp_ok $n, '>=', 5, 'new connections are served on';
+    is +(ask($ctl, '/healthz'))[0], 200, 'it is alive';
+    return $start;
+}
+
+subtest 'drain_delay' => sub {
+    my $master = start_workers(code => $LEAK, flags => ['--admin', 'unix:ctl', '--drain-delay', 2]);
+    $master->serving(2);
+    my $start = end_of($master, $master->path('ctl'), $master->pid);
+    ok eventually(sub { !$master->is_alive }, 15), 'then it ends';
+    cmp_ok time - $start, '>=', 1.9, 'after the delay';
+    like $master->stderr, qr/TERM: serving for another 2\.0 seconds \(drain_delay\)/, 'which was told';
+
+    my $ctl    = SprigTest::temp_path('ctl');
+    my $server = start_program('-o', '127.0.0.1', '-p', 0, '--drain-delay', 2, '--admin', "unix:$ctl", app_file($LEAK));
+    $start = end_of($server, $ctl, $server->pid);
+    ok eventually(sub { !$server->is_alive }, 15), 'a single process does the same';
+    cmp_ok time - $start, '>=', 1.9, 'after the delay';
+
+    $master = start_workers(code => $LEAK, flags => ['--drain-delay', 60]);
+    kill 'TERM', $master->pid, $master->workers;
+    Time::HiRes::sleep(0.3);
+    ok defined $master->body_of('/'), 'TERM to all of the group: workers serve on';
+    kill 'INT', $master->pid;
+    ok eventually(sub { !$master->is_alive }, 10), 'INT ends it all the same';
+};
+
+subtest 'Retry-After' => sub {
+    my $server = start_program(
+        '-o', '127.0.0.1', '-p', 0, '--max-requests-in-flight', 1, '--queue-timeout', '0.4',
+        app_file(<<'END')
+use AnyEvent;
+sub {
+    my ($env) = @_;
+    my $seconds = $env->{QUERY_STRING} || 0;
+    return sub { my $respond = shift; my $w; $w = AE::timer $seconds, 0, sub { undef $w; $respond->([200, [], ['late']]) } };
+};
+END
+    );
+    my $first = $server->connect;
+    $first->send(get('/?2', 'Connection: close'));
+    is $first->response->status, 200, 'one took two seconds';
+    my $blocker = $server->connect;
+    $blocker->send(get('/?2'));
+    my @waiting = map { my $c = $server->connect; $c->send(get('/?0')); $c } 1 .. 3;
+    my $refused = $waiting[0]->response;
+    is $refused->status, 503, 'one that waits too long is refused';
+    my $seconds = $refused->header('Retry-After');
+    cmp_ok $seconds, '>=', 4, "and told to come back when the others have had their turn ($seconds)";
+    cmp_ok $seconds, '<=', 10, 'not later';
+    $server->stop('INT');
+};
+
+subtest 'X-Request-Start' => sub {
+    my $ctl    = SprigTest::temp_path('ctl');
+    my @flags  = ('-o', '127.0.0.1', '-p', 0, '--admin', "unix:$ctl", '--queue-timeout', 5);
+    my $server = start_program(@flags, '--trusted-proxies', '127.0.0.1', app_file($LEAK));
+    my $ask    = sub { $server->ask(get('/', sprintf('X-Request-Start: t=%.3f', time - $_[0]), 'Connection: close')) };
+    is $ask->(2)->status, 200, 'a request that has waited for two seconds elsewhere';
+    my $queue = numbers($ctl)->{durations}{queue};
+    cmp_ok $queue->{sum}, '>=', 2, 'they are queue time';
+    cmp_ok $queue->{sum}, '<',  4, 'no more';
+    is $ask->(6)->status, 503, 'one that has waited for longer than queue_timeout is refused';
+    $server->stop;
+    $server = start_program(@flags, app_file($LEAK));
+    is $ask->(6)->status, 200, 'only proxies that are trusted are believed';
+    cmp_ok numbers($ctl)->{durations}{queue}{sum}, '<', 1, 'and it is no queue time';
+    $server->stop;
+};
+
+done_testing;
