@@ -143,6 +143,33 @@ subtest 'with a token' => sub {
     like $run->{err}, qr/admin_token_file \S+ must hold at least 16 characters/, 'a short one is none';
 };
 
+subtest 'the page' => sub {
+    my $master = start_workers(code => $APP, flags => ['--admin', 'unix:ctl']);
+    my $ctl    = $master->path('ctl');
+    my $answer = ask($ctl, '/');
+    like $answer, qr{^Content-Type: text/html; charset=utf-8\r$}m,     'is HTML';
+    like $answer, qr{^Content-Security-Policy: default-src 'none';}m,   'that may load nothing';
+    unlike $answer, qr{(?:src|href)\s*=|url\(|https?://(?!www\.w3\.org/2000/svg)}, 'and does not try to';
+    my $numbers = numbers($ctl);
+    my ($script) = $answer =~ m{<script>(.*)</script>}s;
+    my %known    = map { $_ => 1 } keys %{ $numbers->{totals} };
+    my @used     = $script =~ /\bt\.(\w+)|rate\('(\w+)'\)/g;
+    is_deeply [grep { defined && !$known{$_} } @used], [], 'each number that it shows is there';
+
+    my $events = $master->unix_client($ctl);
+    $events->send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    my $socket = $events->{socket} || $events->socket;
+    my $text   = '';
+    eventually(sub {
+        $socket->blocking(0);
+        sysread $socket, $text, 65536, length $text;
+        2 == (() = $text =~ /^data: \{.*\}\n\n/mg);
+    }, 5);
+    like $text, qr{^Content-Type: text/event-stream\r$}m, 'numbers come as events';
+    is scalar(() = $text =~ /^data: \{.*\}\n\n/mg), 2, 'one at once, the next a second later';
+    $master->ends_ok;
+};
+
 subtest 'many clients' => sub {
     my $master = start_workers(code => $APP, flags => ['--admin', 'unix:ctl']);
     my $ctl    = $master->path('ctl');
