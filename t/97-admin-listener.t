@@ -4,7 +4,10 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP ();
+use POSIX    ();
 use SprigTest;
 use SprigTest::Admin;
 use SprigTest::Client;
@@ -123,6 +126,28 @@ subtest 'TCP' => sub {
         'with a word on what is missing';
     $run = run_program('-p', 0, '--admin', "0.0.0.0:$port", app_file($APP));
     like $run->{err}, qr/admin must be a unix socket or a loopback address/, 'in a single process, too';
+};
+
+subtest 'a socket of systemd' => sub {
+    for my $n (1, 2) {
+        my $path   = SprigTest::temp_path('systemd');
+        my $socket = IO::Socket::UNIX->new(Local => $path, Listen => 5) or die "$path: $!";
+        my $web    = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 5) or die $!;
+        my $master = start_workers(
+            code    => $APP,
+            workers => $n,
+            listen  => [],
+            prepare => sub {
+                POSIX::dup2(fileno $socket, 50);
+                POSIX::dup2(fileno $web,    51);
+                POSIX::dup2(50 + $_, 3 + $_) for 0, 1;
+                @ENV{qw(LISTEN_PID LISTEN_FDS LISTEN_FDNAMES)} = ($$, 2, 'admin:web');
+            },
+        );
+        is +(ask($path, '/readyz'))[0], 200, "by the name of admin is the listener, $n workers";
+        is scalar(() = $master->stderr =~ /^sprig \S+: /mg), 1, 'and is not served';
+        $master->ends_ok;
+    }
 };
 
 subtest 'with a token' => sub {

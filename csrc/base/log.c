@@ -1,6 +1,7 @@
 /* log.c - formats messages of the core, keeps them while libevent runs, hands them to the sink. */
 #include "base/log.h"
 #include "base/invariant.h"
+#include "base/stats.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ static void keep(enum sprig_log_level level, const char *text, size_t len)
         kept.bytes = malloc(KEPT_BYTES);
     if (!kept.bytes || kept.len + len + 2 > KEPT_BYTES) {
         kept.n_lost++;
+        stats_add(STAT_LOG_DROPPED, 1);
         return;
     }
     kept.bytes[kept.len] = (char)level;

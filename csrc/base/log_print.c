@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/log_target.h"
+#include "base/stats.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -216,6 +217,7 @@ bool sprig_log_print_text(const char *text, size_t n)
         is_kept = (out.n > 0 || out.n_lost > 0 || errno == EAGAIN || errno == EWOULDBLOCK) &&
                   keep(text + done, n - done, done > 0);
     out.n_lost += !is_kept;
+    stats_add(STAT_LOG_DROPPED, !is_kept);
     errno = saved;
     return is_kept;
 }

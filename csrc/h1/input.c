@@ -125,12 +125,14 @@ static enum step h1_step_proxy(struct sprig_conn *c, struct sprig_span *input)
 {
     struct proxy_header header;
     if (!cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host))) {
+        stats_add(STAT_HANDSHAKES_FAILED, 1);
         h1_refuse(c, 400, "PROXY protocol: the peer is not one of trusted_proxies");
         return STEP_STOP;
     }
     const char *reason;
     long n = proxy_header_parse(*input, &header, &reason);
     if (n < 0) {
+        stats_add(STAT_HANDSHAKES_FAILED, 1);
         h1_refuse(c, 400, reason);
         return STEP_STOP;
     }

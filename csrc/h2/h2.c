@@ -396,6 +396,18 @@ static void h2_read_body(struct sprig_exchange *ex, bool on)
     conn_flush_later(ex->conn);
 }
 
+/* The oldest of them stands for all. */
+static const struct sprig_exchange *h2_at_work(const struct sprig_conn *c)
+{
+    const struct h2 *h = h2_of(c);
+    list_foreach (it, &h->streams) {
+        const struct h2_stream *s = list_entry(it, struct h2_stream, link);
+        if (s->ex != NULL)
+            return s->ex;
+    }
+    return NULL;
+}
+
 static const struct protocol table = {
     .name = "HTTP/2",
     .begin = h2_begin,
@@ -407,6 +419,7 @@ static const struct protocol table = {
     .drain = h2_drain,
     .is_unused = h2_is_unused,
     .is_answering = h2_is_answering,
+    .at_work = h2_at_work,
     .turn_away = h2_turn_away,
     .sever = h2_sever,
     .peer_gone = h2_peer_gone,

@@ -2,6 +2,7 @@
 #include "h2/h2.h"
 
 #include "http/status.h"
+#include "serve/counting.h"
 #include <stdlib.h>
 
 /* ------------------------------------------------------------------------ life ---- */
@@ -97,6 +98,7 @@ static void answer_refused(struct h2_stream *s)
     struct client_name client = conn_client_name(c, ex);
     bool is_head = ex != NULL && ex->request.is_head;
     c->server->counters.n_refused++;
+    counting_refuse(s->refusal);
     conn_log_refusal(c, ex, span_make(NULL, 0), s->refusal,
                      is_head ? 0 : strlen(status_reason(s->refusal)));
     bool is_answered = s->response != H2_NONE;

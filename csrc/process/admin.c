@@ -266,7 +266,7 @@ static int check_sockets(struct admin *a, char *why, size_t n)
         snprintf(why, n,
                  "admin must be a unix socket or a loopback address unless admin_token_file is "
                  "given, got '%s'",
-                 a->host.config->admin);
+                 a->host.config->admin != NULL ? a->host.config->admin : "a socket of systemd");
         return SPRIG_E_INVALID;
     }
     return 0;

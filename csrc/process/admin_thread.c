@@ -1,6 +1,7 @@
 /* admin_thread.c - the admin listener of a single process; see admin_thread.h */
 #include "process/admin_thread.h"
 
+#include "net/inherited.h"
 #include "process/admin.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -173,7 +174,11 @@ static int open_admin(char *why, size_t n)
                               .is_ready = is_ready,
                               .get_wanted = get_wanted,
                               .ask = ask};
-    own.admin = admin_open(&host, NULL, 0, why, n);
+    struct sprig_socket socket;
+    int fd = sprig_inherited_admin();
+    if (fd != -1 && socket_adopt(&own.config, fd, &socket, why, n) != 0)
+        return SPRIG_E_SYS;
+    own.admin = admin_open(&host, &socket, fd != -1, why, n);
     if (own.admin == NULL)
         return SPRIG_E_SYS;
     own.pid = getpid();
@@ -189,7 +194,8 @@ static int open_admin(char *why, size_t n)
 int sprig_admin_start(struct sprig_loop *loop, const struct sprig_config *config, char *why,
                       size_t n)
 {
-    if (config->admin == NULL || (own.pid != 0 && own.pid == getpid()))
+    bool is_wanted = config->admin != NULL || sprig_inherited_admin() != -1;
+    if (!is_wanted || (own.pid != 0 && own.pid == getpid()))
         return 0;
     own.loop = loop;
     snprintf(why, n, "out of memory");
@@ -197,7 +203,8 @@ int sprig_admin_start(struct sprig_loop *loop, const struct sprig_config *config
         return SPRIG_E_NOMEM;
     int rc = open_board();
     if (rc == 0)
-        return open_admin(why, n);
-    sprig_config_clear(&own.config);
+        rc = open_admin(why, n);
+    if (rc != 0)
+        sprig_config_clear(&own.config);
     return rc;
 }

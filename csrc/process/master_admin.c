@@ -2,6 +2,7 @@
  */
 #include "process/master_internal.h"
 
+#include "net/inherited.h"
 #include "process/origin.h"
 
 #include <errno.h>
@@ -182,6 +183,16 @@ static int open_stats(struct sprig_master *m, int inherited_fd)
     return m->stats != NULL ? 0 : SPRIG_E_NOMEM;
 }
 
+/* The socket that systemd calls admin goes before the option. */
+static int take_systemd(const struct sprig_master *m, struct inherited *in, char *why, size_t n)
+{
+    int fd = in->n_sockets == 0 ? sprig_inherited_admin() : -1;
+    if (fd == -1)
+        return 0;
+    in->n_sockets = 1;
+    return socket_adopt(m->config, fd, &in->sockets[0], why, n);
+}
+
 int master_open_admin(struct sprig_master *m, char *why, size_t n)
 {
     struct inherited in;
@@ -193,12 +204,12 @@ int master_open_admin(struct sprig_master *m, char *why, size_t n)
                               .ask = ask,
                               .arg = m};
     take_inherited(&in);
+    if (take_systemd(m, &in, why, n) != 0)
+        return SPRIG_E_SYS;
     if (open_stats(m, in.stats_fd) != 0)
         return SPRIG_E_NOMEM;
     host.stats = m->stats;
-    for (size_t i = 0; m->config->admin == NULL && i < in.n_sockets; i++)
-        socket_close(&in.sockets[i]);
-    if (m->config->admin == NULL)
+    if (m->config->admin == NULL && in.n_sockets == 0)
         return 0;
     m->admin = admin_open(&host, in.sockets, in.n_sockets, why, n);
     return m->admin != NULL ? 0 : SPRIG_E_SYS;

@@ -1,6 +1,7 @@
 /* accesslog.c - the file of the access log: gathering, writing, reopening; see accesslog.h */
 #include "serve/accesslog.h"
 
+#include "base/stats.h"
 #include "loop/signals.h"
 #include "loop/timer.h"
 #include <errno.h>
@@ -30,7 +31,9 @@ static void lose_lines(struct access_log *log, size_t from, int error)
 {
     log->has_failed = true;
     log->error = error ? error : EIO;
-    log->n_lost += count_lines(log->lines.bytes + from, log->lines.n - from);
+    uint64_t n = count_lines(log->lines.bytes + from, log->lines.n - from);
+    log->n_lost += n;
+    stats_add(STAT_LOG_DROPPED, n);
     log->lines.n = from;
 }
 

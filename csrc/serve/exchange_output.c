@@ -135,8 +135,10 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
     int rc = ex->conn->protocol->interim(ex, head, why, n);
-    if (rc == 0)
+    if (rc == 0) {
+        stats_add(STAT_INFORMED, 1);
         sprig_response_flush(ex);
+    }
     return exchange_failed(ex, rc);
 }
 

@@ -21,6 +21,7 @@ static bool handshake_may_go_on(struct sprig_server *server)
 static void handshake_fail(struct sprig_conn *c, const char *reason)
 {
     c->server->counters.n_refused++;
+    stats_add(STAT_HANDSHAKES_FAILED, 1);
     refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c), reason);
     conn_linger(c);
 }
@@ -81,6 +82,7 @@ static void handshake_go_on(struct sprig_conn *c)
 /* Who connects and says nothing is no news. */
 static void handshake_expire(struct sprig_conn *c)
 {
+    stats_add(STAT_HANDSHAKES_FAILED, 1);
     if (!transport_tls_is_silent(&c->transport))
         refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c),
                       "tls_handshake_timeout: it was not complete in time");
