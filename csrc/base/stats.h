@@ -22,7 +22,7 @@
     X(STARTED, COUNTER, "sprig_requests_started_total", NULL,                                      \
       "Requests that an application was called for.")                                              \
     X(INFORMED, COUNTER, "sprig_responses_total", "class=\"1xx\"",                                 \
-      "Responses that the application has completed, by class of status; 1xx: interim ones.")                         \
+      "Responses that the application has completed, by class; 1xx: interim ones.")                \
     X(ANSWERED_2, COUNTER, "sprig_responses_total", "class=\"2xx\"", NULL)                         \
     X(ANSWERED_3, COUNTER, "sprig_responses_total", "class=\"3xx\"", NULL)                         \
     X(ANSWERED_4, COUNTER, "sprig_responses_total", "class=\"4xx\"", NULL)                         \

@@ -1,6 +1,7 @@
 /* group.c - the sockets of a server: what they share, and how they are told to go; options. */
 #include "ws/socket.h"
 
+#include "base/stats.h"
 #include <math.h>
 
 /* While a group leaves, some are told to each time. */
@@ -110,6 +111,7 @@ void ws_group_enter(struct sprig_ws *ws)
 {
     list_append(&ws->group->sockets, &ws->link);
     ws->group->n_sockets++;
+    stats_add(STAT_WEBSOCKETS, 1);
     if (ws->group->leave_code != 0)
         tell_to_leave(ws);
 }
@@ -120,4 +122,5 @@ void ws_group_leave(struct sprig_ws *ws)
         return;
     list_remove(&ws->link);
     ws->group->n_sockets--;
+    stats_add(STAT_WEBSOCKETS, (uint64_t)-1);
 }
