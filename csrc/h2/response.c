@@ -7,8 +7,8 @@
 #include "http/head_check.h"
 #include <stdlib.h>
 
-/* Besides the app's: :status, content-length, date, server. */
-enum { OWN_FIELDS = 4 };
+/* Besides the app's: :status, content-length, date, server, and two for event streams. */
+enum { OWN_FIELDS = 6 };
 
 /* Most heads fit in here. */
 enum { FEW_FIELDS = 24, FEW_BYTES = 1024, NUMBER_BYTES = 20 };
@@ -78,6 +78,10 @@ static void add_own(struct fields *f, const struct response *r, const struct hea
         char *end = number_write(f->length, seen->has_length ? seen->length : length);
         add(f, SPAN_LIT("content-length"), span_make(f->length, (size_t)(end - f->length)));
     }
+    if (seen->events && !seen->caching)
+        add(f, SPAN_LIT("cache-control"), SPAN_LIT("no-cache"));
+    if (seen->events && !seen->buffering)
+        add(f, SPAN_LIT("x-accel-buffering"), SPAN_LIT("no"));
     if (!seen->date)
         add(f, SPAN_LIT("date"), span_make(date_now(), DATE_LEN));
     if (server.len > 0 && !seen->server)
@@ -95,6 +99,7 @@ static int submit_head(struct h2_stream *s, struct response *r, const struct spr
         rc = add_app_headers(&f, &walk);
     if (rc == 0) {
         r->status = head->status;
+        r->has_events = walk.seen.events;
         head_decide_framing(r, &walk.seen, head->length);
         add_own(&f, r, &walk.seen, head->length, server);
         if (h2_session_respond(s, f.nv, f.n, r->framing != FRAMING_NONE) != 0)
