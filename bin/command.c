@@ -97,8 +97,9 @@ static void print_flags(const struct sprig_option *o)
     option_flag(o, option_is_switch(o) ? "--[no-]" : "--", flag, sizeof(flag));
     if (o->letter)
         snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-    snprintf(left, sizeof(left), "  %s%s %s", letter, flag, o->argument ? o->argument : "");
-    if (strlen(left) + 1 < HELP_COLUMN)
+    snprintf(left, sizeof(left), "  %s%s%s%s", letter, flag, o->argument ? " " : "",
+             o->argument ? o->argument : "");
+    if (strlen(left) < HELP_COLUMN - 1)
         printf("%-*s", HELP_COLUMN, left);
     else
         printf("%s\n%*s", left, HELP_COLUMN, "");

@@ -230,6 +230,8 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     char why[1024];
     struct sprig_worker worker;
     int status_fd = become_daemon(cmd);
+    if (command_setting(cmd, "env") != NULL)
+        setenv("PLACK_ENV", command_setting(cmd, "env"), 1);
     sprig_log_set_sink(print_message, sprig_log_level(), NULL);
     sprig_quit_hold(); /* until the master waits for signals */
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);

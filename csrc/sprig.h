@@ -386,7 +386,11 @@ int sprig_socket_closed(int fd);
 /* The id of the request (option request_id), or nothing. Borrowed until the exchange ends. */
 struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex);
 
+/* The client speaks TLS with this server. Then: tells what is known of that, as variables with the
+ * names that Apache's mod_ssl has (SSL_PROTOCOL, SSL_CLIENT_S_DN, ...). Borrowed for the call. */
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex);
+typedef void sprig_tls_cb(struct sprig_span name, struct sprig_span value, void *arg);
+void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_tls_cb *tell, void *arg);
 
 /* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */
 int sprig_exchange_fd(const struct sprig_exchange *ex);

@@ -37,7 +37,7 @@ sub {
     if ($path eq '/ticks') {
         return sub {
             my $writer = $_[0]->([200, []]);
-            for my $n (1 .. 3) { $writer->write("tick $n\n"); select undef, undef, undef, 0.2 }
+            for my $n (1 .. 3) { $writer->write("tick $n\n"); select undef, undef, undef, 0.6 }
             $writer->close;
         };
     }

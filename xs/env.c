@@ -388,6 +388,20 @@ static void put_websocket(pTHX_ HV *env, struct psgi_exchange *px)
     (void)hv_stores(env, "psgix.websocket", psgi_websocket_new(aTHX_ px));
 }
 
+static void put_variable(struct sprig_span name, struct sprig_span value, void *arg)
+{
+    dTHX;
+
+    (void)hv_store((HV *)arg, name.ptr, (I32)name.len, newSVpvn(value.ptr, value.len), 0);
+}
+
+/* The same. */
+static void put_tls(pTHX_ HV *env, struct psgi_exchange *px)
+{
+    PERL_UNUSED_CONTEXT;
+    sprig_exchange_describe_tls(px->ex, put_variable, env);
+}
+
 HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
 {
     struct env_builder b = {px->server->psgi->keys,
@@ -406,10 +420,11 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     else
         put_constants(aTHX_ & b, px->server);
     put_errors(aTHX_ & b, px->server->psgi);
-    if (!sprig_exchange_is_tls(px->ex))
-        if (sprig_exchange_owns_socket(px->ex))
+    const struct sprig_config *config = sprig_server_config(sprig_exchange_server(px->ex));
+    bool is_tls = sprig_exchange_is_tls(px->ex);
+    if (!is_tls && sprig_exchange_owns_socket(px->ex))
         put_socket(aTHX_ & b, px);
-    if (sprig_server_config(sprig_exchange_server(px->ex))->informational)
+    if (config->informational)
         put_informer(aTHX_ & b, px);
     put_raiser(aTHX_ & b, px);
     put_request_id(aTHX_ & b, px->ex);
@@ -418,5 +433,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
         put_reader(aTHX_ b.env->hv, px);
     if (b.req->upgrade && sprig_ws_is_handshake(b.req))
         put_websocket(aTHX_ b.env->hv, px);
+    if (is_tls && config->tls_env)
+        put_tls(aTHX_ b.env->hv, px);
     return b.env->hv;
 }

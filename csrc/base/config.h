@@ -14,6 +14,12 @@
 /* How nested event loops (a blocking recv inside an app) treat new requests. */
 enum sprig_nested { SPRIG_NESTED_HOLD, SPRIG_NESTED_DISPATCH, SPRIG_NESTED_CROAK };
 
+/* The oldest version of TLS that is spoken. */
+enum sprig_tls_version { SPRIG_TLS_1_2, SPRIG_TLS_1_3 };
+
+/* Whether clients have to show a certificate. */
+enum sprig_verify { SPRIG_VERIFY_NONE, SPRIG_VERIFY_OPTIONAL, SPRIG_VERIFY_REQUIRED };
+
 /* Which header fields of trusted proxies are believed. */
 enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG_PROXY_NONE };
 
@@ -71,6 +77,18 @@ struct sprig_config {
     double tls_handshake_timeout; /* seconds; 0 = none */
     uint32_t tls_handshakes_per_turn;
     bool tls_redirect;
+    char *tls_key_password_file; /* path; NULL: none */
+    bool tls_reject_unknown_names;
+    enum sprig_tls_version tls_min_version;
+    char *tls_ciphers;          /* of TLS 1.2; NULL: see tls_settings.c */
+    char *tls_ciphersuites;     /* of TLS 1.3; NULL: OpenSSL's */
+    char *tls_groups;           /* NULL: see tls_settings.c */
+    double tls_ticket_lifetime; /* seconds; 0: no tickets */
+    char *tls_ocsp;             /* paths, as tls_cert; NULL: none */
+    char *tls_client_ca;        /* path */
+    enum sprig_verify tls_verify;
+    char *tls_crl; /* path; NULL: none */
+    bool tls_env;
     char *acme_dir; /* path; NULL: none */
     /* privileges, see privileges.h; NULL: as they are */
     char *user, *group;

@@ -25,6 +25,15 @@ struct tls_context *tls_context_open(const struct sprig_config *config, char *wh
 struct tls_context *tls_context_hold(struct tls_context *ctx);
 void tls_context_release(struct tls_context *ctx); /* NULL is none */
 
+/* One of its files is another than when it was read, or looked at before. What cannot be looked at
+ * counts for unchanged. */
+bool tls_context_has_changed(struct tls_context *ctx);
+
+/* The keys of our tickets, for the program that this process is about to execute: a descriptor that
+ * it inherits, and whose number it has to find in this variable. -1: there are none. */
+#define TLS_TICKETS_VARIABLE "SPRIG_TICKETS"
+int tls_tickets_copy(void);
+
 /* "OpenSSL 3.0.11", or NULL in a build without it. */
 const char *tls_library(void);
 
@@ -55,6 +64,10 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
 
 /* It is a plain transport again; what has come is given by recv. */
 void transport_tls_undo(struct transport *t);
+
+/* Tells what applications get with tls_env: SSL_PROTOCOL and so on. Borrowed for the call. */
+typedef void tls_describe_cb(struct sprig_span name, struct sprig_span value, void *arg);
+void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, void *arg);
 
 /* No byte has come so far. */
 bool transport_tls_is_silent(const struct transport *t);

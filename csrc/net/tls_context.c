@@ -1,96 +1,99 @@
-/* tls_context.c - the settings of a server's TLS, and its certificates; see tls.h */
+/* tls_context.c - the certificates and settings of a server, put together; see tls.h */
 #include "net/tls_internal.h"
 
 #include "base/err.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* The intermediate configuration of Mozilla's: forward secrecy and AEAD only, for all clients of
- * the last ten years. */
-#define CIPHERS                                                                                    \
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-
-/* Who resumes a session of another server is not let in by it. */
-static const unsigned char session_id_context[] = "sprig";
-
-/* What the client's list has and the connection may speak, HTTP/2 first. A client that wants
- * something else is not for us (RFC 7301 section 3.2). */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n_out,
-                           const unsigned char *list, unsigned n, void *arg)
+/* A site without a certificate yet. NULL and `why`. */
+static struct tls_site *add_site(struct tls_context *ctx, const struct sprig_config *config,
+                                 size_t first, char *why, size_t n)
 {
-    (void)arg;
-    static const unsigned char names[] = "\2h2\10http/1.1\10http/1.0";
-    unsigned skip = SSL_get_app_data(ssl) != NULL ? 0 : 3;
-    unsigned char *chosen;
-    int rc = SSL_select_next_proto(&chosen, n_out, names + skip, sizeof names - 1 - skip, list, n);
-    *out = chosen;
-    return rc == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-static SSL_CTX *new_ssl_ctx(void)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    if (ctx == NULL)
+    struct tls_site *sites = realloc(ctx->sites, (ctx->n_sites + 1) * sizeof *sites);
+    if (sites == NULL)
         return NULL;
-    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_session_id_context(ctx, session_id_context, sizeof session_id_context - 1);
-    SSL_CTX_set_cipher_list(ctx, CIPHERS);
-    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    return ctx;
+    ctx->sites = sites;
+    SSL_CTX *ssl_ctx = tls_settings_new(config, why, n);
+    if (ssl_ctx == NULL)
+        return NULL;
+    tls_staples_use(ctx, ssl_ctx);
+    sites[ctx->n_sites] = (struct tls_site){ssl_ctx, first};
+    return &sites[ctx->n_sites++];
 }
 
-static int use_pair(SSL_CTX *ctx, const struct tls_pair *pair, char *why, size_t n)
+/* The site for these names that has no certificate of this kind of key, or NULL. */
+static struct tls_site *find_site(struct tls_context *ctx, const struct tls_pairs *pairs, size_t i)
 {
-    if (SSL_CTX_use_cert_and_key(ctx, pair->cert, pair->key, pair->chain, 1) == 1)
-        return 0;
-    snprintf(why, n, "tls_cert: %s: %s", pair->path, tls_error_text());
-    ERR_clear_error();
-    return SPRIG_E_INVALID;
+    const struct tls_pair *pair = &pairs->items[i];
+    for (size_t k = 0; k < ctx->n_sites; k++) {
+        const struct tls_pair *first = &pairs->items[ctx->sites[k].first];
+        if (EVP_PKEY_base_id(first->key) != EVP_PKEY_base_id(pair->key) &&
+            tls_names_are_same(first->cert, pair->cert))
+            return &ctx->sites[k];
+    }
+    return NULL;
 }
 
-static int use_pairs(SSL_CTX *ctx, const struct tls_pairs *pairs, char *why, size_t n)
+static int use_pair(struct tls_context *ctx, const struct sprig_config *config,
+                    const struct tls_pairs *pairs, size_t i, char *why, size_t n)
 {
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < pairs->n; i++)
-        rc = use_pair(ctx, &pairs->items[i], why, n);
-    return rc;
+    const struct tls_pair *pair = &pairs->items[i];
+    struct tls_site *site = find_site(ctx, pairs, i);
+    if (site == NULL)
+        site = add_site(ctx, config, i, why, n);
+    if (site == NULL)
+        return SPRIG_E_INVALID;
+    if (SSL_CTX_use_cert_and_key(site->ssl_ctx, pair->cert, pair->key, pair->chain, 1) != 1) {
+        snprintf(why, n, "tls_cert: %s: %s", pair->path, tls_error_text());
+        ERR_clear_error();
+        return SPRIG_E_INVALID;
+    }
+    return tls_names_add(ctx, pair->cert, (size_t)(site - ctx->sites)) ? 0 : SPRIG_E_NOMEM;
+}
+
+/* Of a folder its files, too, where some become others without its noticing. */
+static bool watch_files(struct tls_context *ctx, const struct sprig_config *config,
+                        const struct tls_pairs *pairs)
+{
+    bool ok =
+        tls_watch_add_list(ctx, config->tls_cert) && tls_watch_add_list(ctx, config->tls_key) &&
+        tls_watch_add_list(ctx, config->tls_ocsp) &&
+        tls_watch_add_list(ctx, config->tls_client_ca) && tls_watch_add_list(ctx, config->tls_crl);
+    for (size_t i = 0; ok && config->tls_cert != NULL && i < pairs->n; i++)
+        ok = tls_watch_add(ctx, pairs->items[i].path, strlen(pairs->items[i].path));
+    return ok;
 }
 
 static int context_fill(struct tls_context *ctx, const struct sprig_config *config, char *why,
                         size_t n)
 {
     struct tls_pairs pairs;
-    snprintf(why, n, "out of memory");
-    if (ctx == NULL || (ctx->ssl_ctx = new_ssl_ctx()) == NULL)
-        return SPRIG_E_NOMEM;
     int rc = tls_pairs_read(&pairs, config, why, n);
+    if (rc == 0 && !watch_files(ctx, config, &pairs))
+        rc = SPRIG_E_NOMEM;
     if (rc == 0)
-        rc = use_pairs(ctx->ssl_ctx, &pairs, why, n);
+        rc = tls_staples_read(ctx, config, why, n);
+    for (size_t i = 0; rc == 0 && i < pairs.n; i++)
+        rc = use_pair(ctx, config, &pairs, i, why, n);
     tls_pairs_clear(&pairs);
+    tls_names_sort(ctx);
+    ctx->rejects_unknown = config->tls_reject_unknown_names;
+    if (rc == 0)
+        tls_names_use(ctx, ctx->sites[0].ssl_ctx);
     return rc;
 }
 
 struct tls_context *tls_context_open(const struct sprig_config *config, char *why, size_t n)
 {
-    if (config->tls_cert == NULL) {
-        snprintf(why, n, "listen: an address with ,tls needs a certificate: give tls_cert");
-        return NULL;
-    }
     struct tls_context *ctx = calloc(1, sizeof *ctx);
-    if (context_fill(ctx, config, why, n) == 0) {
-        ctx->refs = 1;
+    snprintf(why, n, "out of memory");
+    if (ctx == NULL)
+        return NULL;
+    ctx->refs = 1;
+    if (context_fill(ctx, config, why, n) == 0)
         return ctx;
-    }
-    if (ctx != NULL)
-        SSL_CTX_free(ctx->ssl_ctx);
-    free(ctx);
+    tls_context_release(ctx);
     return NULL;
 }
 
@@ -104,7 +107,12 @@ void tls_context_release(struct tls_context *ctx)
 {
     if (ctx == NULL || --ctx->refs > 0)
         return;
-    SSL_CTX_free(ctx->ssl_ctx);
+    for (size_t i = 0; i < ctx->n_sites; i++)
+        SSL_CTX_free(ctx->sites[i].ssl_ctx);
+    free(ctx->sites);
+    tls_names_clear(ctx);
+    tls_staples_free(ctx->staples);
+    tls_watch_free(ctx->watch);
     free(ctx);
 }
 

@@ -73,3 +73,19 @@ bool transport_tls_is_http2(const struct transport *t)
     (void)t;
     return false;
 }
+
+int tls_tickets_copy(void)
+{
+    return -1;
+}
+
+void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, void *arg)
+{
+    (void)t, (void)tell, (void)arg;
+}
+
+bool tls_context_has_changed(struct tls_context *ctx)
+{
+    (void)ctx;
+    return false;
+}

@@ -1,18 +1,22 @@
-/* tls_pairs.c - certificates and their keys from files; see tls_internal.h */
+/* tls_pairs.c - certificates and their keys from files and folders; see tls_internal.h */
 #include "net/tls_internal.h"
 
 #include "base/err.h"
+#include "base/log.h"
+#include <dirent.h>
 #include <errno.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What is being read, and where to say what is wrong. */
 struct reading {
     struct tls_pairs *pairs;
     EVP_PKEY **keys; /* owned, with what they point to: of all files */
     size_t n_keys;
+    char password[1024]; /* of encrypted keys; "": none */
     char *why;
     size_t n;
 };
@@ -55,10 +59,15 @@ static bool add_key(struct reading *r, EVP_PKEY *key)
 }
 
 /* No terminal is asked. */
-static int no_password(char *buf, int size, int is_writing, void *arg)
+static int give_password(char *buf, int size, int is_writing, void *arg)
 {
-    (void)buf, (void)size, (void)is_writing, (void)arg;
-    return 0;
+    const struct reading *r = arg;
+    size_t len = strlen(r->password);
+    (void)is_writing;
+    if (len > (size_t)size)
+        return 0;
+    memcpy(buf, r->password, len);
+    return (int)len;
 }
 
 /* One block of a PEM file. */
@@ -99,12 +108,15 @@ static int take_key(struct reading *r, const char *option, const char *path, str
     BIO *bio = BIO_new(BIO_s_mem());
     EVP_PKEY *key = NULL;
     if (bio != NULL && PEM_write_bio(bio, b->name, b->header, b->data, b->len) > 0)
-        key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+        key = PEM_read_bio_PrivateKey(bio, NULL, give_password, r);
     BIO_free(bio);
     if (key != NULL)
         return add_key(r, key) ? 0 : complain(r, option, path, "out of memory");
     bool is_encrypted = strstr(b->name, "ENCRYPTED") != NULL || strstr(b->header, "ENCRYPTED");
-    return complain(r, option, path, is_encrypted ? "the key is encrypted" : tls_error_text());
+    return complain(r, option, path,
+                    !is_encrypted            ? tls_error_text()
+                    : r->password[0] == '\0' ? "the key is encrypted: give tls_key_password_file"
+                                             : "tls_key_password_file has not the password of it");
 }
 
 static int take_certificate(struct reading *r, const char *path, struct tls_pair *pair,
@@ -127,8 +139,16 @@ static struct tls_pair *add_pair(struct tls_pairs *pairs, const char *path)
     if (items == NULL)
         return NULL;
     pairs->items = items;
-    items[pairs->n] = (struct tls_pair){.path = path, .chain = sk_X509_new_null()};
+    items[pairs->n] = (struct tls_pair){.path = strdup(path), .chain = sk_X509_new_null()};
     return &items[pairs->n++];
+}
+
+static void clear_pair(struct tls_pair *pair)
+{
+    X509_free(pair->cert);
+    sk_X509_pop_free(pair->chain, X509_free);
+    EVP_PKEY_free(pair->key);
+    free(pair->path);
 }
 
 /* All keys of a file, and into `pair`, unless that is NULL, its certificates. */
@@ -172,21 +192,122 @@ static int read_chain(struct reading *r, const char *path)
     return rc;
 }
 
-static int find_key(struct reading *r, struct tls_pair *pair)
+/* ----------------------------------------------------------------------- folders ---- */
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool has_file(const char *dir, const char *name, char *path, size_t n)
+{
+    struct stat st;
+    int len = snprintf(path, n, "%s/%s", dir, name);
+    return len > 0 && (size_t)len < n && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* What certbot makes of each certificate. False: it is none of those. */
+static bool is_of_certbot(const char *dir, char *cert, char *key, size_t n)
+{
+    return has_file(dir, "fullchain.pem", cert, n) && has_file(dir, "privkey.pem", key, n);
+}
+
+static int is_entry(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static bool is_named_so(const char *name)
+{
+    static const char *const ends[] = {".pem", ".crt", ".cer", ".key"};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (len > 4 && strcmp(name + len - 4, ends[i]) == 0)
+            return true;
+    return false;
+}
+
+static int read_certbot(struct reading *r, const char *cert, const char *key)
+{
+    int rc = read_key_file(r, key);
+    return rc == 0 ? read_chain(r, cert) : rc;
+}
+
+/* A file in a folder may be a certificate, a key, both, or certificates that nobody has a key for.
+ */
+static int read_any(struct reading *r, const char *path)
+{
+    struct tls_pair *pair = add_pair(r->pairs, path);
+    if (pair == NULL)
+        return complain(r, "tls_cert", path, "out of memory");
+    int rc = read_file(r, "tls_cert", path, pair);
+    if (rc == 0 && pair->cert == NULL)
+        clear_pair(&r->pairs->items[--r->pairs->n]);
+    return rc;
+}
+
+static int read_entry(struct reading *r, const char *dir, const char *name)
+{
+    char path[4096], cert[4200], key[4200];
+    int len = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (len < 0 || (size_t)len >= sizeof path)
+        return 0;
+    if (is_folder(path))
+        return is_of_certbot(path, cert, key, sizeof cert) ? read_certbot(r, cert, key) : 0;
+    return is_named_so(name) ? read_any(r, path) : 0;
+}
+
+/* Drops what came from a folder and has no key: others may need it, such as the chain by itself. */
+static void drop_keyless(struct reading *r, size_t first)
+{
+    struct tls_pairs *pairs = r->pairs;
+    size_t n = first;
+    for (size_t i = first; i < pairs->n; i++)
+        if (pairs->items[i].key != NULL)
+            pairs->items[n++] = pairs->items[i];
+        else
+            clear_pair(&pairs->items[i]);
+    pairs->n = n;
+}
+
+static void find_key(struct reading *r, struct tls_pair *pair)
 {
     for (size_t i = 0; i < r->n_keys && pair->key == NULL; i++)
         if (X509_check_private_key(pair->cert, r->keys[i]) == 1 && EVP_PKEY_up_ref(r->keys[i]))
             pair->key = r->keys[i];
     ERR_clear_error();
-    if (pair->key != NULL)
-        return 0;
-    return complain(r, "tls_cert", pair->path,
-                    r->n_keys == 0
-                        ? "there is no key for it: give tls_key, or put the key into this file"
-                        : "none of the keys of tls_key belongs to it");
 }
 
-/* The paths of the list, one after the other; they are cut apart in place. */
+static int read_folder(struct reading *r, const char *dir)
+{
+    char cert[4200], key[4200];
+    struct dirent **entries;
+    size_t first = r->pairs->n;
+    if (is_of_certbot(dir, cert, key, sizeof cert))
+        return read_certbot(r, cert, key);
+    int n = scandir(dir, &entries, is_entry, alphasort), rc = 0;
+    if (n == -1)
+        return complain(r, "tls_cert", dir, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        if (rc == 0)
+            rc = read_entry(r, dir, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+    for (size_t i = first; rc == 0 && i < r->pairs->n; i++)
+        find_key(r, &r->pairs->items[i]);
+    if (rc != 0)
+        return rc;
+    drop_keyless(r, first);
+    return r->pairs->n > first
+               ? 0
+               : complain(r, "tls_cert", dir, "no certificate in this folder has its key there");
+}
+
+/* ------------------------------------------------------------------- all of them ---- */
+
+/* The paths of a list, one after the other; they are cut apart in place. */
 static char *next_path(char **list)
 {
     char *path = *list;
@@ -199,48 +320,106 @@ static char *next_path(char **list)
     return path;
 }
 
-static int read_key_files(struct reading *r, const char *list)
+static int read_list(struct reading *r, const char *list,
+                     int (*read_one)(struct reading *r, const char *path))
 {
     char *copy = strdup(list != NULL ? list : ""), *rest = copy, *path;
     int rc = copy != NULL ? 0 : SPRIG_E_NOMEM;
     while (rc == 0 && (path = next_path(&rest)) != NULL)
-        rc = read_key_file(r, path);
+        rc = read_one(r, path);
     free(copy);
     return rc;
 }
 
+static int read_cert_path(struct reading *r, const char *path)
+{
+    return is_folder(path) ? read_folder(r, path) : read_chain(r, path);
+}
+
+static int read_password(struct reading *r, const char *path)
+{
+    FILE *file = path != NULL ? fopen(path, "re") : NULL;
+    if (path == NULL)
+        return 0;
+    if (file == NULL)
+        return complain(r, "tls_key_password_file", path, strerror(errno));
+    if (fgets(r->password, sizeof r->password, file) == NULL)
+        r->password[0] = '\0';
+    fclose(file);
+    r->password[strcspn(r->password, "\r\n")] = '\0';
+    return r->password[0] != '\0'
+               ? 0
+               : complain(r, "tls_key_password_file", path, "there is no password in it");
+}
+
+static int need_key(struct reading *r, struct tls_pair *pair)
+{
+    find_key(r, pair);
+    if (pair->key != NULL)
+        return 0;
+    return complain(r, "tls_cert", pair->path,
+                    r->n_keys == 0 ? "there is no key for it: give tls_key, or put the key into "
+                                     "this file"
+                                   : "none of the keys that were given belongs to it");
+}
+
 static int read_all(struct reading *r, const struct sprig_config *config)
 {
-    struct tls_pairs *pairs = r->pairs;
-    char *rest = pairs->paths = strdup(config->tls_cert != NULL ? config->tls_cert : ""), *path;
-    int rc = pairs->paths != NULL ? read_key_files(r, config->tls_key) : SPRIG_E_NOMEM;
-    while (rc == 0 && (path = next_path(&rest)) != NULL)
-        rc = read_chain(r, path);
-    for (size_t i = 0; rc == 0 && i < pairs->n; i++)
-        rc = find_key(r, &pairs->items[i]);
+    int rc = read_password(r, config->tls_key_password_file);
+    if (rc == 0)
+        rc = read_list(r, config->tls_key, read_key_file);
+    if (rc == 0)
+        rc = read_list(r, config->tls_cert, read_cert_path);
+    for (size_t i = 0; rc == 0 && i < r->pairs->n; i++)
+        rc = need_key(r, &r->pairs->items[i]);
+    for (size_t i = 0; rc == 0 && i < r->pairs->n; i++)
+        tls_pair_check(&r->pairs->items[i]);
     return rc;
+}
+
+static int make_one(struct reading *r)
+{
+    struct tls_pair *pair = add_pair(r->pairs, "(made at the start)");
+    if (pair == NULL || !tls_pair_make(pair))
+        return complain(r, "tls_cert", "no certificate for localhost", tls_error_text());
+    sprig_log(SPRIG_LOG_WARN, "no tls_cert: a certificate for localhost was made, which browsers "
+                              "will not trust; for development only");
+    return 0;
+}
+
+static bool is_development(void)
+{
+    const char *env = getenv("PLACK_ENV");
+    return env != NULL && strcmp(env, "development") == 0;
+}
+
+static int read_or_make(struct reading *r, const struct sprig_config *config)
+{
+    if (config->tls_cert != NULL)
+        return read_all(r, config);
+    if (is_development())
+        return make_one(r);
+    snprintf(r->why, r->n, "listen: an address with ,tls needs a certificate: give tls_cert");
+    return SPRIG_E_INVALID;
 }
 
 int tls_pairs_read(struct tls_pairs *pairs, const struct sprig_config *config, char *why, size_t n)
 {
-    struct reading r = {pairs, NULL, 0, why, n};
-    *pairs = (struct tls_pairs){NULL, 0, NULL};
+    struct reading r = {.pairs = pairs, .why = why, .n = n};
+    *pairs = (struct tls_pairs){NULL, 0};
     snprintf(why, n, "out of memory");
-    int rc = read_all(&r, config);
+    int rc = read_or_make(&r, config);
     while (r.n_keys > 0)
         EVP_PKEY_free(r.keys[--r.n_keys]);
     free(r.keys);
+    OPENSSL_cleanse(r.password, sizeof r.password);
     return rc;
 }
 
 void tls_pairs_clear(struct tls_pairs *pairs)
 {
-    for (size_t i = 0; i < pairs->n; i++) {
-        X509_free(pairs->items[i].cert);
-        sk_X509_pop_free(pairs->items[i].chain, X509_free);
-        EVP_PKEY_free(pairs->items[i].key);
-    }
+    for (size_t i = 0; i < pairs->n; i++)
+        clear_pair(&pairs->items[i]);
     free(pairs->items);
-    free(pairs->paths);
-    *pairs = (struct tls_pairs){NULL, 0, NULL};
+    *pairs = (struct tls_pairs){NULL, 0};
 }

@@ -36,10 +36,11 @@ struct kept {
 };
 
 struct tls {
-    SSL *ssl;             /* owned */
-    struct tls_io *io;    /* borrowed */
-    struct sprig_span in; /* within a call: received and not taken by OpenSSL */
-    struct kept unread;   /* between calls: the same */
+    SSL *ssl;                /* owned */
+    struct tls_context *ctx; /* counted: what callbacks of OpenSSL use */
+    struct tls_io *io;       /* borrowed */
+    struct sprig_span in;    /* within a call: received and not taken by OpenSSL */
+    struct kept unread;      /* between calls: the same */
     struct kept unsent;
     size_t n_burst;       /* plain bytes written since the last input */
     int error;            /* errno of a system call that has failed */
@@ -485,6 +486,7 @@ static void tls_free(struct tls *s)
 {
     SSL_free(s->ssl);
     ERR_clear_error();
+    tls_context_release(s->ctx);
     kept_clear(&s->unread);
     kept_clear(&s->unsent);
     free(s);
@@ -568,7 +570,7 @@ int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_
     struct tls *s = calloc(1, sizeof *s);
     BIO *bio = BIO_new(bio_method());
     if (s != NULL)
-        s->ssl = SSL_new(ctx->ssl_ctx);
+        s->ssl = SSL_new(ctx->sites[0].ssl_ctx);
     if (s == NULL || bio == NULL || s->ssl == NULL) {
         BIO_free(bio);
         if (s != NULL)
@@ -579,6 +581,7 @@ int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
     SSL_set_accept_state(s->ssl);
+    s->ctx = tls_context_hold(ctx);
     s->io = io;
     t->ops = &transport_tls;
     t->tls = s;
@@ -644,6 +647,11 @@ void transport_tls_undo(struct transport *t)
     undone.has_input = undone_has_input;
     undone.close = tls_close;
     t->ops = &undone;
+}
+
+void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, void *arg)
+{
+    tls_describe_ssl(t->tls->ssl, tell, arg);
 }
 
 bool transport_tls_is_silent(const struct transport *t)

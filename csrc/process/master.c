@@ -206,6 +206,21 @@ static bool master_renew_config(struct sprig_master *m)
     return true;
 }
 
+/* The next workers get them. */
+static void master_renew_tls(struct sprig_master *m)
+{
+    char why[1024];
+    if (m->tls == NULL)
+        return;
+    struct tls_context *fresh = tls_context_open(m->config, why, sizeof why);
+    if (fresh == NULL) {
+        sprig_log(SPRIG_LOG_ERROR, "reload: the certificates from before go on: %s", why);
+        return;
+    }
+    tls_context_release(m->tls);
+    m->tls = fresh;
+}
+
 void master_reload(struct sprig_master *m)
 {
     notify_reloading();
@@ -213,6 +228,7 @@ void master_reload(struct sprig_master *m)
         master_notify_ready(m);
         return;
     }
+    master_renew_tls(m);
     m->generation = ++m->last_generation;
     m->stats->n_reloads++;
     m->is_reloading = true;

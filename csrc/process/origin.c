@@ -18,8 +18,10 @@ static struct {
     bool is_kept;
     char **environ; /* owned, ends with NULL; NULL: no memory */
     char folder[PATH_MAX];
-    const char *name; /* of the other variable that goes along */
-    char value[2048];
+    struct {
+        const char *name;
+        char value[2048];
+    } passed[2]; /* other variables that go along */
 } origin;
 
 /* --------------------------------------------------------------------- keeping ---- */
@@ -105,8 +107,18 @@ static bool restore_environ(const char *name)
 
 void origin_pass(const char *name, const char *value)
 {
-    origin.name = name;
-    snprintf(origin.value, sizeof origin.value, "%s", value);
+    size_t i = origin.passed[0].name != NULL;
+    origin.passed[i].name = name;
+    snprintf(origin.passed[i].value, sizeof origin.passed[i].value, "%s", value);
+}
+
+static bool set_passed(void)
+{
+    for (size_t i = 0; i < sizeof origin.passed / sizeof origin.passed[0]; i++)
+        if (origin.passed[i].name != NULL &&
+            setenv(origin.passed[i].name, origin.passed[i].value, 1) != 0)
+            return false;
+    return true;
 }
 
 void origin_execute(char *const *argv, const char *name, const char *value)
@@ -115,7 +127,6 @@ void origin_execute(char *const *argv, const char *name, const char *value)
     if (origin.folder[0] != '\0' && chdir(origin.folder) == -1)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", origin.folder, strerror(errno));
     errno = ENOMEM;
-    if (restore_environ(name) && setenv(name, value, 1) == 0 &&
-        (origin.name == NULL || setenv(origin.name, origin.value, 1) == 0))
+    if (restore_environ(name) && setenv(name, value, 1) == 0 && set_passed())
         execvp(argv[0], argv);
 }

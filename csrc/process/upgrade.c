@@ -4,6 +4,7 @@
 #include "base/notify.h"
 
 #include "base/number.h"
+#include "net/tls.h"
 #include "process/master_signals.h"
 #include "process/origin.h"
 #include "process/quit.h"
@@ -59,6 +60,13 @@ static char *print_sockets(const struct sprig_master *m, int control_fd, bool is
     return text;
 }
 
+static void pass_tickets(void)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", tls_tickets_copy());
+    origin_pass(TLS_TICKETS_VARIABLE, text);
+}
+
 __attribute__((noreturn)) static void become_successor(struct sprig_master *m, int control_fd,
                                                        bool is_first)
 {
@@ -67,6 +75,7 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
     master_signals_close(false);
     sprig_quit_release();
     keep_on_exec(control_fd);
+    pass_tickets();
     if (sockets != NULL)
         origin_execute(m->argv, UPGRADE_VARIABLE, sockets);
     dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));

@@ -39,9 +39,16 @@ static void hang_up(struct sprig_server *server)
         return;
     }
     bool has_log = server->access_log != NULL && access_log_reopen(server->access_log);
-    sprig_log(SPRIG_LOG_WARN,
-              "HUP: %s; with a master (--workers 2 or more) the application would be loaded anew",
-              has_log ? "the access log was opened anew" : "nothing was done");
+    rc = server_renew_tls(server, &server->config, why, sizeof why);
+    if (rc == SPRIG_E_INVALID)
+        sprig_log(SPRIG_LOG_ERROR, "HUP: the certificates from before go on: %s", why);
+    sprig_log(
+        SPRIG_LOG_WARN,
+        "HUP: %s%s%s; with a master (--workers 2 or more) the application would be loaded anew",
+        has_log ? "the access log was opened anew" : "",
+        rc == 0 ? has_log ? ", the certificates were read anew" : "the certificates were read anew"
+                : "",
+        has_log || rc == 0 ? "" : "nothing was done");
 }
 
 static void on_signal(struct sprig_signal *signal, int signo, void *arg)

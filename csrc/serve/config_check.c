@@ -36,6 +36,10 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         snprintf(why, n, "probe must be a path as in a request line, got '%.200s'", c->probe);
         return SPRIG_E_INVALID;
     }
+    if (c->tls_verify != SPRIG_VERIFY_NONE && c->tls_client_ca == NULL) {
+        snprintf(why, n, "tls_verify needs tls_client_ca: those who sign certificates of clients");
+        return SPRIG_E_INVALID;
+    }
     if (privileges_check_owner(c, why, n) != 0)
         return SPRIG_E_INVALID;
     char bad[64];

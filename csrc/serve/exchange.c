@@ -3,6 +3,7 @@
 
 #include "base/tempfile.h"
 #include "http/queue_time.h"
+#include "net/tls.h"
 #include "serve/accesslog.h"
 #include "serve/counting.h"
 #include "serve/feed.h"
@@ -340,6 +341,11 @@ struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex)
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex)
 {
     return ex->conn->transport.tls != NULL;
+}
+
+void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_tls_cb *tell, void *arg)
+{
+    transport_tls_describe(&ex->conn->transport, tell, arg);
 }
 
 int sprig_exchange_fd(const struct sprig_exchange *ex)

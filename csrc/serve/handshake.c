@@ -59,6 +59,8 @@ static void handshake_go_on(struct sprig_conn *c)
         ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
         return;
     }
+    if (transport_tls_is_silent(&c->transport))
+        server_look_at_certificates(c->server);
     enum tls_progress progress = transport_tls_accept(&c->transport, &reason);
     c->server->n_handshakes += !transport_tls_is_silent(&c->transport);
     switch (progress) {

@@ -42,6 +42,8 @@ int sprig_server_reload(struct sprig_server *server, const struct sprig_config *
         rc = sprig_log_configure(&config, why, n);
     if (rc == 0)
         rc = reload_log(server, &config, why, n);
+    if (rc == 0 && server->tls != NULL)
+        rc = server_renew_tls(server, &config, why, n);
     if (rc != 0) {
         sprig_config_clear(&config);
         return rc;

@@ -231,26 +231,6 @@ struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_conf
     return server;
 }
 
-int server_open_tls(struct sprig_server *server, char *why, size_t n)
-{
-    if (server->tls == NULL)
-        server->tls = tls_context_open(&server->config, why, n);
-    if (server->tls == NULL)
-        return SPRIG_E_INVALID;
-    if (server->tls_io == NULL)
-        server->tls_io = tls_io_new();
-    if (server->tls_io != NULL)
-        return 0;
-    snprintf(why, n, "out of memory");
-    return SPRIG_E_NOMEM;
-}
-
-void sprig_server_share_tls(struct sprig_server *server, struct tls_context *tls)
-{
-    if (server->tls == NULL && tls != NULL)
-        server->tls = tls_context_hold(tls);
-}
-
 void sprig_server_share(struct sprig_server *server, struct sprig_board *board, uint32_t slot)
 {
     server->board = board;

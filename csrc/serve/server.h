@@ -53,6 +53,7 @@ struct sprig_server {
     struct access_log *access_log; /* owned; NULL: none */
     struct tls_context *tls;       /* counted; NULL: no listener has asked for it */
     struct tls_io *tls_io;         /* owned; the same */
+    uint64_t tls_looked_ns;                /* when its files were looked at last */
     uint64_t handshakes_ns;        /* the pass that these belong to: */
     uint32_t n_handshakes;
     struct sprig_signal *alone[3];         /* owned; see alone.c */
@@ -113,6 +114,14 @@ int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
 
 /* Makes TLS ready for a listener that wants it. 0, or < 0 and `why` (n bytes). */
 int server_open_tls(struct sprig_server *server, char *why, size_t n);
+
+/* Reads certificates and keys anew; connections that are there keep the old ones. SPRIG_E_STATE: no
+ * listener wants any; else < 0 and `why`, and the old ones stay. */
+int server_renew_tls(struct sprig_server *server, const struct sprig_config *config, char *why,
+                     size_t n);
+
+/* Does so if the files have changed; looks at them at most once a minute. Before a handshake. */
+void server_look_at_certificates(struct sprig_server *server);
 
 /* sprig_server_new, for whoever knows the protocols. */
 struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_config *config,

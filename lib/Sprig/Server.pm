@@ -24,7 +24,8 @@ our @CARP_NOT = qw(Sprig::Server::Workers);
 our %DEFAULTS;
 
 # Options that are paths.
-my @paths = qw(config access_log pid temp_dir tls_cert tls_key);
+my @paths = qw(config access_log pid temp_dir tls_cert tls_key
+    tls_key_password_file tls_ocsp tls_client_ca tls_crl acme_dir);
 
 # Servers that listen or still have connections: they go on when their variable goes away.
 my %serving;
@@ -500,7 +501,7 @@ C<server_software>.
 
 =item tls_cert, tls_key
 
-Paths of files; several of them in an array reference. C<ssl_cert_file> and C<ssl_key_file> of
+Paths of files, or of folders with certificates; several of them in an array reference. C<ssl_cert_file> and C<ssl_key_file> of
 L<HTTP::Server::PSGI>, C<ssl_cert> and C<ssl_key> of L<Starman> mean the same, unless C<ssl> (or
 C<enable_ssl>) is false.
 

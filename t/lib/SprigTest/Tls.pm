@@ -65,7 +65,8 @@ sub https {
 sub s_client {
     my ($server, $bytes, @arguments) = @_;
     my $file = SprigTest::spew(SprigTest::temp_path('request'), $bytes);
-    my $line = 'exec openssl s_client "$@" -ign_eof <' . $file;
+    my $wait = length $bytes ? '-ign_eof' : '';
+    my $line = qq{exec openssl s_client "\$@" $wait <$file};
     return output_of('/bin/sh', '-c', $line, 'sh', '-connect', '127.0.0.1:' . $server->port,
         @arguments);
 }

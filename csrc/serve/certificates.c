@@ -1,0 +1,59 @@
+/* certificates.c - the certificates of a server: read at the start, and anew when they have
+ * changed; see server.h */
+#include "serve/server.h"
+
+#include "net/tls.h"
+#include <stdio.h>
+
+/* The files are looked at by who shakes hands, at most so often. */
+#define LOOK_NS (60 * UINT64_C(1000000000))
+
+int server_open_tls(struct sprig_server *server, char *why, size_t n)
+{
+    if (server->tls == NULL)
+        server->tls = tls_context_open(&server->config, why, n);
+    if (server->tls == NULL)
+        return SPRIG_E_INVALID;
+    if (server->tls_io == NULL)
+        server->tls_io = tls_io_new();
+    server->tls_looked_ns = sprig_loop_now(server->loop);
+    if (server->tls_io != NULL)
+        return 0;
+    snprintf(why, n, "out of memory");
+    return SPRIG_E_NOMEM;
+}
+
+void sprig_server_share_tls(struct sprig_server *server, struct tls_context *tls)
+{
+    if (server->tls == NULL && tls != NULL)
+        server->tls = tls_context_hold(tls);
+}
+
+int server_renew_tls(struct sprig_server *server, const struct sprig_config *config, char *why,
+                     size_t n)
+{
+    if (server->tls == NULL)
+        return SPRIG_E_STATE;
+    struct tls_context *fresh = tls_context_open(config, why, n);
+    if (fresh == NULL)
+        return SPRIG_E_INVALID;
+    tls_context_release(server->tls);
+    server->tls = fresh;
+    return 0;
+}
+
+void server_look_at_certificates(struct sprig_server *server)
+{
+    char why[1024];
+    uint64_t now = sprig_loop_now(server->loop);
+    if (now - server->tls_looked_ns < LOOK_NS)
+        return;
+    server->tls_looked_ns = now;
+    if (!tls_context_has_changed(server->tls))
+        return;
+    if (server_renew_tls(server, &server->config, why, sizeof why) == 0)
+        log_later(SPRIG_LOG_INFO, "the certificates have changed, and were read anew");
+    else
+        log_later(SPRIG_LOG_ERROR, "the certificates have changed, and the old ones go on: %s",
+                  why);
+}
