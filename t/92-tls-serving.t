@@ -99,7 +99,8 @@ subtest 'versions' => sub {
 
 subtest 'an app that writes and works' => sub {
     my $server = start();
-    my $pid    = open my $out, '-|', 'curl', '-sSN', '-k', '--max-time', 20, $server->url('/ticks')
+    my $pid    = open my $out, '-|', 'curl', '-sSN', '-k', '--http1.1', '--max-time', 20,
+        $server->url('/ticks')
         or die "curl: $!";
     my ($first) = scalar readline $out;
     my $begun   = Time::HiRes::time();
@@ -122,9 +123,9 @@ subtest 'a response that breaks off' => sub {
 subtest 'an answer that ends with the connection' => sub {
     my $server = start();
     my $said   = s_client($server, "GET / HTTP/1.0\r\n\r\n");
-    like $said,   qr/^hello/m, 'the body';
-    like $said,   qr/closed$/m,             'close_notify';
-    unlike $said, qr/unexpected eof/,       'no truncation';
+    like $said,   qr/^hello/m,        'the body';
+    like $said,   qr/closed$/m,       'close_notify';
+    unlike $said, qr/unexpected eof/, 'no truncation';
     $server->stop_ok;
 };
 
