@@ -382,7 +382,6 @@ struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex);
 /* How many sides of a connected socket have closed it, as far as the kernel tells: 0, 1 or 2. */
 int sprig_socket_closed(int fd);
 
-/* The client speaks TLS with this server. */
 /* The id of the request (option request_id), or nothing. Borrowed until the exchange ends. */
 struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex);
 
