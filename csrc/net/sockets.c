@@ -318,6 +318,21 @@ static void set_no_delay(const struct sprig_config *config, int fd)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* What the address asks for and cannot have; NULL: nothing. */
+static const char *conflict_of(const struct sprig_listen_spec *spec,
+                               const struct sprig_config *config)
+{
+    if (!spec->options.proxy_protocol)
+        return NULL;
+    if (spec->options.tls)
+        return "proxy_protocol does not go with TLS, since the PROXY header comes before the "
+               "handshake; let the proxy end TLS, or leave out proxy_protocol";
+    if (config->trusted_proxies == NULL)
+        return "proxy_protocol needs trusted_proxies, the addresses of those that may send PROXY "
+               "headers";
+    return NULL;
+}
+
 int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
                  bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n)
 {
@@ -328,11 +343,10 @@ int sockets_open(const struct sprig_config *config, const struct sprig_listen_sp
                         .reuseport = reuseport,
                         .out = out,
                         .max = max};
-    if (spec->options.proxy_protocol && config->trusted_proxies == NULL) {
-        snprintf(why, n,
-                 "cannot listen on %s: proxy_protocol needs trusted_proxies, the addresses of "
-                 "those that may send PROXY headers",
-                 sprig_listen_spec_print(spec, text, sizeof text));
+    const char *conflict = conflict_of(spec, config);
+    if (conflict != NULL) {
+        snprintf(why, n, "cannot listen on %s: %s",
+                 sprig_listen_spec_print(spec, text, sizeof text), conflict);
         return SPRIG_E_INVALID;
     }
     warn_of_trust(config);

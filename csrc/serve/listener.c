@@ -154,12 +154,25 @@ static int listener_init(struct sprig_listener *l, struct sprig_server *server,
     return SPRIG_E_NOMEM;
 }
 
+/* What is asked for behind the address has to be in this build, and its certificates readable. */
+static bool listener_can_speak(struct sprig_server *server, const struct sprig_socket *s, char *why,
+                               size_t n)
+{
+    if (s->options.h2c && server->protocols->http2 == NULL) {
+        snprintf(why, n,
+                 "h2c: this Sprig was built without HTTP/2; install nghttp2 with its headers "
+                 "(libnghttp2-dev) and build it again");
+        return false;
+    }
+    return !s->options.tls || server_open_tls(server, why, n) == 0;
+}
+
 /* Takes the socket, also on failure. */
 static struct sprig_listener *listener_start(struct sprig_server *server, struct sprig_socket *s,
                                              char *why, size_t n)
 {
     struct sprig_listener *l = calloc(1, sizeof *l);
-    if (s->options.tls && server_open_tls(server, why, n) != 0) {
+    if (!listener_can_speak(server, s, why, n)) {
         free(l);
         socket_unlink(s);
         socket_close(s);
