@@ -43,7 +43,7 @@ Sprig - PSGI server in C on libevent
 
 =head1 DESCRIPTION
 
-Serves PSGI applications over HTTP/1.1. Sockets, parsing, framing and buffering are C on libevent;
+Serves PSGI applications over HTTP/1.1 and HTTP/2. Sockets, parsing, framing and buffering are C on libevent;
 Perl is entered to run the application. Many slow or streaming responses live in one process, driven
 by L<AnyEvent> watchers of the application.
 
