@@ -39,9 +39,10 @@ subtest 'where they are nowhere, it says so' => sub {
 };
 
 subtest 'examples and the manual are installed' => sub {
-    my @here  = map { m{([^/]+)\z} } glob SprigTest::root() . '/eg/*.psgi';
-    my @there = map { m{([^/]+)\z} } glob "$blib/lib/auto/share/dist/Sprig/eg/*";
-    is "@there", "@here", 'each example, where File::ShareDir looks';
+    my ($here, $there) = (SprigTest::root() . '/eg', "$blib/lib/auto/share/dist/Sprig/eg");
+    my @here  = map { m{/eg/(.+)\z} } glob "$here/*.psgi $here/deploy/*";
+    my @there = map { m{/eg/(.+)\z} } glob "$there/*.psgi $there/deploy/*";
+    is "@there", "@here", 'each example, where File::ShareDir looks, and the files to deploy it';
     is slurp("$blib/lib/sprig.pod"), slurp(SprigTest::root() . '/bin/sprig.pod'), 'perldoc finds this';
     SKIP: {
         skip 'needs Pod::Perldoc', 1 if !eval { require Pod::Perldoc; 1 };
