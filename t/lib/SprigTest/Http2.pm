@@ -218,19 +218,23 @@ sub until {
 # comes for others meanwhile is kept for them.
 sub response {
     my ($self, $id, %option) = @_;
-    my $of = $self->{responses};
-    while (!$of->{$id}{over}) {
-        my $frame = $self->next_frame($option{seconds}) or return $of->{$id};
-        $of = $self->{responses} ||= {};
+    my $r = $self->_response_of($id);
+    while (!$r->{over}) {
+        my $frame = $self->next_frame($option{seconds}) or return $r;
         $self->_collect($frame);
     }
-    return $of->{$id};
+    return $r;
+}
+
+sub _response_of {
+    my ($self, $id) = @_;
+    return $self->{responses}{$id} ||= { body => '', interim => [] };
 }
 
 sub _collect {
     my ($self, $frame) = @_;
     my ($type, $id)    = @$frame{qw(type id)};
-    my $r = $self->{responses}{$id} ||= { body => '', interim => [] };
+    my $r = $self->_response_of($id);
     if ($type eq 'GOAWAY') {
         $self->{goaway} =
             { last => unpack('N', $frame->{payload}), code => unpack 'x4N', $frame->{payload} };
