@@ -54,7 +54,7 @@ void sprig_loop_free(struct sprig_loop *loop);
 struct sprig_loop_hooks {
     /* True if something of the host's must run before the loop may sleep (pending Perl signals). */
     bool (*is_pending)(void *arg);
-    /* After each wake-up, outside libevent, before the queue is drained: run Perl's handlers. */
+    /* After each wake-up, outside libevent, before the ready queue is run: run Perl's handlers. */
     void (*on_wake)(void *arg);
     /* Around a whole pass that happens inside another one: keep $@, $_, errno of the outer code. */
     void (*on_nested_enter)(void *arg);
@@ -115,8 +115,8 @@ void sprig_watchdog_start(const struct sprig_watchdog *how);
 uint32_t sprig_fork_count(void);
 
 /* Counts app calls on the stack: +1 on entering one, -1 on leaving. While the count is positive and
- * `nested` is hold, complete requests wait. The bridge must balance it also when Perl unwinds. */
-void sprig_loop_hold(struct sprig_loop *loop, int delta);
+ * `nested` is "hold", complete requests are parked. The bridge must balance it also when Perl unwinds. */
+void sprig_loop_count_app_call(struct sprig_loop *loop, int delta);
 
 /* The caller goes back to an app that may keep the loop for long, having written something: what is
  * queued for the end of this pass is sent by another thread if that does not come within a few
@@ -193,8 +193,8 @@ struct sprig_handler {
     void (*on_notify)(struct sprig_exchange *ex, void *arg);
     /* The last call for this exchange: all pointers to it are severed on return. */
     void (*on_end)(struct sprig_exchange *ex, enum sprig_end why, void *arg);
-    /* The server is draining and its last connection is gone. */
-    void (*on_drained)(struct sprig_server *server, void *arg);
+    /* The server is leaving and its last connection is gone. */
+    void (*on_left)(struct sprig_server *server, void *arg);
     /* It has served enough, for the reason of this option (static text): max_requests, max_rss or
      * max_lifetime. Told once, and it goes on. */
     void (*on_retire)(struct sprig_server *server, const char *why, void *arg);
@@ -288,8 +288,8 @@ void sprig_listener_close(struct sprig_listener *listener);
 /* Graceful end: closes all listeners, and idle connections as soon as they have been idle for a
  * short while more; lets exchanges finish, each last response with "Connection: close"; those of
  * event streams are told by on_gone and ended, one after the other within half of graceful_timeout;
- * then handler.on_drained. */
-void sprig_server_drain(struct sprig_server *server);
+ * then handler.on_left. */
+void sprig_server_leave(struct sprig_server *server);
 
 /* Counters, for tests and metrics; all gauges but n_requests and n_accepted. */
 struct sprig_counters {

@@ -108,13 +108,13 @@ read_option(options, name)
     RETVAL
 
 SV *
-new(class, app, options, drained)
+new(class, app, options, left)
     const char *class
     SV *app
     HV *options
-    SV *drained
+    SV *left
   CODE:
-    RETVAL = psgi_server_new(aTHX_ class, &psgi_handler, app, options, drained);
+    RETVAL = psgi_server_new(aTHX_ class, &psgi_handler, app, options, left);
   OUTPUT:
     RETVAL
 
@@ -205,10 +205,10 @@ keep(self)
     psgi_server_keep(aTHX_ psgi_server_get(aTHX_ self), self);
 
 void
-drain(self)
+leave(self)
     SV *self
   CODE:
-    psgi_server_drain(aTHX_ psgi_server_get(aTHX_ self));
+    psgi_server_leave(aTHX_ psgi_server_get(aTHX_ self));
 
 UV
 taken(self)

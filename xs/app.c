@@ -63,7 +63,7 @@ static void check_harakiri(pTHX_ struct psgi_exchange *px)
         if (px->server->on_event != NULL)
             psgi_server_tell(aTHX_ px->server, "harakiri");
         else
-            psgi_server_drain(aTHX_ px->server);
+            psgi_server_leave(aTHX_ px->server);
     }
     SvREFCNT_dec(commit);
 }
@@ -161,7 +161,7 @@ static void app_left(pTHX_ void *arg)
 {
     struct app_call *call = arg;
 
-    sprig_loop_hold(call->px->server->psgi->loop, -1);
+    sprig_loop_count_app_call(call->px->server->psgi->loop, -1);
     if (!call->has_returned && call->n_forks == sprig_fork_count())
         tell_exit(aTHX_ call->px);
 }
@@ -177,7 +177,7 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     px->env = psgi_env_build(aTHX_ px);
     ENTER;
     SAVETMPS;
-    sprig_loop_hold(server->psgi->loop, 1);
+    sprig_loop_count_app_call(server->psgi->loop, 1);
     SAVEDESTRUCTOR_X(app_left, &call);
     run_app(aTHX_ px);
     call.has_returned = true;
@@ -323,15 +323,15 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
 }
 
 /* The server's object may be freed by what `done` does, but not while the core is calling us. */
-static void on_drained(struct sprig_server *core, void *arg)
+static void on_left(struct sprig_server *core, void *arg)
 {
     struct psgi_server *server = arg;
-    SV *done = server->on_drained;
+    SV *done = server->on_left;
     SV *self = server->self;
     dTHXa(server->psgi->perl);
 
     PERL_UNUSED_VAR(core);
-    server->on_drained = NULL;
+    server->on_left = NULL;
     server->self = NULL;
     if (self != NULL)
         sv_2mortal(self);
@@ -355,4 +355,4 @@ static void on_retire(struct sprig_server *core, const char *why, void *arg)
 
 const struct sprig_handler psgi_handler = {on_request, on_drain,  on_gone,
                                            on_body,    on_notify, on_end,
-                                           on_drained, on_retire, psgi_server_on_reload};
+                                           on_left,    on_retire, psgi_server_on_reload};

@@ -38,7 +38,7 @@ typedef void psgi_on_value(pTHX_ struct psgi_exchange *px, SV *value);
 /* All that the bridge keeps for one interpreter (MY_CXT; never a static SV *). */
 struct psgi {
     PerlInterpreter *perl;
-    struct sprig_loop *loop; /* made on first use, lives until the process ends */
+    struct sprig_loop *loop;         /* made on first use, lives until the process ends */
     struct sprig_channels *channels; /* the same; see channels.c */
     struct psgi_keys *keys;
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
@@ -76,7 +76,7 @@ struct psgi_server {
     struct psgi *psgi;
     struct sprig_server *core; /* owned */
     SV *app;                   /* owned code ref */
-    SV *on_drained;            /* owned code ref or NULL */
+    SV *on_left;               /* owned code ref or NULL */
     uint32_t refs;             /* its Perl object, and every exchange */
     SV *self;                  /* owned while it serves: the object goes on without its variable */
     struct sprig_listener **listeners; /* owned array; NULL where closed */
@@ -90,7 +90,7 @@ struct psgi_server {
     struct psgi_env *spare_envs;       /* owned: what the next requests take */
     uint32_t n_spare_envs;
     struct list_link taken; /* struct lazyio.among: sockets that the app has used and not closed */
-    bool is_draining;
+    bool is_leaving;
     COP caller; /* who calls the app, as far as `caller` can see: see psgi_caller_init */
 };
 

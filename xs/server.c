@@ -31,7 +31,7 @@ void psgi_server_unref(pTHX_ struct psgi_server *server)
     if (server->websockets != NULL)
         sprig_ws_group_free(server->websockets);
     SvREFCNT_dec(server->app);
-    SvREFCNT_dec(server->on_drained);
+    SvREFCNT_dec(server->on_left);
     SvREFCNT_dec(server->on_event);
     SvREFCNT_dec(server->exit_guard);
     SvREFCNT_dec((SV *)server->options);
@@ -67,7 +67,7 @@ static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
 }
 
 SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler, SV *app,
-                    HV *options, SV *drained)
+                    HV *options, SV *left)
 {
     struct sprig_loop *loop = psgi_loop(aTHX);
     struct psgi_server *server;
@@ -107,7 +107,7 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
     server->refs = 1;
     server->options = (HV *)SvREFCNT_inc_simple_NN((SV *)options);
     server->app = newSVsv(app);
-    server->on_drained = newSVsv(drained);
+    server->on_left = newSVsv(left);
     psgi_caller_init(aTHX_ server);
     psgi_watchdog_start(aTHX_ sprig_server_config(server->core));
     return server_object(aTHX_ class, server);
@@ -290,7 +290,7 @@ void psgi_server_close(pTHX_ struct psgi_server *server, UV id)
     sprig_listener_close(server->listeners[id]);
     server->listeners[id] = NULL;
     if (--server->n_open == 0 && PL_phase != PERL_PHASE_DESTRUCT)
-        psgi_server_drain(aTHX_ server);
+        psgi_server_leave(aTHX_ server);
 }
 
 /* They are told one after the other, with "service restart" where another server takes over. */
@@ -307,21 +307,21 @@ struct sprig_ws_group *psgi_server_websockets(struct psgi_server *server)
     if (server->websockets != NULL)
         return server->websockets;
     server->websockets = sprig_ws_group_new(server->psgi->loop);
-    if (server->is_draining)
+    if (server->is_leaving)
         close_websockets(server);
     return server->websockets;
 }
 
-void psgi_server_drain(pTHX_ struct psgi_server *server)
+void psgi_server_leave(pTHX_ struct psgi_server *server)
 {
     PERL_UNUSED_CONTEXT;
-    if (server->core == NULL || server->is_draining)
+    if (server->core == NULL || server->is_leaving)
         return;
-    server->is_draining = true;
+    server->is_leaving = true;
     for (uint32_t i = 0; i < server->n_listeners; i++)
-        server->listeners[i] = NULL; /* sprig_server_drain closes them */
+        server->listeners[i] = NULL; /* sprig_server_leave closes them */
     server->n_open = 0;
-    sprig_server_drain(server->core);
+    sprig_server_leave(server->core);
     close_websockets(server);
 }
 

@@ -7,10 +7,10 @@
 /* { host, port, unix } */
 HV *psgi_address_info(pTHX_ const struct sprig_address *address);
 /* A server that does not listen yet, as a blessed reference owned by the caller. `handler`
- * (borrowed for ever) gets its requests, with the struct psgi_server as `arg`; `drained` is called
+ * (borrowed for ever) gets its requests, with the struct psgi_server as `arg`; `left` is called
  * when its last connection is gone after a graceful end. Croaks. */
 SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler, SV *app,
-                    HV *options, SV *drained);
+                    HV *options, SV *left);
 void psgi_server_unref(pTHX_ struct psgi_server *server);
 /* The value of an option as text, or undef; owned by the caller. */
 SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name);
@@ -33,22 +33,23 @@ void psgi_server_stand_alone(pTHX_ struct psgi_server *server, bool is_alone);
 /* Serves a connected stream socket (taken) of this process itself. Croaks. */
 void psgi_server_adopt(pTHX_ struct psgi_server *server, int fd);
 /* `code` is called with "max_requests" once when the server has had so many, and with "harakiri"
- * when an app asks for the end; without it, harakiri drains the server. */
+ * when an app asks for the end; without it, harakiri makes the server leave. */
 void psgi_server_on_event(pTHX_ struct psgi_server *server, SV *code);
 void psgi_server_tell(pTHX_ struct psgi_server *server, const char *what);
 /* The condvar that apps get as psgix.exit_guard. Before the first request. */
 void psgi_server_set_exit_guard(pTHX_ struct psgi_server *server, SV *guard);
-/* `ref` is the server's object: from now on it lives without a variable, until it is drained. */
+/* `ref` is the server's object: from now on it lives without a variable, until the server has left.
+ */
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
-/* Stops one listener; the last one that goes makes the server drain. Harmless if it is closed. */
+/* Stops one listener; the last one that goes makes the server leave. Harmless if it is closed. */
 void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
 /* See struct sprig_handler. */
 int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_config *fresh,
                           char *why, size_t n);
 /* The WebSockets of the server; made at the first one. NULL: no memory. */
 struct sprig_ws_group *psgi_server_websockets(struct psgi_server *server);
-/* Graceful end: `drained` is called later. */
-void psgi_server_drain(pTHX_ struct psgi_server *server);
+/* Graceful end: `left` is called later. */
+void psgi_server_leave(pTHX_ struct psgi_server *server);
 /* Ends at once. */
 void psgi_server_stop(pTHX_ struct psgi_server *server);
 /* The sockets that the app has taken and that somebody may still hear. */

@@ -166,7 +166,7 @@ struct sprig_channels *sprig_channels_new(struct sprig_loop *loop,
         free(all);
         return NULL;
     }
-    loop_guard(loop);
+    loop_check_fork(loop);
     ready_init(&all->read, run_read);
     ready_init(&all->settle, members_settle);
     timer_init(&all->look, run_look);
@@ -309,7 +309,7 @@ struct sprig_channel *sprig_channel_get(struct sprig_channels *all, struct sprig
     uint32_t hash = hash_of(name);
     if (name.len == 0 || name.len > SPRIG_CHANNEL_NAME_BYTES)
         return NULL;
-    loop_guard(all->loop);
+    loop_check_fork(all->loop);
     loop_recall(all->loop);
     struct sprig_channel *ch = channel_find(all, name, hash);
     if (ch == NULL) {
@@ -400,7 +400,7 @@ int sprig_channel_publish(struct sprig_channel *ch, const struct sprig_publicati
     struct sprig_channels *all = ch->all;
     struct hub_message m = {0, channel_name(ch), p->text, p->event, p->id, p->is_binary};
     uint64_t number;
-    loop_guard(all->loop);
+    loop_check_fork(all->loop);
     loop_recall(all->loop);
     if (!channels_attach(all))
         return SPRIG_E_NOMEM;
@@ -428,7 +428,7 @@ static uint64_t next_number(struct sprig_channels *all)
 int sprig_channel_deliver(struct sprig_channel *ch, const struct sprig_publication *p)
 {
     struct sprig_publication numbered = *p;
-    loop_guard(ch->all->loop);
+    loop_check_fork(ch->all->loop);
     loop_recall(ch->all->loop);
     if (p->number == 0)
         numbered.number = next_number(ch->all);
@@ -438,7 +438,7 @@ int sprig_channel_deliver(struct sprig_channel *ch, const struct sprig_publicati
 
 uint32_t sprig_channel_members(struct sprig_channel *ch)
 {
-    loop_guard(ch->all->loop);
+    loop_check_fork(ch->all->loop);
     if (!channels_attach(ch->all))
         return 0;
     return hub_members(ch->all->hub, channel_name(ch));

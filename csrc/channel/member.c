@@ -281,7 +281,7 @@ int sprig_channel_join(struct sprig_channel *ch, struct sprig_exchange *ex,
 int sprig_channel_join_ws(struct sprig_channel *ch, struct sprig_ws *ws,
                           const struct sprig_join *how)
 {
-    loop_guard(ch->all->loop);
+    loop_check_fork(ch->all->loop);
     loop_recall(ch->all->loop);
     if (!sprig_ws_is_open(ws))
         return SPRIG_E_CLOSED;
@@ -297,7 +297,7 @@ int sprig_channel_join_ws(struct sprig_channel *ch, struct sprig_ws *ws,
 
 static bool channel_end_member(struct sprig_channel *ch, struct member *mb)
 {
-    loop_guard(ch->all->loop);
+    loop_check_fork(ch->all->loop);
     loop_recall(ch->all->loop);
     if (mb != NULL)
         member_end(mb);

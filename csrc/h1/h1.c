@@ -167,7 +167,7 @@ static void h1_flush(struct sprig_conn *c)
         h1_settle_later(c);
 }
 
-static void h1_drain(struct sprig_conn *c)
+static void h1_server_leaves(struct sprig_conn *c)
 {
     if (h1_of(c)->phase == H1_IDLE && !conn_has_output(c))
         conn_await_request(c);
@@ -192,7 +192,7 @@ static void h1_peer_gone(struct sprig_conn *c)
         exchange_peer_gone(h1_of(c)->ex);
 }
 
-static void h1_leave(struct sprig_conn *c, enum sprig_end why)
+static void h1_over(struct sprig_conn *c, enum sprig_end why)
 {
     h1_set_phase(c, H1_OVER);
     h1_end_exchange(c, why);
@@ -217,7 +217,7 @@ static int h1_head(struct sprig_exchange *ex, const struct sprig_head *head, cha
     struct sprig_conn *c = ex->conn;
     if (ex->response.is_dropped)
         h1_end_tunnel(ex);
-    if (c->server->is_draining || h1_of(c)->must_close || c->input_is_apps)
+    if (c->server->is_leaving || h1_of(c)->must_close || c->input_is_apps)
         ex->response.keep_alive = false;
     int rc = response_head(&ex->response, ex->out, head, c->server->config.server_header, why, n);
     if (rc != 0)
@@ -288,14 +288,14 @@ const struct protocol protocol_h1 = {
     .flush = h1_flush,
     .flushed = h1_flushed,
     .awaits_writable = h1_awaits_writable,
-    .drain = h1_drain,
+    .server_leaves = h1_server_leaves,
     .is_unused = h1_is_unused,
     .is_answering = h1_is_answering,
     .at_work = h1_at_work,
     .turn_away = h1_turn_away,
     .sever = h1_sever,
     .peer_gone = h1_peer_gone,
-    .leave = h1_leave,
+    .over = h1_over,
     .clear = h1_clear,
     .head = h1_head,
     .interim = h1_interim,

@@ -94,7 +94,7 @@ static enum step h1_take_head(struct sprig_conn *c, struct sprig_span *input, si
     exchange_take_head(ex);
     bool is_last =
         config->max_keepalive_requests != 0 && c->n_requests >= config->max_keepalive_requests;
-    bool may_persist = config->keepalive && !is_last && !c->server->is_draining &&
+    bool may_persist = config->keepalive && !is_last && !c->server->is_leaving &&
                        !admission_is_crowded(&c->server->admission);
     response_init(&ex->response, &ex->request, may_persist);
     if (c->aim != AIM_APP) {
@@ -366,7 +366,7 @@ static enum step h1_step_app(struct sprig_conn *c, struct sprig_span *input)
     return h1_try_app(c);
 }
 
-/* A request that was held, or the rest of a pipeline: what is the next step? */
+/* A request that was parked, or the rest of a pipeline: what is the next step? */
 static enum step h1_step(struct sprig_conn *c, struct sprig_span *input)
 {
     struct h1 *h = h1_of(c);

@@ -43,7 +43,7 @@ void h1_close_after_output(struct sprig_conn *c)
     conn_rest_deadline(c);
 }
 
-/* A head that went out before the server began to drain has promised that the connection goes on:
+/* A head that went out before the server began to leave has promised that the connection goes on:
  * then one more request may be on its way, and is answered with "Connection: close". */
 static bool h1_may_persist(const struct sprig_conn *c, const struct sprig_exchange *ex)
 {

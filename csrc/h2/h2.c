@@ -43,14 +43,14 @@ static void set_deadline(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------------ its end ---- */
 
-static void h2_leave(struct sprig_conn *c, enum sprig_end why);
+static void h2_over(struct sprig_conn *c, enum sprig_end why);
 
 static void close_if_over(struct sprig_conn *c)
 {
     if (c->state != CONN_OPEN || conn_is_broken(c) || conn_has_output(c) ||
         !h2_session_is_over(h2_of(c)))
         return;
-    h2_leave(c, SPRIG_END_GONE); /* those that GOAWAY has cut off */
+    h2_over(c, SPRIG_END_GONE); /* those that GOAWAY has cut off */
     c->must_linger = !c->peer_shut;
     if (c->state == CONN_OPEN)
         conn_finish(c);
@@ -236,7 +236,7 @@ static bool h2_awaits_writable(const struct sprig_conn *c)
 }
 
 /* Requests that are on their way are served. */
-static void h2_drain(struct sprig_conn *c)
+static void h2_server_leaves(struct sprig_conn *c)
 {
     h2_session_leave(h2_of(c));
 }
@@ -319,7 +319,7 @@ static struct h2_stream *next_to_end(struct h2 *h2)
 }
 
 /* The streams themselves stay until no frame can know them. */
-static void h2_leave(struct sprig_conn *c, enum sprig_end why)
+static void h2_over(struct sprig_conn *c, enum sprig_end why)
 {
     struct h2_stream *s;
     while ((s = next_to_end(h2_of(c))) != NULL) {
@@ -416,14 +416,14 @@ static const struct protocol table = {
     .fill = h2_fill,
     .flushed = h2_flushed,
     .awaits_writable = h2_awaits_writable,
-    .drain = h2_drain,
+    .server_leaves = h2_server_leaves,
     .is_unused = h2_is_unused,
     .is_answering = h2_is_answering,
     .at_work = h2_at_work,
     .turn_away = h2_turn_away,
     .sever = h2_sever,
     .peer_gone = h2_peer_gone,
-    .leave = h2_leave,
+    .over = h2_over,
     .clear = h2_clear,
     .head = h2_response_head,
     .interim = h2_response_interim,

@@ -1,7 +1,7 @@
 /* body.c - collects a request's body: first in memory, beyond a limit in an unlinked file. */
 #include "http/body.h"
-#include "base/stats.h"
 #include "base/err.h"
+#include "base/stats.h"
 #include "base/tempfile.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -23,7 +23,7 @@ enum framing {
 
 /* What may be the beginning of a chunk, without the end of its first line: that many bytes decide.
  */
-enum { RESPONSE_HELD_BYTES = CHUNK_MAX_SIZE_DIGITS + 2 };
+enum { RESPONSE_UNSURE_BYTES = CHUNK_MAX_SIZE_DIGITS + 2 };
 
 /* The response to one request; embedded in the exchange, owns nothing. Until the head is out only
  * what is known from the request is set. */
@@ -34,8 +34,8 @@ struct response {
     uint64_t left;        /* FRAMING_LENGTH: of them, not queued yet */
     uint64_t n_body;      /* body bytes queued, without chunk framing of ours */
     struct chunk check;   /* app_framed: follows the app's chunks */
-    char held[RESPONSE_HELD_BYTES];
-    uint8_t n_held;
+    char unsure[RESPONSE_UNSURE_BYTES];
+    uint8_t n_unsure;
     uint8_t version;      /* of the request */
     bool is_head : 1;     /* the request was HEAD */
     bool is_connect : 1;  /* the request was CONNECT */
@@ -47,11 +47,12 @@ struct response {
     bool bodyless : 1;    /* body bytes are dropped: HEAD, 1xx, 204, 304 */
     bool app_framed : 1;  /* the app chunks the body itself: passed through, never chunked twice. An
                              app that only says so in its head gets chunks of ours */
-    bool app_unsure : 1; /* app_framed: its bytes so far may be chunks or not; they are in `held` */
-    bool app_done : 1;   /* app_framed: its last chunk has passed */
-    bool cut : 1;        /* the app gave more bytes than it announced: the rest was dropped */
-    bool has_events : 1; /* the body is a text/event-stream */
-    bool is_dropped : 1; /* body bytes are dropped: the head is none of the app's */
+    bool app_unsure : 1;  /* app_framed: its bytes so far may be chunks or not; they are in `unsure`
+                           */
+    bool app_done : 1;    /* app_framed: its last chunk has passed */
+    bool cut : 1;         /* the app gave more bytes than it announced: the rest was dropped */
+    bool has_events : 1;  /* the body is a text/event-stream */
+    bool is_dropped : 1;  /* body bytes are dropped: the head is none of the app's */
 };
 
 /* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.

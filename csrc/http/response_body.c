@@ -99,14 +99,14 @@ static int add_chunk_end(struct outq *q)
  * servers have it): its first bytes tell. */
 enum app_chunks { APP_CHUNKS_NO, APP_CHUNKS_PERHAPS, APP_CHUNKS_YES };
 
-/* What the bytes are, behind those that are held. */
+/* What the bytes are, behind those that are kept. */
 static enum app_chunks look_for_chunks(const struct response *r, struct sprig_span bytes)
 {
     struct chunk check;
-    struct sprig_span held = span_make(r->held, r->n_held), data;
+    struct sprig_span unsure = span_make(r->unsure, r->n_unsure), data;
     int got = CHUNK_MORE;
     chunk_init(&check, UINT32_MAX);
-    chunk_decode(&check, &held, &data);
+    chunk_decode(&check, &unsure, &data);
     do
         got = chunk_decode(&check, &bytes, &data);
     while (got == CHUNK_DATA);
@@ -116,26 +116,26 @@ static enum app_chunks look_for_chunks(const struct response *r, struct sprig_sp
     return is_line ? APP_CHUNKS_YES : APP_CHUNKS_PERHAPS;
 }
 
-/* Decides, and lets go of what was held; or holds the bytes as well, and empties *bytes. */
+/* Decides, and lets go of what was kept; or keeps the bytes as well, and empties *bytes. */
 static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *bytes)
 {
     enum app_chunks chunks = look_for_chunks(r, *bytes);
-    struct sprig_span held = span_make(r->held, r->n_held), all = held;
-    if (chunks == APP_CHUNKS_PERHAPS && r->n_held + bytes->len <= sizeof r->held) {
-        memcpy(r->held + r->n_held, bytes->ptr, bytes->len);
-        r->n_held = (uint8_t)(r->n_held + bytes->len);
+    struct sprig_span unsure = span_make(r->unsure, r->n_unsure), all = unsure;
+    if (chunks == APP_CHUNKS_PERHAPS && r->n_unsure + bytes->len <= sizeof r->unsure) {
+        memcpy(r->unsure + r->n_unsure, bytes->ptr, bytes->len);
+        r->n_unsure = (uint8_t)(r->n_unsure + bytes->len);
         bytes->len = 0;
         return 0;
     }
     r->app_unsure = false;
     r->app_framed = chunks == APP_CHUNKS_YES;
-    r->n_held = 0;
-    if (held.len == 0)
+    r->n_unsure = 0;
+    if (unsure.len == 0)
         return 0;
     if (!r->app_framed)
-        return add_small_chunk(q, held);
+        return add_small_chunk(q, unsure);
     int err = admit_app_chunks(r, &all);
-    return err ? err : outq_add(q, held);
+    return err ? err : outq_add(q, unsure);
 }
 
 /* Common start of response_body and _ref: the piece that may pass, possibly empty. */
@@ -229,7 +229,7 @@ int response_body_chunk(struct response *r, struct outq *q, struct sprig_span ch
     return outq_add_shared(q, chunk, release, arg);
 }
 
-/* Looks whether a file begins with a chunk. One so short that this cannot be told is held: *n is 0.
+/* Looks whether a file begins with a chunk. One so short that this cannot be told is kept: *n is 0.
  */
 static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,
                               uint64_t *n)
@@ -274,11 +274,11 @@ static bool is_short(const struct response *r)
                                         : r->app_framed && !r->app_unsure && !r->app_done;
 }
 
-/* What was held to the end is no chunk. */
+/* What was kept to the end is no chunk. */
 static int end_unsure(struct response *r, struct outq *q)
 {
     r->app_unsure = r->app_framed = false;
-    return r->n_held > 0 ? add_small_chunk(q, span_make(r->held, r->n_held)) : 0;
+    return r->n_unsure > 0 ? add_small_chunk(q, span_make(r->unsure, r->n_unsure)) : 0;
 }
 
 int response_end(struct response *r, struct outq *q)

@@ -160,7 +160,7 @@ __attribute__((noinline)) static void take_back_slowly(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
     uint32_t lent = COURIER_LENT;
-    loop_guard(loop); /* in a forked child nobody has it */
+    loop_check_fork(loop); /* in a forked child nobody has it */
     while (atomic_load(&courier->state) != COURIER_HOME &&
            !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME)) {
         lent = COURIER_LENT;

@@ -76,11 +76,11 @@ void ready_cancel(struct ready *r)
     r->what = 0;
 }
 
-void ready_hold(struct sprig_loop *loop, struct ready *r, uint32_t what)
+void ready_park(struct sprig_loop *loop, struct ready *r, uint32_t what)
 {
     r->what |= what;
     list_remove(&r->link);
-    list_append(&loop->held, &r->link);
+    list_append(&loop->parked, &r->link);
 }
 
 static bool loop_is_ready(const struct sprig_loop *loop)
@@ -88,16 +88,16 @@ static bool loop_is_ready(const struct sprig_loop *loop)
     return !list_empty(&loop->ready) || !list_empty(&loop->batch);
 }
 
-void sprig_loop_hold(struct sprig_loop *loop, int delta)
+void sprig_loop_count_app_call(struct sprig_loop *loop, int delta)
 {
     loop->n_app_calls = (uint32_t)((int)loop->n_app_calls + delta);
-    if (loop->n_app_calls > 0 || list_empty(&loop->held))
+    if (loop->n_app_calls > 0 || list_empty(&loop->parked))
         return;
-    list_splice(&loop->ready, &loop->held);
+    list_splice(&loop->ready, &loop->parked);
     loop_ring_host(loop);
 }
 
-bool loop_is_held(const struct sprig_loop *loop)
+bool loop_is_in_app(const struct sprig_loop *loop)
 {
     return loop->n_app_calls > 0;
 }
@@ -118,8 +118,8 @@ void sprig_loop_wake(struct sprig_loop *loop)
 static void loop_on_wake_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)what, (void)arg;
-    char drain[64];
-    while (read(fd, drain, sizeof drain) == (ssize_t)sizeof drain)
+    char bytes[64];
+    while (read(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
         ;
 }
 
@@ -313,7 +313,7 @@ static void loop_collect(struct sprig_loop *loop)
 /* Phase 2: runs what was ready at the start, so that a queue that feeds itself cannot starve I/O.
  * The batch is a member, not a local: a nested pass goes on with it, and so does the next pass if
  * an exit or a dying signal handler left this one. */
-static int loop_drain(struct sprig_loop *loop)
+static int loop_run_ready(struct sprig_loop *loop)
 {
     int n_run = 0;
     list_splice(&loop->batch, &loop->ready);
@@ -361,7 +361,7 @@ static void loop_reap_all(struct sprig_loop *loop)
 
 int sprig_loop_pass(struct sprig_loop *loop, bool block)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     loop_take_back(loop);
     bool is_nested = loop->depth > 0;
     if (is_nested && loop->hooks.on_nested_enter != NULL)
@@ -374,7 +374,7 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     if (loop->hooks.on_wake != NULL)
         loop->hooks.on_wake(loop->hooks.arg);
     loop_collect(loop);
-    int n_run = loop_drain(loop);
+    int n_run = loop_run_ready(loop);
     loop_flush_all(loop);
     log_deliver();
     loop_reap_all(loop);
@@ -424,7 +424,7 @@ void loop_reap_later(struct sprig_loop *loop, struct reapable *r)
 
 int loop_event_add(struct sprig_loop *loop, struct event *ev)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     if (event_add(ev, NULL) != 0)
         return SPRIG_E_SYS;
     interest_change(&loop->interest, event_get_fd(ev), event_get_events(ev), 1);
@@ -433,7 +433,7 @@ int loop_event_add(struct sprig_loop *loop, struct event *ev)
 
 void loop_event_del(struct sprig_loop *loop, struct event *ev)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     if (!event_pending(ev, EV_READ | EV_WRITE | EV_CLOSED, NULL))
         return;
     event_del(ev);
@@ -488,7 +488,7 @@ static int loop_find_poll_fd(struct sprig_loop *loop)
 int sprig_loop_poll_fd(struct sprig_loop *loop)
 {
     int saved = errno; /* it is found by trying */
-    loop_guard(loop);
+    loop_check_fork(loop);
     loop->poll_fd = loop_find_poll_fd(loop);
     if (loop->poll_fd != -1) {
         loop->is_hosted = true;
@@ -509,7 +509,7 @@ bool loop_has_edges(const struct sprig_loop *loop)
 
 void sprig_loop_set_interest(struct sprig_loop *loop, const struct sprig_loop_interest *interest)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     interest_set(&loop->interest, interest, loop->base);
     loop->is_hosted = true;
     sprig_loop_now_update(loop);
@@ -538,7 +538,7 @@ static void loop_after_fork(struct sprig_loop *loop)
     }
 }
 
-uint32_t loop_guard(struct sprig_loop *loop)
+uint32_t loop_check_fork(struct sprig_loop *loop)
 {
     if (__builtin_expect(loop->generation != (uint32_t)fork_count, 0)) {
         loop->generation = (uint32_t)fork_count;
@@ -565,7 +565,7 @@ void sprig_loop_look(struct sprig_loop *loop)
     uint32_t n_asked = __atomic_load_n(&s->n_asked, __ATOMIC_ACQUIRE);
     if (n_asked == s->n_answered)
         return;
-    loop_guard(loop);
+    loop_check_fork(loop);
     loop_take_back(loop);
     s->n_conns = s->n_conns_left_out = 0;
     list_foreach (it, &loop->look_hooks) {
@@ -617,7 +617,7 @@ static void loop_init_lists(struct sprig_loop *loop)
 {
     list_init(&loop->ready);
     list_init(&loop->batch);
-    list_init(&loop->held);
+    list_init(&loop->parked);
     list_init(&loop->flush);
     list_init(&loop->reap);
     list_init(&loop->fork_hooks);
@@ -650,7 +650,7 @@ struct sprig_loop *sprig_loop_new(void)
 void sprig_loop_free(struct sprig_loop *loop)
 {
     if (loop->wake_fd != -1) {
-        loop_guard(loop);
+        loop_check_fork(loop);
         loop_take_back(loop);
         courier_stop(&loop->courier);
         loop_reap_all(loop);

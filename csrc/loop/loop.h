@@ -1,7 +1,7 @@
 /* loop.h - one event base, and the two phases of a pass.
  *
  * Phase 1: event_base_loop(ONCE). Its callbacks are pure C and only append to the ready queue.
- * Phase 2: the ready queue is drained, one object at a time; only here is Perl entered, so that
+ * Phase 2: the ready queue is run, one object at a time; only here is Perl entered, so that
  *          nested passes, die, exit and fork never meet a running event_base_loop.
  *
  * Also here: the wake-up descriptor, the timer heap, deadline lists, signals, the fork guard and
@@ -28,16 +28,16 @@ void ready_init(struct ready *r, void (*run)(struct ready *r, uint32_t what));
  * passes; between passes it also wakes a foreign loop. */
 void ready_add(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
-/* The same, for the drain that is running: for what is ready because of what runs now, and cannot
- * go round in a circle. Between drains it waits for the next one. */
+/* As ready_add, but in the batch that is running: for what is ready because of what runs now, and
+ * cannot go round in a circle. Between batches it waits for the next one. */
 void ready_add_now(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
 /* Takes it out of the queue and forgets its reasons. */
 void ready_cancel(struct ready *r);
 
-/* Parks it until no app call is active any more (sprig_loop_hold), then queues it. Meanwhile
- * nothing else may want it to run: a level-triggered event would come again and again. */
-void ready_hold(struct sprig_loop *loop, struct ready *r, uint32_t what);
+/* Parks it until no app call is active any more (sprig_loop_count_app_call), then queues it.
+ * Meanwhile nothing else may want it to run: a level-triggered event would come again and again. */
+void ready_park(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
 /* A one-shot timer on CLOCK_MONOTONIC. Equal times run in the order of starting; never early. */
 struct timer {
@@ -88,8 +88,8 @@ void deadline_set(struct deadline_list *l, struct deadline *d);
 void deadline_clear(struct deadline *d);
 
 /* Registers / removes a libevent event; the only callers of event_add and event_del. After a fork
- * in a child, loop_guard has to run first, which these do. 0 or SPRIG_E_SYS (EPERM: the descriptor
- * cannot be polled, such as a regular file). */
+ * in a child, loop_check_fork has to run first, which these do. 0 or SPRIG_E_SYS (EPERM: the
+ * descriptor cannot be polled, such as a regular file). */
 int loop_event_add(struct sprig_loop *loop, struct event *ev);
 void loop_event_del(struct sprig_loop *loop, struct event *ev);
 struct event_base *loop_base(struct sprig_loop *loop);
@@ -100,7 +100,7 @@ bool loop_has_edges(const struct sprig_loop *loop);
 /* Called at every entry: in a forked child, the first call gives the process its own event base
  * state and descriptors. Returns the generation: it grows with each fork, and an object that
  * remembers an older one belongs to the parent. */
-uint32_t loop_guard(struct sprig_loop *loop);
+uint32_t loop_check_fork(struct sprig_loop *loop);
 
 /* Called in a forked child, after the base was made its own: to drop what belongs to the parent. */
 struct fork_hook {
@@ -144,7 +144,7 @@ void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
  * is lent (sprig_loop_lend). */
 void loop_recall(struct sprig_loop *loop);
 
-/* True while app calls are held back (see sprig_loop_hold). */
-bool loop_is_held(const struct sprig_loop *loop);
+/* True while an app call is active (see sprig_loop_count_app_call). */
+bool loop_is_in_app(const struct sprig_loop *loop);
 
 #endif

@@ -14,10 +14,10 @@
 struct sprig_loop {
     struct event_base *base; /* owned */
     /* phase 2 */
-    struct list_link ready; /* struct ready.link: for the next drain */
-    struct list_link batch; /* what the current drain has still to run */
-    struct list_link held;  /* parked while n_app_calls > 0 */
-    struct list_link flush; /* struct flushable.link; perhaps lent to the courier */
+    struct list_link ready;  /* struct ready.link: for the next batch */
+    struct list_link batch;  /* what the current batch has still to run */
+    struct list_link parked; /* parked while n_app_calls > 0 */
+    struct list_link flush;  /* struct flushable.link; perhaps lent to the courier */
     struct courier courier;
     struct list_link reap; /* struct reapable.link */
     uint32_t n_app_calls;  /* app calls on the stack */

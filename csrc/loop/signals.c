@@ -180,7 +180,7 @@ static void signal_run(struct ready *r, uint32_t what)
 struct sprig_signal *sprig_signal_new(struct sprig_loop *loop, int signo, sprig_signal_cb *cb,
                                       void *arg)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     if (signo <= 0 || signo >= SIGNALS_MAX) {
         errno = EINVAL;
         return NULL;
@@ -205,7 +205,7 @@ struct sprig_signal *sprig_signal_new(struct sprig_loop *loop, int signo, sprig_
 
 void sprig_signal_free(struct sprig_signal *w)
 {
-    loop_guard(w->loop);
+    loop_check_fork(w->loop);
     ready_cancel(&w->ready);
     list_remove(&w->link);
     if (list_empty(&w->loop->signals.watchers[w->signo]))

@@ -182,7 +182,7 @@ static void io_run(struct ready *r, uint32_t what)
 
 struct sprig_io *sprig_io_new(struct sprig_loop *loop, int fd, int what, sprig_io_cb *cb, void *arg)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     if (fd < 0 || !(what & (SPRIG_READ | SPRIG_WRITE))) {
         errno = fd < 0 ? EBADF : EINVAL;
         return NULL;
@@ -209,7 +209,7 @@ struct sprig_io *sprig_io_new(struct sprig_loop *loop, int fd, int what, sprig_i
 
 void sprig_io_free(struct sprig_io *io)
 {
-    loop_guard(io->on->loop);
+    loop_check_fork(io->on->loop);
     ready_cancel(&io->ready);
     list_remove(&io->link);
     fd_settle(io->on);
@@ -247,7 +247,7 @@ static void timer_run(struct ready *r, uint32_t what)
 struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, double interval,
                                     sprig_timer_cb *cb, void *arg)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     struct sprig_timer *t = malloc(sizeof *t);
     if (t == NULL)
         return NULL;
@@ -267,7 +267,7 @@ struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, doubl
 
 void sprig_timer_free(struct sprig_timer *t)
 {
-    loop_guard(t->loop);
+    loop_check_fork(t->loop);
     timer_release(t->loop, &t->timer);
     free(t);
 }
@@ -294,7 +294,7 @@ static void idle_run(struct ready *r, uint32_t what)
 
 struct sprig_idle *sprig_idle_new(struct sprig_loop *loop, sprig_idle_cb *cb, void *arg)
 {
-    loop_guard(loop);
+    loop_check_fork(loop);
     struct sprig_idle *w = malloc(sizeof *w);
     if (w == NULL)
         return NULL;
@@ -307,7 +307,7 @@ struct sprig_idle *sprig_idle_new(struct sprig_loop *loop, sprig_idle_cb *cb, vo
 
 void sprig_idle_free(struct sprig_idle *w)
 {
-    loop_guard(w->loop);
+    loop_check_fork(w->loop);
     ready_cancel(&w->ready);
     list_remove(&w->link);
     free(w);

@@ -172,7 +172,7 @@ void outq_commit(struct outq *q, size_t n_used)
     q->tail->left += n_used;
     q->tail->room -= n_used;
     q->size += n_used;
-    q->held += n_used;
+    q->in_memory += n_used;
 }
 
 /* A segment without a buffer; on failure the reference is given back. NULL as well, with *err 0, if
@@ -208,7 +208,7 @@ static int add_memory(struct outq *q, enum outq_kind kind, struct sprig_span byt
     s->room = bytes.len;
     outq_append(q, s);
     q->size += bytes.len;
-    q->held += outq_bytes_held(s);
+    q->in_memory += outq_bytes_in_memory(s);
     return 0;
 }
 
@@ -332,7 +332,7 @@ static int spill_segment(struct outq *q, struct outq_segment **last, struct outq
     }
     if (q->tail == s)
         q->tail = to;
-    q->held -= outq_bytes_held(s);
+    q->in_memory -= outq_bytes_in_memory(s);
     q->spilled += s->left;
     outq_segment_free(q->pool, s);
     *last = to;
@@ -346,12 +346,12 @@ int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
     int rc = 0;
     for (struct outq_segment *s = q->head; s && rc == 0; s = next) {
         next = s->next;
-        if (outq_bytes_held(s) > 0 && kept + outq_bytes_held(s) > keep_bytes) {
+        if (outq_bytes_in_memory(s) > 0 && kept + outq_bytes_in_memory(s) > keep_bytes) {
             if ((rc = spill_open(q, dir)) == 0)
                 rc = spill_segment(q, &last, s);
             continue;
         }
-        kept += outq_bytes_held(s);
+        kept += outq_bytes_in_memory(s);
         last = s;
     }
     int e = errno;

@@ -34,7 +34,7 @@ void outq_pool_clear(struct outq_pool *pool);
 struct outq {
     struct outq_segment *head, *tail;
     uint64_t size;            /* bytes queued, file ranges included */
-    uint64_t held;            /* of them: bytes of memory that nobody but the queue needs */
+    uint64_t in_memory;       /* of them: bytes of memory that nobody but the queue needs */
     uint64_t spilled;         /* of them: bytes in temporary files of the queue */
     uint64_t n_shown;         /* of them: bytes that STAT_BUFFERED counts, as of the last flush */
     uint64_t n_carried;       /* of them: sent already, see outq_carry */
@@ -66,8 +66,8 @@ void outq_commit(struct outq *q, size_t n_used);
 /* Takes the reference, also on failure; the bytes must stay unchanged until `release(arg)`. */
 int outq_add_ref(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
 
-/* The same for memory that stays alive without the queue, too: it does not count as held and is
- * never moved to a file. */
+/* The same for memory that stays alive without the queue, too: it does not count as in memory and
+ * is never moved to a file. */
 int outq_add_shared(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
 
 /* Queues `length` bytes of fd from `offset` on; takes the reference: the fd is not closed, but
@@ -81,7 +81,7 @@ int outq_add_file(struct outq *q, int fd, uint64_t offset, uint64_t length,
  */
 int outq_move(struct outq *to, struct outq *from, uint64_t n);
 
-/* Moves what is held beyond about `keep_bytes` to an unlinked temporary file in `dir` (NULL:
+/* Moves what is in memory beyond about `keep_bytes` to an unlinked temporary file in `dir` (NULL:
  * $TMPDIR, else /tmp), from where it is sent in its turn. The file goes as soon as nothing is left
  * in it. 0, or SPRIG_E_SYS (errno) or SPRIG_E_NOMEM: what was not moved is still queued. */
 int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir);

@@ -19,7 +19,7 @@ struct outq_segment {
     uint64_t left;   /* bytes not sent yet */
     char *ptr;       /* the first of them, unless in a file; never written to if a reference */
     uint64_t offset; /* KIND_FILE, KIND_SPILL: of the first of them */
-    size_t room;     /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes held */
+    size_t room; /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes in memory */
     outq_release_cb *release; /* KIND_REF, KIND_SHARED, KIND_FILE: or NULL */
     void *arg;
     int fd; /* KIND_FILE: borrowed until release; KIND_SPILL: the spill's */
@@ -46,7 +46,7 @@ static inline bool outq_is_in_file(const struct outq_segment *s)
 }
 
 /* Bytes of memory that go away with the segment: of a reference all, until the last was sent. */
-static inline uint64_t outq_bytes_held(const struct outq_segment *s)
+static inline uint64_t outq_bytes_in_memory(const struct outq_segment *s)
 {
     return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
 }
@@ -54,12 +54,12 @@ static inline uint64_t outq_bytes_held(const struct outq_segment *s)
 /* Forgets n bytes at the front of this segment that were sent. */
 static inline void outq_segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
 {
-    q->held -= outq_bytes_held(s);
+    q->in_memory -= outq_bytes_in_memory(s);
     s->left -= n;
     if (!outq_is_in_file(s))
         s->ptr += n;
     if (s->left > 0)
-        q->held += outq_bytes_held(s);
+        q->in_memory += outq_bytes_in_memory(s);
     if (s->kind == KIND_SPILL)
         q->spilled -= n;
 }
@@ -87,7 +87,7 @@ static inline void outq_fill(struct outq *q, struct outq_segment *s, const char 
     s->left += n;
     s->room -= n;
     q->size += n;
-    q->held += n;
+    q->in_memory += n;
 }
 
 #endif

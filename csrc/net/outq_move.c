@@ -41,21 +41,21 @@ static int segment_share(struct outq_segment *s)
 }
 
 /* Bytes have come to the queue or left it, with a segment or as a part of one. */
-static void count(struct outq *q, enum outq_kind kind, uint64_t n, uint64_t held, int sign)
+static void count(struct outq *q, enum outq_kind kind, uint64_t n, uint64_t n_in_memory, int sign)
 {
     q->size += (uint64_t)sign * n;
-    q->held += (uint64_t)sign * held;
+    q->in_memory += (uint64_t)sign * n_in_memory;
     if (kind == KIND_SPILL)
         q->spilled += (uint64_t)sign * n;
 }
 
 static void move_segment(struct outq *to, struct outq *from, struct outq_segment *s)
 {
-    uint64_t n = s->left, held = outq_bytes_held(s);
+    uint64_t n = s->left, n_in_memory = outq_bytes_in_memory(s);
     from->head = s->next;
     if (!from->head)
         from->tail = NULL;
-    count(from, s->kind, n, held, -1);
+    count(from, s->kind, n, n_in_memory, -1);
     s->next = NULL;
     if (s->kind < KIND_REF && n <= outq_tail_room(to)) {
         outq_fill(to, to->tail, s->ptr, (size_t)n); /* rather than a buffer for each few bytes */
@@ -63,7 +63,7 @@ static void move_segment(struct outq *to, struct outq *from, struct outq_segment
         return;
     }
     outq_append(to, s);
-    count(to, s->kind, n, held, 1);
+    count(to, s->kind, n, n_in_memory, 1);
 }
 
 /* The first n bytes of a segment that has more, by another segment for the same memory or file. */
@@ -77,17 +77,17 @@ static int move_by_reference(struct outq *to, struct outq *from, struct outq_seg
     *part = *s;
     part->next = NULL;
     part->left = n;
-    uint64_t held = s->kind == KIND_REF ? n : 0;
-    part->room = (size_t)held;
-    s->room -= (size_t)held;
+    uint64_t n_in_memory = s->kind == KIND_REF ? n : 0;
+    part->room = (size_t)n_in_memory;
+    s->room -= (size_t)n_in_memory;
     s->left -= n;
     if (outq_is_in_file(s))
         s->offset += n;
     else
         s->ptr += n;
     outq_append(to, part);
-    count(from, s->kind, n, held, -1);
-    count(to, s->kind, n, held, 1);
+    count(from, s->kind, n, n_in_memory, -1);
+    count(to, s->kind, n, n_in_memory, 1);
     return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { N_PEER_BUCKETS = 1024 };
+enum { N_CLIENT_BUCKETS = 1024 };
 
 /* Nobody is told to stay away for longer. */
 enum { RETRY_MAX_SECONDS = 120 };
@@ -60,9 +60,9 @@ void admission_configure(struct sprig_server *server)
     a->max_connections = server->config.max_connections;
     if (a->max_connections == 0)
         a->max_connections = admission_room(n_files);
-    if (server->config.max_connections_per_ip == 0 || a->peers != NULL)
+    if (server->config.max_connections_per_ip == 0 || a->clients != NULL)
         return;
-    a->peers = calloc(N_PEER_BUCKETS, sizeof(struct peer *));
+    a->clients = calloc(N_CLIENT_BUCKETS, sizeof(struct client_count *));
     if (getrandom(&a->seed, sizeof a->seed, GRND_NONBLOCK) != sizeof a->seed)
         a->seed = timer_clock();
 }
@@ -79,7 +79,7 @@ void admission_clear(struct sprig_server *server)
 {
     if (server->admission.spare_fd != -1)
         close(server->admission.spare_fd);
-    free(server->admission.peers); /* empty: all connections have left */
+    free(server->admission.clients); /* empty: all connections have left */
 }
 
 void admission_forget(struct sprig_server *server)
@@ -91,14 +91,14 @@ void admission_forget(struct sprig_server *server)
 
 /* ------------------------------------------------------------ addresses of clients ---- */
 
-struct peer {
-    struct peer *next; /* in its bucket */
-    uint64_t net[2];   /* an IPv4 address, or the first 64 bits of an IPv6 one */
-    uint32_t n;        /* connections */
+struct client_count {
+    struct client_count *next; /* in its bucket */
+    uint64_t net[2];           /* an IPv4 address, or the first 64 bits of an IPv6 one */
+    uint32_t n;                /* connections */
 };
 
 /* Whoever has one IPv6 address mostly has 2^64 of them, so a network counts. False: not limited. */
-static bool peer_key(const struct sockaddr *sa, uint64_t net[2])
+static bool client_key(const struct sockaddr *sa, uint64_t net[2])
 {
     net[0] = net[1] = 0;
     if (sa->sa_family == AF_INET) {
@@ -115,40 +115,40 @@ static bool peer_key(const struct sockaddr *sa, uint64_t net[2])
     return true;
 }
 
-static struct peer **peer_slot(struct admission *a, const uint64_t net[2])
+static struct client_count **client_slot(struct admission *a, const uint64_t net[2])
 {
     uint64_t hash = (net[1] ^ a->seed) * 0x9e3779b97f4a7c15u;
     hash = (hash ^ (hash >> 29) ^ net[0]) * 0xbf58476d1ce4e5b9u;
-    struct peer **slot = &a->peers[(hash >> 32) % N_PEER_BUCKETS];
+    struct client_count **slot = &a->clients[(hash >> 32) % N_CLIENT_BUCKETS];
     while (*slot != NULL && ((*slot)->net[0] != net[0] || (*slot)->net[1] != net[1]))
         slot = &(*slot)->next;
     return slot;
 }
 
 /* True if this address has more connections now than it may have. */
-static bool peer_enter(struct sprig_conn *c, const struct sockaddr *sa)
+static bool client_enter(struct sprig_conn *c, const struct sockaddr *sa)
 {
     struct admission *a = &c->server->admission;
     uint64_t net[2];
-    if (a->peers == NULL || !peer_key(sa, net) ||
+    if (a->clients == NULL || !client_key(sa, net) ||
         cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
         return false;
-    struct peer **slot = peer_slot(a, net);
+    struct client_count **slot = client_slot(a, net);
     if (*slot == NULL && (*slot = calloc(1, sizeof **slot)) != NULL)
         memcpy((*slot)->net, net, sizeof net);
-    c->peer = *slot;
+    c->client_count = *slot;
     uint32_t max = c->server->config.max_connections_per_ip;
-    return c->peer != NULL && ++c->peer->n > max && max != 0;
+    return c->client_count != NULL && ++c->client_count->n > max && max != 0;
 }
 
-static void peer_leave(struct sprig_conn *c)
+static void client_leave(struct sprig_conn *c)
 {
-    struct peer *peer = c->peer;
-    c->peer = NULL;
-    if (peer == NULL || --peer->n > 0)
+    struct client_count *count = c->client_count;
+    c->client_count = NULL;
+    if (count == NULL || --count->n > 0)
         return;
-    *peer_slot(&c->server->admission, peer->net) = peer->next;
-    free(peer);
+    *client_slot(&c->server->admission, count->net) = count->next;
+    free(count);
 }
 
 /* ------------------------------------------------------------------- connections ---- */
@@ -234,7 +234,7 @@ static struct admission_answer admission_turn_away(struct sprig_conn *c, enum st
     a->n_open--;
     a->n_turned_away++;
     c->is_turned_away = true;
-    peer_leave(c);
+    client_leave(c);
     admission_tell(c->server, number, reason, 1);
     return answer;
 }
@@ -258,7 +258,7 @@ struct admission_answer admission_enter(struct sprig_conn *c, const struct socka
     struct admission *a = &c->server->admission;
     struct admission_answer answer = {ADMISSION_ENTER, NULL};
     a->n_open++;
-    if (peer_enter(c, peer))
+    if (client_enter(c, peer))
         return admission_turn_away(c, STAT_SHED_IP, "max_connections_per_ip");
     if (a->n_open <= a->max_connections)
         return answer;
@@ -273,7 +273,7 @@ void admission_leave(struct sprig_conn *c)
 {
     if (c->listener == NULL)
         return; /* never entered */
-    peer_leave(c);
+    client_leave(c);
     if (c->is_turned_away)
         c->server->admission.n_turned_away--;
     else

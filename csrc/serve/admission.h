@@ -11,7 +11,7 @@
 struct sprig_server;
 struct sprig_conn;
 struct sprig_exchange;
-struct peer;
+struct client_count;
 
 struct admission {
     uint32_t max_connections; /* max_connections, or what the limit of descriptors leaves */
@@ -19,12 +19,13 @@ struct admission {
     uint32_t n_turned_away;   /* connections that linger behind a 503 */
     uint32_t n_in_flight;     /* requests that have a slot: the app's call and its response */
     struct list_link waiting; /* struct sprig_exchange.wait: requests without one, oldest first */
-    struct peer **peers;      /* owned: hash of addresses; NULL without max_connections_per_ip */
-    uint64_t seed;            /* of the hash */
-    int spare_fd;             /* owned: given up to answer when there is no descriptor left */
-    uint64_t told_ns;         /* when the log last heard of connections turned away */
-    uint32_t n_untold;        /* ... and how many there were since */
-    uint64_t crowded_ns;      /* when it last heard that idle ones were closed for them */
+    struct client_count *
+        *clients;        /* owned: hash of addresses; NULL without max_connections_per_ip */
+    uint64_t seed;       /* of the hash */
+    int spare_fd;        /* owned: given up to answer when there is no descriptor left */
+    uint64_t told_ns;    /* when the log last heard of connections turned away */
+    uint32_t n_untold;   /* ... and how many there were since */
+    uint64_t crowded_ns; /* when it last heard that idle ones were closed for them */
 };
 
 /* What is held back of the descriptors of the process: for the app, for temporary files, and for

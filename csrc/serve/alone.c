@@ -55,7 +55,7 @@ static void on_signal(struct sprig_signal *signal, int signo, void *arg)
 {
     (void)signal;
     struct sprig_server *server = arg;
-    if (server->is_draining)
+    if (server->is_leaving)
         return;
     if (signo == SIGHUP) {
         notify_reloading();

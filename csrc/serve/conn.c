@@ -140,7 +140,7 @@ static void conn_init(struct sprig_conn *c, struct sprig_server *server, int fd,
 {
     c->server = server;
     transport_plain_init(&c->transport, fd, family);
-    c->generation = loop_guard(server->loop);
+    c->generation = loop_check_fork(server->loop);
     ready_init(&c->ready, conn_run);
     list_init(&c->link);
     conn_init_flush(c);
@@ -198,7 +198,7 @@ bool conn_is_unused(const struct sprig_conn *c)
 }
 
 /* Everything that points to the connection from outside lets go of it. */
-static void conn_retire(struct sprig_conn *c)
+static void conn_release(struct sprig_conn *c)
 {
     loop_recall(c->server->loop);
     c->protocol->sever(c);
@@ -234,14 +234,14 @@ static void conn_hang_up(struct sprig_conn *c, enum sprig_end why)
 
 static void conn_leave(struct sprig_conn *c, enum conn_state state, enum sprig_end why)
 {
-    conn_retire(c);
+    conn_release(c);
     if (state == CONN_DETACHED)
         transport_take_fd(&c->transport);
     else if (transport_is_open(&c->transport))
         conn_hang_up(c, why);
     conn_set_state(c, state);
     conn_pin(c);
-    c->protocol->leave(c, why);
+    c->protocol->over(c, why);
     conn_unpin(c);
     loop_reap_later(c->server->loop, &c->reap);
 }
@@ -266,14 +266,14 @@ void conn_reset(struct sprig_conn *c, enum sprig_end why)
     conn_close(c, why);
 }
 
-void conn_close_left(struct sprig_conn *c)
+void conn_close_gone(struct sprig_conn *c)
 {
     if (c->state != CONN_OPEN || !c->protocol->is_answering(c) || conn_has_output(c))
         return;
     enum transport_sides closed = c->transport.ops->closed(&c->transport);
-    bool was_leaving = c->is_leaving;
-    c->is_leaving = closed == SIDES_ONE;
-    if (closed == SIDES_BOTH || (closed == SIDES_ONE && was_leaving))
+    bool seemed_gone = c->seems_gone;
+    c->seems_gone = closed == SIDES_ONE;
+    if (closed == SIDES_BOTH || (closed == SIDES_ONE && seemed_gone))
         conn_on_broken(c);
 }
 
@@ -290,7 +290,7 @@ void conn_abandon(struct sprig_conn *c)
 {
     if (c->state == CONN_CLOSED)
         return;
-    conn_retire(c);
+    conn_release(c);
     if (transport_is_open(&c->transport))
         close(transport_take_fd(&c->transport)); /* the parent goes on with it, and with its TLS */
     conn_set_state(c, CONN_CLOSED);

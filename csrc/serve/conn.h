@@ -73,7 +73,7 @@ enum conn_aim {
 enum {
     CONN_EV_READABLE = 1, /* bytes, or end of file */
     CONN_EV_WRITABLE = 2, /* room in the socket buffer, or another slice is due */
-    CONN_EV_RESUME = 4,   /* go on with input that was kept, or with a held request */
+    CONN_EV_RESUME = 4,   /* go on with input that was kept, or with a parked request */
     CONN_EV_DRAIN = 8,    /* the output queue is low enough for more */
     CONN_EV_NOTIFY = 16,  /* sprig_exchange_notify */
     CONN_EV_TIMEOUT = 32, /* the deadline passed */
@@ -102,7 +102,7 @@ struct sprig_exchange {
     uint64_t app_ns;              /* when its turn came; 0: not yet */
     uint64_t first_ns;            /* when the first byte of the response had left; 0: not yet */
     uint64_t queued_ns;           /* how long it had waited before it came here */
-    struct list_link wait;        /* in admission.waiting or server.held */
+    struct list_link wait;        /* in admission.waiting or server.parked */
     void *app;                    /* severable: the bridge's pointer */
     uint8_t n_label;              /* bytes of the line below; 0: the app was not called */
     struct access_record *record; /* owned: for the access log; NULL without one */
@@ -113,7 +113,7 @@ struct sprig_exchange {
     bool want_drain : 1;
     bool was_high : 1;
     bool gone_told : 1;
-    bool left_early : 1; /* the client had closed its sending side before the head was out */
+    bool gone_early : 1; /* the client had closed its sending side before the head was out */
     bool notify : 1;
     bool is_counted : 1;   /* in the shared counters, as active */
     bool is_half_sent : 1; /* as streaming */
@@ -151,7 +151,7 @@ struct sprig_conn {
                                               NULL: sprig_server_adopt */
     struct transport transport;            /* owner of the descriptor */
     struct proxy_header *proxied;          /* owned: what the PROXY header told; NULL mostly */
-    struct peer *peer;                     /* shared count of its address; NULL: not counted */
+    struct client_count *client_count;     /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t generation;
     uint64_t n_lingered_bytes;
@@ -167,7 +167,7 @@ struct sprig_conn {
     uint8_t remote_port_at; /* offset of the port in remote_host */
     /* What is known of the other end? */
     bool peer_shut : 1;  /* the peer's end of file was seen */
-    bool is_leaving : 1; /* half-closed at the last look of conn_close_left */
+    bool seems_gone : 1; /* half-closed at the last look of conn_close_gone */
     /* How does it end? */
     bool must_reset : 1;     /* it must not look orderly */
     bool must_linger : 1;    /* unread input may be on its way: do not just close */
@@ -198,9 +198,9 @@ void conn_close(struct sprig_conn *c, enum sprig_end why);
 /* The same with a reset, so that the peer cannot take what it got for complete. */
 void conn_reset(struct sprig_conn *c, enum sprig_end why);
 
-/* For a draining server, twice a second: ends a request whose client has left, or has closed its
- * sending side before the last look and is not being sent anything. */
-void conn_close_left(struct sprig_conn *c);
+/* For a server that is leaving, twice a second: ends a request whose client is gone, or has closed
+ * its sending side before the last look and is not being sent anything. */
+void conn_close_gone(struct sprig_conn *c);
 
 /* Gives the descriptor to the caller, and ends the exchanges with SPRIG_END_DETACHED. */
 int conn_detach(struct sprig_conn *c);
@@ -288,7 +288,7 @@ bool conn_write_is_stalled(struct sprig_conn *c);
 /* Restores the deadline of what is still being written, if anything is; else there is none. */
 void conn_rest_deadline(struct sprig_conn *c);
 /* Sets the deadline of a connection that is idle and has sent everything: keepalive_timeout, or a
- * moment if the server is draining. */
+ * moment if the server is leaving. */
 void conn_await_request(struct sprig_conn *c);
 void conn_stop_writing(struct sprig_conn *c);
 /* Our side is complete: ends it, and discards what comes for a while. */

@@ -143,7 +143,7 @@ void conn_rest_deadline(struct sprig_conn *c)
 void conn_await_request(struct sprig_conn *c)
 {
     struct sprig_server *server = c->server;
-    deadline_set(server->is_draining ? &server->leave_deadlines : &server->keepalive_deadlines,
+    deadline_set(server->is_leaving ? &server->leave_deadlines : &server->keepalive_deadlines,
                  &c->deadline);
 }
 

@@ -69,7 +69,7 @@ static bool conn_left_unseen(const struct sprig_exchange *ex)
 
 void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
 {
-    ex->left_early = ex->left_early || conn_left_unseen(ex);
+    ex->gone_early = ex->gone_early || conn_left_unseen(ex);
     access_record_headers(ex->record, head->headers, head->n_headers, head->length);
 }
 
@@ -108,7 +108,7 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     const struct response *r = &ex->response;
     uint64_t n_lost = why == SPRIG_END_DONE ? 0 : ex->n_unsent;
     int status = r->head_out ? r->status : 0;
-    if (ex->left_early || (status == 0 && why == SPRIG_END_GONE))
+    if (ex->gone_early || (status == 0 && why == SPRIG_END_GONE))
         status = STATUS_CLIENT_LEFT;
     else if (status == 0 && why == SPRIG_END_ABORTED)
         status = 500;

@@ -138,7 +138,7 @@ void exchange_peer_gone(struct sprig_exchange *ex)
         ex->conn->protocol->fail(ex);
         return;
     }
-    ex->left_early = !ex->response.head_out;
+    ex->gone_early = !ex->response.head_out;
     exchange_tell_gone(ex);
 }
 
@@ -216,13 +216,13 @@ bool exchange_body_is_slow(const struct sprig_exchange *ex)
 
 static bool exchange_must_hold(const struct sprig_server *server)
 {
-    return loop_is_held(server->loop) && server->config.nested == SPRIG_NESTED_HOLD;
+    return loop_is_in_app(server->loop) && server->config.nested == SPRIG_NESTED_HOLD;
 }
 
 enum exchange_turn exchange_take_turn(struct sprig_exchange *ex)
 {
     if (exchange_must_hold(ex->conn->server)) {
-        server_hold(ex);
+        server_park(ex);
         return TURN_LATER;
     }
     if (admission_is_stale(ex))
@@ -371,7 +371,7 @@ bool sprig_exchange_is_streaming(const struct sprig_exchange *ex)
 
 void sprig_exchange_read_body(struct sprig_exchange *ex, bool on)
 {
-    if (loop_guard(ex->conn->server->loop) != ex->conn->generation || ex->is_over ||
+    if (loop_check_fork(ex->conn->server->loop) != ex->conn->generation || ex->is_over ||
         !ex->body_open || ex->body_wanted == on)
         return;
     ex->body_wanted = on;
@@ -404,7 +404,7 @@ void sprig_exchange_end_after_flush(struct sprig_exchange *ex)
 void sprig_exchange_notify(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (loop_guard(c->server->loop) != c->generation || c->state != CONN_OPEN)
+    if (loop_check_fork(c->server->loop) != c->generation || c->state != CONN_OPEN)
         return;
     ex->notify = true;
     c->protocol->wake(ex, CONN_EV_NOTIFY);
@@ -412,7 +412,7 @@ void sprig_exchange_notify(struct sprig_exchange *ex)
 
 bool exchange_is_over(struct sprig_exchange *ex)
 {
-    loop_guard(ex->conn->server->loop); /* may abandon the connection */
+    loop_check_fork(ex->conn->server->loop); /* may abandon the connection */
     loop_recall(ex->conn->server->loop);
     return ex->is_over;
 }

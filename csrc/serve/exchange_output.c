@@ -44,7 +44,7 @@ static void exchange_push(struct sprig_exchange *ex, uint64_t limit)
         size = ex->out->size;
         if (!conn_is_blocked(ex->conn))
             conn_flush(ex->conn);
-    } while (ex->out->held > limit && ex->out->size < size && !ex->is_over);
+    } while (ex->out->in_memory > limit && ex->out->size < size && !ex->is_over);
 }
 
 /* An app that writes without looking, to a client that does not read: what the socket does not take
@@ -54,11 +54,11 @@ static void exchange_bound_memory(struct sprig_exchange *ex)
     const struct sprig_config *config = &ex->conn->server->config;
     uint64_t limit = config->output_buffer_bytes + SPILL_BYTES;
     exchange_push(ex, limit);
-    uint64_t waiting = ex->out->held + ex->out->spilled;
+    uint64_t waiting = ex->out->in_memory + ex->out->spilled;
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
         ex->conn->protocol->fail(ex);
         conn_tell(ex->conn, ex, 0, "max_output_bytes: there is more for it to read");
-    } else if (ex->out->held > limit && !ex->keeps_output) {
+    } else if (ex->out->in_memory > limit && !ex->keeps_output) {
         exchange_spill(ex);
     }
 }

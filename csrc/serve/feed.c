@@ -89,7 +89,7 @@ static void part(struct farewell *f)
 static struct feed *feed_of(struct sprig_exchange *ex, int *err)
 {
     *err = SPRIG_E_CLOSED;
-    loop_guard(ex->conn->server->loop); /* may abandon the connection */
+    loop_check_fork(ex->conn->server->loop); /* may abandon the connection */
     loop_recall(ex->conn->server->loop);
     if (ex->is_over || ex->response.ended || !ex->response.head_out)
         return NULL;

@@ -45,8 +45,8 @@ static void handshake_complete(struct sprig_conn *c)
     conn_speak(c, is_http2 ? protocols->http2 : protocols->choose(c), span_make(NULL, 0));
     if (c->state != CONN_OPEN)
         return;
-    if (c->server->is_draining)
-        c->protocol->drain(c);
+    if (c->server->is_leaving)
+        c->protocol->server_leaves(c);
     c->protocol->step(c, CONN_EV_READABLE);
 }
 
@@ -127,7 +127,7 @@ static bool handshake_awaits_writable(const struct sprig_conn *c)
 }
 
 /* Who has begun is answered. */
-static void handshake_drain(struct sprig_conn *c)
+static void handshake_server_leaves(struct sprig_conn *c)
 {
     if (transport_tls_is_silent(&c->transport))
         deadline_set(&c->server->leave_deadlines, &c->deadline);
@@ -150,7 +150,7 @@ static void handshake_turn_away(struct sprig_conn *c)
     conn_close(c, SPRIG_END_GONE);
 }
 
-static void handshake_leave(struct sprig_conn *c, enum sprig_end why)
+static void handshake_over(struct sprig_conn *c, enum sprig_end why)
 {
     (void)c, (void)why;
 }
@@ -161,12 +161,12 @@ const struct protocol protocol_handshake = {
     .flush = handshake_pass,
     .flushed = handshake_flushed,
     .awaits_writable = handshake_awaits_writable,
-    .drain = handshake_drain,
+    .server_leaves = handshake_server_leaves,
     .is_unused = handshake_is_unused,
     .is_answering = handshake_is_answering,
     .turn_away = handshake_turn_away,
     .sever = handshake_pass,
     .peer_gone = handshake_pass,
-    .leave = handshake_leave,
+    .over = handshake_over,
     .clear = handshake_pass,
 };

@@ -122,7 +122,7 @@ static void listener_run(struct ready *r, uint32_t what)
 
 void listener_take_waiting(struct sprig_listener *l)
 {
-    if (l->generation != loop_guard(l->server->loop))
+    if (l->generation != loop_check_fork(l->server->loop))
         return; /* a child's: its parent serves them */
     for (int i = 0; i < LISTENER_MAX_WAITING && listener_has_waiting(l); i++)
         if (!listener_accept_one(l))
@@ -143,7 +143,7 @@ static int listener_init(struct sprig_listener *l, struct sprig_server *server,
 {
     l->server = server;
     l->socket = *s;
-    l->generation = loop_guard(server->loop);
+    l->generation = loop_check_fork(server->loop);
     ready_init(&l->ready, listener_run);
     timer_init(&l->pause, listener_resume);
     event_assign(&l->event, loop_base(server->loop), s->fd, EV_READ | EV_PERSIST, listener_on_event,
@@ -248,7 +248,7 @@ void sprig_listener_close(struct sprig_listener *listener)
     loop_event_del(server->loop, &listener->event);
     timer_release(server->loop, &listener->pause);
     ready_cancel(&listener->ready);
-    if (listener->generation == loop_guard(server->loop))
+    if (listener->generation == loop_check_fork(server->loop))
         socket_unlink(&listener->socket);
     socket_close(&listener->socket);
     list_remove(&listener->link);

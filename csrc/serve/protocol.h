@@ -32,8 +32,8 @@ struct protocol {
     void (*flushed)(struct sprig_conn *c, bool is_drained);
     /* A write is blocked: is it that what the deadline of the connection is about? */
     bool (*awaits_writable)(const struct sprig_conn *c);
-    /* The server drains: take nothing new, and close when what is at work is done. */
-    void (*drain)(struct sprig_conn *c);
+    /* The server leaves: take nothing new, and close when what is at work is done. */
+    void (*server_leaves)(struct sprig_conn *c);
     /* No request is at work, nor part of one here. */
     bool (*is_unused)(const struct sprig_conn *c);
     /* A request is at work that may wait for the app, not for its client. */
@@ -43,14 +43,14 @@ struct protocol {
     /* It was just accepted, and there is no room for it: 503. */
     void (*turn_away)(struct sprig_conn *c);
 
-    /* ---- its end, in this order; each may come more than once but `leave` and `clear` ---- */
+    /* ---- its end, in this order; each may come more than once but `over` and `clear` ---- */
 
     /* What is queued is about to be dropped: exchange_sever for each exchange. */
     void (*sever)(struct sprig_conn *c);
     /* The client has gone: exchange_peer_gone for each. */
     void (*peer_gone)(struct sprig_conn *c);
     /* The connection is over: ends its exchanges. */
-    void (*leave)(struct sprig_conn *c, enum sprig_end why);
+    void (*over)(struct sprig_conn *c, enum sprig_end why);
     /* No frame uses it any more: frees what it owns. */
     void (*clear)(struct sprig_conn *c);
 

@@ -63,7 +63,7 @@ static void look(struct sprig_server *server)
         retire_now(server, "max_lifetime");
     else if (r->at_rss != 0 && read_rss() >= r->at_rss)
         retire_now(server, "max_rss");
-    if (r->why != NULL || server->is_draining)
+    if (r->why != NULL || server->is_leaving)
         return;
     uint64_t next = r->at_rss != 0 ? now + RETIRE_LOOK_MS * UINT64_C(1000000) : r->at_ns;
     timer_start(server->loop, &r->timer, next);

@@ -1,4 +1,4 @@
-/* server.c - a server: what its listeners and connections share, draining, the end; see sprig.h */
+/* server.c - a server: what its listeners and connections share, leaving, the end; see sprig.h */
 #include "serve/server.h"
 
 #include "base/board.h"
@@ -16,13 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void server_run_drained(struct ready *r, uint32_t what)
+static void server_run_left(struct ready *r, uint32_t what)
 {
     (void)what;
-    struct sprig_server *server = list_entry(r, struct sprig_server, drained);
+    struct sprig_server *server = list_entry(r, struct sprig_server, left);
     sprig_server_flush_log(server);
-    if (server->handler.on_drained != NULL && list_empty(&server->conns))
-        server->handler.on_drained(server, server->arg);
+    if (server->handler.on_left != NULL && list_empty(&server->conns))
+        server->handler.on_left(server, server->arg);
 }
 
 /* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
@@ -51,33 +51,33 @@ static void server_run_leaving(struct ready *r, uint32_t what)
     struct timer *timer = list_entry(r, struct timer, ready);
     struct sprig_server *server = list_entry(timer, struct sprig_server, leaving);
     server_start_leaving(server);
-    server_visit_conns(server, conn_close_left);
+    server_visit_conns(server, conn_close_gone);
 }
 
-/* In this very drain: none of them can come back before another app call has begun. */
-static void server_run_unheld(struct ready *r, uint32_t what)
+/* In this very batch: none of them can come back before another app call has begun. */
+static void server_run_unparked(struct ready *r, uint32_t what)
 {
     (void)what;
-    struct sprig_server *server = list_entry(r, struct sprig_server, unheld);
+    struct sprig_server *server = list_entry(r, struct sprig_server, unparked);
     struct list_link *first;
-    while ((first = list_first(&server->held)) != NULL) {
+    while ((first = list_first(&server->parked)) != NULL) {
         struct sprig_exchange *ex = list_entry(first, struct sprig_exchange, wait);
         exchange_stop_waiting(ex);
         exchange_resume(ex);
     }
 }
 
-void server_hold(struct sprig_exchange *ex)
+void server_park(struct sprig_exchange *ex)
 {
     struct sprig_server *server = ex->conn->server;
-    exchange_wait(ex, &server->held);
-    ready_hold(server->loop, &server->unheld, 1);
+    exchange_wait(ex, &server->parked);
+    ready_park(server->loop, &server->unparked, 1);
 }
 
 /* A server that is going leaves its slot to the next one. */
 static void server_show(const struct sprig_server *server)
 {
-    if (server->board != NULL && !server->is_draining)
+    if (server->board != NULL && !server->is_leaving)
         board_set(server->board, server->slot, server->counters.n_connections);
 }
 
@@ -104,7 +104,7 @@ static void server_on_fork(struct fork_hook *h)
         server->has_strays = true;
     }
     admission_forget(server);
-    list_init(&server->held);
+    list_init(&server->parked);
     refusals_forget(&server->refusals);
     if (server->access_log != NULL)
         access_log_forget(server->access_log);
@@ -207,9 +207,9 @@ struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_conf
     list_init(&server->pulses);
     server->reap_conn = server_reap_conn;
     outq_pool_init(&server->outq_pool);
-    ready_init(&server->drained, server_run_drained);
-    list_init(&server->held);
-    ready_init(&server->unheld, server_run_unheld);
+    ready_init(&server->left, server_run_left);
+    list_init(&server->parked);
+    ready_init(&server->unparked, server_run_unparked);
     retire_init(server);
     if (server_init_timers(server) != 0) {
         server_clear_timers(server);
@@ -265,9 +265,9 @@ static void server_release(struct sprig_server *server)
     if (server->access_log != NULL)
         access_log_close(server->access_log);
     server->access_log = NULL;
-    ready_cancel(&server->drained);
+    ready_cancel(&server->left);
     retire_clear(server);
-    ready_cancel(&server->unheld);
+    ready_cancel(&server->unparked);
     server_clear_timers(server);
     tls_context_release(server->tls);
     tls_io_free(server->tls_io);
@@ -283,16 +283,16 @@ static void server_release(struct sprig_server *server)
     free(server);
 }
 
-/* The last connection of a draining server ends it. */
+/* The last connection of a server that is leaving ends it. */
 static void server_conn_gone(struct sprig_server *server)
 {
     if (!list_empty(&server->conns))
         return;
     if (server->is_freed) {
         server_release(server);
-    } else if (server->is_draining) {
+    } else if (server->is_leaving) {
         timer_stop(server->loop, &server->leaving);
-        ready_add(server->loop, &server->drained, 1);
+        ready_add(server->loop, &server->left, 1);
     }
 }
 
@@ -329,7 +329,7 @@ void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
  * last one takes it along. */
 void sprig_server_free(struct sprig_server *server)
 {
-    loop_guard(server->loop);
+    loop_check_fork(server->loop);
     list_remove(&server->fork_hook.link);
     list_remove(&server->look_hook.link);
     server_close_listeners(server);
@@ -340,12 +340,12 @@ void sprig_server_free(struct sprig_server *server)
     server_conn_gone(server);
 }
 
-void sprig_server_drain(struct sprig_server *server)
+void sprig_server_leave(struct sprig_server *server)
 {
-    loop_guard(server->loop);
-    if (server->is_alone && !server->is_draining)
+    loop_check_fork(server->loop);
+    if (server->is_alone && !server->is_leaving)
         notify_stopping();
-    server->is_draining = true;
+    server->is_leaving = true;
     stats_begin_to_end();
     list_foreach (it, &server->listeners)
         listener_take_waiting(list_entry(it, struct sprig_listener, link));
@@ -353,7 +353,7 @@ void sprig_server_drain(struct sprig_server *server)
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
         if (c->state == CONN_OPEN)
-            c->protocol->drain(c);
+            c->protocol->server_leaves(c);
     }
     farewells_begin(&server->farewells, server->config.graceful_timeout / 2);
     server_start_leaving(server);
@@ -363,7 +363,7 @@ void sprig_server_drain(struct sprig_server *server)
 int sprig_server_adopt(struct sprig_server *server, int fd)
 {
     static const struct sockaddr peer = {.sa_family = AF_UNIX};
-    loop_guard(server->loop);
+    loop_check_fork(server->loop);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     struct sprig_conn *c = conn_new(server, NULL, fd, &peer);

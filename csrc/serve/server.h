@@ -26,7 +26,7 @@ struct stream_deadline {
 struct protocols;
 
 struct sprig_server {
-    struct sprig_loop *loop; /* borrowed */
+    struct sprig_loop *loop;           /* borrowed */
     const struct protocols *protocols; /* borrowed for ever */
     struct sprig_config config;
     struct parser_limits limits; /* of config, as the parser wants them */
@@ -45,15 +45,15 @@ struct sprig_server {
     struct list_link pulses;    /* heartbeats, see feed.c */
     struct farewells farewells; /* of what would go on for ever */
     struct admission admission;
-    struct list_link held; /* struct sprig_exchange.wait: complete requests that wait until no app
+    struct list_link parked; /* struct sprig_exchange.wait: complete requests that wait until no app
                               call is on the stack */
-    struct ready unheld;   /* resumes them */
+    struct ready unparked;   /* resumes them */
     struct refusals refusals;
     struct cidr_list trusted_proxies;
     struct access_log *access_log; /* owned; NULL: none */
     struct tls_context *tls;       /* counted; NULL: no listener has asked for it */
     struct tls_io *tls_io;         /* owned; the same */
-    uint64_t tls_looked_ns;                /* when its files were looked at last */
+    uint64_t tls_looked_ns;        /* when its files were looked at last */
     uint64_t handshakes_ns;        /* the pass that these belong to: */
     uint32_t n_handshakes;
     struct sprig_signal *alone[3];         /* owned; see alone.c */
@@ -65,9 +65,9 @@ struct sprig_server {
     struct retire retire;
     struct fork_hook fork_hook;
     struct look_hook look_hook;
-    struct ready drained; /* tells on_drained */
-    struct timer leaving; /* runs while the server drains: looks for clients that have left */
-    bool is_draining;
+    struct ready left;    /* tells on_left */
+    struct timer leaving; /* runs while the server is leaving: looks for clients that are gone */
+    bool is_leaving;
     bool is_alone;   /* see alone.c */
     bool is_freed;   /* its memory goes with the last connection */
     bool has_strays; /* a forked child: connections of the parent were abandoned */
@@ -77,7 +77,7 @@ struct sprig_server {
  * progress, and the peer may take bytes from the kernel's buffer without our noticing. */
 enum { WRITE_TICKS = 4 };
 
-/* An idle connection is not closed at the very moment when a server begins to drain: its next
+/* An idle connection is not closed at the very moment when a server begins to leave: its next
  * request may be on its way, and would be lost. */
 #define LEAVE_SECONDS 0.2
 
@@ -85,8 +85,8 @@ enum { WRITE_TICKS = 4 };
  * unless it takes longer than this. */
 #define GOAWAY_SECONDS 1.0
 
-/* A draining server does not wait for those that nobody can answer any more. A client that has
- * closed its sending side may still read: that is looked at twice, at this distance. */
+/* A server that is leaving does not wait for those that nobody can answer any more. A client that
+ * has closed its sending side may still read: that is looked at twice, at this distance. */
 enum { LEAVING_MS = 500 };
 
 /* A connection lingers for so long without a byte, and for so long altogether, before it is closed
@@ -129,6 +129,6 @@ struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_conf
                                 const struct sprig_handler *handler, void *arg);
 
 /* The request waits until no app call is on the stack, and is resumed then. */
-void server_hold(struct sprig_exchange *ex);
+void server_park(struct sprig_exchange *ex);
 
 #endif

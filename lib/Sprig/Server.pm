@@ -168,7 +168,7 @@ sub _service {
     my $address = refaddr $self;
     croak "the server needs $wrong" if defined $wrong;
     return $self->{service} ||=
-        Sprig::Service->new($app, _options($self), sub { _drained($serving{$address}) });
+        Sprig::Service->new($app, _options($self), sub { _left($serving{$address}) });
 }
 
 sub _listen {
@@ -235,8 +235,8 @@ sub _exit_guard {
     $guard->begin(sub {
         return $weak_guard->send if !$weak_self;
         $weak_self->{has_ended_guard} = 1;
-        delete $weak_self->{graceful_timer} if $weak_self->{is_drained};
-        return $weak_guard->send            if $weak_self->{is_drained};
+        delete $weak_self->{graceful_timer} if $weak_self->{has_left};
+        return $weak_guard->send            if $weak_self->{has_left};
         $weak_self->shutdown(sub { $weak_guard->send if $weak_guard });
     });
     return $guard;
@@ -254,7 +254,7 @@ sub shutdown {
     my ($self, $cb) = @_;
     push @{ $self->{shutdown_cbs} }, $cb if $cb;
     my $service = $self->{service};
-    if (!$service || $self->{is_drained}) {
+    if (!$service || $self->{has_left}) {
         AnyEvent::postpone { _tell_shutdown($self) };
         return;
     }
@@ -263,7 +263,7 @@ sub shutdown {
     my $worker = Sprig::Worker->current;
     $service->reloading if $worker && $worker->is_replaced;
     Sprig::Worker->leave;
-    $service->drain;
+    $service->leave;
     delete $self->{listen_guards};
     return;
 }
@@ -272,18 +272,18 @@ sub shutdown {
 sub _stop {
     my ($self) = @_;
     $self->{is_cut} = 1;
-    $self->{service}->stop if $self->{service} && !$self->{is_drained};
-    _drained($self);
+    $self->{service}->stop if $self->{service} && !$self->{has_left};
+    _left($self);
     delete $self->{graceful_timer};
     $self->{exit_guard}->send if $self->{exit_guard};
     return;
 }
 
 # The last connection is gone.
-sub _drained {
+sub _left {
     my ($self) = @_;
-    return if !$self || $self->{is_drained} || _awaits_taken($self);
-    $self->{is_drained}++;
+    return if !$self || $self->{has_left} || _awaits_taken($self);
+    $self->{has_left}++;
     delete $serving{ refaddr $self};
     _tell_shutdown($self);
     my $guard = $self->{exit_guard};
@@ -303,7 +303,7 @@ sub _awaits_taken {
         return 0;
     }
     my $address = refaddr $self;
-    $self->{taken_timer} ||= AE::timer 0.05, 0.05, sub { _drained($serving{$address}) };
+    $self->{taken_timer} ||= AE::timer 0.05, 0.05, sub { _left($serving{$address}) };
     return 1;
 }
 

@@ -134,7 +134,7 @@ static void a_mistake_of_pins(void)
     logged[0] = '\0';
     log_undefer();
     pass_some();
-    ok(strstr(logged, "kept.depth > 0") != NULL, "messages that nobody holds");
+    ok(strstr(logged, "kept.depth > 0") != NULL, "messages that nobody has deferred");
 }
 
 static void developers_see_a_core(void)

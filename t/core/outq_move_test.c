@@ -84,13 +84,13 @@ static void in_portions_of_any_size(void)
             adds_up = adds_up && from.size + to.size == ALL;
         }
         ok(adds_up, "in portions of %d: every byte is in one of them", (int)sizes[i]);
-        is_int((long)from.held, 0, "the one is empty");
+        is_int((long)from.in_memory, 0, "the one is empty");
         ok(from.head == NULL && from.tail == NULL, "and has no segments");
         is_int(n_released, 0, "nothing was given back");
         is_int((long)read_all(&to), ALL, "all is sent");
         ok(memcmp(got, text, ALL) == 0, "in order");
         is_int(n_released, 3, "and given back, each thing once");
-        is_int((long)(to.held + to.size), 0, "no byte is held");
+        is_int((long)(to.in_memory + to.size), 0, "no byte is held");
     }
     close(fd);
 }
@@ -103,8 +103,8 @@ static void two_queues_share_what_was_split(void)
     n_released = 0;
     outq_add_ref(&from, span_make(text, 60000), count_release, NULL);
     outq_move(&to, &from, 20000);
-    is_int((long)from.held, 40000, "what is held is divided");
-    is_int((long)to.held, 20000, "among both");
+    is_int((long)from.in_memory, 40000, "what is held is divided");
+    is_int((long)to.in_memory, 20000, "among both");
     outq_clear(&from);
     is_int(n_released, 0, "what one of them still needs is not given back");
     is_int((long)read_all(&to), 20000, "it is sent");

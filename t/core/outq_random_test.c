@@ -60,7 +60,7 @@ static void queue_something(struct outq *q)
 static bool spill_something(struct outq *q)
 {
     uint64_t keep = random_below(2) ? 0 : random_size(), size = q->size;
-    return outq_spill(q, keep, NULL) == 0 && q->held <= keep && q->size == size;
+    return outq_spill(q, keep, NULL) == 0 && q->in_memory <= keep && q->size == size;
 }
 
 static bool read_something(int fd)
@@ -104,11 +104,11 @@ static void too_much_memory_goes_to_a_file(void)
     outq_add_shared(&q, SPAN_LIT("shared,"), NULL, NULL);
     outq_add_ref(&q, SPAN_LIT("ref,"), release_counted, &one);
     outq_add(&q, SPAN_LIT("small,"));
-    is_int(q.held, 16, "shared memory is not held");
+    is_int(q.in_memory, 16, "shared memory is not held");
     is_int(outq_spill(&q, 6, "/nonexistent"), SPRIG_E_SYS, "a folder that is not there");
-    is_int(q.held, 16, "then all is as it was");
+    is_int(q.in_memory, 16, "then all is as it was");
     is_int(outq_spill(&q, 6, NULL), 0, "spilled");
-    is_int(q.held, 6, "what may stay stays");
+    is_int(q.in_memory, 6, "what may stay stays");
     is_int(q.spilled, 10, "the rest waits in the file");
     is_int(n_released, 1, "its memory was given back");
     outq_add(&q, SPAN_LIT("more,"));
@@ -116,7 +116,7 @@ static void too_much_memory_goes_to_a_file(void)
     outq_add(&q, SPAN_LIT("end"));
     is_int(flush(&q, 0), OUTQ_DRAINED, "sent");
     ok(wire.n_got == 31 && !memcmp(wire.got, "stays,shared,ref,small,more,end", 31), "in order");
-    ok(q.held == 0 && q.spilled == 0 && !q.spill, "the file is gone");
+    ok(q.in_memory == 0 && q.spilled == 0 && !q.spill, "the file is gone");
     outq_add(&q, SPAN_LIT("dropped"));
     outq_spill(&q, 0, NULL);
     outq_clear(&q);

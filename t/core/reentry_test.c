@@ -18,7 +18,7 @@ static int port;
 
 static struct {
     struct sprig_exchange *later, *stream; /* asked for /later, /stream */
-    int n_requests, n_ends, n_drained;
+    int n_requests, n_ends, n_left;
     int ask_in_end;   /* on_end asks for /stream on this socket and runs the loop, unless 0 */
     bool free_in_app; /* the app frees its server */
 } app;
@@ -103,10 +103,10 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
     PASS_UNTIL(1, app.stream);
 }
 
-static void on_drained(struct sprig_server *s, void *arg)
+static void on_left(struct sprig_server *s, void *arg)
 {
     (void)s, (void)arg;
-    app.n_drained++;
+    app.n_left++;
 }
 
 static void no_log(enum sprig_log_level level, const char *message, void *arg)
@@ -119,8 +119,8 @@ static void open_server(const char *const *options)
 {
     char why[300];
     struct sprig_config config;
-    struct sprig_handler handler = {on_request, on_event, on_event,   NULL,
-                                    on_event,   on_end,   on_drained, NULL, NULL};
+    struct sprig_handler handler = {on_request, on_event, on_event, NULL, on_event,
+                                    on_end,     on_left,  NULL,     NULL};
     sprig_config_init(&config);
     for (; *options != NULL; options += 2)
         if (sprig_config_set(&config, options[0], options[1], why, sizeof why) != 0)
@@ -265,12 +265,12 @@ static void a_drained_server_waits_for_output_only(void)
     int fd = dial();
     say(fd, GET("/large"));
     PASS_UNTIL(2, app.n_ends);
-    sprig_server_drain(server);
+    sprig_server_leave(server);
     size_t n = hear(fd, NULL);
     ok(n > LARGE_BYTES, "a response that is being written arrives");
     close(fd);
-    PASS_UNTIL(1, app.n_drained);
-    is_int(app.n_drained, 1, "and then the server is drained");
+    PASS_UNTIL(1, app.n_left);
+    is_int(app.n_left, 1, "and then the server is drained");
     sprig_server_free(server);
 }
 
@@ -301,7 +301,7 @@ static void an_app_may_free_its_server(void)
     is_int((long long)hear(other, NULL), 0, "and so are the others");
     is_int(app.n_ends, 1, "the exchange has ended");
     is_int(dial(), -1, "nobody listens any more");
-    is_int(app.n_drained, 0, "and nothing is told to who freed it");
+    is_int(app.n_left, 0, "and nothing is told to who freed it");
     close(other);
     close(fd);
 }

@@ -17,7 +17,7 @@
 
 static struct {
     struct sprig_exchange *waiting; /* asked for /later or /stream */
-    int n_requests, n_ends, n_gone, n_drains, n_notified, n_drained;
+    int n_requests, n_ends, n_gone, n_drains, n_notified, n_left;
     enum sprig_end last_end;
     bool hold_next;     /* pretend that an app call is on the stack after the next request */
     uint64_t body_size; /* of the last request */
@@ -62,10 +62,10 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     else if (span_eq(req->path, SPAN_LIT("/stream")))
         start_stream(ex);
     else if (span_eq(req->path, SPAN_LIT("/hold"))) {
-        sprig_loop_hold(loop, 1);
+        sprig_loop_count_app_call(loop, 1);
         while (!app.hold_next)
             sprig_loop_pass(loop, true);
-        sprig_loop_hold(loop, -1);
+        sprig_loop_count_app_call(loop, -1);
         reply(ex, "held");
     } else
         reply(ex, "hello");
@@ -100,10 +100,10 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
         app.waiting = NULL;
 }
 
-static void on_drained(struct sprig_server *s, void *arg)
+static void on_left(struct sprig_server *s, void *arg)
 {
     (void)s, (void)arg;
-    app.n_drained++;
+    app.n_left++;
 }
 
 static void sink(enum sprig_log_level level, const char *message, void *arg)
@@ -119,8 +119,8 @@ static void open_server(const char *option, const char *value)
 {
     char why[300];
     struct sprig_config config;
-    struct sprig_handler handler = {on_request, on_drain, on_gone,    NULL,
-                                    on_notify,  on_end,   on_drained, NULL, NULL};
+    struct sprig_handler handler = {on_request, on_drain, on_gone, NULL, on_notify,
+                                    on_end,     on_left,  NULL,    NULL};
     sprig_config_init(&config);
     if (option != NULL && sprig_config_set(&config, option, value, why, sizeof why) != 0)
         diag("%s", why);
@@ -486,14 +486,14 @@ static void draining_finishes_what_runs(void)
     hear(idle, "hello");
     say(busy, GET("/later"));
     PASS_UNTIL(app.waiting);
-    sprig_server_drain(server);
+    sprig_server_leave(server);
     ok(hear(idle, NULL)[0] == '\0', "idle connections are closed at once");
     is_int(dial(), -1, "nobody new is let in");
-    is_int(app.n_drained, 0, "the server waits for the busy one");
+    is_int(app.n_left, 0, "the server waits for the busy one");
     reply(app.waiting, "bye");
     ok(strstr(hear(busy, NULL), "Connection: close\r\n") != NULL, "its answer is the last one");
-    PASS_UNTIL(app.n_drained);
-    is_int(app.n_drained, 1, "then it is drained");
+    PASS_UNTIL(app.n_left);
+    is_int(app.n_left, 1, "then it is drained");
     close(idle);
     close(busy);
     close_server("drain");
