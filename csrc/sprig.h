@@ -115,7 +115,8 @@ void sprig_watchdog_start(const struct sprig_watchdog *how);
 uint32_t sprig_fork_count(void);
 
 /* Counts app calls on the stack: +1 on entering one, -1 on leaving. While the count is positive and
- * `nested` is "hold", complete requests are parked. The bridge must balance it also when Perl unwinds. */
+ * `nested` is "hold", complete requests are parked. The bridge must balance it also when Perl
+ * unwinds. */
 void sprig_loop_count_app_call(struct sprig_loop *loop, int delta);
 
 /* The caller goes back to an app that may keep the loop for long, having written something: what is
