@@ -158,8 +158,8 @@ static void print_help(void)
 static void print_version(void)
 {
     const char *libevent = event_get_version(); /* "2.1.12-stable" */
-    printf("sprig %.3f (libevent %.*s, %s, perl %s)\n", strtod(SPRIG_VERSION, NULL),
-           (int)strcspn(libevent, "-"), libevent, parser_backend_name(), psgi_embed_version());
+    printf("sprig %s (libevent %.*s, %s, perl %s)\n", SPRIG_VERSION, (int)strcspn(libevent, "-"),
+           libevent, parser_backend_name(), psgi_embed_version());
 }
 
 /* -------------------------------------------------------- the command line ---- */

@@ -19,7 +19,7 @@
 #include "net/listen_spec.h"
 #include <sys/socket.h>
 
-#define SPRIG_VERSION "0.001000"
+#define SPRIG_VERSION "0.001"
 
 struct sprig_loop;
 struct sprig_server;

@@ -9,7 +9,7 @@ my $version = $Sprig::VERSION;
 like $version, qr/^\d+\.\d{3,}$/, 'version of the module';
 
 my ($core) = slurp('csrc/sprig.h') =~ /define\s+SPRIG_VERSION\s+"([^"]+)"/;
-cmp_ok $core, '==', $version, 'version of the core';
+is $core, $version, 'version of the core';
 
 my ($changes) = slurp('Changes') =~ /^(\d\S*)/m;
 cmp_ok $changes, '==', $version, 'version that Changes is about';

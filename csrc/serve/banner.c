@@ -18,9 +18,9 @@ static char *print_url(const struct sprig_address *a, char *buf, size_t n)
 void sprig_banner_print(const struct sprig_address *address, uint32_t n_workers, const char *env)
 {
     char url[sizeof *address + 16], line[sizeof url + 200];
-    int len = snprintf(line, sizeof line, "sprig %.3f: %s (%u worker%s, %.100s)\n",
-                       strtod(SPRIG_VERSION, NULL), print_url(address, url, sizeof url), n_workers,
-                       n_workers == 1 ? "" : "s", env);
+    int len =
+        snprintf(line, sizeof line, "sprig %s: %s (%u worker%s, %.100s)\n", SPRIG_VERSION,
+                 print_url(address, url, sizeof url), n_workers, n_workers == 1 ? "" : "s", env);
     if (len > 0)
         sprig_log_print_output(line, (size_t)len);
 }
