@@ -109,13 +109,14 @@ build()
     make -s -j2 >&2 </dev/null || fail 'make failed'
 }
 
-# run_tests [FILE...]: the files (none: all) over the built tree. A run without a test has failed.
+# run_tests [FILE...]: the files (none: all) over the built tree. A run without a test has failed. Most
+# files wait more than they work: two of them for each processor.
 run_tests()
 {
     local log status
     [ $# != 0 ] || set -- t/*.t
     log=$(mktemp) || exit 1
-    prove -b -It/lib -j2 "$@" </dev/null 2>&1 | tee "$log"
+    prove -b -It/lib -j$((2 * $(nproc))) "$@" </dev/null 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
     if [ "$status" = 0 ] && ! grep -q '^Files=[0-9]*, Tests=[1-9]' "$log"; then
         say 'no test was run'

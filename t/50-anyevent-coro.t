@@ -11,20 +11,24 @@ use Coro;
 use Coro::AnyEvent;
 use SprigTest::AnyEvent;
 
-my $took = elapsed {
-    my @threads = map {
-        async { my $cv = AE::cv; my $timer = AE::timer 0.1, 0, $cv; $cv->recv; $_[0] }
-        $_
-    } 1 .. 5;
-    is_deeply [map { $_->join } @threads], [1 .. 5], 'each thread gets its value';
+my $took = best_of_three {
+    elapsed {
+        my @threads = map {
+            async { my $cv = AE::cv; my $timer = AE::timer 0.1, 0, $cv; $cv->recv; $_[0] }
+            $_
+        } 1 .. 5;
+        is_deeply [map { $_->join } @threads], [1 .. 5], 'each thread gets its value';
+    }
 };
 cmp_ok $took, '<', 0.4, 'five waits of 0.1 s at the same time';
 
-$took = elapsed {
-    my @threads = map {
-        async_pool { Coro::AnyEvent::sleep 0.1 }
-    } 1 .. 5;
-    Coro::AnyEvent::sleep 0.15;
+$took = best_of_three {
+    elapsed {
+        my @threads = map {
+            async_pool { Coro::AnyEvent::sleep 0.1 }
+        } 1 .. 5;
+        Coro::AnyEvent::sleep 0.15;
+    }
 };
 cmp_ok $took, '<', 0.3, 'sleeping threads of the pool';
 

@@ -14,7 +14,7 @@ subtest 'they run when nothing else does' => sub {
     my $took  = elapsed {
         loop_until { $ran }
     };
-    cmp_ok $took, '<', 0.5, 'timers are in time meanwhile';
+    cmp_ok $took, '<', 2, 'timers are in time meanwhile';
     undef $idle;
     my $before = $n;
     loop_for(0.02);
