@@ -17,7 +17,9 @@ struct scan {
     const char *bytes;
     size_t len;
     const struct parser_limits *limits;
+    struct parser_scratch *scratch;
     struct parser_refusal *why;
+    uint32_t n_split; /* header lines that are in scratch->headers: all, or the first ones */
 };
 
 static int parser_refuse(struct parser_refusal *why, int status, const char *reason)
@@ -25,6 +27,8 @@ static int parser_refuse(struct parser_refusal *why, int status, const char *rea
     *why = (struct parser_refusal){status, reason};
     return REFUSED;
 }
+
+bool parser_backend_reads_all = false;
 
 void parser_init(struct parser *p)
 {
@@ -194,6 +198,34 @@ static int scan_request_line(struct scan *s)
 
 /* ---------------------------------------------------------------- headers ---- */
 
+static int reserve_headers(struct parser_scratch *scratch, uint32_t n)
+{
+    uint32_t capacity = scratch->capacity ? scratch->capacity : FIRST_CAPACITY;
+    while (capacity < n)
+        capacity *= 2;
+    if (capacity == scratch->capacity)
+        return SPRIG_OK;
+    struct sprig_header *headers = realloc(scratch->headers, capacity * sizeof *headers);
+    if (!headers)
+        return SPRIG_E_NOMEM;
+    scratch->headers = headers;
+    scratch->capacity = capacity;
+    return SPRIG_OK;
+}
+
+/* A whole line that this call has seen from its beginning; where some were not, or there is no
+ * memory, split_headers() does it. */
+static void note_header(struct scan *s, size_t line, size_t colon, size_t end)
+{
+    struct parser_scratch *scratch = s->scratch;
+    uint32_t n = s->n_split;
+    if (n != s->p->n_headers || (n == scratch->capacity && reserve_headers(scratch, n + 1) < 0))
+        return;
+    scratch->headers[n].name = span_make(s->bytes + line, colon - line);
+    scratch->headers[n].value = span_trim(span_make(s->bytes + colon + 1, end - colon - 1));
+    s->n_split = n + 1;
+}
+
 /* The byte at `at` ends the name; it is the colon or an error. */
 static int name_end(struct scan *s, size_t at)
 {
@@ -225,6 +257,7 @@ static int name_end(struct scan *s, size_t at)
 static int scan_field(struct scan *s, size_t end)
 {
     struct parser *p = s->p;
+    size_t line = p->line, colon = 0;
     if (!p->in_value) {
         size_t at = class_end(s->bytes, p->scanned, end, CHAR_TOKEN);
         p->scanned = (uint32_t)at;
@@ -233,12 +266,16 @@ static int scan_field(struct scan *s, size_t end)
         int rc = name_end(s, at);
         if (rc < 0)
             return rc;
+        colon = at;
     }
     size_t at = value_end(s->bytes, p->scanned, end);
     p->scanned = (uint32_t)at;
     if (at == end || (s->bytes[at] == '\r' && at + 1 == end))
         return MORE;
-    return line_end(s, at, "control character in a header");
+    int rc = line_end(s, at, "control character in a header");
+    if (rc == LINE && colon != 0)
+        note_header(s, line, colon, at);
+    return rc;
 }
 
 static int scan_header_line(struct scan *s)
@@ -268,21 +305,6 @@ static int scan_header_line(struct scan *s)
 
 /* ------------------------------------------------------------ the request ---- */
 
-static int reserve_headers(struct parser_scratch *scratch, uint32_t n)
-{
-    uint32_t capacity = scratch->capacity ? scratch->capacity : FIRST_CAPACITY;
-    while (capacity < n)
-        capacity *= 2;
-    if (capacity == scratch->capacity)
-        return SPRIG_OK;
-    struct sprig_header *headers = realloc(scratch->headers, capacity * sizeof *headers);
-    if (!headers)
-        return SPRIG_E_NOMEM;
-    scratch->headers = headers;
-    scratch->capacity = capacity;
-    return SPRIG_OK;
-}
-
 /* method SP target SP "HTTP/1." minor: the line has been checked. */
 static void split_line(struct sprig_request *req, struct sprig_span line)
 {
@@ -293,17 +315,13 @@ static void split_line(struct sprig_request *req, struct sprig_span line)
     req->version = (uint8_t)(10 + end[-1] - '0');
 }
 
-/* Splits the header lines without the back end, which has not come to the end of them. */
-static void split_headers(struct sprig_request *req, struct parser_scratch *scratch,
-                          struct sprig_span head, uint32_t headers_at)
+/* Splits header lines that have come in several reads. */
+static void split_headers(struct sprig_header *headers, const char *at, const char *head_end)
 {
-    const char *at = head.ptr + headers_at, *head_end = head.ptr + head.len;
-    req->headers = scratch->headers;
-    req->n_headers = 0;
     while (*at != '\r') {
         const char *colon = memchr(at, ':', (size_t)(head_end - at));
         const char *end = memchr(at, '\r', (size_t)(head_end - at));
-        req->headers[req->n_headers++] = (struct sprig_header){
+        *headers++ = (struct sprig_header){
             span_make(at, (size_t)(colon - at)),
             span_trim(span_make(colon + 1, (size_t)(end - colon - 1))),
         };
@@ -313,17 +331,17 @@ static void split_headers(struct sprig_request *req, struct parser_scratch *scra
 
 /* Runs back end and rules over a complete head. Both must agree to it; where both refuse, the rules
  * say why, so that the answer does not depend on the library. */
-static int read_head(struct scan *s, struct sprig_span head, struct parser_scratch *scratch,
-                     struct sprig_request *req)
+static int read_head(struct scan *s, struct sprig_request *req)
 {
     struct parser *p = s->p;
+    struct sprig_span head = req->head;
     size_t n_line = p->headers_at - p->first;
     split_line(req, span_make(head.ptr, n_line));
-    int rc = parser_backend_head(head, n_line, scratch->headers, scratch->capacity, req, s->why);
-    if (rc == 0 && req->n_headers != p->n_headers)
-        rc = parser_refuse(s->why, 400, "header lines miscounted by the parser");
-    if (rc != 0)
-        split_headers(req, scratch, head, n_line);
+    if (s->n_split != p->n_headers)
+        split_headers(s->scratch->headers, head.ptr + n_line, head.ptr + head.len);
+    req->headers = s->scratch->headers;
+    req->n_headers = p->n_headers;
+    int rc = parser_backend_head(req, n_line, s->why);
     if (fields_check(req, s->why) < 0 || rc < 0)
         return REFUSED;
     return HEAD;
@@ -342,16 +360,16 @@ static int repair_uri(struct sprig_request *req, struct parser_scratch *scratch)
     return SPRIG_OK;
 }
 
-static long finish(struct scan *s, struct parser_scratch *scratch, struct sprig_request *req)
+static long finish(struct scan *s, struct sprig_request *req)
 {
     struct parser *p = s->p;
     struct sprig_span head = span_make(s->bytes + p->first, p->line - p->first);
     *req = (struct sprig_request){.head = head};
-    if (reserve_headers(scratch, p->n_headers) < 0)
+    if (reserve_headers(s->scratch, p->n_headers) < 0)
         return parser_refuse(s->why, 503, "out of memory");
-    if (read_head(s, head, scratch, req) < 0)
+    if (read_head(s, req) < 0)
         return REFUSED;
-    if (target_split(req) && repair_uri(req, scratch) < 0)
+    if (target_split(req) && repair_uri(req, s->scratch) < 0)
         return parser_refuse(s->why, 503, "out of memory");
     return (long)p->line;
 }
@@ -360,7 +378,7 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
                  struct parser_scratch *scratch, struct sprig_request *req,
                  struct parser_refusal *why)
 {
-    struct scan s = {p, bytes.ptr, bytes.len, limits, why};
+    struct scan s = {p, bytes.ptr, bytes.len, limits, scratch, why, 0};
     if (bytes.len > INT32_MAX) /* offsets are 32 bits wide; only without limits */
         return parser_refuse(why, 431, "headers too large");
     int rc = LINE;
@@ -368,5 +386,5 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
         rc = scan_request_line(&s);
     while (rc == LINE)
         rc = scan_header_line(&s);
-    return rc == HEAD ? finish(&s, scratch, req) : rc;
+    return rc == HEAD ? finish(&s, req) : rc;
 }

@@ -1,9 +1,9 @@
 /* parser.h - from bytes to a request head, strictly.
  *
  * parser.c scans the raw bytes and enforces every rule of RFC 9112 that the libraries are lax
- * about; a back end (parser_http_parser.c or parser_llhttp.c, chosen at build time) then splits the
- * complete, already checked head into its headers, and has to agree to it. Only the back ends
- * include their library's header.
+ * about, and splits it; a back end (parser_http_parser.c or parser_llhttp.c, chosen at build time)
+ * then reads of the complete, already checked head what says where the message ends, and has to
+ * agree to it. Only the back ends include their library's header.
  *
  * The verdict on a message depends on its bytes alone, never on how they were cut into reads. */
 #ifndef SPRIG_PARSER_H
@@ -65,20 +65,25 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
                  struct parser_scratch *scratch, struct sprig_request *req,
                  struct parser_refusal *why);
 
-/* The back end. `head` is complete and has passed the scan: CRLF line ends only, one request line
- * of n_line bytes (CRLF included), header lines of token ':' value. method, target and version of
- * *req are there; fills headers (trimmed) and n_headers; headers has room for `capacity`. Returns
- * 0, -400 with *why set, or PARSER_FRAMING: the library dislikes a Content-Length or
- * Transfer-Encoding and has stopped there.
+/* The back end. The head of *req is complete and has passed the scan: CRLF line ends only, one
+ * request line of n_line bytes (CRLF included), header lines of token ':' value. method, target,
+ * version and headers are there. Returns 0, -400 with *why set, or PARSER_FRAMING: the library
+ * dislikes a Content-Length or Transfer-Encoding and has stopped there.
+ *
+ * The library reads the request line, the header lines that it makes something of (those that tell
+ * where a message ends and whether the connection goes on) and the end. The others mean nothing to
+ * it, and to read them took most of the time of a browser's request. What it reads it must split as
+ * we do.
  *
  * A request line that the library does not take, because it knows no such method, is read by us
- * alone: the library gets parser_stand_in() in its place. What it takes it must split as we do.
- * Framing is judged by fields_check alone, since the libraries differ in it and err: http-parser
- * refuses "Content-Length: 1" with a tab behind it, and takes Transfer-Encoding-X for
- * Transfer-Encoding. */
+ * alone: the library gets parser_stand_in() in its place. Framing is judged by fields_check alone,
+ * since the libraries differ in it and err: http-parser refuses "Content-Length: 1" with a tab
+ * behind it. */
 enum { PARSER_FRAMING = 1 };
-int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
-                        uint32_t capacity, struct sprig_request *req, struct parser_refusal *why);
+int parser_backend_head(const struct sprig_request *req, size_t n_line, struct parser_refusal *why);
+
+/* The library is to read all lines: for tests, which see whether that changes a verdict. */
+extern bool parser_backend_reads_all;
 
 /* "http-parser 2.9.4" or "llhttp 9.2.1": the library in use, static storage. */
 const char *parser_backend_name(void);

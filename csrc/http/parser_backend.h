@@ -1,56 +1,43 @@
-/* parser_backend.h - what both back ends share: collecting the pieces that a library reports. */
+/* parser_backend.h - what both back ends share: which lines the library reads, and comparing. */
 #ifndef SPRIG_PARSER_BACKEND_H
 #define SPRIG_PARSER_BACKEND_H
 
 #include "http/parser.h"
 
-/* Filled through the callbacks of one run over one head. */
+/* What a library reports of the line that it reads. */
 struct collector {
-    struct sprig_request *req;
-    struct sprig_header *headers;
-    uint32_t capacity;
-    struct sprig_span target; /* as the library has it */
-    bool in_name;             /* the last piece was one of a name */
-    bool is_done;             /* the library has seen the end of the head */
+    struct sprig_span target, name, value;
+    bool in_name; /* the last piece was one of a name */
+    bool is_done; /* the library has seen the end of the head */
 };
 
 /* The libraries may report a string in several pieces; within one buffer they are neighbours. */
-static inline bool collector_join(struct sprig_span *s, const char *at, size_t len)
+static inline void collector_add(struct sprig_span *s, bool may_join, const char *at, size_t len)
 {
-    if (s->ptr == NULL || s->ptr + s->len != at)
-        return false;
-    s->len += len;
-    return true;
+    if (may_join && s->ptr != NULL && s->ptr + s->len == at)
+        s->len += len;
+    else
+        *s = span_make(at, len);
 }
 
 static inline int collector_target(struct collector *c, const char *at, size_t len)
 {
-    if (!collector_join(&c->target, at, len))
-        c->target = span_make(at, len);
+    collector_add(&c->target, true, at, len);
     return 0;
 }
 
-/* Non-zero stops the library. */
 static inline int collector_name(struct collector *c, const char *at, size_t len)
 {
-    uint32_t n = c->req->n_headers;
-    if (c->in_name && collector_join(&c->headers[n - 1].name, at, len))
-        return 0;
-    if (n == c->capacity)
-        return -1;
-    c->headers[n] = (struct sprig_header){span_make(at, len), span_make(at + len, 0)};
-    c->req->n_headers = n + 1;
+    collector_add(&c->name, c->in_name, at, len);
+    if (!c->in_name)
+        c->value = span_make(NULL, 0);
     c->in_name = true;
     return 0;
 }
 
 static inline int collector_value(struct collector *c, const char *at, size_t len)
 {
-    if (c->req->n_headers == 0)
-        return -1;
-    struct sprig_span *value = &c->headers[c->req->n_headers - 1].value;
-    if (c->in_name || !collector_join(value, at, len))
-        *value = span_make(at, len);
+    collector_add(&c->value, !c->in_name, at, len);
     c->in_name = false;
     return 0;
 }
@@ -61,24 +48,55 @@ static inline struct sprig_span parser_stand_in(const struct sprig_request *req)
     return req->version > 10 ? SPAN_LIT("GET / HTTP/1.1\r\n") : SPAN_LIT("GET / HTTP/1.0\r\n");
 }
 
-/* The library has taken the request line: both have the same target in it. */
-static inline bool collector_agrees(const struct collector *c)
+/* Lines of which the libraries make something: Upgrade, Connection, Content-Length,
+ * Proxy-Connection, Transfer-Encoding; by length and first letter, so that some others are among
+ * them. */
+static inline bool parser_is_framing(struct sprig_span name)
 {
-    return c->target.ptr == c->req->target.ptr && c->target.len == c->req->target.len;
+    static const char first[18] = {
+        [7] = 'u', [10] = 'c', [14] = 'c', [16] = 'p', [17] = 't',
+    };
+    return name.len < sizeof first && first[name.len] == (name.ptr[0] | 0x20);
 }
 
-static inline int parser_disagree(struct parser_refusal *why)
+/* The next line from *i on that the library is to read, its CRLF included; empty: the end of the
+ * head is next. */
+static inline struct sprig_span parser_next_line(const struct sprig_request *req, uint32_t *i)
 {
-    *why = (struct parser_refusal){400, "the parsers read two different request targets"};
+    const char *end = req->head.ptr + req->head.len - 2;
+    while (*i < req->n_headers && !parser_is_framing(req->headers[*i].name) &&
+           !parser_backend_reads_all)
+        ++*i;
+    if (*i == req->n_headers)
+        return span_make(end, 0);
+    const char *start = req->headers[*i].name.ptr;
+    if (*i + 1 < req->n_headers)
+        end = req->headers[*i + 1].name.ptr;
+    return span_make(start, (size_t)(end - start));
+}
+
+/* The library has taken the request line: both have the same target in it. */
+static inline bool collector_has_target(const struct collector *c, const struct sprig_request *req)
+{
+    return c->target.ptr == req->target.ptr && c->target.len == req->target.len;
+}
+
+/* It has taken a header line: both have the same name and value. Of an empty value it may report
+ * nothing. */
+static inline bool collector_has_header(const struct collector *c, const struct sprig_header *h)
+{
+    struct sprig_span value = span_trim(c->value);
+    return c->name.ptr == h->name.ptr && c->name.len == h->name.len && value.len == h->value.len &&
+           (value.len == 0 || value.ptr == h->value.ptr);
+}
+
+static inline int parser_disagree(struct parser_refusal *why, const char *reason)
+{
+    *why = (struct parser_refusal){400, reason};
     return -400;
 }
 
-/* Values lose the blanks at their ends. */
-static inline void collector_finish(struct collector *c)
-{
-    c->req->headers = c->headers;
-    for (uint32_t i = 0; i < c->req->n_headers; i++)
-        c->headers[i].value = span_trim(c->headers[i].value);
-}
+#define PARSERS_DIFFER_IN_TARGET "the parsers read two different request targets"
+#define PARSERS_DIFFER_IN_HEADER "the parsers read two different headers"
 
 #endif

@@ -32,52 +32,54 @@ static const http_parser_settings settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-/* From the request line on. Returns how many bytes it took. */
-static size_t run(http_parser *hp, struct sprig_span bytes)
+static bool take(http_parser *hp, struct sprig_span bytes)
+{
+    return http_parser_execute(hp, &settings, bytes.ptr, bytes.len) == bytes.len;
+}
+
+/* Or what stands in for it. False: it has read another target. */
+static bool take_request_line(http_parser *hp, const struct sprig_request *req, size_t n_line)
 {
     http_parser_init(hp, HTTP_REQUEST);
-    return http_parser_execute(hp, &settings, bytes.ptr, bytes.len);
+    if (take(hp, span_make(req->head.ptr, n_line)))
+        return collector_has_target(hp->data, req);
+    http_parser_init(hp, HTTP_REQUEST);
+    take(hp, parser_stand_in(req));
+    return true;
 }
 
-/* The library does not take this request line: the fields, behind one that it does. */
-static size_t run_behind_stand_in(http_parser *hp, const struct sprig_request *req,
-                                  struct sprig_span fields)
+/* What an error says. */
+static int refuse(const http_parser *hp, struct parser_refusal *why)
 {
-    run(hp, parser_stand_in(req));
-    return http_parser_execute(hp, &settings, fields.ptr, fields.len);
-}
-
-int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
-                        uint32_t capacity, struct sprig_request *req, struct parser_refusal *why)
-{
-    struct collector c = {.req = req, .headers = headers, .capacity = capacity};
-    http_parser hp = {.data = &c};
-    req->n_headers = 0;
-    /* The library's own limit of 80 KB is global; ours have been applied already. */
-    http_parser_set_max_header_size(UINT32_MAX);
-    size_t used = run(&hp, head);
-    if (used < n_line)
-        used =
-            n_line + run_behind_stand_in(&hp, req, span_make(head.ptr + n_line, head.len - n_line));
-    else if (!collector_agrees(&c))
-        return parser_disagree(why);
-    collector_finish(&c);
-    switch (HTTP_PARSER_ERRNO(&hp)) {
+    switch (HTTP_PARSER_ERRNO(hp)) {
     case HPE_OK:
-        if (c.is_done && used == head.len)
-            return 0;
-        break;
+        return parser_disagree(why, "http-parser: head does not end where it should");
     case HPE_INVALID_CONTENT_LENGTH:
     case HPE_UNEXPECTED_CONTENT_LENGTH:
     case HPE_INVALID_TRANSFER_ENCODING:
         return PARSER_FRAMING;
     default:
-        break;
+        return parser_disagree(why, http_errno_description(HTTP_PARSER_ERRNO(hp)));
     }
-    *why = (struct parser_refusal){400, HTTP_PARSER_ERRNO(&hp) == HPE_OK
-                                            ? "http-parser: head does not end where it should"
-                                            : http_errno_description(HTTP_PARSER_ERRNO(&hp))};
-    return -400;
+}
+
+int parser_backend_head(const struct sprig_request *req, size_t n_line, struct parser_refusal *why)
+{
+    struct collector c = {.is_done = false};
+    http_parser hp = {.data = &c};
+    /* The library's own limit of 80 KB is global; ours have been applied already. */
+    http_parser_set_max_header_size(UINT32_MAX);
+    if (!take_request_line(&hp, req, n_line))
+        return parser_disagree(why, PARSERS_DIFFER_IN_TARGET);
+    struct sprig_span line;
+    for (uint32_t i = 0; (line = parser_next_line(req, &i)).len > 0; i++) {
+        if (!take(&hp, line))
+            return refuse(&hp, why);
+        if (!collector_has_header(&c, &req->headers[i]))
+            return parser_disagree(why, PARSERS_DIFFER_IN_HEADER);
+    }
+    bool has_ended = take(&hp, span_make(line.ptr, 2)) && HTTP_PARSER_ERRNO(&hp) == HPE_OK;
+    return has_ended && c.is_done ? 0 : refuse(&hp, why);
 }
 
 const char *parser_backend_name(void)

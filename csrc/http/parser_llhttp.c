@@ -31,37 +31,50 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
+static llhttp_errno_t take(llhttp_t *ll, struct sprig_span bytes)
+{
+    return llhttp_execute(ll, bytes.ptr, bytes.len);
+}
+
 /* Behind PRI the library expects the preface of HTTP/2, whatever the version. */
 static bool take_line(llhttp_t *ll, struct collector *c, struct sprig_span line)
 {
     llhttp_init(ll, HTTP_REQUEST, &settings);
     ll->data = c;
-    return llhttp_execute(ll, line.ptr, line.len) == HPE_OK && llhttp_get_method(ll) != HTTP_PRI;
+    return take(ll, line) == HPE_OK && llhttp_get_method(ll) != HTTP_PRI;
 }
 
-int parser_backend_head(struct sprig_span head, size_t n_line, struct sprig_header *headers,
-                        uint32_t capacity, struct sprig_request *req, struct parser_refusal *why)
+/* What an error says; the library's reasons are static texts. */
+static int refuse(const llhttp_t *ll, llhttp_errno_t err, struct parser_refusal *why)
 {
-    struct collector c = {.req = req, .headers = headers, .capacity = capacity};
-    llhttp_t ll;
-    req->n_headers = 0;
-    if (!take_line(&ll, &c, span_make(head.ptr, n_line)))
-        take_line(&ll, &c, parser_stand_in(req));
-    else if (!collector_agrees(&c))
-        return parser_disagree(why);
-    llhttp_errno_t err = llhttp_execute(&ll, head.ptr + n_line, head.len - n_line);
-    collector_finish(&c);
-    if (err == HPE_PAUSED_UPGRADE && c.is_done && llhttp_get_error_pos(&ll) == head.ptr + head.len)
-        return 0;
     if (err == HPE_INVALID_CONTENT_LENGTH || err == HPE_UNEXPECTED_CONTENT_LENGTH ||
         err == HPE_INVALID_TRANSFER_ENCODING)
         return PARSER_FRAMING;
-    /* The library's reasons are static texts. */
-    const char *reason = llhttp_get_error_reason(&ll);
+    const char *reason = llhttp_get_error_reason(ll);
     bool has_reason = err != HPE_OK && err != HPE_PAUSED_UPGRADE && reason && *reason;
-    *why = (struct parser_refusal){400, has_reason ? reason
-                                                   : "llhttp: head does not end where it should"};
-    return -400;
+    return parser_disagree(why, has_reason ? reason : "llhttp: head does not end where it should");
+}
+
+int parser_backend_head(const struct sprig_request *req, size_t n_line, struct parser_refusal *why)
+{
+    struct collector c = {.is_done = false};
+    llhttp_t ll;
+    llhttp_errno_t err;
+    struct sprig_span line;
+    if (!take_line(&ll, &c, span_make(req->head.ptr, n_line)))
+        take_line(&ll, &c, parser_stand_in(req));
+    else if (!collector_has_target(&c, req))
+        return parser_disagree(why, PARSERS_DIFFER_IN_TARGET);
+    for (uint32_t i = 0; (line = parser_next_line(req, &i)).len > 0; i++) {
+        if ((err = take(&ll, line)) != HPE_OK)
+            return refuse(&ll, err, why);
+        if (!collector_has_header(&c, &req->headers[i]))
+            return parser_disagree(why, PARSERS_DIFFER_IN_HEADER);
+    }
+    err = take(&ll, span_make(line.ptr, 2));
+    if (err == HPE_PAUSED_UPGRADE && c.is_done && llhttp_get_error_pos(&ll) == line.ptr + 2)
+        return 0;
+    return refuse(&ll, err, why);
 }
 
 #define TEXT(x)  #x

@@ -298,6 +298,9 @@ static void test_decoding(void)
 int main(void)
 {
     test_corpus();
+    parser_backend_reads_all = true;
+    test_corpus();
+    parser_backend_reads_all = false;
     test_bytes();
     test_methods();
     test_sizes();
