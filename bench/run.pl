@@ -23,7 +23,8 @@ sub usage {
     my ($status) = @_;
     print { $status ? \*STDERR : \*STDOUT } <<'END';
 Usage: dev/bench [options]
-  --servers A,B     of sprig plackup nginx twiggy feersum starman uwsgi; all that are installed
+  --servers A,B     of sprig plackup nginx twiggy feersum starman uwsgi hypnotoad mojo pagi; all
+                    that are installed ("mojo" is hypnotoad's application on Sprig)
   --scenarios A,B   see --list; all
   --seconds N       for each measurement [3]
   --rounds N        measurements of each, the servers alternating; the median counts [3]
@@ -76,9 +77,13 @@ my %at      = (
     seconds => $option{seconds},
 );
 
+# These have an application of their own, which says hello and nothing else.
+my %only_hello = map { $_ => 1 } qw(hypnotoad mojo pagi);
+
 sub can_do {
     my ($server, $scenario) = @_;
     return $scenario->{nginx} if $server eq 'nginx';
+    return 0                  if $only_hello{$server} && $scenario->{path} ne '/';
     return !$scenario->{only} || grep { $_ eq $server } @{ $scenario->{only} };
 }
 

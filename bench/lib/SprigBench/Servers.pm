@@ -64,7 +64,10 @@ my %SERVER = (
     feersum => [sub { _module('Feersum') }, sub { my (%at) = @_; return _plackup('Feersum', %at) }],
     starman => [
         sub { _module('Starman') },
-        sub { my (%at) = @_; return (_plackup('Starman', %at), '--workers', 1) }
+        sub {
+            my (%at) = @_;
+            return (_plackup('Starman', %at), '--workers', 1, '--max-requests', 100_000_000);
+        }
     ],
     uwsgi => [
         sub {
@@ -78,9 +81,43 @@ my %SERVER = (
                 $at{app}, '-L');
         }
     ],
+    pagi => [
+        sub { _path_of('pagi-server') && _module('PAGI::Server') },
+        sub {
+            my (%at) = @_;
+            return ($^X, _path_of('pagi-server'), '-E', 'production', '-p', $at{port},
+                'bench/pagi.pl');
+        }
+    ],
+
+    # One application of Mojolicious, on its own server and on Sprig.
+    hypnotoad => [
+        sub { _path_of('hypnotoad') && _module('Mojolicious') },
+        sub {
+            my (%at) = @_;
+            return (
+                'env',
+                "SPRIG_BENCH_LISTEN=http://127.0.0.1:$at{port}",
+                "SPRIG_BENCH_PID=$at{folder}/hypnotoad.pid",
+                _path_of('hypnotoad'), '-f', mojo_app()
+            );
+        }
+    ],
+    mojo => [
+        sub { -x 'blib/script/sprig' && _module('Mojolicious') },
+        sub {
+            my (%at) = @_;
+            return (
+                'blib/script/sprig', '-Iblib/lib',          '-Iblib/arch',
+                '--listen',          "127.0.0.1:$at{port}", mojo_app()
+            );
+        }
+    ],
 );
 
-sub names { return qw(sprig plackup nginx twiggy feersum starman uwsgi) }
+sub names { return qw(sprig plackup nginx twiggy feersum starman uwsgi hypnotoad mojo pagi) }
+
+sub mojo_app { return File::Spec->rel2abs('bench/mojo.pl') }
 
 sub version { my ($class, $name) = @_; return $SERVER{$name} ? $SERVER{$name}[0]->() : undef }
 
