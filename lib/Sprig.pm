@@ -49,19 +49,13 @@ by L<AnyEvent> watchers of the application.
 
 =over
 
-=item * L<sprig(1)>: the program
+=item * L<Sprig::Manual>: the index of the manual. Begin with L<Sprig::Manual::Tutorial>
+
+=item * L<sprig>: the program and its options
 
 =item * L<Plack::Handler::Sprig>: for C<plackup>
 
 =item * L<Sprig::Server>: for programs that bring their own event loop
-
-=item * L<Sprig::Manual::Realtime>: WebSockets, server-sent events and channels
-
-=item * L<Sprig::Manual::Proxies>: nginx and other proxies in front
-
-=item * L<Sprig::Manual::Migration>: for those who come from Twiggy; all extensions of PSGI
-
-=item * L<Sprig::Loop>: the event loop, and how it gets along with others
 
 =back
 

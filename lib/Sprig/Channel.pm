@@ -222,7 +222,7 @@ NATS or on NOTIFY of PostgreSQL for instance, are objects with these methods:
 =item subscribe($channel)
 
 The channel was made in this process. The backend may keep the object, but only weakly. It begins to pass on
-what is published elsewhere by L</deliver>, in each process for itself; L<Sprig::Worker/after_fork> tells it
+what is published elsewhere by C<deliver>, in each process for itself; L<Sprig::Worker/after_fork> tells it
 when a process begins to serve.
 
 =item publish($channel, $text, %option)

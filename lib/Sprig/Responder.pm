@@ -19,6 +19,8 @@ Sprig::Responder - the code reference that a delayed response is given to
 
 =head1 SYNOPSIS
 
+    use AnyEvent;
+
     my $app = sub {
         my ($env) = @_;
         return sub {
@@ -66,7 +68,7 @@ how a callback tells that it has failed: dying there would tell the event loop, 
 
 Middleware that changes responses (whatever uses C<Plack::Util::response_cb>) gives the application a code
 reference of its own, which has no such method. C<< $env->{'psgix.raise'}->($error) >> does the same and
-works everywhere: see L<Sprig::Manual::Migration>.
+works everywhere: see L<Sprig::Manual::Extensions>.
 
 =head1 WHAT MAY HAPPEN
 

@@ -97,6 +97,8 @@ Sprig::Writer - the body of a response, written piece by piece
 
 =head1 SYNOPSIS
 
+    use AnyEvent;
+
     my $app = sub {
         my ($env) = @_;
         return sub {
