@@ -75,6 +75,11 @@ enum { WS_READ_MORE, WS_READ_DATA, WS_READ_CONTROL };
 
 void ws_reader_init(struct ws_reader *r);
 void ws_reader_clear(struct ws_reader *r);
+/* Nothing of a frame or message has come of which there is more. */
+static inline bool ws_reader_is_idle(const struct ws_reader *r)
+{
+    return r->n_head == 0 && r->message == 0;
+}
 
 /* Takes a piece off *in, which has to be writable. WS_READ_DATA: some of a message;
  * WS_READ_CONTROL: a whole control frame, possibly between the pieces of a message, its bytes valid

@@ -39,6 +39,7 @@ struct sprig_ws_group *sprig_ws_group_new(struct sprig_loop *loop)
     group->loop = loop;
     group->refs = 1;
     list_init(&group->sockets);
+    list_init(&group->settings);
     timer_init(&group->leaving, leave_some);
     return group;
 }
@@ -49,6 +50,7 @@ void ws_group_unref(struct sprig_ws_group *group)
         return;
     timer_stop(group->loop, &group->leaving);
     ws_zlib_free(group->zlib);
+    free(group->spare);
     free(group);
 }
 
@@ -71,7 +73,7 @@ struct ws_zlib *ws_group_zlib(struct sprig_ws_group *group)
 
 static void tell_to_leave(struct sprig_ws *ws)
 {
-    uint16_t code = ws->group->leave_code;
+    uint16_t code = ws->settings->group->leave_code;
     sprig_ws_close(ws, code,
                    code == WS_CLOSE_RESTART ? SPAN_LIT("restarting") : SPAN_LIT("going away"));
 }
@@ -109,10 +111,11 @@ void sprig_ws_group_close(struct sprig_ws_group *group, uint16_t code, double se
 
 void ws_group_enter(struct sprig_ws *ws)
 {
-    list_append(&ws->group->sockets, &ws->link);
-    ws->group->n_sockets++;
+    struct sprig_ws_group *group = ws->settings->group;
+    list_append(&group->sockets, &ws->link);
+    group->n_sockets++;
     stats_add(STAT_WEBSOCKETS, 1);
-    if (ws->group->leave_code != 0)
+    if (group->leave_code != 0)
         tell_to_leave(ws);
 }
 
@@ -121,6 +124,6 @@ void ws_group_leave(struct sprig_ws *ws)
     if (!list_linked(&ws->link))
         return;
     list_remove(&ws->link);
-    ws->group->n_sockets--;
+    ws->settings->group->n_sockets--;
     stats_add(STAT_WEBSOCKETS, (uint64_t)-1);
 }

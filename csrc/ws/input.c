@@ -8,15 +8,16 @@ enum { MESSAGES_PER_TURN = 64 };
 /* One run over what is there. */
 struct ws_run {
     struct sprig_ws *ws;
-    struct sprig_span in; /* not read yet: in the receive buffer, or in ws->kept */
-    bool is_kept;         /* in the latter */
+    struct ws_backlog *backlog; /* the socket's, held */
+    struct sprig_span in;       /* not read yet: in the receive buffer, or in backlog->kept */
+    bool is_kept;               /* in the latter */
     unsigned n_messages;
 };
 
 /* The rest of the input is the socket's: behind this, Perl may run. False: no memory. */
 static bool keep_rest(struct ws_run *run)
 {
-    struct ws_buffer *kept = &run->ws->kept;
+    struct ws_buffer *kept = &run->backlog->kept;
     if (run->is_kept) {
         kept->at = kept->n - run->in.len;
     } else if (ws_buffer_add(kept, run->in) != 0) {
@@ -30,7 +31,7 @@ static bool keep_rest(struct ws_run *run)
 /* Perl may have read on, or ended all. */
 static void take_up(struct ws_run *run)
 {
-    struct ws_buffer *kept = &run->ws->kept;
+    struct ws_buffer *kept = &run->backlog->kept;
     if (kept->at == kept->n)
         ws_buffer_clear(kept);
     run->in = ws_buffer_span(kept);
@@ -42,15 +43,15 @@ static void deliver(struct ws_run *run, struct sprig_span message)
     struct sprig_ws *ws = run->ws;
     run->n_messages++;
     if (keep_rest(run) && ws->arg != NULL)
-        ws->handler->on_message(ws, message, ws->is_binary, ws->arg);
+        ws->settings->handler->on_message(ws, message, ws->is_binary, ws->arg);
     take_up(run);
 }
 
 /* A message that was put together. Its buffer is this call's: the next one may come meanwhile. */
 static void deliver_buffer(struct ws_run *run)
 {
-    struct ws_buffer message = run->ws->message;
-    run->ws->message = (struct ws_buffer){NULL, 0, 0, 0};
+    struct ws_buffer message = run->backlog->message;
+    run->backlog->message = (struct ws_buffer){NULL, 0, 0, 0};
     run->ws->has_message = false;
     deliver(run, ws_buffer_span(&message));
     ws_buffer_clear(&message);
@@ -61,7 +62,7 @@ static bool check_text(struct sprig_ws *ws, struct sprig_span bytes, bool is_las
 {
     if (ws->is_binary)
         return true;
-    if (utf8_take(&ws->text, bytes) && (!is_last || utf8_is_whole(&ws->text)))
+    if (utf8_take(&ws->backlog->text, bytes) && (!is_last || utf8_is_whole(&ws->backlog->text)))
         return true;
     ws_fail(ws, WS_CLOSE_NOT_UTF8, "the text is not UTF-8");
     return false;
@@ -69,9 +70,9 @@ static bool check_text(struct sprig_ws *ws, struct sprig_span bytes, bool is_las
 
 static bool inflate_piece(struct sprig_ws *ws, const struct ws_piece *piece)
 {
-    size_t before = ws->message.n - ws->message.at;
-    int rc = ws_inflate(ws_group_zlib(ws->group), &ws->inflate, &ws->terms, piece->bytes,
-                        piece->is_last, ws->options->max_message_bytes, &ws->message);
+    size_t before = ws->backlog->message.n - ws->backlog->message.at;
+    int rc = ws_inflate(ws_zlib(ws), &ws->inflate, &ws->terms, piece->bytes, piece->is_last,
+                        ws->settings->options.max_message_bytes, &ws->backlog->message);
     if (rc == -WS_CLOSE_TOO_BIG)
         ws_fail(ws, -rc, "websocket_max_message_bytes: the message is too large");
     else if (rc == -WS_CLOSE_NOT_UTF8)
@@ -80,7 +81,7 @@ static bool inflate_piece(struct sprig_ws *ws, const struct ws_piece *piece)
         ws_fail(ws, -rc, "out of memory");
     if (rc < 0)
         return false;
-    struct sprig_span all = ws_buffer_span(&ws->message);
+    struct sprig_span all = ws_buffer_span(&ws->backlog->message);
     return check_text(ws, span_make(all.ptr + before, all.len - before), piece->is_last);
 }
 
@@ -89,7 +90,7 @@ static bool take_piece(struct sprig_ws *ws, const struct ws_piece *piece)
 {
     if (piece->is_first) {
         ws->is_binary = piece->opcode == WS_BINARY;
-        utf8_init(&ws->text);
+        utf8_init(&ws->backlog->text);
     }
     if (piece->is_compressed)
         return inflate_piece(ws, piece);
@@ -97,7 +98,7 @@ static bool take_piece(struct sprig_ws *ws, const struct ws_piece *piece)
         return false;
     if (piece->is_whole && ws->is_wanted)
         return true; /* where it lies */
-    if (ws_buffer_add(&ws->message, piece->bytes) == 0)
+    if (ws_buffer_add(&ws->backlog->message, piece->bytes) == 0)
         return true;
     ws_fail(ws, WS_CLOSE_ERROR, "out of memory");
     return false;
@@ -145,7 +146,7 @@ static void on_pong(struct ws_run *run, struct sprig_span payload)
     if (payload.len > 0)
         memcpy(bytes, payload.ptr, payload.len);
     if (keep_rest(run))
-        ws->handler->on_pong(ws, span_make(bytes, payload.len), ws->arg);
+        ws->settings->handler->on_pong(ws, span_make(bytes, payload.len), ws->arg);
     take_up(run);
 }
 
@@ -166,8 +167,8 @@ static void on_control(struct ws_run *run, const struct ws_piece *piece)
 static bool take_step(struct ws_run *run)
 {
     struct sprig_ws *ws = run->ws;
-    struct ws_limits limits = {ws->options->max_message_bytes, ws->options->max_fragments,
-                               ws->is_compressed};
+    struct ws_limits limits = {ws->settings->options.max_message_bytes,
+                               ws->settings->options.max_fragments, ws->is_compressed};
     struct ws_piece piece;
     if (ws->has_message && !ws->is_wanted)
         return false;
@@ -175,45 +176,64 @@ static bool take_step(struct ws_run *run)
         deliver_buffer(run);
         return true; /* the next one is kept until it is wanted, too */
     }
-    int rc = ws_read(&ws->reader, &limits, &run->in, &piece);
+    int rc = ws_read(&run->backlog->reader, &limits, &run->in, &piece);
     if (rc == WS_READ_DATA)
         on_data(run, &piece);
     else if (rc == WS_READ_CONTROL)
         on_control(run, &piece);
     else if (rc < 0)
-        ws_fail(ws, -rc, ws->reader.reason);
+        ws_fail(ws, -rc, run->backlog->reader.reason);
     return rc > 0;
 }
 
 /* The peer's end of file, where nothing before it waits to be wanted. */
 static void end_input(struct sprig_ws *ws)
 {
-    if (ws->is_ended && !ws->has_message && ws->kept.at == ws->kept.n)
+    if (ws->is_ended && !ws->has_message && !ws_has_kept(ws))
         ws_lost(ws, NULL);
 }
 
-void sprig_ws_input(struct sprig_ws *ws, struct sprig_span bytes, bool is_last)
+/* Something was heard of the peer: the next Ping is not due for a while. */
+static void put_off_ping(struct sprig_ws *ws)
 {
-    struct ws_run run = {ws, bytes, false, 0};
-    if (!ws_is_live(ws))
-        return;
-    ws_ref(ws);
-    if (bytes.len > 0) {
-        ws->heard_ns = sprig_loop_now(ws->group->loop);
-        ws->is_pinged = false;
-    }
-    ws->is_ended |= is_last;
-    if (ws->kept.n > ws->kept.at && keep_rest(&run))
+    ws->is_pinged = false;
+    if (ws->state == WS_STATE_OPEN)
+        deadline_set(&ws->settings->ping, &ws->deadline);
+}
+
+static void run_input(struct sprig_ws *ws, struct ws_backlog *backlog, struct sprig_span bytes)
+{
+    struct ws_run run = {ws, backlog, bytes, false, 0};
+    if (ws_has_kept(ws) && keep_rest(&run))
         take_up(&run);
-    run.is_kept = ws->kept.n > ws->kept.at;
+    run.is_kept = ws_has_kept(ws);
     while (ws_is_live(ws) && run.n_messages < MESSAGES_PER_TURN && take_step(&run))
         ;
     if (ws_is_live(ws) && keep_rest(&run)) {
         take_up(&run);
         if (run.n_messages >= MESSAGES_PER_TURN)
-            ready_add(ws->group->loop, &ws->resume, 1);
+            ws_resume_later(ws);
         ws_adjust_reading(ws);
         end_input(ws);
+    }
+}
+
+void sprig_ws_input(struct sprig_ws *ws, struct sprig_span bytes, bool is_last)
+{
+    if (!ws_is_live(ws))
+        return;
+    ws_ref(ws);
+    if (bytes.len > 0)
+        put_off_ping(ws);
+    ws->is_ended |= is_last;
+    struct ws_backlog *backlog = ws_backlog(ws);
+    if (backlog != NULL) {
+        backlog->n_users++;
+        run_input(ws, backlog, bytes);
+        backlog->n_users--;
+        ws_backlog_settle(ws);
+    } else {
+        ws_fail(ws, WS_CLOSE_ERROR, "out of memory");
     }
     ws_unref(ws);
 }

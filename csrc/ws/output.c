@@ -15,15 +15,18 @@ uint64_t sprig_ws_buffered(const struct sprig_ws *ws)
 {
     if (ws->ex == NULL)
         return 0;
-    return ws->state == WS_STATE_WAITING ? ws->early.n : sprig_response_buffered(ws->ex);
+    if (ws->state != WS_STATE_WAITING)
+        return sprig_response_buffered(ws->ex);
+    return ws->backlog != NULL ? ws->backlog->early.n : 0;
 }
 
 static int add_early(struct sprig_ws *ws, struct sprig_span head, struct sprig_span payload)
 {
-    int rc = ws_buffer_reserve(&ws->early, head.len + payload.len);
-    if (rc == 0)
-        rc = ws_buffer_add(&ws->early, head);
-    return rc == 0 ? ws_buffer_add(&ws->early, payload) : rc;
+    struct ws_backlog *b = ws_backlog(ws);
+    if (b == NULL || ws_buffer_reserve(&b->early, head.len + payload.len) != 0)
+        return SPRIG_E_NOMEM;
+    ws_buffer_add(&b->early, head);
+    return ws_buffer_add(&b->early, payload);
 }
 
 /* Queues a frame; copied. */
@@ -51,7 +54,7 @@ void ws_send_pong(struct sprig_ws *ws, struct sprig_span payload)
         ws->n_pong_bytes = 0;
     if (ws->n_pong_bytes > MAX_PONG_BYTES)
         return;
-    ws->n_pong_bytes += payload.len + 2;
+    ws->n_pong_bytes += (uint32_t)payload.len + 2;
     ws_send_control(ws, WS_PONG, payload);
 }
 
@@ -77,7 +80,7 @@ bool sprig_ws_code_is_valid(uint32_t code)
 /* Whether a message of n bytes may be queued; else it was treated by the policy. */
 static int admit(struct sprig_ws *ws, size_t n)
 {
-    const struct sprig_ws_options *o = ws->options;
+    const struct sprig_ws_options *o = &ws->settings->options;
     if (!sprig_ws_is_open(ws))
         return SPRIG_E_CLOSED;
     if (o->queue_bytes == 0 || o->queue_policy == SPRIG_WS_POLICY_SPILL)
@@ -92,7 +95,7 @@ static int admit(struct sprig_ws *ws, size_t n)
 
 static bool is_worth_deflating(const struct sprig_ws *ws, size_t n)
 {
-    return ws->is_compressed && n >= ws->options->deflate_min_bytes && n > 0;
+    return ws->is_compressed && n >= ws->settings->options.deflate_min_bytes && n > 0;
 }
 
 static uint8_t first_byte(bool is_binary)
@@ -104,10 +107,10 @@ static uint8_t first_byte(bool is_binary)
 static int send_deflated(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary)
 {
     struct ws_buffer out = {NULL, 0, 0, 0};
-    struct ws_zlib *zlib = ws_group_zlib(ws->group);
+    struct ws_zlib *zlib = ws_zlib(ws);
     int rc = zlib == NULL ? SPRIG_E_NOMEM
                           : ws_deflate(zlib, &ws->deflate, &ws->terms,
-                                       ws->options->deflate_memory_level, bytes, &out);
+                                       ws->settings->options.deflate_memory_level, bytes, &out);
     bool is_shorter = out.n < bytes.len || ws->terms.server_takeover;
     if (rc == 0 && is_shorter)
         rc = write_frame(ws, first_byte(is_binary) | WS_COMPRESSED, ws_buffer_span(&out));
@@ -232,7 +235,7 @@ static struct frame *frame_for(struct sprig_ws *ws, struct sprig_ws_message *m)
 {
     struct frame *f = NULL;
     if (ws->terms.server_bits == 15 && is_worth_deflating(ws, m->plain->n - m->n_head))
-        f = deflated(m, ws_group_zlib(ws->group));
+        f = deflated(m, ws_zlib(ws));
     if (f != NULL)
         ws_deflate_forget(ws->deflate);
     return f != NULL ? f : m->plain;
@@ -246,7 +249,7 @@ int sprig_ws_send_message(struct sprig_ws *ws, struct sprig_ws_message *m)
     struct frame *f = frame_for(ws, m);
     struct sprig_span bytes = span_make(f->bytes, f->n);
     if (ws->state == WS_STATE_WAITING)
-        return ws_buffer_add(&ws->early, bytes);
+        return add_early(ws, bytes, span_make(NULL, 0));
     if (f->n < RAW_MIN_BYTES) {
         rc = sprig_response_write(ws->ex, bytes);
     } else {

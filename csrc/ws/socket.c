@@ -5,13 +5,10 @@
 
 /* ---------------------------------------------------------------- beginning ---- */
 
-static void on_timer(struct ready *r, uint32_t what);
-static void on_resume(struct ready *r, uint32_t what);
-
 static void agree_on_deflate(struct sprig_ws *ws, const struct sprig_ws_offer *offer,
                              struct sprig_ws_answer *answer)
 {
-    const struct sprig_ws_options *o = ws->options;
+    const struct sprig_ws_options *o = &ws->settings->options;
     bool takeover = o->deflate == SPRIG_WS_DEFLATE_OWN;
     uint8_t bits = takeover ? (uint8_t)o->deflate_window_bits : 15;
     answer->n_extension = 0;
@@ -22,20 +19,6 @@ static void agree_on_deflate(struct sprig_ws *ws, const struct sprig_ws_offer *o
     ws->is_compressed = answer->n_extension > 0;
 }
 
-static void ws_init(struct sprig_ws *ws, struct sprig_exchange *ex, struct sprig_ws_group *group)
-{
-    ws->ex = ex;
-    ws->group = group;
-    ws->refs = 2; /* the bridge's, and the exchange's */
-    group->refs++;
-    list_init(&ws->link);
-    list_init(&ws->watches);
-    ws_reader_init(&ws->reader);
-    utf8_init(&ws->text);
-    ready_init(&ws->resume, on_resume);
-    timer_init(&ws->timer, on_timer);
-}
-
 struct sprig_ws *sprig_ws_new(struct sprig_exchange *ex, struct sprig_ws_group *group,
                               const struct sprig_ws_offer *offer,
                               const struct sprig_ws_options *options,
@@ -43,38 +26,45 @@ struct sprig_ws *sprig_ws_new(struct sprig_exchange *ex, struct sprig_ws_group *
                               struct sprig_ws_answer *answer)
 {
     struct sprig_ws *ws = calloc(1, sizeof *ws);
-    struct sprig_ws_options *own = malloc(sizeof *own);
-    if (ws == NULL || own == NULL) {
+    if (ws == NULL || (ws->settings = ws_settings_take(group, options, handler)) == NULL) {
         free(ws);
-        free(own);
         return NULL;
     }
-    ws_init(ws, ex, group);
-    *own = *options;
-    ws->options = own;
-    ws->handler = handler;
+    ws->ex = ex;
     ws->arg = arg;
+    ws->refs = 2; /* the bridge's, and the exchange's */
+    list_init(&ws->link);
+    list_init(&ws->watches);
+    deadline_init(&ws->deadline);
     ws_handshake_accept(offer->key, answer->accept);
     agree_on_deflate(ws, offer, answer);
     return ws;
+}
+
+static void send_early(struct sprig_ws *ws)
+{
+    struct ws_backlog *b = ws->backlog;
+    if (b == NULL)
+        return;
+    if (b->early.n > 0)
+        sprig_response_write(ws->ex, ws_buffer_span(&b->early));
+    ws_backlog_drop(ws);
 }
 
 int sprig_ws_open(struct sprig_ws *ws)
 {
     if (ws->state != WS_STATE_WAITING || ws->ex == NULL)
         return SPRIG_E_CLOSED;
-    int rc = sprig_exchange_open_tunnel(ws->ex, ws->options->queue_policy == SPRIG_WS_POLICY_SPILL);
+    struct ws_settings *settings = ws->settings;
+    int rc =
+        sprig_exchange_open_tunnel(ws->ex, settings->options.queue_policy == SPRIG_WS_POLICY_SPILL);
     if (rc != 0)
         return rc;
     ws_ref(ws);
     ws->state = ws->is_broken ? WS_STATE_CLOSING : WS_STATE_OPEN; /* closed before it was open */
     ws->is_broken = false;
-    ws->heard_ns = sprig_loop_now(ws->group->loop);
-    if (ws->early.n > 0)
-        sprig_response_write(ws->ex, ws_buffer_span(&ws->early));
-    ws_buffer_clear(&ws->early);
-    ws_start_timer(ws, ws->state == WS_STATE_OPEN ? ws->options->ping_interval
-                                                  : ws->options->close_timeout);
+    send_early(ws);
+    deadline_set(ws->state == WS_STATE_OPEN ? &settings->ping : &settings->close, &ws->deadline);
     ws_adjust_reading(ws);
     ws_group_enter(ws);
     ws_unref(ws);
@@ -83,43 +73,29 @@ int sprig_ws_open(struct sprig_ws *ws)
 
 /* --------------------------------------------------------------------- time ---- */
 
-void ws_start_timer(struct sprig_ws *ws, double seconds)
-{
-    if (seconds > 0)
-        timer_start(ws->group->loop, &ws->timer,
-                    sprig_loop_now(ws->group->loop) + (uint64_t)(seconds * 1e9));
-    else
-        timer_stop(ws->group->loop, &ws->timer);
-}
-
 /* Nothing can be heard of it as long as nothing is read. */
 static bool is_deaf(const struct sprig_ws *ws)
 {
-    return ws->has_message || ws->kept.n > ws->kept.at;
+    return ws->has_message || ws_has_kept(ws);
 }
 
 static void on_ping_time(struct sprig_ws *ws)
 {
-    const struct sprig_ws_options *o = ws->options;
-    double silent = (double)(sprig_loop_now(ws->group->loop) - ws->heard_ns) / 1e9;
-    if (is_deaf(ws)) {
-        ws_start_timer(ws, o->ping_interval);
-    } else if (ws->is_pinged) {
+    struct ws_settings *settings = ws->settings;
+    if (ws->is_pinged && !is_deaf(ws)) {
         ws_lost(ws, "websocket_ping_timeout: the peer is silent");
-    } else if (silent + 0.001 < o->ping_interval) { /* something came meanwhile */
-        ws_start_timer(ws, o->ping_interval - silent);
-    } else {
-        ws_send_control(ws, WS_PING, WS_HEARTBEAT);
-        ws->is_pinged = o->ping_timeout > 0;
-        ws_start_timer(ws, ws->is_pinged ? o->ping_timeout : o->ping_interval);
+        return;
     }
+    if (!is_deaf(ws)) {
+        ws->is_pinged = settings->options.ping_timeout > 0;
+        ws_send_control(ws, WS_PING, WS_HEARTBEAT);
+    }
+    if (ws->state == WS_STATE_OPEN)
+        deadline_set(ws->is_pinged ? &settings->pong : &settings->ping, &ws->deadline);
 }
 
-static void on_timer(struct ready *r, uint32_t what)
+void ws_due(struct sprig_ws *ws)
 {
-    (void)what;
-    struct timer *timer = list_entry(r, struct timer, ready);
-    struct sprig_ws *ws = list_entry(timer, struct sprig_ws, timer);
     if (ws->ex == NULL || !sprig_exchange_is_live(ws->ex))
         return; /* its end is on its way; or this is a forked child, and it is the parent's */
     ws_ref(ws);
@@ -138,12 +114,9 @@ static void let_go(struct sprig_ws *ws)
     struct list_link *first;
     ws->state = WS_STATE_CLOSED;
     ws->has_message = false;
-    ready_cancel(&ws->resume);
-    timer_stop(ws->group->loop, &ws->timer);
+    deadline_clear(&ws->deadline);
     ws_group_leave(ws);
-    ws_buffer_clear(&ws->message);
-    ws_buffer_clear(&ws->kept);
-    ws_buffer_clear(&ws->early);
+    ws_backlog_drop(ws);
     while ((first = list_first(&ws->watches)) != NULL) {
         list_remove(first);
         struct sprig_ws_watch *watch = list_entry(first, struct sprig_ws_watch, link);
@@ -154,7 +127,7 @@ static void let_go(struct sprig_ws *ws)
 static void tell_closed(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
 {
     if (ws->arg != NULL)
-        ws->handler->on_close(ws, code, reason, ws->arg);
+        ws->settings->handler->on_close(ws, code, reason, ws->arg);
 }
 
 /* The bridge is told first: the end of the exchange is the end of its object. The reason may lie in
@@ -183,7 +156,7 @@ void ws_fail(struct sprig_ws *ws, int code, const char *reason)
     if (ws->state == WS_STATE_OPEN)
         ws_send_close(ws, (uint16_t)code, span_str(reason));
     if (ws->arg != NULL)
-        ws->handler->on_error(ws, reason, ws->arg);
+        ws->settings->handler->on_error(ws, reason, ws->arg);
     ws_finish(ws, (uint16_t)code, span_str(reason));
     ws_unref(ws);
 }
@@ -195,7 +168,7 @@ void ws_lost(struct sprig_ws *ws, const char *reason)
     ws_ref(ws);
     let_go(ws);
     if (reason != NULL && ws->arg != NULL)
-        ws->handler->on_error(ws, reason, ws->arg);
+        ws->settings->handler->on_error(ws, reason, ws->arg);
     tell_closed(ws, WS_CLOSE_ABNORMAL, span_make(NULL, 0));
     if (ws->ex != NULL)
         sprig_response_cut(ws->ex, "the WebSocket is over");
@@ -222,12 +195,9 @@ void ws_unref(struct sprig_ws *ws)
     if (--ws->refs > 0)
         return;
     let_go(ws);
-    timer_stop(ws->group->loop, &ws->timer);
-    ws_reader_clear(&ws->reader);
     ws_deflate_end(ws->deflate);
-    ws_inflate_end(ws->group->zlib, ws->inflate);
-    ws_group_unref(ws->group);
-    free(ws->options);
+    ws_inflate_end(ws->settings->group->zlib, ws->inflate);
+    ws_settings_unref(ws->settings);
     free(ws);
 }
 
@@ -244,10 +214,11 @@ int sprig_ws_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
     }
     ws->state = WS_STATE_CLOSING;
     ws->has_message = false;
-    ws_buffer_clear(&ws->message);
-    ws_start_timer(ws, ws->options->close_timeout);
-    if (ws->kept.n > ws->kept.at)
-        ready_add(ws->group->loop, &ws->resume, 1);
+    if (ws->backlog != NULL)
+        ws_buffer_clear(&ws->backlog->message);
+    deadline_set(&ws->settings->close, &ws->deadline);
+    if (ws_has_kept(ws))
+        ws_resume_later(ws);
     else
         ws_adjust_reading(ws);
     return 0;
@@ -285,11 +256,5 @@ void sprig_ws_want(struct sprig_ws *ws, bool on)
 {
     ws->is_wanted = on;
     if (on && ws_is_live(ws) && is_deaf(ws))
-        ready_add(ws->group->loop, &ws->resume, 1);
-}
-
-static void on_resume(struct ready *r, uint32_t what)
-{
-    (void)what;
-    sprig_ws_input(list_entry(r, struct sprig_ws, resume), span_make(NULL, 0), false);
+        ws_resume_later(ws);
 }

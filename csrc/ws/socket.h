@@ -3,7 +3,8 @@
  *
  *   WAITING -> OPEN -> CLOSING -> CLOSED        OPEN -> CLOSED: the peer's Close came first
  *
- * input.c reads, output.c sends, socket.c has the beginning, the end and what is a matter of time.
+ * input.c reads, output.c sends, socket.c has the beginning, the end and what is a matter of time;
+ * backlog.c has what waits, settings.c what sockets share.
  */
 #ifndef SPRIG_WS_SOCKET_H
 #define SPRIG_WS_SOCKET_H
@@ -23,10 +24,12 @@ enum ws_state {
 };
 
 struct sprig_ws_group {
-    struct sprig_loop *loop;  /* borrowed */
-    struct list_link sockets; /* struct sprig_ws.link: those that were opened and are not over */
-    struct ws_zlib *zlib;     /* owned; NULL until needed */
-    uint32_t refs;            /* its owner, and every socket */
+    struct sprig_loop *loop;   /* borrowed */
+    struct list_link sockets;  /* struct sprig_ws.link: those that were opened and are not over */
+    struct list_link settings; /* struct ws_settings.link */
+    struct ws_zlib *zlib;      /* owned; NULL until needed */
+    struct ws_backlog *spare;  /* owned: one that nobody needs, for the next message; or NULL */
+    uint32_t refs;             /* its owner, and all settings */
     uint32_t n_sockets;
     uint32_t n_to_leave;  /* of the sockets: those that have not been told to go */
     uint32_t n_each_time; /* are told at once */
@@ -34,34 +37,51 @@ struct sprig_ws_group {
     struct timer leaving;
 };
 
+/* What sockets with the same options share: there may be many, and each is to be small. */
+struct ws_settings {
+    struct sprig_ws_options options;
+    const struct sprig_ws_handler *handler; /* borrowed */
+    struct sprig_ws_group *group;           /* counted */
+    struct list_link link;                  /* in group->settings */
+    uint32_t refs;                          /* every socket, and on_due */
+    struct deadline_list ping, pong, close; /* struct sprig_ws.deadline: for the next Ping, for its
+                                               answer, for the peer's Close */
+    struct list_link expired;               /* the same, where it has passed */
+    struct ready due;                       /* looks at these */
+};
+
+/* What waits, of a socket where anything does: an idle one has none. */
+struct ws_backlog {
+    struct sprig_ws *ws;      /* owner */
+    struct ws_reader reader;  /* in the middle of a frame, or of a message */
+    struct utf8 text;         /* of the message that comes in */
+    struct ws_buffer message; /* of it: what came in earlier pieces, or was compressed */
+    struct ws_buffer kept;    /* input that could not be used yet */
+    struct ws_buffer early;   /* frames that wait for the 101 */
+    struct ready resume;      /* goes on with what is kept */
+    uint32_t n_users;         /* frames of sprig_ws_input */
+};
+
 struct sprig_ws {
-    struct sprig_exchange *ex; /* severable */
-    struct sprig_ws_group *group;
-    struct list_link link; /* in group->sockets */
-    const struct sprig_ws_handler *handler;
-    void *arg;                        /* severable: NULL once the bridge has let go of it */
-    struct sprig_ws_options *options; /* owned */
-    uint32_t refs;          /* the bridge's, the exchange's, each frame's that calls out */
-    uint8_t state;          /* enum ws_state */
-    bool is_wanted : 1;     /* messages are */
-    bool has_message : 1;   /* `message` is a whole one that nobody wanted yet */
-    bool is_binary : 1;     /* the message that comes in */
-    bool is_pinged : 1;     /* a Ping of ours has no answer yet */
-    bool is_ended : 1;      /* the peer's end of file has come */
-    bool is_broken : 1;     /* it has broken a rule: what comes is not looked at */
-    bool is_compressed : 1; /* permessage-deflate was agreed on */
+    struct sprig_exchange *ex;    /* severable */
+    struct ws_settings *settings; /* counted */
+    struct list_link link;        /* in group->sockets */
+    void *arg;                    /* severable: NULL once the bridge has let go of it */
+    uint32_t refs;                /* the bridge's, the exchange's, each frame's that calls out */
+    uint8_t state;                /* enum ws_state */
+    bool is_wanted : 1;           /* messages are */
+    bool has_message : 1;         /* backlog->message is a whole one that nobody wanted yet */
+    bool is_binary : 1;           /* the message that comes in */
+    bool is_pinged : 1;           /* a Ping of ours has no answer yet */
+    bool is_ended : 1;            /* the peer's end of file has come */
+    bool is_broken : 1;           /* it has broken a rule: what comes is not looked at */
+    bool is_compressed : 1;       /* permessage-deflate was agreed on */
     struct ws_deflate_terms terms;
-    struct ws_reader reader;
-    struct utf8 text;                    /* of the message that comes in */
-    struct ws_buffer message;            /* of it: what came in earlier pieces, or was compressed */
-    struct ws_buffer kept;               /* input that could not be used yet */
-    struct ws_buffer early;              /* frames that wait for the 101 */
+    uint32_t n_pong_bytes;               /* queued since the queue was empty */
+    struct ws_backlog *backlog;          /* owned; NULL while nothing waits */
     struct ws_stream *deflate, *inflate; /* owned; NULL mostly, see deflate.h */
     struct list_link watches;            /* struct sprig_ws_watch.link */
-    uint64_t heard_ns;                   /* when anything came */
-    uint64_t n_pong_bytes;               /* queued since the queue was empty */
-    struct ready resume;                 /* goes on with what is kept */
-    struct timer timer; /* for the next Ping, for its answer, for the peer's Close */
+    struct deadline deadline;            /* in a list of the settings */
 };
 
 static inline struct sprig_ws *ws_ref(struct sprig_ws *ws)
@@ -94,9 +114,39 @@ int ws_send_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason);
 /* The payload of our own Pings: their answers are nobody else's. */
 #define WS_HEARTBEAT SPAN_LIT("heartbeat")
 
-/* The timer is for closing, or for the next Ping. */
-void ws_start_timer(struct sprig_ws *ws, double seconds);
+/* ---- settings.c ---- */
+
+/* Those with these options, counted for the caller; NULL: no memory. */
+struct ws_settings *ws_settings_take(struct sprig_ws_group *group,
+                                     const struct sprig_ws_options *options,
+                                     const struct sprig_ws_handler *handler);
+void ws_settings_unref(struct ws_settings *settings);
+/* A deadline of such a socket has passed (socket.c). */
+void ws_due(struct sprig_ws *ws);
+
+/* ---- backlog.c ---- */
+
+/* The socket's, made if it has none; NULL: no memory. */
+struct ws_backlog *ws_backlog(struct sprig_ws *ws);
+/* Something has come that could not be used. */
+static inline bool ws_has_kept(const struct sprig_ws *ws)
+{
+    return ws->backlog != NULL && ws->backlog->kept.n > ws->backlog->kept.at;
+}
+/* Goes on with what is kept in a later turn. */
+void ws_resume_later(struct sprig_ws *ws);
+/* Forgets what waits. */
+void ws_backlog_drop(struct sprig_ws *ws);
+/* Gives the backlog back if nothing waits, and no frame uses it. */
+void ws_backlog_settle(struct sprig_ws *ws);
+
+/* ---- group.c ---- */
+
 struct ws_zlib *ws_group_zlib(struct sprig_ws_group *group);
+static inline struct ws_zlib *ws_zlib(const struct sprig_ws *ws)
+{
+    return ws_group_zlib(ws->settings->group);
+}
 void ws_group_enter(struct sprig_ws *ws);
 void ws_group_leave(struct sprig_ws *ws);
 void ws_group_unref(struct sprig_ws_group *group);
