@@ -186,12 +186,28 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     psgi_exchange_unref(aTHX_ px);
 }
 
+/* Whom an exchange concerns: one of ours, or a WebSocket that has taken its place; NULL: not that
+ * one. */
+static inline struct psgi_exchange *exchange_of(const struct sprig_exchange *ex)
+{
+    struct psgi_exchange *px = sprig_exchange_app(ex);
+
+    return px != NULL && px->party == PSGI_EXCHANGE ? px : NULL;
+}
+
+static inline struct psgi_websocket *websocket_of(const struct sprig_exchange *ex)
+{
+    struct psgi_websocket *w = sprig_exchange_app(ex);
+
+    return w != NULL && w->party == PSGI_WEBSOCKET ? w : NULL;
+}
+
 /* Passes something on, unless the bridge is done with the exchange. Perl that runs meanwhile may
  * end it. */
 static inline void with_exchange(struct sprig_exchange *ex,
                                  void (*fn)(pTHX_ struct psgi_exchange *))
 {
-    struct psgi_exchange *px = sprig_exchange_app(ex);
+    struct psgi_exchange *px = exchange_of(ex);
 
     if (px == NULL)
         return;
@@ -204,7 +220,7 @@ static inline void with_exchange(struct sprig_exchange *ex,
 static void drained(pTHX_ struct psgi_exchange *px)
 {
     if (px->ws != NULL)
-        psgi_websocket_drained(aTHX_ px);
+        psgi_websocket_drained(aTHX_ px->websocket);
     else if (px->pump != NULL)
         psgi_pump_run(aTHX_ px);
     else
@@ -213,8 +229,14 @@ static void drained(pTHX_ struct psgi_exchange *px)
 
 static void on_drain(struct sprig_exchange *ex, void *arg)
 {
+    struct psgi_websocket *w = websocket_of(ex);
+    dTHXa(((struct psgi_server *)arg)->psgi->perl);
+
     PERL_UNUSED_VAR(arg);
-    with_exchange(ex, drained);
+    if (w != NULL)
+        psgi_websocket_drained(aTHX_ w);
+    else
+        with_exchange(ex, drained);
 }
 
 /* A future that is waited for is cancelled; then there will be no response. */
@@ -234,14 +256,17 @@ static void on_gone(struct sprig_exchange *ex, void *arg)
 static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last, void *arg)
 {
     struct psgi_server *server = arg;
-    struct psgi_exchange *px = sprig_exchange_app(ex);
+    struct psgi_exchange *px = exchange_of(ex);
+    struct psgi_websocket *w = websocket_of(ex);
     dTHXa(server->psgi->perl);
 
+    if (w != NULL)
+        sprig_ws_input(w->carried, bytes, is_last);
     if (px == NULL)
         return;
     psgi_exchange_ref(px);
     if (px->ws != NULL)
-        psgi_websocket_input(px, bytes, is_last);
+        sprig_ws_input(px->ws, bytes, is_last);
     else
         psgi_reader_body(aTHX_ px, bytes, is_last);
     psgi_exchange_unref(aTHX_ px);
@@ -259,6 +284,27 @@ static void tell_user(pTHX_ struct psgi_exchange *px)
         sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
 }
 
+/* Nobody needs it but the core, the WebSocket, and who calls this. */
+static bool is_history(const struct psgi_exchange *px)
+{
+    return px->refs == 3 && px->env == NULL && px->promise == NULL && px->guard == NULL &&
+           px->on_complete == NULL && px->raiser == NULL && px->writer == NULL &&
+           px->reader == NULL && px->pump == NULL && !px->socket_used;
+}
+
+/* An open WebSocket may live for hours: all that is left of its request goes. */
+static void leave_to_websocket(pTHX_ struct psgi_exchange *px)
+{
+    if (!is_history(px) || !psgi_websocket_take_over(aTHX_ px))
+        return;
+    psgi_responder_ended(aTHX_ px, false);
+    psgi_socket_sever(aTHX_ px);
+    px->ex = NULL;
+    psgi_informer_sever(aTHX_ px);
+    px->server->psgi->n_exchanges--;
+    psgi_exchange_unref(aTHX_ px);
+}
+
 static void notified(pTHX_ struct psgi_exchange *px)
 {
     list_remove(&px->dropped);
@@ -271,6 +317,7 @@ static void notified(pTHX_ struct psgi_exchange *px)
     if (px->ex != NULL && px->ws != NULL) {
         tell_user(aTHX_ px);
         psgi_websocket_notified(aTHX_ px);
+        leave_to_websocket(aTHX_ px);
     }
 }
 
@@ -300,9 +347,14 @@ static void sever_objects(pTHX_ struct psgi_exchange *px, enum sprig_end why)
 static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
 {
     struct psgi_server *server = arg;
-    struct psgi_exchange *px = sprig_exchange_app(ex);
+    struct psgi_exchange *px = exchange_of(ex);
+    struct psgi_websocket *w = websocket_of(ex);
     dTHXa(server->psgi->perl);
 
+    if (w != NULL) {
+        sprig_exchange_set_app(ex, NULL);
+        psgi_websocket_left(aTHX_ w);
+    }
     if (px == NULL)
         return;
     px->is_answered = true;

@@ -9,7 +9,8 @@
  *   sprig_exchange -> psgi_exchange   severable: the bridge frees it in on_end
  *   psgi_exchange  -> env, app values owning
  *   psgi_exchange  -> psgi_handle     severable, not counted; the handle belongs to its Perl object
- *   psgi_handle    -> psgi_exchange   severable: NULL as soon as the exchange is over */
+ *   psgi_handle    -> psgi_exchange   severable: NULL as soon as the exchange is over
+ * An open WebSocket takes the place of its psgi_exchange, when nobody needs that any more. */
 #ifndef SPRIG_BRIDGE_H
 #define SPRIG_BRIDGE_H
 
@@ -116,12 +117,19 @@ struct psgi_handle {
     bool has_written : 1; /* writer: since poll_cb was called last */
 };
 
+/* What an exchange of the core points to begins with what it is. */
+enum psgi_party {
+    PSGI_EXCHANGE, /* struct psgi_exchange */
+    PSGI_WEBSOCKET /* struct psgi_websocket: an open one whose request is history */
+};
+
 /* One request and its response, on the side of the bridge. Counted: the exchange of the core holds
  * one count until on_end, every C frame that calls Perl holds another. */
 struct psgi_exchange {
-    struct sprig_exchange *ex;  /* severable: NULL after on_end */
-    struct psgi_server *server; /* counted */
+    enum psgi_party party;
     uint32_t refs;
+    struct sprig_exchange *ex;        /* severable: NULL after on_end */
+    struct psgi_server *server;       /* counted */
     HV *env;                          /* owned by `entries` */
     struct psgi_env *entries;         /* owned: the env, ready to be recycled */
     struct psgi_handle *responder;    /* severable */

@@ -16,22 +16,45 @@ static const MGVTBL websocket_vtbl = {
 
 SV *psgi_websocket_new(pTHX_ struct psgi_exchange *px)
 {
-    struct sprig_ws_offer *offer;
     struct psgi_websocket *w;
     HV *hv = newHV();
     MAGIC *mg;
 
     Newxz(w, 1, struct psgi_websocket);
-    Newxz(offer, 1, struct sprig_ws_offer);
-    sprig_ws_offer_take(offer, sprig_exchange_request(px->ex));
-    w->offer = offer;
+    w->party = PSGI_WEBSOCKET;
+    w->refs = 1;
+    w->server = px->server;
+    w->server->refs++;
     w->px = psgi_exchange_ref(px);
     w->body = (SV *)hv;
     px->websocket = w;
+    sprig_ws_offer_take(&psgi_websocket_more(w)->offer, sprig_exchange_request(px->ex));
+    w->more->has_offer = true;
     ++px->server->psgi->n_websockets;
     mg = sv_magicext((SV *)hv, NULL, PERL_MAGIC_ext, &websocket_vtbl, (char *)w, 0);
     mg->mg_flags |= MGf_DUP;
     return sv_bless(newRV_noinc((SV *)hv), gv_stashpvs("Sprig::WebSocket", GV_ADD));
+}
+
+struct psgi_websocket_more *psgi_websocket_more(struct psgi_websocket *w)
+{
+    if (w->more == NULL)
+        Newxz(w->more, 1, struct psgi_websocket_more);
+    return w->more;
+}
+
+SV **psgi_websocket_slot(struct psgi_websocket *w, enum psgi_websocket_event event)
+{
+    if (event < N_WEBSOCKET_USUAL)
+        return &w->usual[event];
+    return &psgi_websocket_more(w)->callbacks[event - N_WEBSOCKET_USUAL];
+}
+
+SV *psgi_websocket_callback(const struct psgi_websocket *w, enum psgi_websocket_event event)
+{
+    if (event < N_WEBSOCKET_USUAL)
+        return w->usual[event];
+    return w->more != NULL ? w->more->callbacks[event - N_WEBSOCKET_USUAL] : NULL;
 }
 
 struct psgi_websocket *psgi_websocket_find(pTHX_ SV *ref)
@@ -58,11 +81,40 @@ struct sprig_ws *psgi_websocket_core(pTHX_ SV *ref)
 
 static void drop_offer(struct psgi_websocket *w)
 {
-    if (w->offer == NULL)
+    if (!psgi_websocket_has_offer(w))
         return;
-    sprig_ws_offer_clear(w->offer);
-    Safefree(w->offer);
-    w->offer = NULL;
+    sprig_ws_offer_clear(&w->more->offer);
+    w->more->has_offer = false;
+}
+
+static void drop_more(pTHX_ struct psgi_websocket *w)
+{
+    struct psgi_websocket_more *more = w->more;
+
+    if (more == NULL)
+        return;
+    drop_offer(w);
+    w->more = NULL;
+    for (int i = 0; i < N_WEBSOCKET_EVENTS - N_WEBSOCKET_USUAL; i++)
+        SvREFCNT_dec(more->callbacks[i]);
+    SvREFCNT_dec((SV *)more->waiting);
+    SvREFCNT_dec(more->protocol);
+    Safefree(more);
+}
+
+void psgi_websocket_drop_unused(pTHX_ struct psgi_websocket *w)
+{
+    struct psgi_websocket_more *more = w->more;
+
+    if (more == NULL)
+        return;
+    psgi_handle_drop_callback(aTHX_ psgi_websocket_slot(w, WEBSOCKET_ON_OPEN));
+    if (w->more != more || more->has_offer || more->waiting != NULL || more->protocol != NULL)
+        return;
+    for (int i = 0; i < N_WEBSOCKET_EVENTS - N_WEBSOCKET_USUAL; i++)
+        if (more->callbacks[i] != NULL)
+            return;
+    drop_more(aTHX_ w);
 }
 
 static void drop_exchange(pTHX_ struct psgi_websocket *w)
@@ -86,6 +138,14 @@ static void drop_socket(struct psgi_websocket *w)
         sprig_ws_free(ws);
 }
 
+static void websocket_unref(pTHX_ struct psgi_websocket *w)
+{
+    if (--w->refs > 0)
+        return;
+    psgi_server_unref(aTHX_ w->server);
+    Safefree(w);
+}
+
 /* The last reference is gone: an open socket is closed. Enters no Perl but by what it frees. */
 static int websocket_free(pTHX_ SV *sv, MAGIC *mg)
 {
@@ -98,14 +158,13 @@ static int websocket_free(pTHX_ SV *sv, MAGIC *mg)
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return 0; /* the connections are left to the system */
     --psgi_get(aTHX)->n_websockets;
+    w->body = NULL;
     drop_socket(w);
     drop_exchange(aTHX_ w);
-    drop_offer(w);
-    for (int i = 0; i < N_WEBSOCKET_EVENTS; i++)
-        SvREFCNT_dec(w->callbacks[i]);
-    SvREFCNT_dec((SV *)w->waiting);
-    SvREFCNT_dec(w->protocol);
-    Safefree(w);
+    for (int i = 0; i < N_WEBSOCKET_USUAL; i++)
+        psgi_handle_drop_callback(aTHX_ & w->usual[i]);
+    drop_more(aTHX_ w);
+    websocket_unref(aTHX_ w);
     return 0;
 }
 
@@ -113,19 +172,19 @@ static int websocket_free(pTHX_ SV *sv, MAGIC *mg)
 
 static bool has_waiting(const struct psgi_websocket *w)
 {
-    return w->waiting != NULL && AvFILLp(w->waiting) >= 0;
+    return w->more != NULL && w->more->waiting != NULL && AvFILLp(w->more->waiting) >= 0;
 }
 
 /* While it hears messages nobody else need have it: they come with it. */
 static bool must_own_itself(const struct psgi_websocket *w)
 {
-    return w->ws != NULL && !w->is_over && w->callbacks[WEBSOCKET_ON_MESSAGE] != NULL;
+    return w->ws != NULL && !w->is_over && w->usual[WEBSOCKET_ON_MESSAGE] != NULL;
 }
 
 void psgi_websocket_adjust(pTHX_ struct psgi_websocket *w)
 {
     bool owns = must_own_itself(w), owned = w->owns_itself;
-    bool hears = w->callbacks[WEBSOCKET_ON_MESSAGE] != NULL && !w->is_running;
+    bool hears = w->usual[WEBSOCKET_ON_MESSAGE] != NULL && !w->is_running;
 
     w->owns_itself = owns;
     if (w->ws != NULL && !w->is_over)
@@ -164,7 +223,7 @@ static void fail(pTHX_ struct psgi_websocket *w, SV *error)
 bool psgi_websocket_call(pTHX_ struct psgi_websocket *w, enum psgi_websocket_event event, SV **args,
                          int n_args, SV **result)
 {
-    SV *cb = w->callbacks[event], *error = NULL;
+    SV *cb = psgi_websocket_callback(w, event), *error = NULL;
     bool ok;
 
     if (result != NULL)
@@ -173,8 +232,7 @@ bool psgi_websocket_call(pTHX_ struct psgi_websocket *w, enum psgi_websocket_eve
         return true;
     SvREFCNT_inc_simple_void_NN(cb);
     args[0] = newRV_inc(w->body);
-    ok =
-        psgi_call_for(aTHX_ w->px != NULL ? w->px->server : NULL, cb, args, n_args, result, &error);
+    ok = psgi_call_for(aTHX_ w->server, cb, args, n_args, result, &error);
     if (!ok && error != NULL)
         fail(aTHX_ w, error);
     SvREFCNT_dec(error);
@@ -197,7 +255,7 @@ static SV *message_sv(pTHX_ struct sprig_span bytes, bool is_binary)
 /* Gives a value (taken) to the first that waits for one. */
 static void settle_next(pTHX_ struct psgi_websocket *w, SV *message)
 {
-    SV *condvar = av_shift(w->waiting), *error = NULL;
+    SV *condvar = av_shift(w->more->waiting), *error = NULL;
 
     psgi_call_method(aTHX_ condvar, "send", &message, message != NULL ? 1 : 0, NULL, &error);
     if (error != NULL)
@@ -210,7 +268,7 @@ static void settle_next(pTHX_ struct psgi_websocket *w, SV *message)
 static void on_message(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary, void *arg)
 {
     struct psgi_websocket *w = arg;
-    dTHXa(w->px->server->psgi->perl);
+    dTHXa(w->server->psgi->perl);
     SV *args[3] = {NULL, message_sv(aTHX_ bytes, is_binary), is_binary ? &PL_sv_yes : &PL_sv_no};
     SV *body = SvREFCNT_inc_simple_NN(w->body);
 
@@ -231,7 +289,7 @@ static void on_message(struct sprig_ws *ws, struct sprig_span bytes, bool is_bin
 static void on_pong(struct sprig_ws *ws, struct sprig_span payload, void *arg)
 {
     struct psgi_websocket *w = arg;
-    dTHXa(w->px->server->psgi->perl);
+    dTHXa(w->server->psgi->perl);
     SV *args[2] = {NULL, newSVpvn(payload.ptr, payload.len)};
     SV *body = SvREFCNT_inc_simple_NN(w->body);
 
@@ -244,7 +302,7 @@ static void on_pong(struct sprig_ws *ws, struct sprig_span payload, void *arg)
 static void on_error(struct sprig_ws *ws, const char *reason, void *arg)
 {
     struct psgi_websocket *w = arg;
-    dTHXa(w->px->server->psgi->perl);
+    dTHXa(w->server->psgi->perl);
     SV *args[2] = {NULL, newSVpv(reason, 0)};
     SV *body = SvREFCNT_inc_simple_NN(w->body);
 
@@ -261,8 +319,10 @@ static void finish(pTHX_ struct psgi_websocket *w)
     w->is_over = true;
     while (has_waiting(w))
         settle_next(aTHX_ w, NULL);
-    for (int i = 0; i < N_WEBSOCKET_EVENTS; i++)
-        psgi_handle_drop_callback(aTHX_ & w->callbacks[i]);
+    for (int i = 0; i < N_WEBSOCKET_USUAL; i++)
+        psgi_handle_drop_callback(aTHX_ & w->usual[i]);
+    for (int i = N_WEBSOCKET_USUAL; i < N_WEBSOCKET_EVENTS && w->more != NULL; i++)
+        psgi_handle_drop_callback(aTHX_ psgi_websocket_slot(w, i));
     drop_socket(w);
     psgi_websocket_adjust(aTHX_ w);
 }
@@ -271,7 +331,7 @@ static void finish(pTHX_ struct psgi_websocket *w)
 static void on_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason, void *arg)
 {
     struct psgi_websocket *w = arg;
-    dTHXa(w->px->server->psgi->perl);
+    dTHXa(w->server->psgi->perl);
     SV *args[3] = {NULL, newSVuv(code), message_sv(aTHX_ reason, false)};
     SV *body = SvREFCNT_inc_simple_NN(w->body);
 
@@ -328,7 +388,8 @@ void psgi_websocket_accept(pTHX_ struct psgi_websocket *w, HV *options,
 
     read_options(aTHX_ w, options, &own);
     if (group != NULL)
-        w->ws = sprig_ws_new(w->px->ex, group, w->offer, &own, &websocket_handler, w, answer);
+        w->ws =
+            sprig_ws_new(w->px->ex, group, &w->more->offer, &own, &websocket_handler, w, answer);
     if (w->ws == NULL)
         croak("Sprig::WebSocket::accept: out of memory");
     w->px->ws = w->ws;
@@ -360,41 +421,63 @@ bool psgi_websocket_begin(pTHX_ struct psgi_exchange *px)
 
 /* ---- from the exchange ---- */
 
-void psgi_websocket_input(struct psgi_exchange *px, struct sprig_span bytes, bool is_last)
+void psgi_websocket_drained(pTHX_ struct psgi_websocket *w)
 {
-    sprig_ws_input(px->ws, bytes, is_last);
-}
-
-void psgi_websocket_drained(pTHX_ struct psgi_exchange *px)
-{
-    struct psgi_websocket *w = px->websocket;
     SV *args[1], *body;
 
-    if (w == NULL || w->is_over)
+    if (w == NULL || w->is_over || w->body == NULL)
         return;
     body = SvREFCNT_inc_simple_NN(w->body);
     psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_DRAIN, args, 1, NULL);
     SvREFCNT_dec(body);
 }
 
-void psgi_websocket_ended(pTHX_ struct psgi_exchange *px)
+/* The socket of the core ends with the exchange; the object is held by the caller, or gone. */
+static void end(pTHX_ struct psgi_websocket *w, struct sprig_ws *ws)
 {
-    struct sprig_ws *ws = px->ws;
-    struct psgi_websocket *w = px->websocket;
-
-    px->ws = NULL;
     if (w != NULL)
-        SvREFCNT_inc_simple_void_NN(w->body);
+        SvREFCNT_inc(w->body);
+    SV *body = w != NULL ? w->body : NULL;
     if (ws != NULL)
         sprig_ws_sever(ws);
-    if (w == NULL)
+    if (body == NULL)
         return;
-    SV *body = w->body;
     if (!w->is_over)
         finish(aTHX_ w);
     drop_offer(w);
     drop_exchange(aTHX_ w);
     SvREFCNT_dec(body);
+}
+
+void psgi_websocket_ended(pTHX_ struct psgi_exchange *px)
+{
+    struct sprig_ws *ws = px->ws;
+
+    px->ws = NULL;
+    end(aTHX_ px->websocket, ws);
+}
+
+bool psgi_websocket_take_over(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_websocket *w = px->websocket;
+
+    if (w == NULL || w->ws == NULL || w->is_over)
+        return false;
+    w->carried = px->ws;
+    w->refs++;
+    px->ws = NULL;
+    sprig_exchange_set_app(px->ex, w);
+    drop_exchange(aTHX_ w);
+    return true;
+}
+
+void psgi_websocket_left(pTHX_ struct psgi_websocket *w)
+{
+    struct sprig_ws *ws = w->carried;
+
+    w->carried = NULL;
+    end(aTHX_ w, ws);
+    websocket_unref(aTHX_ w);
 }
 
 /* An open socket may live for hours, and its request is answered: the env goes, unless something is

@@ -24,14 +24,14 @@ I32 psgi_websocket_accepted(pTHX_ SV *self, HV *options, SV **accept, SV **exten
 
     if (w->is_accepted)
         croak("Sprig::WebSocket::accept: it was accepted before");
-    if (w->px == NULL || w->px->ex == NULL || w->offer == NULL)
+    if (w->px == NULL || w->px->ex == NULL || !psgi_websocket_has_offer(w))
         return 0; /* the client left, or the request was answered */
     if (w->px->socket_used)
         croak("Sprig::WebSocket::accept: the application uses psgix.io");
     SV **own = hv_fetchs(options, "websocket_origins", 0);
     const char *origins =
         own != NULL ? SvPV_nolen(*own) : psgi_exchange_config(w->px)->websocket_origins;
-    if (!sprig_ws_origin_is_allowed(w->offer, origins != NULL && *origins ? origins : NULL))
+    if (!sprig_ws_origin_is_allowed(&w->more->offer, origins != NULL && *origins ? origins : NULL))
         return 0;
     psgi_websocket_accept(aTHX_ w, options, &answer);
     *accept = sv_2mortal(newSVpvn(answer.accept, SPRIG_WS_ACCEPT_LEN));
@@ -46,9 +46,10 @@ bool psgi_websocket_choose(pTHX_ SV *self, SV *protocol)
     STRLEN len;
     const char *text = SvPV(protocol, len);
 
-    if (w->offer == NULL || w->protocol != NULL || !sprig_ws_offers(w->offer, span_make(text, len)))
+    if (!psgi_websocket_has_offer(w) || w->more->protocol != NULL ||
+        !sprig_ws_offers(&w->more->offer, span_make(text, len)))
         return false;
-    w->protocol = newSVpvn(text, len);
+    w->more->protocol = newSVpvn(text, len);
     return true;
 }
 
@@ -57,10 +58,11 @@ SV *psgi_websocket_opened(pTHX_ SV *self)
     struct psgi_websocket *w = websocket_of(aTHX_ self, "accept");
     SV *args[1], *result = NULL;
 
-    if (w->ws == NULL || w->is_over || w->offer != NULL)
+    if (w->ws == NULL || w->is_over || psgi_websocket_has_offer(w))
         return NULL;
     SV *body = SvREFCNT_inc_simple_NN(w->body);
     psgi_websocket_call(aTHX_ w, WEBSOCKET_ON_OPEN, args, 1, &result);
+    psgi_websocket_drop_unused(aTHX_ w);
     psgi_websocket_adjust(aTHX_ w);
     SvREFCNT_dec(body);
     return result;
@@ -71,14 +73,14 @@ SV *psgi_websocket_opened(pTHX_ SV *self)
 void psgi_websocket_set(pTHX_ SV *self, enum psgi_websocket_event event, SV *cb)
 {
     static const char *const names[N_WEBSOCKET_EVENTS] = {
-        "Sprig::WebSocket::on_message", "Sprig::WebSocket::on_open", "Sprig::WebSocket::on_close",
-        "Sprig::WebSocket::on_drain",   "Sprig::WebSocket::on_pong", "Sprig::WebSocket::on_error"};
+        "Sprig::WebSocket::on_message", "Sprig::WebSocket::on_close", "Sprig::WebSocket::on_open",
+        "Sprig::WebSocket::on_drain",   "Sprig::WebSocket::on_pong",  "Sprig::WebSocket::on_error"};
     struct psgi_websocket *w = websocket_of(aTHX_ self, "on_message");
 
     sv_2mortal(SvREFCNT_inc_simple_NN(w->body)); /* what goes may be what held it */
-    psgi_handle_set_callback(aTHX_ & w->callbacks[event], cb, names[event]);
+    psgi_handle_set_callback(aTHX_ psgi_websocket_slot(w, event), cb, names[event]);
     if (w->is_over)
-        psgi_handle_drop_callback(aTHX_ & w->callbacks[event]);
+        psgi_handle_drop_callback(aTHX_ psgi_websocket_slot(w, event));
     else if (event == WEBSOCKET_ON_MESSAGE)
         psgi_websocket_adjust(aTHX_ w);
     else if (event == WEBSOCKET_ON_DRAIN && w->ws != NULL && sprig_ws_exchange(w->ws) != NULL)
@@ -93,9 +95,9 @@ void psgi_websocket_next(pTHX_ SV *self, SV *condvar)
         psgi_call_method(aTHX_ condvar, "send", NULL, 0, NULL, NULL);
         return;
     }
-    if (w->waiting == NULL)
-        w->waiting = newAV();
-    av_push(w->waiting, SvREFCNT_inc_simple_NN(condvar));
+    if (psgi_websocket_more(w)->waiting == NULL)
+        w->more->waiting = newAV();
+    av_push(w->more->waiting, SvREFCNT_inc_simple_NN(condvar));
     psgi_websocket_adjust(aTHX_ w);
 }
 
@@ -144,7 +146,8 @@ bool psgi_websocket_send(pTHX_ SV *self, SV *message, bool is_binary)
     SV *bytes = is_binary ? bytes_of(aTHX_ message) : NULL; /* first: code of the app may run */
     struct sprig_span text = is_binary ? span_make(NULL, 0) : text_of(aTHX_ message);
     struct psgi_websocket *w = websocket_of(aTHX_ self, is_binary ? "send_binary" : "send");
-    struct psgi_exchange *px = w->px;
+    struct psgi_server *server = w->server;
+    struct sprig_exchange *ex;
     int rc;
 
     if (w->ws == NULL) {
@@ -152,12 +155,11 @@ bool psgi_websocket_send(pTHX_ SV *self, SV *message, bool is_binary)
             croak("Sprig::WebSocket::send: accept it first");
         return false;
     }
-    psgi_exchange_ref(px);
     rc = is_binary ? send_bytes(aTHX_ w, bytes) : sprig_ws_send(w->ws, text, false);
-    if (w->callbacks[WEBSOCKET_ON_DRAIN] != NULL && px->ex != NULL)
-        sprig_response_want_drain(px->ex);
-    sprig_loop_lend(px->server->psgi->loop);
-    psgi_exchange_unref(aTHX_ px);
+    ex = w->ws != NULL ? sprig_ws_exchange(w->ws) : NULL;
+    if (ex != NULL && psgi_websocket_callback(w, WEBSOCKET_ON_DRAIN) != NULL)
+        sprig_response_want_drain(ex);
+    sprig_loop_lend(server->psgi->loop);
     return rc == SPRIG_WS_QUEUED;
 }
 
@@ -215,7 +217,7 @@ SV *psgi_websocket_protocol(pTHX_ SV *self)
 {
     struct psgi_websocket *w = websocket_of(aTHX_ self, "protocol");
 
-    return w->protocol != NULL ? newSVsv(w->protocol) : newSV(0);
+    return w->more != NULL && w->more->protocol != NULL ? newSVsv(w->more->protocol) : newSV(0);
 }
 
 bool psgi_websocket_is_open(pTHX_ SV *self)

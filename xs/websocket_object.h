@@ -12,32 +12,54 @@
 #include "bridge.h"
 #include "websocket.h"
 
-/* The callbacks that an app can set: owned code refs or NULL. */
+/* The callbacks that an app can set. Most set the first two. */
 enum psgi_websocket_event {
     WEBSOCKET_ON_MESSAGE,
-    WEBSOCKET_ON_OPEN,
     WEBSOCKET_ON_CLOSE,
+    N_WEBSOCKET_USUAL,
+    WEBSOCKET_ON_OPEN = N_WEBSOCKET_USUAL,
     WEBSOCKET_ON_DRAIN,
     WEBSOCKET_ON_PONG,
     WEBSOCKET_ON_ERROR,
     N_WEBSOCKET_EVENTS
 };
 
-/* Attached to the object. */
-struct psgi_websocket {
-    struct psgi_exchange *px;     /* counted; NULL once that is over */
-    struct sprig_ws *ws;          /* counted; NULL before it was accepted and once it is over */
-    SV *body;                     /* the object itself, not counted */
-    struct sprig_ws_offer *offer; /* owned; NULL once it was accepted */
-    SV *callbacks[N_WEBSOCKET_EVENTS];
+/* What few sockets have, or only until they are open. */
+struct psgi_websocket_more {
+    struct sprig_ws_offer offer; /* owned; until the socket is open */
+    bool has_offer;
     AV *waiting;  /* owned: what `next` has returned, in order; NULL: nothing */
     SV *protocol; /* owned: the subprotocol that was agreed on, or NULL */
-    bool is_accepted : 1;
-    bool is_over : 1;        /* on_close was called, or will never be */
-    bool is_running : 1;     /* on_message is: it is called for one message at a time */
-    bool owns_itself : 1;    /* a reference of its own, while it hears messages */
-    bool was_told_error : 1; /* on_error was */
+    SV *callbacks[N_WEBSOCKET_EVENTS - N_WEBSOCKET_USUAL];
 };
+
+/* Attached to the object. Counted: by that, and by the exchange of the core once this is its party.
+ * There may be many that do nothing for hours: it is to be small. */
+struct psgi_websocket {
+    enum psgi_party party;
+    uint8_t refs;
+    bool is_accepted : 1;
+    bool is_over : 1;                 /* on_close was called, or will never be */
+    bool is_running : 1;              /* on_message is: it is called for one message at a time */
+    bool owns_itself : 1;             /* a reference of its own, while it hears messages */
+    struct psgi_server *server;       /* counted */
+    struct psgi_exchange *px;         /* counted; NULL once that is over, or not needed any more */
+    struct sprig_ws *ws;              /* counted; NULL before it was accepted and once it is over */
+    struct sprig_ws *carried;         /* the same, until on_end, where the exchange points here */
+    SV *body;                         /* the object itself, not counted; NULL once it is gone */
+    SV *usual[N_WEBSOCKET_USUAL];     /* owned code refs or NULL */
+    struct psgi_websocket_more *more; /* owned; NULL where there is nothing of it */
+};
+
+/* Where the callback is, owned, or NULL. */
+SV **psgi_websocket_slot(struct psgi_websocket *w, enum psgi_websocket_event event);
+SV *psgi_websocket_callback(const struct psgi_websocket *w, enum psgi_websocket_event event);
+/* Makes it if it is not there. */
+struct psgi_websocket_more *psgi_websocket_more(struct psgi_websocket *w);
+static inline bool psgi_websocket_has_offer(const struct psgi_websocket *w)
+{
+    return w->more != NULL && w->more->has_offer;
+}
 
 /* psgix.websocket of a request that is a handshake; owned by the caller. NULL: no memory. */
 SV *psgi_websocket_new(pTHX_ struct psgi_exchange *px);
@@ -46,11 +68,17 @@ SV *psgi_websocket_new(pTHX_ struct psgi_exchange *px);
  * from now on. False: it is not. */
 bool psgi_websocket_begin(pTHX_ struct psgi_exchange *px);
 
-/* From on_body, on_drain, on_notify and on_end, for exchanges with `ws`. The last severs it. */
-void psgi_websocket_input(struct psgi_exchange *px, struct sprig_span bytes, bool is_last);
-void psgi_websocket_drained(pTHX_ struct psgi_exchange *px);
+/* From on_drain; and from on_notify: lets go of the env, if it can. */
+void psgi_websocket_drained(pTHX_ struct psgi_websocket *w);
 void psgi_websocket_notified(pTHX_ struct psgi_exchange *px);
+/* From on_end, for a request that has such an object: severs it. */
 void psgi_websocket_ended(pTHX_ struct psgi_exchange *px);
+
+/* The socket takes the place of the exchange of the bridge, which then is over for its objects, but
+ * not for the core. False: it cannot. */
+bool psgi_websocket_take_over(pTHX_ struct psgi_exchange *px);
+/* From on_end, for one that has. */
+void psgi_websocket_left(pTHX_ struct psgi_websocket *w);
 
 /* What such an object has attached; NULL: it is none. */
 struct psgi_websocket *psgi_websocket_find(pTHX_ SV *ref);
@@ -65,6 +93,8 @@ void psgi_websocket_adjust(pTHX_ struct psgi_websocket *w);
  * of is reported, and closes with 1011. *result as in psgi_call, NULL: not wanted. */
 bool psgi_websocket_call(pTHX_ struct psgi_websocket *w, enum psgi_websocket_event event, SV **args,
                          int n_args, SV **result);
+/* It is open, and on_open was called: lets go of what nobody needs any more. */
+void psgi_websocket_drop_unused(pTHX_ struct psgi_websocket *w);
 /* Makes the core's socket: what the 101 has to say is in *answer. Croaks. */
 void psgi_websocket_accept(pTHX_ struct psgi_websocket *w, HV *options,
                            struct sprig_ws_answer *answer);
