@@ -362,8 +362,8 @@ bool sprig_exchange_is_gone(const struct sprig_exchange *ex);
 /* What is asked of it can have an effect: it is not broken off, nor that of a parent process. */
 bool sprig_exchange_is_live(const struct sprig_exchange *ex);
 
-/* False: the connection carries other requests as well. Then the functions from here to
- * sprig_exchange_unread, and sprig_exchange_fd, are not for this one. */
+/* False: the connection carries other requests as well. Then the next two functions are not for
+ * this one. */
 bool sprig_exchange_owns_socket(const struct sprig_exchange *ex);
 
 /* Takes the socket away from the server: *fd is the caller's, *unread (borrowed until the next
@@ -372,13 +372,16 @@ bool sprig_exchange_owns_socket(const struct sprig_exchange *ex);
  * before it returns. */
 int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread);
 
-/* Stops reading from this socket for good, because the app uses it itself (psgix.io): nothing is
- * parsed after this exchange. The response can still be written. */
-void sprig_exchange_stop_reading(struct sprig_exchange *ex);
+/* Gives the app the socket, beside the server: *fd is a duplicate that is the caller's, not below
+ * first_fd, and *unread (borrowed until the next pass) are bytes behind the request that were
+ * received already. Nothing is read or parsed after this exchange; the response can still be
+ * written. Where the client speaks TLS the descriptor gives and takes plain text: it is one end of
+ * a pair of unix sockets, whose other end a thread serves. < 0 and errno: it cannot be. */
+int sprig_exchange_share_socket(struct sprig_exchange *ex, int first_fd, int *fd,
+                                struct sprig_span *unread);
 
-/* The bytes behind the request that were received already: nobody else's once reading was stopped.
- * Borrowed until the next pass. */
-struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex);
+/* How many sockets were shared with TLS, and closed since, of which something may be on its way. */
+unsigned sprig_sockets_ending(void);
 
 /* How many sides of a connected socket have closed it, as far as the kernel tells: 0, 1 or 2. */
 int sprig_socket_closed(int fd);
@@ -391,9 +394,6 @@ struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex);
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex);
 typedef void sprig_tls_cb(struct sprig_span name, struct sprig_span value, void *arg);
 void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_tls_cb *tell, void *arg);
-
-/* The socket's descriptor, borrowed: for getsockopt and the like, and to dup. */
-int sprig_exchange_fd(const struct sprig_exchange *ex);
 
 /* ------------------------------------------------------------ the response ---- */
 

@@ -12,6 +12,8 @@ plan skip_all => 'no Chromium is installed' if !$browser;
 
 my $server = start_server(app => "$FindBin::Bin/../eg/form.psgi");
 
+my @trust = SprigTest::OverTls::is_on() ? '--ignore-certificate-errors' : ();
+
 # The document as the browser has it in the end.
 sub dom_of {
     my ($path, @flags) = @_;
@@ -21,7 +23,7 @@ sub dom_of {
         qw(--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
             --disable-background-networking --disable-component-update --disable-sync
             --disable-dev-shm-usage --disable-extensions --virtual-time-budget=5000),
-        "--user-data-dir=$folder", @flags, '--dump-dom', $server->url($path)
+        "--user-data-dir=$folder", @trust, @flags, '--dump-dom', $server->url($path)
     );
     my $pid = open my $out, '-|';
     defined $pid or die "fork: $!";

@@ -101,9 +101,10 @@ subtest 'many at once' => sub {
 subtest 'AnyEvent::WebSocket::Client' => sub {
     plan skip_all => 'is not installed' if !eval { require AnyEvent::WebSocket::Client };
     require AnyEvent;
-    my $timeout = AnyEvent->timer(after => 10, cb => sub { die "no answer in time\n" });
-    my $connection =
-        AnyEvent::WebSocket::Client->new->connect("ws://127.0.0.1:$server->{port}/echo")->recv;
+    my $timeout    = AnyEvent->timer(after => 10, cb => sub { die "no answer in time\n" });
+    my $scheme     = SprigTest::OverTls::is_on() ? 'wss' : 'ws';
+    my $connection = AnyEvent::WebSocket::Client->new(ssl_no_verify => 1)
+        ->connect("$scheme://127.0.0.1:$server->{port}/echo")->recv;
     my $said = AnyEvent->condvar;
     $connection->on(each_message => sub { $said->send($_[1]->body) });
     $connection->send('from the module');

@@ -391,18 +391,6 @@ subtest 'the PROXY protocol' => sub {
                 . "the addresses of those that may send PROXY headers\n",
             "without trusted_proxies it does not start (@$flags)"
         );
-        is(
-            SprigTest::output_of(
-                SprigTest::root() . '/blib/script/sprig', @$flags,
-                '--listen',                               '127.0.0.1:0,tls,proxy_protocol',
-                '--trusted-proxies',                      '127.0.0.1',
-                '-e',                                     'sub { [200, [], []] }'
-            ),
-            'sprig: cannot listen on 127.0.0.1:0,tls,proxy_protocol: proxy_protocol does not go with TLS, '
-                . 'since the PROXY header comes before the handshake; let the proxy end TLS, or leave out '
-                . "proxy_protocol\n",
-            "nor with TLS behind the PROXY header (@$flags)"
-        );
     }
 };
 

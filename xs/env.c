@@ -422,7 +422,7 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     put_errors(aTHX_ & b, px->server->psgi);
     const struct sprig_config *config = sprig_server_config(sprig_exchange_server(px->ex));
     bool is_tls = sprig_exchange_is_tls(px->ex);
-    if (!is_tls && sprig_exchange_owns_socket(px->ex))
+    if (sprig_exchange_owns_socket(px->ex))
         put_socket(aTHX_ & b, px);
     if (config->informational)
         put_informer(aTHX_ & b, px);

@@ -161,8 +161,6 @@ static SV *socket_take(pTHX_ struct psgi_exchange *px)
     struct psgi *psgi = px->server->psgi;
     SV *sv = psgi->spare_socket;
 
-    if (sprig_exchange_is_tls(px->ex))
-        return psgi_socket_new(aTHX_ px);
     psgi->spare_socket = NULL;
     if (sv != NULL && psgi_lazy_reuse(aTHX_ sv, px))
         return sv;

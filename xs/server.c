@@ -373,7 +373,7 @@ static int server_free(pTHX_ SV *sv, MAGIC *mg)
 
 UV psgi_server_taken(pTHX_ struct psgi_server *server)
 {
-    return lazyio_count(aTHX_ & server->taken);
+    return lazyio_count(aTHX_ & server->taken) + sprig_sockets_ending();
 }
 
 HV *psgi_counters(pTHX_ struct psgi_server *server)

@@ -1,14 +1,14 @@
 /* socket.c - psgix.io: the client's socket as a Perl handle that is inert until it is used.
  *
  * Fetching or copying the handle changes nothing. Any operation that needs the descriptor gets a
- * duplicate of it, and from then on the server reads nothing from the connection any more. */
+ * duplicate of it, and from then on the server reads nothing from the connection any more. With TLS
+ * the descriptor is that of a unix socket, which gives and takes plain text. */
 #include "socket.h"
 #include "env.h"
 #include "exchange.h"
 #include "handle.h"
 #include "lazyio.h"
 #include "lazyvalue.h"
-#include <fcntl.h>
 #include <unistd.h>
 
 /* Not 0, 1 or 2: a daemon may have closed those, and perl treats them as special. */
@@ -19,17 +19,13 @@ static int socket_open(pTHX_ void *arg, struct sprig_span *unread, struct list_l
     struct psgi_exchange *px = arg;
     int fd;
 
-    if (px->ex == NULL || sprig_exchange_is_tls(px->ex)) {
+    if (px->ex == NULL) {
         SETERRNO(EBADF, RMS_IFI);
         return -1;
     }
-    fd = fcntl(sprig_exchange_fd(px->ex), F_DUPFD_CLOEXEC, FIRST_FD);
-    if (fd == -1)
+    if (sprig_exchange_share_socket(px->ex, FIRST_FD, &fd, unread) != 0)
         return -1;
     px->socket_used = true;
-    sprig_response_flush(px->ex); /* the app's bytes come behind a 101 that is queued */
-    sprig_exchange_stop_reading(px->ex);
-    *unread = sprig_exchange_unread(px->ex);
     *among = &px->server->taken;
     return fd;
 }
@@ -46,7 +42,7 @@ static HV *socket_class(pTHX_ struct psgi_exchange *px)
 {
     const struct sprig_address *local = px->ex != NULL ? sprig_exchange_local(px->ex) : NULL;
 
-    if (local != NULL && local->is_unix)
+    if (local != NULL && (local->is_unix || sprig_exchange_is_tls(px->ex)))
         return gv_stashpvs("IO::Socket::UNIX", GV_ADD);
     if (local != NULL && strchr(local->host, ':') != NULL)
         return gv_stashpvs("IO::Socket::IP", GV_ADD);
@@ -88,8 +84,6 @@ static const struct psgi_lazy_kind socket_kind = PSGI_LAZY_KIND(socket_make);
 
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
 {
-    if (px->ex != NULL && sprig_exchange_is_tls(px->ex))
-        return newSV(0); /* the descriptor would give what nobody can read */
     return psgi_lazy_new(aTHX_ px, &socket_kind);
 }
 

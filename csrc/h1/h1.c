@@ -269,8 +269,6 @@ static int h1_take_socket(struct sprig_exchange *ex, int *fd, struct sprig_span 
 {
     struct sprig_conn *c = ex->conn;
     uint64_t n_written;
-    if (c->transport.tls != NULL)
-        return SPRIG_E_STATE;
     outq_flush(&c->out, &c->transport, 0, &n_written);
     *unread = h1_kept_input(c);
     *fd = conn_detach(c);

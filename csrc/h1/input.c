@@ -112,14 +112,6 @@ static enum step h1_take_head(struct sprig_conn *c, struct sprig_span *input, si
     return STEP_GO_ON;
 }
 
-/* The addresses of the connection are those that the proxy tells from now on. */
-static void h1_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header)
-{
-    c->origin = header->is_told ? ORIGIN_TOLD : ORIGIN_HIDDEN;
-    if (header->is_told && (c->proxied = malloc(sizeof *header)) != NULL)
-        *c->proxied = *header;
-}
-
 /* What stands before the first request where the listener speaks the PROXY protocol. */
 static enum step h1_step_proxy(struct sprig_conn *c, struct sprig_span *input)
 {
@@ -138,7 +130,7 @@ static enum step h1_step_proxy(struct sprig_conn *c, struct sprig_span *input)
     }
     if (n == 0)
         return h1_await_head(c, input);
-    h1_take_proxy_header(c, &header);
+    conn_take_proxy_header(c, &header);
     *input = span_make(input->ptr + n, input->len - (size_t)n);
     return STEP_GO_ON;
 }

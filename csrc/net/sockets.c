@@ -324,9 +324,6 @@ static const char *conflict_of(const struct sprig_listen_spec *spec,
 {
     if (!spec->options.proxy_protocol)
         return NULL;
-    if (spec->options.tls)
-        return "proxy_protocol does not go with TLS, since the PROXY header comes before the "
-               "handshake; let the proxy end TLS, or leave out proxy_protocol";
     if (config->trusted_proxies == NULL)
         return "proxy_protocol needs trusted_proxies, the addresses of those that may send PROXY "
                "headers";

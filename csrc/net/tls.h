@@ -65,6 +65,23 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
 /* It is a plain transport again; what has come is given by recv. */
 void transport_tls_undo(struct transport *t);
 
+/* Before the handshake, what stands before it: receives as recv does, without decrypting. *input is
+ * all that has come and was not skipped; borrowed until the next call for the transport. */
+ssize_t transport_tls_receive(struct transport *t, struct sprig_span *input);
+/* So much of it is done; the handshake begins behind it. */
+void transport_tls_skip(struct transport *t, size_t n);
+
+/* Behind the handshake: it becomes a plain transport, whose descriptor is one end of a pair of unix
+ * sockets. A thread (tls_relay.c) has the other end, and goes on with the TLS: what is written to
+ * the pair is encrypted and sent, what the client sends can be read from it, also while this
+ * process does nothing but read there. `input` was received already, and comes first. When an end
+ * is told on one side it is on the other one. 0, or < 0 and errno: nothing has changed. */
+int transport_tls_relay(struct transport *t, struct sprig_span input);
+
+/* How many there are whose pair nobody has open any more, here or in a child, or where all was
+ * written: that may still be on its way. */
+unsigned tls_relays_ending(void);
+
 /* Tells what applications get with tls_env: SSL_PROTOCOL and so on. Borrowed for the call. */
 typedef void tls_describe_cb(struct sprig_span name, struct sprig_span value, void *arg);
 void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, void *arg);

@@ -6,6 +6,13 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+/* ---- transport_tls.c ---- */
+
+/* After the handshake: another transport, with other shared buffers, goes on with the TLS and the
+ * descriptor of this one, and may do so in another thread. What callbacks use is let go of: they
+ * were for the handshake. */
+void transport_tls_move(struct transport *to, struct transport *from, struct tls_io *io);
+
 /* ---- tls_pairs.c: files ---- */
 
 /* A certificate, what is sent along with it, and its key. */

@@ -89,3 +89,25 @@ bool tls_context_has_changed(struct tls_context *ctx)
     (void)ctx;
     return false;
 }
+
+ssize_t transport_tls_receive(struct transport *t, struct sprig_span *input)
+{
+    (void)t, (void)input;
+    return 0;
+}
+
+void transport_tls_skip(struct transport *t, size_t n)
+{
+    (void)t, (void)n;
+}
+
+int transport_tls_relay(struct transport *t, struct sprig_span input)
+{
+    (void)t, (void)input;
+    return SPRIG_E_STATE;
+}
+
+unsigned tls_relays_ending(void)
+{
+    return 0;
+}

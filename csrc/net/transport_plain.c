@@ -134,11 +134,12 @@ static bool is_unix(int fd)
 }
 
 #ifdef __linux__
+/* Poll tells of the other end only; who has shut down his own may not send even nothing. */
 static enum transport_sides unix_closed(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
     if (poll(&p, 1, 0) != 1)
-        return SIDES_NONE;
+        return send(fd, "", 0, MSG_NOSIGNAL) == -1 && errno == EPIPE ? SIDES_ONE : SIDES_NONE;
     return p.revents & (POLLHUP | POLLERR) ? SIDES_BOTH : SIDES_ONE;
 }
 

@@ -7,9 +7,8 @@
 #include "net/tls_internal.h"
 
 #include "base/err.h"
+#include "net/kept.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -27,12 +26,6 @@ struct tls_io {
     char out[OUT_BYTES];      /* records to be sent */
     char plain[RECORD_BYTES]; /* small pieces of one record */
     size_t n_out;
-};
-
-/* Bytes of a connection's own, the first `at` of which are done. */
-struct kept {
-    char *bytes; /* owned */
-    size_t at, len;
 };
 
 struct tls {
@@ -69,23 +62,6 @@ void tls_io_free(struct tls_io *io)
     free(io);
 }
 
-static void kept_clear(struct kept *k)
-{
-    free(k->bytes);
-    *k = (struct kept){NULL, 0, 0};
-}
-
-static bool kept_append(struct kept *k, const char *bytes, size_t n)
-{
-    char *grown = realloc(k->bytes, k->len + n);
-    if (grown == NULL)
-        return false;
-    memcpy(grown + k->len, bytes, n);
-    k->bytes = grown;
-    k->len += n;
-    return true;
-}
-
 /* ----------------------------------------------------------------------- output ---- */
 
 static bool tls_fail(struct tls *s, int error)
@@ -116,13 +92,11 @@ static bool send_bytes(struct transport *t, const char *bytes, size_t len, size_
 static void send_unsent(struct transport *t)
 {
     struct kept *k = &t->tls->unsent;
+    struct sprig_span rest = kept_span(k);
     size_t n;
-    send_bytes(t, k->bytes + k->at, k->len - k->at, &n);
-    k->at += n;
-    if (k->at < k->len)
-        return;
-    kept_clear(k);
-    t->has_unsent = false;
+    send_bytes(t, rest.ptr, rest.len, &n);
+    kept_advance(k, n);
+    t->has_unsent = k->len > 0;
 }
 
 /* The records in the shared buffer leave, or are kept. Nothing is in the buffer afterwards. */
@@ -194,14 +168,19 @@ static ssize_t receive(struct transport *t)
     ssize_t n = transport_plain.recv(t, s->io->in, IN_BYTES);
     if (n > 0) {
         s->in = span_make(s->io->in, (size_t)n);
-        s->is_text = s->is_text || (!s->has_begun && *s->in.ptr >= 'A' && *s->in.ptr <= 'Z');
-        s->has_begun = true;
     } else if (n == 0) {
         s->is_eof = true;
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         s->error = errno;
     }
     return n;
+}
+
+/* The first byte of all: OpenSSL is not to have a part of what is plain text. */
+static void look_for_text(struct tls *s)
+{
+    s->is_text = *s->in.ptr >= 'A' && *s->in.ptr <= 'Z';
+    s->has_begun = true;
 }
 
 static int bio_read(BIO *bio, char *to, int n)
@@ -216,8 +195,10 @@ static int bio_read(BIO *bio, char *to, int n)
         if (rc <= 0)
             return (int)rc;
     }
+    if (!s->has_begun)
+        look_for_text(s);
     if (s->is_text)
-        return -1; /* OpenSSL is not to have a part of it */
+        return -1;
     size_t len = s->in.len < (size_t)n ? s->in.len : (size_t)n;
     memcpy(to, s->in.ptr, len);
     s->in = span_make(s->in.ptr + len, s->in.len - len);
@@ -235,8 +216,7 @@ static long bio_ctrl(BIO *bio, int what, long number, void *pointer)
 
 static void begin_input(struct tls *s)
 {
-    s->in = span_make(s->unread.bytes ? s->unread.bytes + s->unread.at : NULL,
-                      s->unread.len - s->unread.at);
+    s->in = kept_span(&s->unread);
     s->may_receive = true;
 }
 
@@ -589,6 +569,17 @@ int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_
     return 0;
 }
 
+void transport_tls_move(struct transport *to, struct transport *from, struct tls_io *io)
+{
+    *to = *from;
+    from->tls = NULL;
+    from->fd = -1;
+    BIO_set_data(SSL_get_rbio(to->tls->ssl), to);
+    to->tls->io = io;
+    tls_context_release(to->tls->ctx);
+    to->tls->ctx = NULL;
+}
+
 /* -------------------------------------------------------------------- handshake ---- */
 
 enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
@@ -618,14 +609,32 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
     return has_left ? TLS_HAS_ENDED : TLS_HAS_FAILED;
 }
 
+ssize_t transport_tls_receive(struct transport *t, struct sprig_span *input)
+{
+    struct tls *s = t->tls;
+    ssize_t n = transport_plain.recv(t, s->io->in, IN_BYTES);
+    if (n > 0 && !kept_append(&s->unread, s->io->in, (size_t)n)) {
+        errno = ENOMEM;
+        return -1;
+    }
+    *input = kept_span(&s->unread);
+    return n;
+}
+
+void transport_tls_skip(struct transport *t, size_t n)
+{
+    kept_advance(&t->tls->unread, n);
+}
+
 /* Until recv has given what had come. */
 static ssize_t undone_recv(struct transport *t, void *buf, size_t n)
 {
     struct kept *k = &t->tls->unread;
-    size_t len = k->len - k->at < n ? k->len - k->at : n;
-    memcpy(buf, k->bytes + k->at, len);
-    k->at += len;
-    if (k->at == k->len) {
+    struct sprig_span rest = kept_span(k);
+    size_t len = rest.len < n ? rest.len : n;
+    memcpy(buf, rest.ptr, len);
+    kept_advance(k, len);
+    if (k->len == 0) {
         tls_free(t->tls);
         t->tls = NULL;
         t->ops = &transport_plain;

@@ -187,6 +187,35 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     return c;
 }
 
+void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header)
+{
+    c->origin = header->is_told ? ORIGIN_TOLD : ORIGIN_HIDDEN;
+    if (header->is_told && (c->proxied = malloc(sizeof *header)) != NULL)
+        *c->proxied = *header;
+}
+
+/* Neither of the events is for the new descriptor. What is queued goes there at the next flush. */
+int conn_relay(struct sprig_conn *c, struct sprig_span input)
+{
+    bool was_reading = c->reading == READING_ON;
+    conn_set_reading(c, false);
+    int rc = transport_tls_relay(&c->transport, input);
+    if (rc != 0) {
+        int error = errno;
+        conn_set_reading(c, was_reading);
+        errno = error;
+        return rc;
+    }
+    conn_stop_writing(c);
+    if (c->write_event != NULL)
+        event_free(c->write_event);
+    c->write_event = NULL;
+    c->is_relayed = true;
+    watcher_forget_fd(c->server->loop, c->transport.fd);
+    conn_flush_later(c);
+    return 0;
+}
+
 /* --------------------------------------------------------------------- end ---- */
 
 bool conn_is_unused(const struct sprig_conn *c)

@@ -176,6 +176,7 @@ struct sprig_conn {
     bool input_is_apps : 1;  /* the app reads from the socket itself: what comes is not ours */
     bool is_switched : 1;    /* nor is it any HTTP of ours: 101 was sent, or the like */
     bool is_turned_away : 1; /* was answered 503 as soon as it was accepted */
+    bool is_relayed : 1;     /* its TLS goes on elsewhere: see conn_relay */
     struct event read_event;
     char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
@@ -185,6 +186,9 @@ static inline const char *conn_client(const struct sprig_conn *c)
 {
     return c->proxied != NULL ? c->proxied->remote_host : c->remote_host;
 }
+
+/* The PROXY header has come: from now on its addresses are those of the connection. */
+void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header);
 
 /* Takes an accepted, non-blocking socket. Without a listener it is a connection of this process
  * with itself (sprig_server_adopt). NULL: no memory; fd is closed. */
@@ -201,6 +205,10 @@ void conn_reset(struct sprig_conn *c, enum sprig_end why);
 /* For a server that is leaving, twice a second: ends a request whose client is gone, or has closed
  * its sending side before the last look and is not being sent anything. */
 void conn_close_gone(struct sprig_conn *c);
+
+/* Its transport with TLS becomes a plain one, with another descriptor: see transport_tls_relay.
+ * 0, or < 0 and errno: nothing has changed. */
+int conn_relay(struct sprig_conn *c, struct sprig_span input);
 
 /* Gives the descriptor to the caller, and ends the exchanges with SPRIG_END_DETACHED. */
 int conn_detach(struct sprig_conn *c);

@@ -10,6 +10,7 @@
 #include "serve/listener.h"
 #include "serve/request_id.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
@@ -340,17 +341,12 @@ struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex)
 
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex)
 {
-    return ex->conn->transport.tls != NULL;
+    return ex->conn->transport.tls != NULL || ex->conn->is_relayed;
 }
 
 void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_tls_cb *tell, void *arg)
 {
     transport_tls_describe(&ex->conn->transport, tell, arg);
-}
-
-int sprig_exchange_fd(const struct sprig_exchange *ex)
-{
-    return ex->conn->transport.fd;
 }
 
 bool sprig_exchange_wants_user(const struct sprig_exchange *ex)
@@ -432,18 +428,29 @@ bool sprig_exchange_owns_socket(const struct sprig_exchange *ex)
     return ex->conn->protocol->take_socket != NULL;
 }
 
-void sprig_exchange_stop_reading(struct sprig_exchange *ex)
+int sprig_exchange_share_socket(struct sprig_exchange *ex, int first_fd, int *fd,
+                                struct sprig_span *unread)
 {
+    struct sprig_conn *c = ex->conn;
+    errno = EBADF;
     if (exchange_is_over(ex))
-        return;
-    ex->has_socket = ex->conn->input_is_apps = true;
-    conn_set_reading(ex->conn, false);
-    conn_take_unread(ex->conn);
+        return SPRIG_E_CLOSED;
+    if (c->transport.tls != NULL && conn_relay(c, c->protocol->unread(ex)) != 0)
+        return SPRIG_E_SYS;
+    *fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, first_fd);
+    if (*fd == -1)
+        return SPRIG_E_SYS;
+    sprig_response_flush(ex); /* what the app writes comes behind a 101 that is queued */
+    ex->has_socket = c->input_is_apps = true;
+    conn_set_reading(c, false);
+    conn_take_unread(c);
+    *unread = c->is_relayed ? span_make(NULL, 0) : c->protocol->unread(ex);
+    return 0;
 }
 
-struct sprig_span sprig_exchange_unread(const struct sprig_exchange *ex)
+unsigned sprig_sockets_ending(void)
 {
-    return ex->conn->protocol->unread(ex);
+    return tls_relays_ending();
 }
 
 int sprig_exchange_detach(struct sprig_exchange *ex, int *fd, struct sprig_span *unread)

@@ -3,6 +3,8 @@
 #include "net/tls.h"
 #include "serve/conn.h"
 
+#include <errno.h>
+
 /* How many there may be in one pass: each takes about a millisecond of everybody's time. False: go
  * on in the next one. */
 static bool handshake_may_go_on(struct sprig_server *server)
@@ -50,10 +52,45 @@ static void handshake_complete(struct sprig_conn *c)
     c->protocol->step(c, CONN_EV_READABLE);
 }
 
+/* Nothing can be said to who does not speak TLS yet. */
+static void handshake_refuse_proxy(struct sprig_conn *c, const char *reason)
+{
+    c->server->counters.n_refused++;
+    stats_add(STAT_HANDSHAKES_FAILED, 1);
+    refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, c->remote_host, reason);
+    conn_close(c, SPRIG_END_GONE);
+}
+
+/* The PROXY header stands before the handshake. False: it is not complete, or the connection is
+ * closed. */
+static bool handshake_read_proxy(struct sprig_conn *c)
+{
+    struct sprig_span input;
+    struct proxy_header header;
+    const char *reason = "PROXY protocol: the peer is not one of trusted_proxies";
+    long n = -1;
+    ssize_t got = transport_tls_receive(&c->transport, &input);
+    if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return false;
+    if (got <= 0) {
+        conn_close(c, SPRIG_END_GONE);
+        return false;
+    }
+    if (cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
+        n = proxy_header_parse(input, &header, &reason);
+    if (n < 0)
+        handshake_refuse_proxy(c, reason);
+    if (n <= 0)
+        return false;
+    conn_take_proxy_header(c, &header);
+    transport_tls_skip(&c->transport, (size_t)n);
+    return true;
+}
+
 static void handshake_go_on(struct sprig_conn *c)
 {
     const char *reason;
-    if (c->reading == READING_OFF)
+    if (c->reading == READING_OFF || (c->origin == ORIGIN_AWAITED && !handshake_read_proxy(c)))
         return;
     if (!handshake_may_go_on(c->server)) {
         ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);

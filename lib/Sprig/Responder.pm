@@ -104,7 +104,8 @@ The client gets a "500 Internal Server Error" and C<psgi.errors> the reason.
 =head1 TAKING THE SOCKET
 
 C<< $env->{'psgix.io'} >> is an L<IO::Socket::INET>, L<IO::Socket::IP> or L<IO::Socket::UNIX> object. Looking at
-it or copying it changes nothing. The first operation that needs a descriptor (C<sysread>, C<print>,
+it or copying it changes nothing. Where the client speaks TLS it is always an L<IO::Socket::UNIX>, which gives and
+takes plain text. The first operation that needs a descriptor (C<sysread>, C<print>,
 C<fileno>, C<getpeername>, ...) gives it a duplicate of the connection's, which is the application's
 to keep and to close. From then on
 

@@ -6,7 +6,8 @@ package SprigTest;
 #   my $client = $server->connect;
 #   $server->stop_ok;
 #
-# SPRIG_TEST_BY=module|program|plackup chooses how the server is started where a test does not.
+# SPRIG_TEST_BY=module|program|plackup chooses how the server is started where a test does not, and
+# SPRIG_TEST_TLS=1 has it speak TLS (see SprigTest::OverTls).
 
 use strict;
 use warnings;
@@ -19,7 +20,8 @@ use POSIX ();
 use SprigTest::Client;
 use SprigTest::Server;
 
-our @EXPORT = qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl);
+our @EXPORT =
+    qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl not_over_tls);
 
 # Options in the environment of whoever runs the tests are not meant for the servers of the tests.
 delete $ENV{$_} for grep { /\ASPRIG_(?!DEV\z|DEBUG\z|SANITIZE\z|LOOP_|TEST_)/ } keys %ENV;
@@ -101,7 +103,16 @@ sub output_of {
 # What curl gets, with the flags of interest only.
 sub curl {
     my (@arguments) = @_;
-    return output_of('curl', '-sS', '--max-time', 20, @arguments);
+    my @trust = SprigTest::OverTls::is_on() ? '-k' : ();
+    return output_of('curl', '-sS', '--max-time', 20, @trust, @arguments);
+}
+
+# Where a test is about plain sockets: skips the rest of the enclosing subtest, or of the file, when the
+# tests run over TLS. Why it cannot hold there has to be said.
+sub not_over_tls {
+    my ($why) = @_;
+    Test::More::plan(skip_all => "over TLS: $why") if SprigTest::OverTls::is_on();
+    return;
 }
 
 # For `under`: no more descriptors than this.

@@ -49,7 +49,7 @@ sub send {
     my $deadline = time + $SECONDS;
     my $at       = 0;
     while ($at < length $bytes) {
-        my $n = syswrite $self->{socket}, $bytes, 1 << 18, $at;
+        my $n = $self->_put($bytes, $at);
         if ($n) {
             $at += $n;
         } elsif ($! != EAGAIN && $! != EINTR) {
@@ -130,6 +130,10 @@ sub poll {
     return !$self->{eof};
 }
 
+# The system calls.
+sub _put { return syswrite $_[0]{socket}, $_[1], 1 << 18, $_[2] }
+sub _get { return sysread $_[0]{socket}, $_[0]{in}, 1 << 18, length $_[0]{in} }
+
 sub _read_until {
     my ($self, $done) = @_;
     my $deadline = time + $SECONDS;
@@ -154,7 +158,7 @@ sub _wait {
 sub _receive {
     my ($self) = @_;
     while (1) {
-        my $n = sysread $self->{socket}, $self->{in}, 1 << 18, length $self->{in};
+        my $n = $self->_get;
         return if $n;
         return if !defined $n && ($! == EAGAIN || $! == EINTR || $! == EWOULDBLOCK);
         $self->{error} = "$!" if !defined $n;

@@ -8,7 +8,8 @@ use Fcntl qw(F_SETFD);
 use IO::Socket::INET;
 use POSIX       ();
 use Socket      qw(inet_aton pack_sockaddr_in);
-use SprigTest::Idle ();
+use SprigTest::Idle    ();
+use SprigTest::OverTls ();
 use Test::More  ();
 use Time::HiRes qw(time);
 
@@ -23,10 +24,12 @@ my %command_for = (
 
 sub start {
     my ($class, %option) = @_;
-    my $self = bless {
+    my $over_tls = SprigTest::OverTls::serve(\%option);
+    my $self     = bless {
         host        => '127.0.0.1',
         by          => $option{by},
         owner       => $$,
+        client      => $over_tls ? 'SprigTest::OverTls' : 'SprigTest::Client',
         scheme      => $option{args} && $option{args}{tls_cert} ? 'https' : 'http',
         stderr_path => SprigTest::temp_path('stderr'),
     }, $class;
@@ -67,7 +70,7 @@ sub stderr_like {
 
 sub connect {
     my ($self) = @_;
-    return SprigTest::Client->connect($self->{host}, $self->{port});
+    return $self->{client}->connect($self->{host}, $self->{port});
 }
 
 # One request on a connection of its own: the strict response (SprigTest::Response).
