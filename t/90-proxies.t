@@ -156,8 +156,22 @@ subtest 'Forwarded' => sub {
         ['for=9.9.9.9;host="a;for=6.6.6.6"',                       '9.9.9.9 http a;for=6.6.6.6 P -'],
         ['host="a;for=6.6.6.6;proto=https";for=9.9.9.9',
             '9.9.9.9 http a;for=6.6.6.6;proto=https P -'],
-        ['for=9.9.9.9;host="a\"b"',                   '127.0.0.1 http site P C'],
-        ['for=9.9.9.9;host="a\",for=6.6.6.6;x=\"b"',  '127.0.0.1 http site P C'],
+        ['for=9.9.9.9;host="a\"b"',                   '9.9.9.9 http site P -'],
+        ['for=9.9.9.9;host="a\",for=6.6.6.6;x=\"b"',  '9.9.9.9 http site P -'],
+
+        # a backslash in a quoted string takes the meaning from the byte behind it
+        ['for="9.9.9\.9";proto="h\ttps";host="\o\ther:8\1"', '9.9.9.9 https other:81 81 -'],
+        ['for="\[2001:db8::1\]:\4711"',                '2001:db8::1 http site P 4711'],
+        ['for="7.7.7\.7", for="127.0.0\.3"',           '7.7.7.7 http site P -'],
+        ['for="8.8.8\.8", for="127\.0.0.3", for="127.0\.0.4"', '8.8.8.8 http site P -'],
+        ['for="un\known", for="127\.0.0.3", for="127.0\.0.4"', '127.0.0.3 http site P -'],
+        ['for=9.9.9.9;proto="\gopher"',                '9.9.9.9 http site P -'],
+        ['for=9.9.9.9;proto="\123456789"',             '9.9.9.9 http site P -'],
+        ['for="\\1' . '0' x 70 . '"',                     '127.0.0.1 http site P C'],
+        ['for=9.9.9.9;host="\\' . 'a' x 264 . '"',        '9.9.9.9 http ' . 'a' x 264 . ' P -'],
+        ['for=9.9.9.9;host="\\' . 'a' x 265 . '"',        '9.9.9.9 http site P -'],
+        ['for=9.9\.9.9',                               '127.0.0.1 http site P C'],
+        ['for=9.9.9.9;host=a\.b',                      '127.0.0.1 http site P C'],
 
         # what the client sent ahead opens a quote that the proxy's part closes
         ['for=6.6.6.6;x=", for=9.9.9.9;host="a"',                  '9.9.9.9 http a P -'],

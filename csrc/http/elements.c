@@ -8,6 +8,21 @@ const char *element_quoted_end(const char *at, const char *end)
     return at < end ? at + 1 : NULL;
 }
 
+bool element_unescape(struct sprig_span *text, char *room, size_t n_room)
+{
+    size_t n = 0;
+    if (text->len == 0 || memchr(text->ptr, '\\', text->len) == NULL)
+        return true;
+    for (size_t i = 0; i < text->len; i++) {
+        i += text->ptr[i] == '\\' && i + 1 < text->len;
+        if (n == n_room)
+            return false;
+        room[n++] = text->ptr[i];
+    }
+    *text = span_make(room, n);
+    return true;
+}
+
 bool element_first(struct sprig_span *list, struct sprig_span *element)
 {
     if (list->ptr == NULL)

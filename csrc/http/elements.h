@@ -22,4 +22,9 @@ bool element_last(struct sprig_span *list, struct sprig_span *element);
  * before `end`. A backslash takes the meaning from the byte behind it. */
 const char *element_quoted_end(const char *at, const char *end);
 
+/* What a quoted string means, given without its quotes: each backslash goes, and the byte behind it
+ * stays (a quoted-pair, RFC 9110 section 5.6.4). Without a backslash that is `text` itself, else a
+ * text in `room`. False: there is not room for it. */
+bool element_unescape(struct sprig_span *text, char *room, size_t n_room);
+
 #endif

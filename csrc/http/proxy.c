@@ -218,7 +218,8 @@ static bool split_node(struct sprig_span node, struct sprig_span *host, struct s
 
 /* ----------------------------------------------------------------- RFC 7239 ---- */
 
-/* One element of Forwarded; ptr NULL: it does not say. */
+/* One element of Forwarded; ptr NULL: it does not say. What was quoted still has its backslashes.
+ */
 struct forwarded_element {
     struct sprig_span node, proto, host;
 };
@@ -232,8 +233,7 @@ static struct sprig_span *parameter(struct forwarded_element *f, struct sprig_sp
                                                : NULL;
 }
 
-/* The value at *at, up to ';' or `end`. A quoted string with a backslash in it is no value: no
- * address, scheme or host needs one. False: malformed. */
+/* The value at *at, up to ';' or `end`. False: malformed. */
 static bool read_parameter_value(const char **at, const char *end, struct sprig_span *value)
 {
     const char *start = *at;
@@ -243,9 +243,9 @@ static bool read_parameter_value(const char **at, const char *end, struct sprig_
             return false;
         *value = span_make(start + 1, (size_t)(behind - start) - 2);
         *at = behind;
-        return memchr(value->ptr, '\\', value->len) == NULL;
+        return true;
     }
-    while (*at < end && **at != ';' && **at != '"' && **at > ' ')
+    while (*at < end && **at != ';' && **at != '"' && **at != '\\' && **at > ' ')
         ++*at;
     *value = span_make(start, (size_t)(*at - start));
     return value->len > 0;
@@ -302,8 +302,11 @@ static uint32_t find_client(const struct elements *e, const struct cidr_list *tr
     uint32_t hops = 0;
     while (hops < e->n) {
         struct sprig_span node = e->at[hops], host, port;
+        char *room = out->room.nodes[hops % 2]; /* the other one may have the hop before */
         if (is_rfc7239)
             node = forwarded_read(node).node;
+        if (is_rfc7239 && !element_unescape(&node, room, sizeof out->room.nodes[0]))
+            break;
         if (!split_node(node, &host, &port))
             break;
         hops++;
@@ -358,6 +361,13 @@ static void take_host(struct sprig_forwarded *out, struct sprig_span host)
         out->host = host;
 }
 
+/* Of one that was quoted with backslashes; those of no scheme have more than eight bytes. */
+static struct sprig_span read_escaped_scheme(struct sprig_span s)
+{
+    char room[8];
+    return element_unescape(&s, room, sizeof room) ? read_scheme(s) : span_make(NULL, 0);
+}
+
 static void read_rfc7239(const struct sprig_request *req, const struct cidr_list *trusted,
                          struct sprig_forwarded *out)
 {
@@ -365,8 +375,9 @@ static void read_rfc7239(const struct sprig_request *req, const struct cidr_list
     elements_read(&e, req, SPAN_LIT("Forwarded"));
     uint32_t hops = find_client(&e, trusted, true, out);
     struct forwarded_element f = forwarded_read(elements_pick(&e, hops));
-    out->scheme = read_scheme(f.proto);
-    take_host(out, f.host);
+    out->scheme = read_escaped_scheme(f.proto);
+    if (element_unescape(&f.host, out->room.host, sizeof out->room.host))
+        take_host(out, f.host);
     complete_port(out, span_make(NULL, 0));
 }
 
@@ -388,7 +399,7 @@ void proxy_forwarded(const struct sprig_request *req, const struct cidr_list *tr
                      enum sprig_proxy_headers which, struct sprig_span peer,
                      struct sprig_forwarded *out)
 {
-    memset(out, 0, sizeof *out);
+    memset(out, 0, offsetof(struct sprig_forwarded, room));
     if (!cidr_list_has(trusted, peer))
         return;
     if (which == SPRIG_PROXY_FORWARDED)

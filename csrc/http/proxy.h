@@ -26,9 +26,9 @@ struct proxy_header {
 long proxy_header_parse(struct sprig_span bytes, struct proxy_header *out, const char **reason);
 
 /* What trusted proxies say about a request that came from `peer` (numeric, or "unix/"). From other
- * peers nothing is believed. Spans are borrowed from the request; their ptr is NULL where nothing
- * is told. The addresses are read from right to left until one is not that of a trusted proxy, or
- * as many as there are trusted hops. */
+ * peers nothing is believed. Spans are borrowed from the request or from *out; their ptr is NULL
+ * where nothing is told. The addresses are read from right to left until one is not that of a
+ * trusted proxy, or as many as there are trusted hops. */
 void proxy_forwarded(const struct sprig_request *req, const struct cidr_list *trusted,
                      enum sprig_proxy_headers which, struct sprig_span peer,
                      struct sprig_forwarded *out);

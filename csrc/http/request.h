@@ -42,7 +42,8 @@ static inline struct sprig_span request_protocol(const struct sprig_request *req
                                 : SPAN_LIT("HTTP/2");
 }
 
-/* What trusted proxies tell about the client; ptr NULL: nothing is told. */
+/* What trusted proxies tell about the client; ptr NULL: nothing is told. Spans may point into
+ * `room`: the struct must not be moved as long as they are used. */
 struct sprig_forwarded {
     struct sprig_span remote_host; /* numeric */
     struct sprig_span remote_port; /* empty if only the address is known */
@@ -50,6 +51,9 @@ struct sprig_forwarded {
     struct sprig_span host;        /* host[:port], as the client asked for it */
     struct sprig_span port;        /* that the client connected to */
     bool host_lacks_port;          /* ":" port belongs behind host, which names none */
+    struct {
+        char nodes[2][64], host[264];
+    } room; /* for values that were quoted with backslashes in them */
 };
 
 /* Copies head bytes and header array into one owned block and rebases every span on it, so that

@@ -32,7 +32,8 @@ void conn_log_request(struct sprig_exchange *ex)
     if (c->listener == NULL)
         return; /* nobody's: a request of our own */
     struct log_input in = {.request = &ex->request};
-    struct sprig_forwarded told = {.remote_host = {NULL, 0}};
+    struct sprig_forwarded told;
+    told.remote_host = span_make(NULL, 0);
     if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
         sprig_exchange_forwarded(ex, &told);
     in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
@@ -121,11 +122,11 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex)
 {
     struct client_name name;
+    struct sprig_forwarded told;
     struct sprig_span host = span_str(conn_client(c));
     if (ex != NULL && ex->client[0] != '\0') {
         host = span_str(ex->client);
     } else if (ex != NULL && ex->request.n_headers > 0) {
-        struct sprig_forwarded told;
         sprig_exchange_forwarded(ex, &told);
         host = told.remote_host;
     }

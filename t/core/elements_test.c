@@ -49,6 +49,23 @@ static void test_open_quotes(void)
            "what stands to the right does not depend on it");
 }
 
+static void test_unescape(void)
+{
+    static const struct {
+        const char *text, *means;
+    } rows[] = {
+        {"", ""},         {"a b", "a b"}, {"a\\\"b", "a\"b"},       {"\\\\", "\\"},
+        {"\\a\\b", "ab"}, {"a\\", "a\\"}, {"\\1234567", "1234567"}, {"\\12345678", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sprig_span text = span_str(rows[i].text);
+        char room[7];
+        bool fits = element_unescape(&text, room, sizeof room);
+        ok(rows[i].means == NULL ? !fits : fits && span_eq(text, span_str(rows[i].means)),
+           "without backslashes: %s", rows[i].text);
+    }
+}
+
 /* Elements made of these, quoted or not, are found in both directions alike. */
 static void test_both_ways(void)
 {
@@ -72,6 +89,7 @@ int main(void)
 {
     test_elements();
     test_open_quotes();
+    test_unescape();
     test_both_ways();
     return done_testing();
 }
