@@ -40,8 +40,8 @@ subtest 'where they are nowhere, it says so' => sub {
 
 subtest 'examples and the manual are installed' => sub {
     my ($here, $there) = (SprigTest::root() . '/eg', "$blib/lib/auto/share/dist/Sprig/eg");
-    my @here  = map { m{/eg/(.+)\z} } glob "$here/*.psgi $here/deploy/*";
-    my @there = map { m{/eg/(.+)\z} } glob "$there/*.psgi $there/deploy/*";
+    my @here  = map { m{/eg/(.+)\z} } glob "$here/README $here/*.psgi $here/deploy/*";
+    my @there = map { m{/eg/(.+)\z} } glob "$there/README $there/*.psgi $there/deploy/*";
     is "@there", "@here", 'each example, where File::ShareDir looks, and the files to deploy it';
     is slurp("$blib/lib/sprig.pod"), slurp(SprigTest::root() . '/bin/sprig.pod'), 'perldoc finds this';
     SKIP: {

@@ -1,0 +1,43 @@
+# Three slow services asked at once, in code that reads from top to bottom.
+#
+#   sprig eg/async-await.psgi
+#   time curl http://localhost:5000/
+#
+# Needs Future::AsyncAwait. The answer takes as long as the slowest service, one second; and while it waits the
+# process serves others: try ab -n 500 -c 500 http://localhost:5000/
+use strict;
+use warnings;
+use AnyEvent;
+use Future;
+use Future::AsyncAwait;
+
+# Stands for a request to another service.
+sub ask {
+    my ($service, $seconds) = @_;
+    my $future = Future->new;
+    my $timer  = AE::timer $seconds, 0, sub { $future->done("$service took $seconds s") };
+    $future->on_ready(sub { undef $timer });    # also if it is cancelled
+    return $future;
+}
+
+async sub overview {
+    my ($env) = @_;
+    my @lines = await Future->needs_all(ask(weather => 1), ask(news => 0.7), ask(mail => 0.4));
+    return [200, ['Content-Type' => 'text/plain'], [map { "$_\n" } @lines]];
+}
+
+# One after the other, for comparison: the next one is asked what the last one has answered.
+async sub chain {
+    my ($env) = @_;
+    my $text = '';
+    for my $service (qw(user orders invoice)) {
+        $text .= await(ask($service, 0.3)) . "\n";
+    }
+    return [200, ['Content-Type' => 'text/plain'], [$text]];
+}
+
+sub {
+    my ($env) = @_;
+    return chain($env) if $env->{PATH_INFO} eq '/chain';
+    return overview($env);
+};
