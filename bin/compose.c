@@ -59,6 +59,20 @@ static void set_origin(const struct level *l, const struct sprig_option *o)
     *origin = (struct origin){need(strdup(l->origin)), l->is_file};
 }
 
+/* A number of processors is not what somebody has written. */
+static void mark_auto(const struct command *cmd)
+{
+    struct origin *origin = origin_of(cmd, sprig_option_find("workers"));
+    char *text = origin->text;
+    if (!cmd->config.workers_is_auto || text == NULL)
+        return;
+    struct words marked = {NULL, 0};
+    words_add(&marked, "%s: auto", text);
+    free(text);
+    origin->text = marked.items[0];
+    free(marked.items);
+}
+
 /* "name=value" */
 bool command_is_of_file(const struct command *cmd, const char *setting)
 {
@@ -331,13 +345,18 @@ __attribute__((format(printf, 3, 4))) static int cannot(char *why, size_t n, con
 static int check_loader(struct command *cmd, char *why, size_t n)
 {
     const char *flag = renewing_flag(cmd);
-    if (flag && cmd->config.workers > 1 && is_from(cmd, "workers", "WEB_CONCURRENCY")) {
+    if (flag && sprig_config_has_master(&cmd->config) &&
+        is_from(cmd, "workers", "WEB_CONCURRENCY")) {
         cmd->config.workers = 1; /* the platform does not know that somebody develops */
+        cmd->config.master = false;
         words_add(&cmd->settings, "workers=1");
     }
     if (flag && cmd->config.workers > 1)
         return cannot(why, n, "option %s does not go with --workers %u: there HUP brings new code",
                       flag, cmd->config.workers);
+    if (flag && cmd->config.master)
+        return cannot(why, n, "option %s does not go with --%s: there HUP brings new code", flag,
+                      cmd->config.workers_is_auto ? "workers auto" : "master");
     if (!flag || strcmp(flag, "--loader=Shotgun") == 0)
         return 0;
     if (cmd->config.daemonize)
@@ -350,6 +369,24 @@ static int check_loader(struct command *cmd, char *why, size_t n)
 }
 
 /* ------------------------------------------------------------- all together ---- */
+
+static void settle(struct command *cmd)
+{
+    struct level l = {.cmd = cmd, .origin = "workers = auto"};
+    if (cmd->config.workers_is_auto && !cmd->config.master)
+        set_origin(&l, sprig_option_find("master"));
+    mark_auto(cmd);
+    sprig_config_settle(&cmd->config);
+}
+
+static int read_all(struct command *cmd, char *why, size_t n)
+{
+    if (read_file(cmd, why, n) != 0 || take_all(cmd, why, n) != 0 ||
+        choose_addresses(cmd, why, n) != 0)
+        return -1;
+    settle(cmd);
+    return sprig_config_check(&cmd->config, why, n) == 0 ? check_loader(cmd, why, n) : -1;
+}
 
 /* All but what was given. */
 static void clear_composed(struct command *cmd)
@@ -374,9 +411,7 @@ int command_compose(struct command *cmd, char *why, size_t n)
     sprig_options(&n_options);
     cmd->origins = need(calloc(n_options, sizeof *cmd->origins));
     sprig_config_init(&cmd->config);
-    if (read_file(cmd, why, n) == 0 && take_all(cmd, why, n) == 0 &&
-        choose_addresses(cmd, why, n) == 0 && sprig_config_check(&cmd->config, why, n) == 0 &&
-        check_loader(cmd, why, n) == 0) {
+    if (read_all(cmd, why, n) == 0) {
         choose_tls(cmd);
         return 0;
     }

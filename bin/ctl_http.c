@@ -5,7 +5,9 @@
 #include "ctl_http.h"
 
 #include "base/config_file.h"
+#include "process/admin.h"
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
@@ -88,7 +90,33 @@ static const char *find_word(const char *words, size_t n, const char *flag, bool
     return found;
 }
 
-/* The command line and the environment of a running server say where its listener is. Relative
+/* What a running server says of its listener, see ADMIN_NOTE. 0; 1: it says nothing. */
+static int take_note(struct ctl_server *server, int pid, char *why, size_t n)
+{
+    static const char note[] = "/memfd:" ADMIN_NOTE;
+    char folder[64], path[sizeof folder + 256], target[64], text[8192];
+    int rc = 1;
+    snprintf(folder, sizeof folder, "/proc/%d/fd", pid);
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir != NULL && rc == 1 && (e = readdir(dir)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        ssize_t len = readlink(path, target, sizeof target);
+        if (len < (ssize_t)sizeof note - 1 || memcmp(target, note, sizeof note - 1) != 0 ||
+            read_file(path, text, sizeof text) <= 0)
+            continue;
+        char *token = text + strcspn(text, "\n");
+        *token++ = '\0';
+        token[strcspn(token, "\n")] = '\0';
+        rc = take_address(server, text, why, n);
+        if (rc == 0 && *token != '\0' && *server->token == '\0')
+            rc = read_token(server, token, why, n);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return rc;
+}
+
+/* Else the command line and the environment of a running server say where its listener is. Relative
  * paths are those of its folder. */
 static int take_pid(struct ctl_server *server, const char *path, char *why, size_t n)
 {
@@ -98,6 +126,9 @@ static int take_pid(struct ctl_server *server, const char *path, char *why, size
         snprintf(why, n, "cannot read %s: %s", path, strerror(errno));
         return -1;
     }
+    int rc = take_note(server, atoi(pid), why, n);
+    if (rc <= 0)
+        return rc;
     snprintf(name, sizeof name, "/proc/%d/cmdline", atoi(pid));
     ssize_t n_words = read_file(name, words, sizeof words);
     snprintf(name, sizeof name, "/proc/%d/environ", atoi(pid));
@@ -119,7 +150,8 @@ static int take_pid(struct ctl_server *server, const char *path, char *why, size
         return take_address(server, admin, why, n);
     if (config != NULL)
         return take_config(server, config, why, n);
-    snprintf(why, n, "process %d has no --admin", atoi(pid));
+    snprintf(why, n, "process %d does not say where its admin listener is: give --admin",
+             atoi(pid));
     return -1;
 }
 

@@ -11,6 +11,7 @@
 #include "process/origin.h"
 #include "process/pidfile.h"
 #include "process/quit.h"
+#include "process/title.h"
 #include "serve/banner.h"
 #include <errno.h>
 #include <getopt.h>
@@ -32,7 +33,7 @@ static bool is_done(const struct command *cmd, const char *setting)
     for (size_t i = 0; i < sizeof where / sizeof where[0]; i++)
         if (strncmp(setting, where[i], strlen(where[i])) == 0)
             return true; /* it is among the addresses */
-    return cmd->config.workers == 1 &&
+    return !sprig_config_has_master(&cmd->config) &&
            ((strncmp(setting, "pid=", 4) == 0 && !sprig_pidfile_may_replace()) ||
             strncmp(setting, "daemonize=", 10) == 0);
 }
@@ -78,9 +79,9 @@ static void build_perl_argv(struct command *cmd, bool is_worker, char **rest, st
     add_bootstrap(out, app_file(cmd, rest));
     words_add(out, "--");
     add_settings(cmd, is_worker, out);
-    if (cmd->config.workers == 1 && cmd->config.pid && !sprig_pidfile_may_replace())
+    if (!sprig_config_has_master(&cmd->config) && cmd->config.pid && !sprig_pidfile_may_replace())
         words_add(out, "pid="); /* nor by what the environment says */
-    if (cmd->config.workers == 1 && cmd->config.daemonize)
+    if (!sprig_config_has_master(&cmd->config) && cmd->config.daemonize)
         words_add(out, "daemonize=0");
     words_add(out, "--");
     words_add_all(out, rest);
@@ -147,10 +148,18 @@ static int run_alone(struct command *cmd, char **rest)
     return status;
 }
 
+/* Behind the titles that ps shows. */
+static void name_processes(const struct command *cmd, char **rest)
+{
+    const char *file = app_file(cmd, rest);
+    sprig_title_name(file != NULL ? file : "-e");
+}
+
 /* The interpreter comes first, and calls the master. */
 static int run_preloaded(struct command *cmd, char **rest)
 {
     psgi_daemon_set(become_daemon(cmd));
+    name_processes(cmd, rest);
     return run_perl(cmd, false, rest);
 }
 
@@ -232,6 +241,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     int status_fd = become_daemon(cmd);
     if (command_setting(cmd, "env") != NULL)
         setenv("PLACK_ENV", command_setting(cmd, "env"), 1);
+    name_processes(cmd, rest);
     sprig_log_set_sink(print_message, sprig_log_level(), NULL);
     sprig_quit_hold(); /* until the master waits for signals */
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);
@@ -273,6 +283,8 @@ int main(int argc, char **argv, char **env)
     char why[512];
     int status;
     sprig_open_standard();
+    argv = sprig_title_open(argc, argv);
+    env = environ;
     if (argc > 1 && strcmp(argv[1], "ctl") == 0)
         return ctl_main(argc - 1, argv + 1);
     sprig_origin_keep();
@@ -285,7 +297,7 @@ int main(int argc, char **argv, char **env)
     show_config(&cmd);
     if (is_check)
         status = run_perl(&cmd, true, argv + optind);
-    else if (cmd.config.workers == 1)
+    else if (!sprig_config_has_master(&cmd.config))
         status = run_alone(&cmd, argv + optind);
     else if (cmd.config.preload_app)
         status = run_preloaded(&cmd, argv + optind);

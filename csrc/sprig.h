@@ -98,7 +98,8 @@ uint64_t sprig_loop_now_update(struct sprig_loop *loop);
 /* A thread notices when Perl keeps the loop for longer than block_warning seconds, and says so with
  * the request and the place; again after 2, 4, 8 ... times that, and when it ends. Longer than
  * block_timeout, the process ends: the stack is printed, ABRT is sent, KILL follows; only in
- * workers, which are replaced. 0: neither. May be called again. */
+ * workers, which are replaced, and where sprig_watchdog_may_end was told. 0: neither. May be called
+ * again. */
 struct sprig_watchdog {
     double block_warning, block_timeout;
     uint32_t worker; /* number of this process; 0: it is none */
@@ -109,6 +110,9 @@ struct sprig_watchdog {
     void *arg;
 };
 void sprig_watchdog_start(const struct sprig_watchdog *how);
+
+/* Whether block_timeout ends this process although it is no worker: it is nothing but a server. */
+void sprig_watchdog_may_end(bool may_end);
 
 /* How often this process, or one that it was forked from, was the child of a fork: what was begun
  * with another count is the parent's. */

@@ -176,7 +176,7 @@ subtest 'what wins' => sub {
         [5, 'command line', 7003, 'command line'], 'and then the command line';
     my $run = run_program({ WEB_CONCURRENCY => 'many' }, $hello);
     like $run->{err},
-        qr/\Asprig: WEB_CONCURRENCY: workers must be a whole number .*, got 'many'\n\z/,
+        qr/\Asprig: WEB_CONCURRENCY: workers must be auto or a whole number .*, got 'many'\n\z/,
         'a platform that is wrong';
     $run = run_program({ PORT => 'tcp' }, $hello);
     is $run->{err}, "sprig: PORT: port must be a whole number from 0 to 65535, got 'tcp'\n",

@@ -104,6 +104,10 @@ subtest 'which server' => sub {
     my $conf = spew(SprigTest::temp_path('conf'), 'admin = unix:' . $master->path('ctl') . "\n");
     ok $found->('ctl', '--config', $conf, 'status'), '--config';
     ok $found->('ctl', '--pid', $master->path('pid'), 'status'), '--pid, a relative path in its command line';
+    my $other = start_workers(flags => ['--pid', 'pid', '--config', 'conf'],
+        prepare => sub { spew('conf', "admin = 127.0.0.1:0\nmaster = 1\n") });
+    ok $found->('ctl', '--pid', $other->path('pid'), 'status'), '--pid, any free port by a configuration file';
+    $other->ends_ok;
     my $run = run_program('ctl', 'status');
     is $run->{status}, 2, 'none at all is wrong usage';
     like $run->{err}, qr/which server\? Give --admin ADDRESS, --config FILE or --pid FILE/, 'and says what to give';

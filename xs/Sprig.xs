@@ -12,6 +12,7 @@
 #include "process/daemon.h"
 #include "process/pidfile.h"
 #include "process/quit.h"
+#include "process/title.h"
 #include "reader.h"
 #include "report.h"
 #include "responder.h"

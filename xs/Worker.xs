@@ -55,6 +55,11 @@ _detach()
     sprig_daemon_detach();
 
 void
+_keep_name()
+  CODE:
+    sprig_title_keep_name();
+
+void
 _quit_open()
   CODE:
     psgi_quit_open();

@@ -8,6 +8,7 @@
 #include "process.h"
 #include "process/daemon.h"
 #include "process/quit.h"
+#include "process/title.h"
 #include "report.h"
 #include "server.h"
 
@@ -249,6 +250,19 @@ static void drop_input(pTHX)
         sprig_daemon_drop_input();
 }
 
+/* Where perl would write what is assigned to $0; whoever assigns to it later has the last word. The
+ * program sprig has a place of its own. */
+static void open_title(pTHX)
+{
+    SV *name = get_sv("0", 0);
+
+    if (PL_origalen <= 1)
+        return;
+    sprig_title_use(PL_origargv[0], PL_origalen);
+    if (name != NULL && SvOK(name))
+        sprig_title_name(SvPV_nolen(name));
+}
+
 bool psgi_master_run(pTHX_ SV *code)
 {
     struct sprig_worker worker;
@@ -264,6 +278,7 @@ bool psgi_master_run(pTHX_ SV *code)
         sprig_master_on_ready(own.master, on_ready, NULL);
     }
     sprig_master_on_reload(own.master, on_reload, NULL);
+    open_title(aTHX);
     memset(&worker, 0, sizeof worker);
     PERL_FLUSHALL_FOR_CHILD;
     sprig_log_set_sink(print_message, sprig_log_level(), NULL);

@@ -130,6 +130,7 @@ static int read_levels(pTHX_ struct sprig_config *config, HV *options, char *why
         rc = read_hash(aTHX_ config, options, why, n);
     if (rc == 0 && kept.has_fixed && config->config != NULL)
         rc = sprig_config_keep_fixed(config, &kept.fixed, differs, sizeof differs);
+    sprig_config_settle(config);
     return rc == 0 ? sprig_config_check(config, why, n) : rc;
 }
 

@@ -67,8 +67,11 @@ static const struct sprig_option options[] = {
           "Prints the options as a file that --config reads, each with its origin."),
 #undef G
 #define G "Processes"
-    FIELD(COUNT, workers, G, "N", "1", 1, 1000,
-          "Processes that serve; from 2 on a master starts and watches them."),
+    {"workers", 0, SPRIG_OPTION_COUNT, G, "N", "1", 1, 1000, "auto",
+          offsetof(struct sprig_config, workers),
+     "Processes that serve; from 2 on a master starts and watches them; auto: one for each CPU."},
+    FIELD(BOOL, master, G, NULL, "0", 0, 1,
+          "Whether a single worker has a master, too, by which it is watched and reloaded."),
     FIELD(COUNT, workers_limit, G, "N", "0", 0, 1000,
           "So many workers may TTIN make of them; 0 is four times as many as there are."),
     FIELD(BOOL, preload_app, G, NULL, "0", 0, 1,
@@ -94,7 +97,7 @@ static const struct sprig_option options[] = {
     SECONDS(block_warning, G, "1",
             "What keeps the event loop for longer is told, with request and line; 0 is never."),
     SECONDS(block_timeout, G, "0",
-            "A worker whose event loop is kept for longer is ended and replaced; 0 is never."),
+            "Ends a worker, or a process without a master, that is kept for longer; 0 is never."),
 #undef G
 #define G "Listening"
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),

@@ -40,6 +40,8 @@ struct sprig_config {
     char *config; /* path of a file with options, see config_file.h; NULL: none */
     /* processes */
     uint32_t workers;
+    bool workers_is_auto;   /* no option: workers was "auto" */
+    bool master;            /* also for one worker */
     uint32_t workers_limit; /* 0: from workers */
     bool preload_app;
     uint32_t max_requests; /* of one worker; 0 = no limit */
@@ -156,7 +158,7 @@ struct sprig_config {
 
 enum sprig_option_type {
     SPRIG_OPTION_BOOL,    /* 0/1, yes/no, true/false, on/off, "" = 0; the flag may stand alone */
-    SPRIG_OPTION_COUNT,   /* uint32_t */
+    SPRIG_OPTION_COUNT,   /* uint32_t; with the choice "auto" that is the number of processors */
     SPRIG_OPTION_BYTES,   /* uint64_t; suffixes K, M, G = 1024^1..3 */
     SPRIG_OPTION_BYTES32, /* uint32_t, else the same */
     SPRIG_OPTION_SECONDS, /* double */
@@ -198,6 +200,13 @@ int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from);
 
 /* Whether a running server keeps the value that it began with. */
 bool sprig_option_is_fixed(const struct sprig_option *o);
+
+/* After the last option: where workers is "auto" there is a master, however many processors there
+ * are. */
+void sprig_config_settle(struct sprig_config *c);
+
+/* Whether a master starts the workers. */
+bool sprig_config_has_master(const struct sprig_config *c);
 
 /* What a reload cannot change becomes what it was; `kept` (n bytes) gets the names of those options
  * that differed, ", " between them, or "". SPRIG_E_NOMEM or 0. */

@@ -8,6 +8,7 @@
 #include "base/log_target.h"
 #include "base/number.h"
 #include "base/path.h"
+#include "base/processors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,18 @@ static bool take_number(const char **at, uint64_t *out)
     return is_number;
 }
 
-static bool read_count(const char *text, uint64_t *out)
+static bool is_auto(const struct sprig_option *o, const char *text)
 {
+    return o->type == SPRIG_OPTION_COUNT && o->choices != NULL && strcasecmp(text, "auto") == 0;
+}
+
+static bool read_count(const struct sprig_option *o, const char *text, uint64_t *out)
+{
+    if (is_auto(o, text)) {
+        uint32_t n = processors_available();
+        *out = n < o->max ? n : (uint64_t)o->max;
+        return true;
+    }
     return take_number(&text, out) && *text == '\0';
 }
 
@@ -117,7 +128,7 @@ static bool read_value(const struct sprig_option *o, const char *text, union val
     case SPRIG_OPTION_BOOL:
         return sprig_option_read_switch(text, &v->flag);
     case SPRIG_OPTION_COUNT:
-        return read_count(text, &v->number) && in_range(o, (double)v->number);
+        return read_count(o, text, &v->number) && in_range(o, (double)v->number);
     case SPRIG_OPTION_BYTES:
     case SPRIG_OPTION_BYTES32:
         return read_bytes(text, &v->number) && in_range(o, (double)v->number);
@@ -265,7 +276,8 @@ static void describe_range(const struct sprig_option *o, char *out, size_t n)
         snprintf(out, n, "0 or 1");
         return;
     case SPRIG_OPTION_COUNT:
-        snprintf(out, n, "a whole number from %.0f to %.0f", o->min, o->max);
+        snprintf(out, n, "%s%sa whole number from %.0f to %.0f", o->choices ? o->choices : "",
+                 o->choices ? " or " : "", o->min, o->max);
         return;
     case SPRIG_OPTION_BYTES:
     case SPRIG_OPTION_BYTES32:
@@ -308,7 +320,19 @@ int sprig_config_set(struct sprig_config *c, const char *name, const char *value
         explain(o, value, why, n);
         return SPRIG_E_INVALID;
     }
+    if (o->offset == offsetof(struct sprig_config, workers))
+        c->workers_is_auto = is_auto(o, value);
     return store_value(c, o, &v);
+}
+
+void sprig_config_settle(struct sprig_config *c)
+{
+    c->master = c->master || c->workers_is_auto;
+}
+
+bool sprig_config_has_master(const struct sprig_config *c)
+{
+    return c->workers > 1 || c->master;
 }
 
 /* Thousandths are enough, and free of the locale's decimal point. */

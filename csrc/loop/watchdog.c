@@ -23,6 +23,7 @@ static struct {
     bool is_running;                       /* in this process */
     bool is_ready;                         /* lock and handlers are */
     uint32_t worker;                       /* number, 0: it is none */
+    _Atomic bool may_end;                  /* block_timeout counts: somebody starts it again */
     pthread_mutex_t lock;                  /* of the condition, and of what was told */
     pthread_cond_t wake;
     char told[STATS_REQUEST_BYTES * 4 + 8]; /* what blocks: was told, and its end is to be told */
@@ -146,7 +147,7 @@ static void look(struct told *told)
         look_closely(since, now - since);
         told->next *= 2;
     }
-    if (now - since >= atomic_load(&dog.timeout_ns) && dog.worker > 0) {
+    if (now - since >= atomic_load(&dog.timeout_ns) && atomic_load(&dog.may_end)) {
         told->is_ended = true;
         end_process(now - since);
     }
@@ -192,6 +193,7 @@ static void on_fork(void)
 {
     dog.is_running = false;
     dog.worker = 0;
+    atomic_store(&dog.may_end, false);
     pthread_mutex_init(&dog.lock, NULL);
     pthread_cond_init(&dog.wake, NULL);
     atomic_store(&watchdog_sleeps, atomic_load(&dog.limit_ns) != UINT64_MAX);
@@ -224,6 +226,11 @@ void watchdog_wake(void)
     pthread_mutex_unlock(&dog.lock);
 }
 
+void sprig_watchdog_may_end(bool may_end)
+{
+    atomic_store(&dog.may_end, may_end || dog.worker > 0);
+}
+
 static uint64_t in_ns(double seconds)
 {
     return seconds > 0 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
@@ -239,6 +246,8 @@ void sprig_watchdog_start(const struct sprig_watchdog *how)
     dog.is_ready = true;
     dog.how = *how;
     dog.worker = how->worker;
+    if (how->worker > 0)
+        atomic_store(&dog.may_end, true);
     watchdog_limit_ns = in_ns(how->block_warning);
     uint64_t timeout = in_ns(how->block_timeout);
     atomic_store(&dog.timeout_ns, timeout);

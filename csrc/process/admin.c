@@ -1,4 +1,7 @@
 /* admin.c - sockets and connections of the admin listener; see admin.h */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
 #include "process/admin_internal.h"
 
 #include "base/err.h"
@@ -10,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,6 +276,24 @@ static int check_sockets(struct admin *a, char *why, size_t n)
     return 0;
 }
 
+static void write_note(struct admin *a)
+{
+#ifdef MFD_CLOEXEC
+    char where[SPRIG_LISTEN_TEXT_BYTES];
+    const char *token = a->host.config->admin_token_file;
+    struct sprig_address address;
+    if (a->n_sockets == 0 || socket_address(a->sockets[0].fd, &address) != 0)
+        return;
+    if (address.is_unix)
+        snprintf(where, sizeof where, "unix:%s", address.port);
+    else
+        sprig_listen_join(address.host, address.port, where, sizeof where);
+    a->note_fd = memfd_create(ADMIN_NOTE, MFD_CLOEXEC);
+    if (a->note_fd != -1)
+        dprintf(a->note_fd, "%s\n%s\n", where, token != NULL ? token : "");
+#endif
+}
+
 struct admin *admin_open(const struct admin_host *host, const struct sprig_socket *sockets,
                          size_t n_sockets, char *why, size_t n)
 {
@@ -280,6 +302,7 @@ struct admin *admin_open(const struct admin_host *host, const struct sprig_socke
     if (a == NULL)
         return NULL;
     a->host = *host;
+    a->note_fd = -1;
     for (int i = 0; i < ADMIN_MAX_CONNS; i++)
         a->conns[i].fd = -1;
     take_sockets(a, sockets, n_sockets);
@@ -288,14 +311,18 @@ struct admin *admin_open(const struct admin_host *host, const struct sprig_socke
         rc = open_address(a, why, n);
     if (rc == 0)
         rc = check_sockets(a, why, n);
-    if (rc == 0)
+    if (rc == 0) {
+        write_note(a);
         return a;
+    }
     admin_close(a, true);
     return NULL;
 }
 
 void admin_abandon(struct admin *a)
 {
+    if (a->note_fd != -1)
+        close(a->note_fd);
     for (size_t i = 0; i < a->n_sockets; i++)
         close(a->sockets[i].fd);
     for (int i = 0; i < ADMIN_MAX_CONNS; i++)
@@ -314,6 +341,8 @@ void admin_close(struct admin *a, bool unlink)
     }
     for (int i = 0; i < ADMIN_MAX_CONNS; i++)
         conn_drop(&a->conns[i]);
+    if (a->note_fd != -1)
+        close(a->note_fd);
     free(a->token);
     free(a);
 }

@@ -44,6 +44,11 @@ struct admin_host {
 
 struct admin;
 
+/* Among the descriptors of the process is a file in memory of this name. It says where the listener
+ * is, and in a second line which file has the token, if there is one: so "sprig ctl --pid" finds
+ * both, whatever the server was started with. */
+#define ADMIN_NOTE "sprig-admin"
+
 /* Listens where config->admin says, or takes over sockets that do so already. NULL and `why`: it
  * cannot be. */
 struct admin *admin_open(const struct admin_host *host, const struct sprig_socket *sockets,

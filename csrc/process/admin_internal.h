@@ -34,6 +34,7 @@ struct admin {
     size_t n_sockets;
     bool is_local; /* all of them are unix sockets: who may open them is the system's to say */
     char *token;   /* owned; NULL: none is asked for */
+    int note_fd;   /* owned: ADMIN_NOTE, or -1 */
     struct admin_conn conns[ADMIN_MAX_CONNS];
 };
 

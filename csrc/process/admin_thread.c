@@ -66,7 +66,7 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
     case ADMIN_KILL:
         break;
     }
-    return say(said, n, 409, "this needs a master (--workers 2 or more)");
+    return say(said, n, 409, "this needs a master (--master or --workers)");
 }
 
 static bool is_ready(void *arg)

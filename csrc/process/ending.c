@@ -47,6 +47,7 @@ void master_end(struct sprig_master *m, enum ending how)
     if (m->was_handed_over)
         master_close_admin(m, false);
     m->ending = how;
+    master_show_title(m);
     list_foreach (it, &m->processes.list) {
         struct process *p = list_entry(it, struct process, link);
         if (p == m->deputy && m->was_handed_over)

@@ -160,6 +160,7 @@ void master_add_worker(struct sprig_master *m)
     if (master_add_sockets(m, why, sizeof why) != 0)
         sprig_log(SPRIG_LOG_WARN, "worker %u shares a socket: %s", m->n_workers, why);
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
+    master_show_title(m);
 }
 
 void master_remove_worker(struct sprig_master *m)
@@ -175,6 +176,7 @@ void master_remove_worker(struct sprig_master *m)
     memset(s, 0, sizeof *s);
     policy_slot_is_empty(m, m->n_workers + 1);
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
+    master_show_title(m);
 }
 
 /* False: the new one is none. What TTIN and TTOU have done stays, unless workers has changed. */
@@ -243,6 +245,7 @@ void master_reload(struct sprig_master *m)
         s->starting = NULL;
     }
     sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
+    master_show_title(m);
 }
 
 void master_send_all(const struct sprig_master *m, int signo)
@@ -363,6 +366,7 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
     if (master_open_tls(m, why, n) != 0)
         return SPRIG_E_INVALID;
     m->has_run = true;
+    master_show_title(m);
     if (master_signals_open(m->config->daemonize) != 0) {
         snprintf(why, n, "cannot take signals: %s", strerror(errno));
         return SPRIG_E_SYS;

@@ -151,6 +151,9 @@ void upgrade_complete(struct sprig_master *m, struct process *p);
 /* It has ended. */
 void upgrade_gone(struct sprig_master *m, struct process *p, int status);
 
+/* What ps shows of us. */
+void master_show_title(const struct sprig_master *m);
+
 /* Tells systemd that we serve. */
 void master_notify_ready(const struct sprig_master *m);
 

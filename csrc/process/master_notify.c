@@ -1,7 +1,20 @@
-/* master_notify.c - what a master tells systemd; see master_internal.h and notify.h */
+/* master_notify.c - what a master tells systemd, and those who look at ps; see master_internal.h
+ * and notify.h */
 #include "process/master_internal.h"
 
 #include "base/notify.h"
+#include "process/title.h"
+
+void master_show_title(const struct sprig_master *m)
+{
+    if (m->ending != ENDING_NOT)
+        sprig_title_set("master, ending");
+    else if (m->deputy != NULL)
+        sprig_title_set("process 1, in front of the master %d", (int)m->deputy->pid);
+    else
+        sprig_title_set("master, %u worker%s, generation %u", m->n_workers,
+                        m->n_workers == 1 ? "" : "s", m->generation);
+}
 
 /* A successor that is not the main process yet is not heard; it says so again when it is. */
 void master_notify_ready(const struct sprig_master *m)

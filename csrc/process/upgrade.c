@@ -143,6 +143,7 @@ void upgrade_complete(struct sprig_master *m, struct process *p)
     m->deputy = p;
     dismiss_workers(m);
     m->was_handed_over = getpid() != 1;
+    master_show_title(m);
     if (m->was_handed_over) {
         notify_main_pid(p->pid);
         master_end(m, ENDING_GRACEFUL);

@@ -5,6 +5,7 @@
 #include "base/privileges.h"
 #include "process/daemon.h"
 #include "process/master_signals.h"
+#include "process/title.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
     m->board = NULL;
     w->tls = m->tls;
     m->tls = NULL;
+    sprig_title_set("worker %u, generation %u", number, m->generation);
     master_signals_close(true);
     if (master_move_sockets(m, w) != 0 || privileges_drop(m->config, why, sizeof why) != 0)
         worker_fail(control_fd, why);
@@ -271,6 +273,7 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
     if (is_reload_of(m, p)) {
         m->stats->n_reloads_failed++;
         m->generation = m->served_generation;
+        master_show_title(m);
         m->is_reloading = false;
         m->last_error[0] = '\0';
         sprig_log(SPRIG_LOG_ERROR, "cannot reload, the workers from before go on: %s", text);

@@ -18,8 +18,9 @@ static void reload_options(struct sprig_server *server, const struct sprig_confi
         sprig_log(SPRIG_LOG_WARN, "HUP: the options were read anew; a change of %s needs a restart",
                   kept);
     else
-        sprig_log(SPRIG_LOG_WARN, "HUP: the options were read anew; with a master (--workers 2 or "
-                                  "more) the application would be loaded anew, too");
+        sprig_log(SPRIG_LOG_WARN,
+                  "HUP: the options were read anew; with a master (--master or --workers) the "
+                  "application would be loaded anew, too");
 }
 
 static void hang_up(struct sprig_server *server)
@@ -44,7 +45,7 @@ static void hang_up(struct sprig_server *server)
         sprig_log(SPRIG_LOG_ERROR, "HUP: the certificates from before go on: %s", why);
     sprig_log(
         SPRIG_LOG_WARN,
-        "HUP: %s%s%s; with a master (--workers 2 or more) the application would be loaded anew",
+        "HUP: %s%s%s; with a master (--master or --workers) the application would be loaded anew",
         has_log ? "the access log was opened anew" : "",
         rc == 0 ? has_log ? ", the certificates were read anew" : "the certificates were read anew"
                 : "",
@@ -64,7 +65,7 @@ static void on_signal(struct sprig_signal *signal, int signo, void *arg)
     }
     if (signo == SIGUSR2)
         sprig_log(SPRIG_LOG_WARN,
-                  "USR2: nothing was done; an upgrade needs a master (--workers 2 or more)");
+                  "USR2: nothing was done; an upgrade needs a master (--master or --workers)");
 }
 
 /* ------------------------------------------------------------ before and behind it ---- */
@@ -156,12 +157,14 @@ void sprig_server_stand_alone(struct sprig_server *server)
             signal_spare(server->alone[i]);
     }
     server->is_alone = true;
+    sprig_watchdog_may_end(true);
     notify_begin(server);
 }
 
 void sprig_server_give_back_signals(struct sprig_server *server)
 {
     notify_end(server);
+    sprig_watchdog_may_end(false);
     server->is_alone = false;
     for (int i = 0; i < N_TAKEN; i++) {
         if (server->alone[i] != NULL)

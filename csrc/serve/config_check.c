@@ -28,8 +28,9 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
         return SPRIG_E_INVALID;
     }
-    if (c->max_requests && c->workers < 2) {
-        snprintf(why, n, "max_requests needs workers of 2 or more, got '%u'", c->workers);
+    if (c->max_requests && !sprig_config_has_master(c)) {
+        snprintf(why, n, "max_requests needs master, or workers of 2 or more, got '%u'",
+                 c->workers);
         return SPRIG_E_INVALID;
     }
     if (c->probe && (*c->probe != '/' || c->probe[strcspn(c->probe, " \t\r\n#")] != '\0')) {

@@ -75,7 +75,7 @@ Sprig::Master - the master of worker processes, in a perl
 
 =head1 DESCRIPTION
 
-Used by L<Sprig::Server/run> if the option C<workers> is 2 or more. The master itself is written in C;
+Used by L<Sprig::Server/run> if the option C<workers> is 2 or more, or C<master> is on. The master itself is written in C;
 it opens the sockets, starts the workers, watches and replaces them, and handles no request. There is
 nothing here for applications: see L<Sprig::Worker>.
 

@@ -122,6 +122,7 @@ sub _load_file {
     my $file = _find_file($name);
     (my $package = $file) =~ s/([^A-Za-z0-9_])/sprintf '_%2x', ord $1/ge;
     $0 = $file;
+    Sprig::Worker::_keep_name();
     my $app = eval "package Plack::Sandbox::$package;"
         . 'my $app = do $file; die $@ if !defined $app && $@; $app';
     die "cannot load $name: ", _as_line($@) if !defined $app && $@;

@@ -324,7 +324,7 @@ sub run {
     my $before = AnyEvent::Util::guard { Sprig::Worker::_quit_close() };
     if (Sprig::Worker->current) {
         Sprig::Server::Workers::run_worker($self, $app);
-    } elsif ($self->_setting('workers') == 1) {
+    } elsif ($self->_setting('workers') == 1 && !$self->_setting('master')) {
         $self->_run_alone($app);
     } elsif (my $made = Sprig::Server::Workers::run_master($self, $app)) {
         Sprig::Server::Workers::run_worker($self, $$made);
@@ -513,7 +513,7 @@ The same as C<header_timeout>, which wins if both are given.
 
 All options of L<sprig(1)> that concern processes, TLS, requests, deadlines, connections and output are taken
 by the same names with underscores: C<workers>, C<max_body_bytes>, C<keepalive_timeout> and so on. Those
-of processes (C<workers>, C<preload_app>, C<max_requests>, C<probe>, C<pid>, C<daemonize>) are for L</run>;
+of processes (C<workers>, C<master>, C<preload_app>, C<max_requests>, C<probe>, C<pid>, C<daemonize>) are for L</run>;
 the other methods never fork.
 
 =over
@@ -552,7 +552,7 @@ L</register_service>, then serves until the process gets C<TERM> or C<QUIT>, whi
 work finish for at most C<graceful_timeout> seconds, or C<INT>, or another signal a second after the
 first or later, which end it at once. Returns.
 
-With C<workers> of 2 or more this process becomes their master, and returns when all is over; it obeys
+With C<workers> of 2 or more, or with C<master>, this process becomes their master, and returns when all is over; it obeys
 the signals that L<sprig(1)/WORKERS> lists. The workers end with C<exit> and run the C<END> blocks that were
 compiled; what follows this call is run by the master only. C<server_ready> is called in the master, when
 the first worker serves.

@@ -28,7 +28,7 @@ sub new {
 sub _check_names {
     my ($args) = @_;
     my $n = defined $args->{workers} ? $args->{workers} : $args->{max_workers};
-    return if !$args->{max_reqs_per_child} || defined $n && $n ne '1';
+    return if !$args->{max_reqs_per_child} || $args->{master} || defined $n && $n ne '1';
     my $got = defined $n ? "got '$n'" : 'which is not given';
     die
         "max_reqs_per_child needs max_workers of 2 or more, $got: one process cannot replace itself\n";
