@@ -1,6 +1,7 @@
 /* hub.c - the log that the processes of a server share, and who has which members; see hub.h */
 #define _GNU_SOURCE
 #include "base/hub.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 #include <errno.h>
@@ -91,9 +92,7 @@ static uint64_t round_up(uint64_t n, uint64_t to)
 static bool shared_init(struct shared *s)
 {
     pthread_mutexattr_t attr;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    s->number = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    s->number = clock_real_ns() / 1000;
     s->head = s->tail = 8; /* no entry is at 0 */
     pthread_mutexattr_init(&attr);
     bool ok = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&

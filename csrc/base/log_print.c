@@ -1,5 +1,6 @@
 /* log_print.c - the error log: messages and what the application prints, on standard error or where
  * the options say; see log.h */
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -234,17 +235,6 @@ void sprig_log_finish(void)
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-/* "2026-11-30T04:46:34.123Z" */
-static size_t print_time(char *buf, size_t n)
-{
-    struct timespec now;
-    struct tm tm;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    size_t len = strftime(buf, n, "%Y-%m-%dT%H:%M:%S", &tm);
-    return len + (size_t)snprintf(buf + len, n - len, ".%03dZ", (int)(now.tv_nsec / 1000000));
-}
-
 /* "2026-11-30T04:46:34.123Z [1234 worker 2 warn] "; nothing for a terminal, where somebody looks
  * on, and for syslog, which has all that itself. */
 static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
@@ -255,7 +245,7 @@ static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
         return 0;
     if (worker_number > 0)
         snprintf(worker, sizeof worker, " worker %u", worker_number);
-    size_t len = print_time(buf, n);
+    size_t len = clock_print(clock_real_ns(), buf);
     return len + (size_t)snprintf(buf + len, n - len, " [%ld%s %s%s%.*s] ", (long)getpid(), worker,
                                   level_names[level], request_id.n > 0 ? " " : "",
                                   (int)request_id.n, request_id.bytes);
@@ -297,7 +287,7 @@ static char *make_json(enum sprig_log_level level, const char *text, size_t n, s
     char date[40], *line = malloc(6 * n + 400);
     if (line == NULL)
         return NULL;
-    print_time(date, sizeof date);
+    clock_print(clock_real_ns(), date);
     size_t len = (size_t)sprintf(
         line,
         "{\"timestamp\":\"%s\",\"severityText\":\"%s\",\"severityNumber\":%d,\"process.pid\":%ld",

@@ -1,6 +1,7 @@
 /* log_syslog.c - messages of RFC 5424; see log_syslog.h */
 #include "base/log_syslog.h"
 
+#include "base/clock.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -101,16 +102,12 @@ static int priority(enum sprig_log_level level)
 static size_t print_head(const struct log_syslog *s, char *buf, size_t n)
 {
     static char host[256];
-    struct timespec now;
-    struct tm tm;
-    char date[32];
+    char date[CLOCK_TEXT_BYTES];
     if (host[0] == '\0' && (gethostname(host, sizeof host - 1) == -1 || host[0] == '\0'))
         strcpy(host, "-");
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-    return (size_t)snprintf(buf, n, "<%d>1 %s.%03dZ %s sprig %ld - - ", priority(s->level), date,
-                            (int)(now.tv_nsec / 1000000), host, (long)getpid());
+    clock_print(clock_real_ns(), date);
+    return (size_t)snprintf(buf, n, "<%d>1 %s %s sprig %ld - - ", priority(s->level), date, host,
+                            (long)getpid());
 }
 
 static bool send_once(int fd, struct iovec *parts)

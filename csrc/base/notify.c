@@ -1,6 +1,7 @@
 /* notify.c - messages for systemd; see notify.h */
 #include "base/notify.h"
 
+#include "base/clock.h"
 #include "base/number.h"
 
 #include <stdarg.h>
@@ -81,10 +82,8 @@ void notify_status(const char *fmt, ...)
 void notify_reloading(void)
 {
     char message[MESSAGE_BYTES];
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=Reloading\n",
-             (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+             (unsigned long long)clock_monotonic_ns() / 1000);
     tell(message);
 }
 

@@ -4,6 +4,7 @@
 #endif
 #include "base/stats.h"
 
+#include "base/clock.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -47,13 +48,6 @@ const uint64_t times_bounds_ns[N_BOUNDS] = {MS(5),    MS(10),   MS(25),   MS(50)
 const char *const times_bounds_text[N_BOUNDS] = {"0.005", "0.01", "0.025", "0.05", "0.075",
                                                  "0.1",   "0.25", "0.5",   "0.75", "1.0",
                                                  "2.5",   "5.0",  "7.5",   "10.0"};
-
-static uint64_t clock_real_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* -------------------------------------------------------- in one process ---- */
 

@@ -1,5 +1,6 @@
 /* channel.c - the channels of this process: what is published, read, remembered; see csrc/channel.h
  */
+#include "base/clock.h"
 #include "channel/channel_internal.h"
 
 #include "base/err.h"
@@ -417,10 +418,7 @@ int sprig_channel_publish(struct sprig_channel *ch, const struct sprig_publicati
 /* The next number of a message that came without one. */
 static uint64_t next_number(struct sprig_channels *all)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    uint64_t number = ms << PUBLICATION_MS_SHIFT;
+    uint64_t number = clock_real_ns() / NS_PER_MS << PUBLICATION_MS_SHIFT;
     all->last_delivered = number > all->last_delivered ? number : all->last_delivered + 1;
     return all->last_delivered;
 }

@@ -1,4 +1,5 @@
 /* member.c - who listens to a channel: joining, being written to, keeping up or not, leaving. */
+#include "base/clock.h"
 #include "channel/channel_internal.h"
 
 #include "base/err.h"
@@ -159,16 +160,14 @@ void members_send(struct sprig_channel *ch, struct message *m)
  * heard more than this one. One that cannot be is somebody else's. */
 static uint64_t number_of(const struct sprig_channel *ch, struct sprig_span id)
 {
-    struct timespec now;
     uint64_t number, rest = 0;
-    clock_gettime(CLOCK_REALTIME, &now);
     uint64_t latest = ch->all->reader.last_number;
     if (!number_take(&id, UINT64_MAX >> PUBLICATION_MS_SHIFT, &number))
         return 0;
     if (id.len > 0 && *id.ptr == '-') {
         id = span_make(id.ptr + 1, id.len - 1);
         number = number << PUBLICATION_MS_SHIFT;
-        latest = ((uint64_t)now.tv_sec + CLOCK_SKEW_SECONDS) * 1000 << PUBLICATION_MS_SHIFT;
+        latest = (clock_real_ns() / NS_PER_MS + CLOCK_SKEW_SECONDS * 1000) << PUBLICATION_MS_SHIFT;
         if (!number_take(&id, (1 << PUBLICATION_MS_SHIFT) - 1, &rest))
             return 0;
     }

@@ -2,6 +2,7 @@
 #ifndef SPRIG_H2_BUDGET_H
 #define SPRIG_H2_BUDGET_H
 
+#include "base/clock.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,11 +27,11 @@ static inline void h2_budget_earn(struct h2_budget *b, uint32_t n)
 /* False: there is nothing left to spend. */
 static inline bool h2_budget_spend(struct h2_budget *b, uint64_t now)
 {
-    uint64_t seconds = (now - b->since_ns) / 1000000000u;
+    uint64_t seconds = (now - b->since_ns) / NS_PER_S;
     if (seconds > 0) {
         uint64_t n = seconds * b->per_second;
         h2_budget_earn(b, n < UINT32_MAX ? (uint32_t)n : UINT32_MAX);
-        b->since_ns += seconds * 1000000000u;
+        b->since_ns += seconds * NS_PER_S;
     }
     if (b->most == 0)
         return true;

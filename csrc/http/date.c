@@ -1,14 +1,9 @@
 /* date.c - the Date header: formatting without gmtime, one text a second. */
 #include "http/date.h"
+#include "base/clock.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-#ifdef CLOCK_REALTIME_COARSE
-#define DATE_CLOCK CLOCK_REALTIME_COARSE
-#else
-#define DATE_CLOCK CLOCK_REALTIME
-#endif
 
 enum { SECONDS_A_DAY = 86400, DAYS_IN_400_YEARS = 146097, DAYS_TO_YEAR_0 = 719468 };
 
@@ -67,11 +62,10 @@ const char *date_now(void)
     static char text[DATE_LEN];
     static time_t second;
     static bool filled;
-    struct timespec now = {0};
-    clock_gettime(DATE_CLOCK, &now);
-    if (!filled || now.tv_sec != second) {
-        date_format(text, now.tv_sec);
-        second = now.tv_sec;
+    time_t now = (time_t)(clock_ns(CLOCK_REAL_CHEAP) / NS_PER_S);
+    if (!filled || now != second) {
+        date_format(text, now);
+        second = now;
         filled = true;
     }
     return text;

@@ -1,11 +1,10 @@
 /* queue_time.c - see queue_time.h */
 #include "http/queue_time.h"
 
+#include "base/clock.h"
 #include <stdbool.h>
 
 enum { MAX_QUEUE_SECONDS = 3600 };
-
-#define NS_PER_S UINT64_C(1000000000)
 
 /* Takes the digits; false: there are none, or too many. */
 static bool take_digits(struct sprig_span *in, uint64_t *out, int *n_digits)

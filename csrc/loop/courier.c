@@ -1,12 +1,13 @@
 /* courier.c - the thread that sends what waits while an app keeps the loop; see courier.h */
 #include "loop/courier.h"
+#include "base/clock.h"
 #include "loop/loop_internal.h"
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <time.h>
 
-enum { NS_PER_MS = 1000000, STACK_BYTES = 256 * 1024 };
+enum { STACK_BYTES = 256 * 1024 };
 
 void courier_init(struct courier *courier)
 {

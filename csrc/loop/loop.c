@@ -1,4 +1,5 @@
 /* loop.c - passes, the ready queue, waking up, and what a fork does to it; see loop.h */
+#include "base/clock.h"
 #include "loop/loop_internal.h"
 
 #include "base/stats.h"
@@ -17,8 +18,6 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #endif
-
-enum { NS_PER_S = 1000000000 };
 
 /* Grows in each forked child; the one thing here that is process-wide by nature. */
 static volatile sig_atomic_t fork_count;
@@ -216,7 +215,7 @@ static void loop_arm_timer(struct sprig_loop *loop)
     if (next < loop->timer_armed || (loop->timer_armed == 0 && next != 0))
         loop_set_timer(loop, next);
     if (loop->interest.host.on_timeout != NULL) {
-        double left = next > loop->now ? (double)(next - loop->now) / NS_PER_S : 0;
+        double left = next > loop->now ? (double)(next - loop->now) / 1e9 : 0;
         interest_timeout(&loop->interest, next == UINT64_MAX ? -1 : left);
     }
 }
@@ -231,10 +230,7 @@ void loop_timer_changed(struct sprig_loop *loop)
 
 uint64_t sprig_loop_now_update(struct sprig_loop *loop)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    loop->now = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-    return loop->now;
+    return loop->now = clock_monotonic_ns();
 }
 
 uint64_t sprig_loop_now(struct sprig_loop *loop)

@@ -1,12 +1,11 @@
 /* timer.c - the timer heap and the deadline lists; see loop.h and timer.h */
 #include "loop/timer.h"
 
+#include "base/clock.h"
 #include "loop/loop_internal.h"
 
 #include <stdlib.h>
 #include <time.h>
-
-enum { NS_PER_S = 1000000000 };
 
 void timer_heap_init(struct timer_heap *heap)
 {
@@ -147,9 +146,7 @@ void timer_stop(struct sprig_loop *loop, struct timer *t)
 
 uint64_t timer_clock(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+    return clock_monotonic_ns();
 }
 
 uint64_t timers_next(const struct sprig_loop *loop)
@@ -176,9 +173,7 @@ static uint64_t deadline_clock(struct sprig_loop *loop)
 {
 #ifdef CLOCK_MONOTONIC_COARSE
     (void)loop;
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
 #else
     return sprig_loop_now_update(loop);
 #endif
@@ -206,7 +201,7 @@ static void deadline_list_run(struct ready *r, uint32_t what)
 
 void deadline_list_set_length(struct deadline_list *l, double seconds)
 {
-    l->length_ns = seconds > 0 ? (uint64_t)(seconds * NS_PER_S) : 0;
+    l->length_ns = seconds > 0 ? (uint64_t)(seconds * 1e9) : 0;
 }
 
 int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,

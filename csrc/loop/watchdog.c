@@ -1,6 +1,7 @@
 /* watchdog.c - see watchdog.h */
 #include "loop/watchdog.h"
 
+#include "base/clock.h"
 #include "base/stats.h"
 #include <pthread.h>
 #include <signal.h>
@@ -9,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NS_PER_MS = 1000000, TICK_MIN_MS = 10, TICK_MAX_MS = 250, STACK_BYTES = 256 * 1024 };
+enum { TICK_MIN_MS = 10, TICK_MAX_MS = 250, STACK_BYTES = 256 * 1024 };
 
 /* After ABRT the process gets so long. */
 enum { ABORT_MS = 1000 };
@@ -36,16 +37,9 @@ struct told {
     bool is_ended;  /* ABRT was sent */
 };
 
-static uint64_t clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static void pause_ms(uint64_t ms)
 {
-    struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * NS_PER_MS};
+    struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000 * NS_PER_MS)};
     nanosleep(&t, NULL);
 }
 
@@ -138,7 +132,7 @@ static void look_closely(uint64_t since, uint64_t ns)
 static void look(struct told *told)
 {
     uint64_t since = __atomic_load_n(&stats_own->busy_since_ns, __ATOMIC_RELAXED);
-    uint64_t limit = atomic_load(&dog.limit_ns), now = clock_ns();
+    uint64_t limit = atomic_load(&dog.limit_ns), now = clock_monotonic_ns();
     if (since != told->since)
         *told = (struct told){.since = since, .next = limit};
     if (since == 0 || since > now || told->is_ended)

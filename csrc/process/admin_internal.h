@@ -73,7 +73,6 @@ struct process_usage process_usage_get(uint32_t pid);
 /* "serving", or "blocked" if its loop has been at work for longer than block_warning. */
 const char *admin_state(const struct admin *a, const struct stats *s);
 bool admin_is_blocked(const struct admin *a, const struct stats *s);
-uint64_t admin_clock_ns(void);
 
 #define admin_foreach(a, s)                                                                        \
     for (struct stats *s = (a)->host.stats->entries;                                               \

@@ -1,4 +1,5 @@
 /* admin_json.c - the numbers as JSON, and what the system knows of the processes. */
+#include "base/clock.h"
 #include "process/admin_internal.h"
 
 #include "process/processes.h"
@@ -8,13 +9,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-uint64_t admin_clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* Without /proc nothing is known. */
 struct process_usage process_usage_get(uint32_t pid)
@@ -45,7 +39,7 @@ struct process_usage process_usage_get(uint32_t pid)
 bool admin_is_blocked(const struct admin *a, const struct stats *s)
 {
     double limit = a->host.config->block_warning;
-    return (double)stats_busy_ns(s, admin_clock_ns()) >= (limit > 0 ? limit : 1) * 1e9;
+    return (double)stats_busy_ns(s, clock_monotonic_ns()) >= (limit > 0 ? limit : 1) * 1e9;
 }
 
 const char *admin_state(const struct admin *a, const struct stats *s)
@@ -115,7 +109,8 @@ static void add_worker(struct text *out, const struct admin *a, const struct sta
              "{\"number\":%u,\"pid\":%u,\"generation\":%u,\"state\":\"%s\",\"since\":%.3f,"
              "\"busy\":%.6f,\"rss\":%" PRIu64 ",\"cpu\":%.2f",
              s->number, s->pid, s->generation, admin_state(a, s), (double)s->since_ns / 1e9,
-             (double)stats_busy_ns(s, admin_clock_ns()) / 1e9, usage.rss_bytes, usage.cpu_seconds);
+             (double)stats_busy_ns(s, clock_monotonic_ns()) / 1e9, usage.rss_bytes,
+             usage.cpu_seconds);
     add_request(out, s);
     text_add(out, ",\"numbers\":{");
     add_numbers(out, s->n);
@@ -133,18 +128,17 @@ void admin_add_json(struct text *out, const struct admin *a)
 {
     const struct stats_board *board = a->host.stats;
     struct stats_sum sum;
-    struct timespec now;
+    uint64_t now = clock_real_ns();
     uint32_t n_workers, generation;
     const char *comma = "";
     stats_board_sum(board, &sum);
-    clock_gettime(CLOCK_REALTIME, &now);
     a->host.get_wanted(&n_workers, &generation, a->host.arg);
     text_add(out,
-             "{\"version\":\"" SPRIG_VERSION "\",\"pid\":%ld,\"now\":%lld.%03ld,\"since\":%.3f,"
+             "{\"version\":\"" SPRIG_VERSION "\",\"pid\":%ld,\"now\":%.3f,\"since\":%.3f,"
              "\"ready\":%s,\"master\":%s,\"generation\":%u,\"workers_wanted\":%u,\"restarts\":{",
-             (long)getpid(), (long long)now.tv_sec, now.tv_nsec / 1000000,
-             (double)board->since_ns / 1e9, a->host.is_ready(a->host.arg) ? "true" : "false",
-             a->host.is_master ? "true" : "false", generation, n_workers);
+             (long)getpid(), (double)now / 1e9, (double)board->since_ns / 1e9,
+             a->host.is_ready(a->host.arg) ? "true" : "false", a->host.is_master ? "true" : "false",
+             generation, n_workers);
     add_restarts(out, board);
     text_add(out, "},\"totals\":{");
     add_numbers(out, sum.n);

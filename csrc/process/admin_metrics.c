@@ -1,4 +1,5 @@
 /* admin_metrics.c - the numbers for Prometheus: its text format, and OpenMetrics. */
+#include "base/clock.h"
 #include "process/admin_internal.h"
 
 #include "sprig.h"
@@ -13,7 +14,7 @@ struct writer {
 
 static void add_seconds(struct text *out, uint64_t ns)
 {
-    text_add(out, "%" PRIu64 ".%09u", ns / 1000000000, (unsigned)(ns % 1000000000));
+    text_add(out, "%" PRIu64 ".%09u", ns / NS_PER_S, (unsigned)(ns % NS_PER_S));
 }
 
 /* The two lines in front of a family. */
@@ -177,7 +178,7 @@ static void add_worker_cpu(struct text *out, const struct stats *s)
 
 static void add_worker_busy(struct text *out, const struct stats *s)
 {
-    add_seconds(out, stats_busy_ns(s, admin_clock_ns()));
+    add_seconds(out, stats_busy_ns(s, clock_monotonic_ns()));
 }
 
 static const struct worker_row worker_rows[] = {

@@ -1,4 +1,5 @@
 /* admin_text.c - tables for people: what sprig ctl prints. They fit into 80 columns. */
+#include "base/clock.h"
 #include "process/admin_internal.h"
 
 #include "sprig.h"
@@ -35,9 +36,7 @@ static void print_bytes(uint64_t bytes, char *buf, size_t n)
 
 static double age_of(uint64_t since_ns)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec - (double)(since_ns / 1000000000);
+    return ((double)clock_real_ns() - (double)since_ns) / 1e9;
 }
 
 static uint64_t level(uint64_t n)
@@ -164,7 +163,7 @@ void admin_add_stuck_text(struct text *out, const struct admin *a)
             text_add(out, "not blocked\n");
             continue;
         }
-        text_add(out, "blocked for %.1f s", (double)stats_busy_ns(s, admin_clock_ns()) / 1e9);
+        text_add(out, "blocked for %.1f s", (double)stats_busy_ns(s, clock_monotonic_ns()) / 1e9);
         if (n > 0) {
             text_add(out, " by ");
             add_clean(out, s->request, n < STATS_REQUEST_BYTES ? n : STATS_REQUEST_BYTES);

@@ -1,6 +1,7 @@
 /* processes.c - forks, hears and collects processes; see processes.h */
 #include "process/processes.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +15,7 @@
 
 uint64_t clock_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return clock_monotonic_ns() / NS_PER_MS;
 }
 
 char *status_text(int status, char *buf, size_t n)

@@ -1,6 +1,7 @@
 /* quit.c - see quit.h */
 #include "process/quit.h"
 
+#include "base/clock.h"
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -25,9 +26,7 @@ static struct {
 
 static uint64_t now_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return clock_monotonic_ns() / NS_PER_MS;
 }
 
 /* Restores the action from before and sends the signal again: it comes when the handler is left. */

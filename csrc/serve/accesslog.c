@@ -1,6 +1,7 @@
 /* accesslog.c - the file of the access log: gathering, writing, reopening; see accesslog.h */
 #include "serve/accesslog.h"
 
+#include "base/clock.h"
 #include "base/stats.h"
 #include "loop/signals.h"
 #include "loop/timer.h"
@@ -13,8 +14,7 @@
 enum {
     FULL_BYTES = 64 * 1024, /* of lines: written without waiting for the end of the pass */
     RECORD_BYTES = 2048,    /* of larger records are not kept and used again */
-    MAX_FREE = 64,
-    NS_PER_MS = 1000000
+    MAX_FREE = 64
 };
 
 /* ------------------------------------------------------------- the file ---- */

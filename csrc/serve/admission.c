@@ -1,6 +1,7 @@
 /* admission.c - limits on connections and on requests in work; see admission.h */
 #include "serve/admission.h"
 
+#include "base/clock.h"
 #include "base/stats.h"
 #include "loop/timer.h"
 #include "serve/conn.h"
@@ -201,7 +202,7 @@ static void admission_tell(struct sprig_server *server, enum stats_number number
     stats_add(number, n);
     server->counters.n_refused += n;
     a->n_untold += n;
-    if (a->told_ns != 0 && now - a->told_ns < 1000000000u)
+    if (a->told_ns != 0 && now - a->told_ns < NS_PER_S)
         return;
     a->told_ns = now;
     log_later(SPRIG_LOG_WARN, "503 for %u connection%s: %s", a->n_untold,
@@ -244,7 +245,7 @@ static void admission_tell_crowded(struct sprig_server *server)
 {
     struct admission *a = &server->admission;
     uint64_t now = timer_clock();
-    if (a->crowded_ns != 0 && now - a->crowded_ns < CROWDED_SECONDS * UINT64_C(1000000000))
+    if (a->crowded_ns != 0 && now - a->crowded_ns < CROWDED_SECONDS * NS_PER_S)
         return;
     a->crowded_ns = now;
     log_later(SPRIG_LOG_WARN,

@@ -1,12 +1,13 @@
 /* certificates.c - the certificates of a server: read at the start, and anew when they have
  * changed; see server.h */
+#include "base/clock.h"
 #include "serve/server.h"
 
 #include "net/tls.h"
 #include <stdio.h>
 
 /* The files are looked at by who shakes hands, at most so often. */
-#define LOOK_NS (60 * UINT64_C(1000000000))
+#define LOOK_NS (60 * NS_PER_S)
 
 int server_open_tls(struct sprig_server *server, char *why, size_t n)
 {

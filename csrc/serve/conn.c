@@ -1,5 +1,6 @@
 /* conn.c - one connection: birth, turns, deadlines, end; see conn.h */
 #include "serve/conn.h"
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "loop/watcher.h"
 #include "net/tls.h"
@@ -344,7 +345,7 @@ static bool conn_has_lingered(const struct sprig_conn *c)
     uint64_t by_bodies = c->server->config.max_body_bytes * LINGER_BODIES;
     uint64_t max = by_bodies > LINGER_MAX_BYTES ? by_bodies : LINGER_MAX_BYTES;
     uint64_t elapsed = sprig_loop_now(c->server->loop) - c->linger_ns;
-    return c->n_lingered_bytes > max || elapsed > LINGER_MAX_SECONDS * UINT64_C(1000000000);
+    return c->n_lingered_bytes > max || elapsed > LINGER_MAX_SECONDS * NS_PER_S;
 }
 
 static void conn_discard(struct sprig_conn *c)

@@ -1,4 +1,5 @@
 /* exchange.c - one request, from its head to its end, whatever carries it: sprig_exchange_* */
+#include "base/clock.h"
 #include "serve/conn.h"
 
 #include "base/tempfile.h"
@@ -149,13 +150,10 @@ void exchange_peer_gone(struct sprig_exchange *ex)
 static void exchange_read_queue_time(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    struct timespec now;
     struct sprig_span start = request_header(&ex->request, SPAN_LIT("x-request-start"));
     if (start.ptr == NULL || !cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
         return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    ex->queued_ns =
-        queue_time_read(start, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+    ex->queued_ns = queue_time_read(start, clock_real_ns());
 }
 
 void exchange_take_head(struct sprig_exchange *ex)

@@ -1,4 +1,5 @@
 /* logformat_write.c - writes lines of the access log; see logformat.h */
+#include "base/clock.h"
 #include "base/number.h"
 #include "base/words.h"
 #include "http/date.h"
@@ -6,12 +7,6 @@
 #include "serve/logformat_items.h"
 #include <stdlib.h>
 #include <time.h>
-
-#ifdef CLOCK_REALTIME_COARSE
-#define LOG_CLOCK CLOCK_REALTIME_COARSE
-#else
-#define LOG_CLOCK CLOCK_REALTIME
-#endif
 
 /* Before each part of what is written in advance stands its length. */
 enum { PART_BYTES = sizeof(uint32_t), BUFFER_BYTES = 512 };
@@ -374,9 +369,7 @@ static void write_time(char *at, const struct tm *tm)
 
 static time_t seconds_now(void)
 {
-    struct timespec now = {0};
-    clock_gettime(LOG_CLOCK, &now);
-    return now.tv_sec;
+    return (time_t)(clock_ns(CLOCK_REAL_CHEAP) / NS_PER_S);
 }
 
 /* Formatted anew once a second; the zone may change meanwhile, so it is localtime, not _r. */
@@ -413,19 +406,9 @@ static char *put_strftime(char *at, struct sprig_span format)
 /* 2026-11-22T00:52:42.123Z, of the moment when the line is written. */
 static char *put_iso_time(char *at)
 {
-    struct timespec now = {0};
-    struct tm tm;
-    clock_gettime(LOG_CLOCK, &now);
-    if (gmtime_r(&now.tv_sec, &tm) == NULL)
-        return at;
-    size_t n = strftime(at, LOG_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
-    long ms = now.tv_nsec / 1000000;
-    at += n;
-    *at++ = '.';
-    *at++ = (char)('0' + ms / 100);
-    at = put_two(at, (int)(ms % 100));
-    *at++ = 'Z';
-    return at;
+    char text[CLOCK_TEXT_BYTES];
+    size_t n = clock_print(clock_ns(CLOCK_REAL_CHEAP), text);
+    return put(at, span_make(text, n));
 }
 
 /* "1.000250" of 1000250 microseconds. */

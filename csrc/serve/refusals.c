@@ -1,10 +1,9 @@
 /* refusals.c - so many lines of one kind in a second; see refusals.h */
 #include "serve/refusals.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include <stdio.h>
-
-#define SECOND_NS UINT64_C(1000000000)
 
 static void write_line(int status, const char *client, const char *reason, uint32_t n_more)
 {
@@ -40,7 +39,7 @@ static void refusals_finish(struct refusals *r, uint64_t before_ns)
         is_left |= k->n_untold > 0;
     }
     r->is_waiting =
-        is_left && timer_start(r->loop, &r->timer, sprig_loop_now(r->loop) + SECOND_NS) == 0;
+        is_left && timer_start(r->loop, &r->timer, sprig_loop_now(r->loop) + NS_PER_S) == 0;
     log_undefer();
 }
 
@@ -48,7 +47,7 @@ static void refusals_run(struct ready *ready, uint32_t what)
 {
     (void)what;
     struct refusals *r = list_entry(list_entry(ready, struct timer, ready), struct refusals, timer);
-    refusals_finish(r, sprig_loop_now(r->loop) - SECOND_NS);
+    refusals_finish(r, sprig_loop_now(r->loop) - NS_PER_S);
 }
 
 void refusals_init(struct refusals *r, struct sprig_loop *loop)
@@ -68,7 +67,7 @@ static struct refusal_kind *find_kind(struct refusals *r, int status, const char
         struct refusal_kind *k = &r->kinds[i];
         if (k->since_ns != 0 && k->reason == reason && k->status == status)
             return k;
-        bool is_past = k->n_untold == 0 && k->since_ns + SECOND_NS <= now;
+        bool is_past = k->n_untold == 0 && k->since_ns + NS_PER_S <= now;
         if (usable == NULL && (k->since_ns == 0 || is_past))
             usable = k;
     }
@@ -83,7 +82,7 @@ void refusals_tell(struct refusals *r, int status, const char *client, const cha
 {
     uint64_t now = sprig_loop_now(r->loop);
     struct refusal_kind *k = find_kind(r, status, reason);
-    if (k->n_untold == 0 && k->since_ns + SECOND_NS <= now)
+    if (k->n_untold == 0 && k->since_ns + NS_PER_S <= now)
         *k = (struct refusal_kind){.reason = k->reason, .status = k->status, .since_ns = now};
     if (k->n++ < (status == REFUSALS_HANDSHAKE ? 1 : REFUSALS_PER_SECOND)) {
         write_line(status, client, reason, 0);
@@ -91,7 +90,7 @@ void refusals_tell(struct refusals *r, int status, const char *client, const cha
     }
     k->n_untold++;
     if (!r->is_waiting)
-        r->is_waiting = timer_start(r->loop, &r->timer, k->since_ns + SECOND_NS) == 0;
+        r->is_waiting = timer_start(r->loop, &r->timer, k->since_ns + NS_PER_S) == 0;
     snprintf(k->client, sizeof k->client, "%s", client);
 }
 

@@ -1,6 +1,7 @@
 /* request_id.c - takes the id of a request from a trusted proxy, or makes one; see request_id.h */
 #include "serve/request_id.h"
 
+#include "base/clock.h"
 #include "http/chars.h"
 #include <stdlib.h>
 #include <sys/random.h>
@@ -19,11 +20,9 @@ static uint64_t random_word(void)
     static uint64_t state;
     static pid_t pid;
     if (pid != getpid()) {
-        struct timespec now;
         pid = getpid();
-        clock_gettime(CLOCK_REALTIME, &now);
         if (getrandom(&state, sizeof state, GRND_NONBLOCK) != sizeof state)
-            state = (uint64_t)now.tv_nsec * 1000003 + (uint64_t)now.tv_sec + (uint64_t)pid;
+            state = clock_real_ns() * 1000003 + (uint64_t)pid;
     }
     uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
