@@ -9,6 +9,8 @@ use Socket qw(SOL_SOCKET SO_RCVBUF);
 use SprigTest;
 use SprigTest::Probe;
 use Test::More;
+
+not_over_http2('these clients read from the socket itself; t/94-http2-streams.t has such ones');
 use Time::HiRes qw(time);
 
 my $code = <<'APP';

@@ -110,7 +110,7 @@ subtest 'a body while it comes' => sub {
     is $client->response->body, '3 none 1', 'and so is one for another path';
     post($client, '/up/env', 'abc');
     is $client->response->body, '3 none 1 unbuffered Sprig::Reader 0', 'what the env says';
-    ok $client->rest eq '', 'closed, since the body was not read';
+    ok over_http2() || $client->rest eq '', 'closed, since the body was not read';
     $client = $server->connect;
     post($client, '/up/env', 'abc', chunks => 2);
     is $client->response->body, 'none none 1 unbuffered Sprig::Reader 0', 'and of chunks';
@@ -173,7 +173,7 @@ subtest 'ends' => sub {
     $client = $server->connect;
     post($client, '/up/never', $large);
     is $client->response->body, 'unread', 'an app need not read it';
-    is $client->rest,           '',       'then the connection is closed';
+    ok over_http2() || $client->rest eq '', 'then the connection is closed';
 };
 
 subtest 'failures' => sub {
@@ -189,11 +189,14 @@ subtest 'failures' => sub {
         $client->$how;
         is join(' ', await_diary($server, 1)), 'error', "$how: on_error";
     }
-    $client = $server->connect;
-    $client->send(
-        "POST /up/broken HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX");
-    is $client->response->status,                                400,     'bad chunks';
-    is join(' ', grep { $_ ne 'data' } await_diary($server, 1)), 'error', 'are told';
+    subtest 'bad chunks' => sub {
+        not_over_http2('there are none');
+        $client = $server->connect;
+        $client->send("POST /up/broken HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                . "3\r\nabcX");
+        is $client->response->status,                                400,     'are refused';
+        is join(' ', grep { $_ ne 'data' } await_diary($server, 1)), 'error', 'and told';
+    };
     $client = $server->connect;
     $client->send("POST /up/broken HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
     is $client->response->status,                                408,     'silence';

@@ -218,6 +218,7 @@ for my $tool (['ab', '-q', '-n', 20_000, '-c', 8], ['wrk', '-c', 8, '-t', 1, '-d
 
 for my $signal ('QUIT', 'TERM') {
     subtest "1.9 $signal = graceful: work in progress" => sub {
+        not_over_http2('no stream has a socket of its own');
         my $server = start_probe(<<'APP', by => 'program', args => { graceful_timeout => 2 });
 my (%kept);
 routes(

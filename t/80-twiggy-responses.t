@@ -111,11 +111,15 @@ subtest '1.7 AnyEvent::CondVar as response' => sub {
 subtest '1.7 responder dropped uncalled' => sub {
     is http10('/never')->status, 500, 'status 500';
     errors_like(qr/responder/, 'and it is said');
+};
+
+subtest '1.7 responder dropped, the socket kept' => sub {
+    not_over_http2('no stream has a socket of its own');
     my $client = $server->connect;
     $client->send(get('/kept-io'));
-    ok $client->is_quiet(0.1), 'an app that kept the socket';
+    ok $client->is_quiet(0.1), 'nothing is sent';
     $server->ask(get('/use-io'));
-    like $client->rest, qr/by hand\z/, 'owns it';
+    like $client->rest, qr/by hand\z/, 'the app owns it';
 };
 
 subtest '1.7 second responder call' => sub {

@@ -103,6 +103,7 @@ subtest '4.1 psgi.errors logging: replaced or tied' => sub {
 };
 
 subtest '4.1 psgix.io fd sharing' => sub {
+    not_over_http2('no stream has a socket of its own');
     like talk(get('/close-io')), qr/mine\z/, 'closed by the app, its number is used again';
     is outcome('/env-look'), $clean, 'which is not closed by us';
 };
@@ -111,17 +112,22 @@ subtest '4.1 psgix.io + TLS' => sub {
     require Sprig::Server;
     for my $option (qw(tls_key ssl ssl_key_file enable_ssl)) {
         ok !eval { Sprig::Server->new($option => 'file') }, "$option alone is not overlooked";
-        like $@, qr/\ASprig::Server->new: \w+ needs a certificate: give tls_cert/, 'and this is said';
+        like $@, qr/\ASprig::Server->new: \w+ needs a certificate: give tls_cert/,
+            'and this is said';
     }
     for my $option (qw(tls_cert ssl_cert_file ssl_cert)) {
         my $server = Sprig::Server->new(host => '127.0.0.1', $option => '/nonexistent');
-        ok !eval { $server->start_listen(sub { }); 1 }, "$option: a file that is not there";
+        ok !eval {
+            $server->start_listen(sub { });
+            1;
+        }, "$option: a file that is not there";
         like $@, qr/built without TLS|\Atls_cert: \/nonexistent: No such file/, 'and this is said';
     }
     ok eval { Sprig::Server->new(ssl => 0) }, 'but what is off may be named';
 };
 
 subtest '4.1 psgix.io after parser read-ahead' => sub {
+    not_over_http2('no stream has a socket of its own');
     like talk(get('/read-ahead', 'Connection: Upgrade', 'Upgrade: x') . 'ahead'), qr/\[ahead\]\z/,
         'bytes that came with the head are there for read';
 };
@@ -182,7 +188,7 @@ subtest '4.1 taint' => sub {
     my $blib = SprigTest::root() . '/blib';
 
     # perl -T does not look at PERL5LIB, where Plack and AnyEvent may be.
-    my @inc = map { "-I$_" } "$blib/lib", "$blib/arch", split /:/, $ENV{PERL5LIB} // '';
+    my @inc  = map { "-I$_" } "$blib/lib", "$blib/arch", split /:/, $ENV{PERL5LIB} // '';
     my $file = spew(SprigTest::temp_path('taint.pl'), <<'APP' . $both_ends);
 sub app {
     return sub {

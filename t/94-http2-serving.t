@@ -41,6 +41,9 @@ sub {
         $writer->close;
         return [200, [], ['done']];
     }
+    if ($path eq '/socket') {
+        return sub { $_[0]->([200, [], [join ' ', scalar @_, defined $_[1] ? 'socket' : 'none']]) };
+    }
     return [204, [], []] if $path eq '/none';
     return [304, ['ETag' => '"x"'], []] if $path eq '/same';
     return [200, ['Connection' => 'X-A, close', 'Keep-Alive' => 'x', 'X-UPPER' => ' v '], ['fields']] if $path eq '/fields';
@@ -98,6 +101,7 @@ subtest 'what an application sees' => sub {
     is($env->('HTTP_X_A', 'x-a' => '1', 'x-a' => '2'), '1, 2', 'other fields as in HTTP/1');
     is($env->('HTTP_X_B', 'x_b' => '1'),  '-',   'names with an underscore are dropped');
     is($env->('CONTENT_LENGTH,psgix.io'), '- -', 'no socket, and no length where none was told');
+    is($h2->response($h2->request('/socket'))->{body}, '2 none', 'nor as an argument');
     is($h2->response($h2->request('/length', body => 'abc'))->{body},
         '3 3', 'the length of a body is known once it is complete');
     is(

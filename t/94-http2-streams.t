@@ -5,13 +5,15 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Socket qw(SOL_SOCKET SO_RCVBUF);
 use SprigTest;
 use SprigTest::Http2;
 use Test::More;
 
 need_http2();
 
-my $app = <<'END';
+my $file = SprigTest::temp_path('file');
+my $app  = <<'END';
 my %said;
 sub note { my ($word) = @_; $said{$word}++ }
 sub {
@@ -29,6 +31,21 @@ sub {
             $writer->on_disconnect(sub { note('fill-left') });
         };
     }
+    if ($path eq '/completes') {
+        push @{ $env->{'psgix.cleanup.handlers'} }, sub { note('cleaned') };
+        return sub { $_[0]->([200, [], ['x' x 100_000], sub { note('complete') }]) };
+    }
+    if ($path eq '/blocks') {
+        return sub {
+            my $writer = $_[0]->([200, []]);
+            $writer->write('before');
+            my $end = Time::HiRes::time() + 3;
+            select undef, undef, undef, 0.01 while !-e $ENV{TEST_FILE} && Time::HiRes::time() < $end;
+            $writer->write('after');
+            $writer->close;
+        };
+    }
+    return [200, [], ['x' x (32 << 20)]] if $path eq '/large';
     if ($path eq '/wait') {
         return sub {
             my $writer = $_[0]->([200, []]);
@@ -47,7 +64,8 @@ sub start {
     my (%args) = @_;
     return start_server(
         by    => 'program',
-        code  => $app,
+        code  => "use Time::HiRes; $app",
+        env   => { TEST_FILE => $file },
         flags => ['--listen', '127.0.0.1:0,h2c'],
         args  => \%args
     );
@@ -119,6 +137,47 @@ subtest 'what a client does not take' => sub {
     cmp_ok($server->rss_kib, '<', 64 * 1024, 'what is too much for memory waits in a file');
     $h2->window($id, 64 << 20);
     is(length $h2->response($id)->{body}, 200 * 65536, 'and is sent from there');
+    $h2->close;
+    $server->stop_ok;
+};
+
+subtest 'a response that is complete' => sub {
+    my $server = start();
+    my $h2     = SprigTest::Http2->connect($server);
+    is(length $h2->response($h2->request('/completes'))->{body}, 100_000, 'comes');
+    ok(said($server, qr/cleaned=1.*complete=1/),
+        'the callback of completion is called, and cleanup');
+    $h2->close;
+    $server->stop_ok;
+};
+
+subtest 'an app that keeps the loop' => sub {
+    my $server = start();
+    my $h2     = SprigTest::Http2->connect($server);
+    my $id     = $h2->request('/blocks');
+    my ($data) = grep { $_->{type} eq 'DATA' } $h2->until('DATA');
+    is($data && $data->{payload}, 'before', 'what it has written comes while it does');
+    spew($file, '');
+    is($h2->response($id)->{body}, 'after', 'and the rest');
+    $h2->close;
+    $server->stop_ok;
+    unlink $file;
+};
+
+subtest 'slow readers' => sub {
+    my $server = start(write_timeout => 1);
+    my $h2     = SprigTest::Http2->connect($server);
+    setsockopt $h2->{socket}, SOL_SOCKET, SO_RCVBUF, 65536;
+    $h2->response($h2->request('/'));
+    my $id = $h2->request('/large');
+    my $n  = 0;
+    for (1 .. 5) {
+        select undef, undef, undef, 0.75;
+        $n += sysread $h2->{socket}, $h2->{in}, 300_000, length $h2->{in};
+    }
+    cmp_ok($n, '>', 200_000, 'a gulp just within each write_timeout');
+    is(length $h2->response($id)->{body}, 32 << 20, 'is enough');
+    unlike($server->stderr, qr/timeout/, 'and nothing is logged');
     $h2->close;
     $server->stop_ok;
 };

@@ -161,6 +161,8 @@ static SV *socket_take(pTHX_ struct psgi_exchange *px)
     struct psgi *psgi = px->server->psgi;
     SV *sv = psgi->spare_socket;
 
+    if (!psgi_socket_exists(px))
+        return psgi_socket_new(aTHX_ px);
     psgi->spare_socket = NULL;
     if (sv != NULL && psgi_lazy_reuse(aTHX_ sv, px))
         return sv;

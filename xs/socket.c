@@ -19,7 +19,7 @@ static int socket_open(pTHX_ void *arg, struct sprig_span *unread, struct list_l
     struct psgi_exchange *px = arg;
     int fd;
 
-    if (px->ex == NULL) {
+    if (px->ex == NULL || !psgi_socket_exists(px)) {
         SETERRNO(EBADF, RMS_IFI);
         return -1;
     }
@@ -82,8 +82,15 @@ static SV *socket_make(pTHX_ struct psgi_exchange *px)
 
 static const struct psgi_lazy_kind socket_kind = PSGI_LAZY_KIND(socket_make);
 
+bool psgi_socket_exists(const struct psgi_exchange *px)
+{
+    return px->ex == NULL || sprig_exchange_owns_socket(px->ex);
+}
+
 SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
 {
+    if (!psgi_socket_exists(px))
+        return newSV(0);
     return psgi_lazy_new(aTHX_ px, &socket_kind);
 }
 

@@ -214,8 +214,19 @@ static void h2_flush(struct sprig_conn *c)
 
 static void h2_fill(struct sprig_conn *c)
 {
-    if (!h2_session_fill(h2_of(c)))
+    struct h2 *h2 = h2_of(c);
+    if (h2->is_torn || !h2_session_fill(h2))
         conn_break(c);
+}
+
+/* Streams are woken for a turn that comes anyway: the connection is to be flushed. */
+static void h2_carry(struct sprig_conn *c)
+{
+    struct h2 *h2 = h2_of(c);
+    bool was_running = h2->is_running;
+    h2->is_running = true;
+    h2->is_torn = h2->is_torn || !h2_session_fill(h2);
+    h2->is_running = was_running;
 }
 
 /* Those that end only when their bytes are with the kernel. */
@@ -414,6 +425,7 @@ static const struct protocol table = {
     .step = h2_step,
     .flush = h2_flush,
     .fill = h2_fill,
+    .carry = h2_carry,
     .flushed = h2_flushed,
     .awaits_writable = h2_awaits_writable,
     .server_leaves = h2_server_leaves,

@@ -63,7 +63,8 @@ struct h2_stream {
     bool is_deferred : 1;      /* nghttp2 has asked for bytes when there were none */
     bool has_sent_end : 1;     /* END_STREAM is in the queue of the connection, see sent_at */
     bool is_reset : 1;         /* RST_STREAM is on its way */
-    uint16_t refusal;          /* H2_REFUSED: the status, for `reason` (static) */
+    bool is_cut : 1;  /* and was, from either side, before the stream had come to its end */
+    uint16_t refusal; /* H2_REFUSED: the status, for `reason` (static) */
     const char *reason;
     struct sprig_exchange *ex; /* owned; NULL before its head is complete, and once it is over */
     struct h2_head head;       /* H2_HEAD */
@@ -115,6 +116,7 @@ struct h2 {
     bool is_running : 1; /* a frame of h2_step */
     bool has_begun : 1;  /* SETTINGS has come */
     bool has_failed : 1; /* nghttp2 cannot be used any more */
+    bool is_torn : 1;    /* what was sent ends within a frame, which h2_fill tells the connection */
     bool is_ending : 1;  /* GOAWAY is on its way that ends all: what comes is dropped */
     bool fault_is_told : 1;
     bool has_ack : 1;    /* and ours was acknowledged */

@@ -161,11 +161,11 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
 {
-    (void)error;
     struct h2 *h2 = user_data;
     struct h2_stream *s = stream_of(session, id);
     if (s == NULL)
         return 0;
+    s->is_cut = !s->has_sent_end || error != NGHTTP2_NO_ERROR;
     if (h2->heading == s)
         h2->heading = NULL;
     if (!s->has_sent_end)

@@ -201,11 +201,21 @@ void h2_stream_set_deadline(struct h2_stream *s)
         deadline_clear(d);
 }
 
+/* Else it waits for the connection, whose own deadline says whether that moves. */
+static bool awaits_window(const struct h2_stream *s)
+{
+    nghttp2_session *session = s->h2->session;
+    return s->id == 0 || nghttp2_session_get_stream_remote_window_size(session, s->id) <= 0 ||
+           nghttp2_session_get_remote_window_size(session) <= 0;
+}
+
 static void expire(struct h2_stream *s)
 {
     struct sprig_exchange *ex = s->ex;
     if (exchange_waits(ex) && !exchange_is_streaming(ex)) {
         h2_stream_refuse(s, 503, "queue_timeout: the request waited too long for its turn");
+    } else if (s->out.size > 0 && !awaits_window(s)) {
+        h2_stream_set_deadline(s);
     } else if (s->out.size > 0) {
         conn_tell(s->h2->conn, ex, 0, "write_timeout: it took no bytes");
         h2_stream_reset(s, NGHTTP2_CANCEL);
@@ -284,7 +294,7 @@ static void on_sent(struct h2_stream *s)
 
 void h2_stream_run(struct h2_stream *s, uint32_t what)
 {
-    if ((what & H2_EV_CLOSED) && !(s->has_sent_end && s->ex != NULL && !s->ex->response.ended)) {
+    if ((what & H2_EV_CLOSED) && (s->is_cut || s->ex == NULL || s->ex->is_over)) {
         end_closed(s);
         return;
     }
@@ -306,6 +316,6 @@ void h2_stream_run(struct h2_stream *s, uint32_t what)
     }
     if ((what & (H2_EV_BODY | CONN_EV_RESUME)) && s->ex != NULL && s->ex->streams)
         pass_body(s);
-    if (what & H2_EV_SENT)
+    if (what & (H2_EV_SENT | H2_EV_CLOSED))
         on_sent(s);
 }

@@ -261,8 +261,11 @@ static void conn_run_flush(struct flushable *f)
 static void conn_carry(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
-    if (transport_is_open(&c->transport) && !conn_is_broken(c))
-        outq_carry(&c->out, &c->transport);
+    if (!transport_is_open(&c->transport) || conn_is_broken(c))
+        return;
+    if (c->protocol->carry != NULL)
+        c->protocol->carry(c);
+    outq_carry(&c->out, &c->transport);
 }
 
 static void conn_settle_carried(struct flushable *f)

@@ -27,6 +27,9 @@ struct protocol {
     /* Something may be sent: queues what comes next, not too much at once. NULL: what is written is
      * queued at once. */
     void (*fill)(struct sprig_conn *c);
+    /* The same in the courier's thread, while the app keeps the loop: nothing of the loop may be
+     * touched. NULL: nothing is to be queued. */
+    void (*carry)(struct sprig_conn *c);
     /* Bytes have left, in conn_flush: all of them, or some. Whose queue is low now, and which
      * deadline is next? */
     void (*flushed)(struct sprig_conn *c, bool is_drained);

@@ -7,7 +7,8 @@ package SprigTest;
 #   $server->stop_ok;
 #
 # SPRIG_TEST_BY=module|program|plackup chooses how the server is started where a test does not, and
-# SPRIG_TEST_TLS=1 has it speak TLS (see SprigTest::OverTls).
+# SPRIG_TEST_TLS=1 has it speak TLS (see SprigTest::OverTls), SPRIG_TEST_HTTP2=1 HTTP/2 (see
+# SprigTest::OverHttp2).
 
 use strict;
 use warnings;
@@ -20,8 +21,8 @@ use POSIX ();
 use SprigTest::Client;
 use SprigTest::Server;
 
-our @EXPORT =
-    qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl not_over_tls);
+our @EXPORT = qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl not_over_tls
+    over_http2 not_over_http2);
 
 # Options in the environment of whoever runs the tests are not meant for the servers of the tests.
 delete $ENV{$_} for grep { /\ASPRIG_(?!DEV\z|DEBUG\z|SANITIZE\z|LOOP_|TEST_)/ } keys %ENV;
@@ -112,6 +113,17 @@ sub curl {
 sub not_over_tls {
     my ($why) = @_;
     Test::More::plan(skip_all => "over TLS: $why") if SprigTest::OverTls::is_on();
+    return;
+}
+
+# Whether the tests run over HTTP/2.
+sub over_http2 { return SprigTest::OverHttp2::is_on() }
+
+# Where a test is about HTTP/1, or what HTTP/2 has not: skips the rest of the enclosing subtest, or of
+# the file, when the tests run over HTTP/2. Why it cannot hold there has to be said.
+sub not_over_http2 {
+    my ($why) = @_;
+    Test::More::plan(skip_all => "over HTTP/2: $why") if over_http2();
     return;
 }
 

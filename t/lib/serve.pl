@@ -12,6 +12,7 @@ use SprigTest::Leftovers;
 
 my ($fd, $file, %option) = @ARGV;
 @ARGV = ();
+$option{listen} = [$option{listen}] if defined $option{listen};
 my $before = SprigTest::Leftovers->new;
 open my $ready, '>&=', $fd or die "cannot use descriptor $fd: $!";
 my $app = Plack::Util::load_psgi($file);

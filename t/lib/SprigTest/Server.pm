@@ -6,12 +6,13 @@ use strict;
 use warnings;
 use Fcntl qw(F_SETFD);
 use IO::Socket::INET;
-use POSIX       ();
-use Socket      qw(inet_aton pack_sockaddr_in);
-use SprigTest::Idle    ();
-use SprigTest::OverTls ();
-use Test::More  ();
-use Time::HiRes qw(time);
+use POSIX                ();
+use Socket               qw(inet_aton pack_sockaddr_in);
+use SprigTest::Idle      ();
+use SprigTest::OverHttp2 ();
+use SprigTest::OverTls   ();
+use Test::More           ();
+use Time::HiRes          qw(time);
 
 my $START_SECONDS = 30;
 my $STOP_SECONDS  = 15;
@@ -24,12 +25,15 @@ my %command_for = (
 
 sub start {
     my ($class, %option) = @_;
-    my $over_tls = SprigTest::OverTls::serve(\%option);
-    my $self     = bless {
+    my $over_tls   = SprigTest::OverTls::serve(\%option);
+    my $over_http2 = SprigTest::OverHttp2::may_serve(\%option);
+    my $over       = $over_tls ? 'OverTls' : $over_http2 ? 'OverHttp2' : 'Client';
+    my $self       = bless {
         host        => '127.0.0.1',
         by          => $option{by},
         owner       => $$,
-        client      => $over_tls ? 'SprigTest::OverTls' : 'SprigTest::Client',
+        over_http2  => $over_http2,
+        client      => "SprigTest::$over",
         scheme      => $option{args} && $option{args}{tls_cert} ? 'https' : 'http',
         stderr_path => SprigTest::temp_path('stderr'),
     }, $class;
@@ -162,6 +166,7 @@ sub DESTROY {
 sub _module_command {
     my ($self, $option, $fd) = @_;
     my $args = $option->{args} || {};
+    $args = { listen => "$self->{host}:0,h2c", %$args } if $self->{over_http2};
     return ($^X, _perl_switches($option),
         SprigTest::lib() . '/' . ($option->{script} || 'serve.pl'),
         $fd, $option->{app}, map { ($_, $args->{$_}) } sort keys %$args);
@@ -179,7 +184,9 @@ sub _program_command {
     my ($self, $option) = @_;
     my $program = SprigTest::root() . '/blib/script/sprig';
     -x $program or die "$program was not built\n";
-    return ($program, '-o', $self->{host}, '-p', 0, _flags($option), $option->{app});
+    my @listen =
+        $self->{over_http2} ? ('-l', "$self->{host}:0,h2c") : ('-o', $self->{host}, '-p', 0);
+    return ($program, @listen, _flags($option), $option->{app});
 }
 
 sub _perl_switches {
