@@ -77,7 +77,7 @@ subtest 'what every request has' => sub {
         PATH_INFO              => '/keys',
         QUERY_STRING           => 'a=b%20c',
         SCRIPT_NAME            => '',
-        SERVER_PROTOCOL        => 'HTTP/1.1',
+        SERVER_PROTOCOL        => over_http2() ? 'HTTP/2' : 'HTTP/1.1',
         SERVER_NAME            => $server->host,
         SERVER_PORT            => $server->port,
         REMOTE_ADDR            => '127.0.0.1',

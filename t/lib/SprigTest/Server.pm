@@ -74,7 +74,7 @@ sub stderr_like {
 
 sub connect {
     my ($self) = @_;
-    return $self->{client}->connect($self->{host}, $self->{port});
+    return ($self->{client} || 'SprigTest::Client')->connect($self->{host}, $self->{port});
 }
 
 # One request on a connection of its own: the strict response (SprigTest::Response).
