@@ -190,7 +190,7 @@ static void put_request_line(pTHX_ struct env_builder *b)
     put_span(aTHX_ b, KEY_SERVER_PROTOCOL, request_protocol(b->req));
 }
 
-static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
+static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex, bool is_tls)
 {
     const struct sprig_address *local = sprig_exchange_local(ex);
     struct sprig_forwarded f;
@@ -199,10 +199,10 @@ static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex
     put_span(aTHX_ b, KEY_SERVER_NAME, span_str(local->host));
     put_span(aTHX_ b, KEY_SERVER_PORT, f.port.ptr ? f.port : span_str(local->port));
     put_span(aTHX_ b, KEY_URL_SCHEME,
-             f.scheme.ptr                ? f.scheme
-             : sprig_exchange_is_tls(ex) ? SPAN_LIT("https")
-                                         : SPAN_LIT("http"));
-    if (f.scheme.ptr == NULL && sprig_exchange_is_tls(ex))
+             f.scheme.ptr ? f.scheme
+             : is_tls     ? SPAN_LIT("https")
+                          : SPAN_LIT("http"));
+    if (f.scheme.ptr == NULL && is_tls)
         put_span(aTHX_ b, KEY_HTTPS, SPAN_LIT("on"));
     put_span(aTHX_ b, KEY_REMOTE_ADDR, f.remote_host);
     if (f.remote_port.len)
@@ -410,9 +410,12 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
                             {NULL, 0},
                             {NULL, 0}};
 
+    const struct sprig_config *config = sprig_server_config(sprig_exchange_server(px->ex));
+    bool is_tls = sprig_exchange_is_tls(px->ex);
+
     px->entries = b.env;
     put_request_line(aTHX_ & b);
-    put_addresses(aTHX_ & b, px->ex);
+    put_addresses(aTHX_ & b, px->ex, is_tls);
     put_headers(aTHX_ & b);
     put_body(aTHX_ & b, px->ex);
     if (b.env->has_constants)
@@ -420,14 +423,13 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     else
         put_constants(aTHX_ & b, px->server);
     put_errors(aTHX_ & b, px->server->psgi);
-    const struct sprig_config *config = sprig_server_config(sprig_exchange_server(px->ex));
-    bool is_tls = sprig_exchange_is_tls(px->ex);
     if (sprig_exchange_owns_socket(px->ex))
         put_socket(aTHX_ & b, px);
     if (config->informational)
         put_informer(aTHX_ & b, px);
     put_raiser(aTHX_ & b, px);
-    put_request_id(aTHX_ & b, px->ex);
+    if (config->request_id != SPRIG_REQUEST_ID_OFF)
+        put_request_id(aTHX_ & b, px->ex);
     delete_stale(aTHX_ & b);
     if (sprig_exchange_is_streaming(px->ex))
         put_reader(aTHX_ b.env->hv, px);

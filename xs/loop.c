@@ -125,13 +125,11 @@ void psgi_log_attach(pTHX)
     sprig_log_set_sink(log_sink, sprig_log_level(), psgi_get(aTHX));
 }
 
-struct sprig_loop *psgi_loop(pTHX)
+static void open_loop(pTHX_ struct psgi *psgi)
 {
-    struct psgi *psgi = psgi_get(aTHX);
     const struct sprig_loop_hooks hooks = {is_pending, on_wake, on_nested_enter, on_nested_leave,
                                            psgi};
-    if (psgi->loop != NULL)
-        return psgi->loop;
+
     sprig_open_standard(); /* not when the module is loaded: perl has its file open then */
     psgi->loop = sprig_loop_new();
     if (psgi->loop == NULL)
@@ -140,6 +138,14 @@ struct sprig_loop *psgi_loop(pTHX)
     psgi_log_attach(aTHX);
     sleeper = psgi->loop;
     hook_signals(aTHX);
+}
+
+struct sprig_loop *psgi_loop(pTHX)
+{
+    struct psgi *psgi = psgi_get(aTHX);
+
+    if (psgi->loop == NULL)
+        open_loop(aTHX_ psgi);
     return psgi->loop;
 }
 

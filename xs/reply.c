@@ -22,7 +22,6 @@ struct reply {
     int status;
     struct sprig_header *headers; /* `few`, or owned if there are more */
     size_t n_headers;
-    uint64_t announced; /* Content-Length of the app, or SPRIG_LENGTH_UNKNOWN */
     struct psgi_body body;
     int path_fd; /* owned: the file that the body names by its method `path`, or -1 */
     struct sprig_header few[REPLY_STACK_HEADERS];
@@ -109,14 +108,6 @@ static bool read_string(SV *sv, struct sprig_span *out)
     return true;
 }
 
-/* What is no number is left to the core, which refuses it. */
-static void read_announced(struct reply *r, const struct sprig_header *h)
-{
-    if (h->name.len == 14 && span_ieq(h->name, SPAN_LIT("Content-Length")) &&
-        !number_read(h->value, INT64_MAX, &r->announced))
-        r->announced = SPRIG_LENGTH_UNKNOWN;
-}
-
 static enum look read_headers(pTHX_ struct reply *r)
 {
     SV *ref = element(r->parts, 1);
@@ -140,7 +131,6 @@ static enum look read_headers(pTHX_ struct reply *r)
         if (value == NULL ||
             !(read_string(value, &h->value) || read_number(r, i, value, &h->value)))
             return LOOK_COPY;
-        read_announced(r, h);
     }
     return LOOK_OK;
 }
@@ -383,14 +373,38 @@ static enum look read_response(pTHX_ struct reply *r, SV *response)
 
 /* ---- sending ---- */
 
+/* Content-Length of the app, or SPRIG_LENGTH_UNKNOWN. What is no number is left to the core, which
+ * refuses it. */
+static uint64_t announced(const struct reply *r)
+{
+    uint64_t length = SPRIG_LENGTH_UNKNOWN;
+
+    for (size_t i = 0; i < r->n_headers; i++) {
+        const struct sprig_header *h = &r->headers[i];
+        if (h->name.len == 14 && span_ieq(h->name, SPAN_LIT("Content-Length")) &&
+            !number_read(h->value, INT64_MAX, &length))
+            length = SPRIG_LENGTH_UNKNOWN;
+    }
+    return length;
+}
+
+/* A part of the file, such as a range. */
+static void cut_file(struct reply *r)
+{
+    uint64_t length = announced(r);
+
+    if (length < r->body.length)
+        r->body.length = length;
+}
+
 static int send_head(pTHX_ struct reply *r)
 {
-    struct sprig_head head = {r->status, r->headers, r->n_headers, r->body.length};
     char why[256];
     int rc;
 
-    if (r->body.kind == PSGI_BODY_FILE && r->announced < r->body.length)
-        head.length = r->body.length = r->announced; /* a part of the file, such as a range */
+    if (r->body.kind == PSGI_BODY_FILE)
+        cut_file(r);
+    struct sprig_head head = {r->status, r->headers, r->n_headers, r->body.length};
     rc = sprig_response_head(r->px->ex, &head, why, sizeof why);
     if (rc == SPRIG_E_INVALID)
         wrong(aTHX_ r, "PSGI response: %s", why);
@@ -443,7 +457,6 @@ int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming
     r.error = r.on_complete = NULL;
     r.streaming = streaming;
     r.headers = r.few;
-    r.announced = SPRIG_LENGTH_UNKNOWN;
     r.body.kind = PSGI_BODY_NONE;
     r.body.fd = -1;
     r.path_fd = open_path(aTHX_ response);

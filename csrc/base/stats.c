@@ -42,9 +42,20 @@ const struct times_row times_rows[N_TIMES] = {
 };
 
 #define MS(n) (UINT64_C(1000000) * (n))
-const uint64_t times_bounds_ns[N_BOUNDS] = {MS(5),    MS(10),   MS(25),   MS(50),   MS(75),
-                                            MS(100),  MS(250),  MS(500),  MS(750),  MS(1000),
-                                            MS(2500), MS(5000), MS(7500), MS(10000)};
+const uint64_t times_bounds_ns[N_BOUNDS] = {STATS_FIRST_BOUND_NS,
+                                            MS(10),
+                                            MS(25),
+                                            MS(50),
+                                            MS(75),
+                                            MS(100),
+                                            MS(250),
+                                            MS(500),
+                                            MS(750),
+                                            MS(1000),
+                                            MS(2500),
+                                            MS(5000),
+                                            MS(7500),
+                                            MS(10000)};
 const char *const times_bounds_text[N_BOUNDS] = {"0.005", "0.01", "0.025", "0.05", "0.075",
                                                  "0.1",   "0.25", "0.5",   "0.75", "1.0",
                                                  "2.5",   "5.0",  "7.5",   "10.0"};
@@ -80,12 +91,21 @@ void stats_attach(struct stats *s)
     is_watched = true;
 }
 
-void stats_enter(const char *request, size_t n)
+unsigned stats_bucket_of_long(uint64_t ns)
 {
-    struct stats *s = stats_own;
-    n = n < STATS_REQUEST_BYTES ? n : STATS_REQUEST_BYTES;
-    memcpy(s->request, request, n);
-    __atomic_store_n(&s->n_request, (uint32_t)n, __ATOMIC_RELEASE);
+    unsigned i = 0;
+    while (i < N_BOUNDS && ns > times_bounds_ns[i])
+        i++;
+    return i;
+}
+
+void stats_pass(uint64_t ns)
+{
+    stats_add(STAT_PASSES, 1);
+    stats_time(TIMES_PASS, ns);
+    stats_set(STAT_LAG, ns);
+    if (ns > stats_own->n[STAT_LONGEST_BLOCK])
+        stats_set(STAT_LONGEST_BLOCK, ns);
 }
 
 void stats_begin_to_end(void)

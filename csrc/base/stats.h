@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 /* One row for each number: its name here, its kind, the name of its metric, the labels that tell it
@@ -108,6 +109,7 @@ extern const struct stats_row stats_rows[N_STATS];
 /* Durations are counted in the buckets that OpenTelemetry has for http.server.request.duration. */
 enum stats_times_of { TIMES_REQUEST, TIMES_FIRST_BYTE, TIMES_QUEUE, TIMES_PASS, N_TIMES };
 enum { N_BOUNDS = 14 };
+#define STATS_FIRST_BOUND_NS UINT64_C(5000000)
 extern const uint64_t times_bounds_ns[N_BOUNDS];
 extern const char *const times_bounds_text[N_BOUNDS]; /* in seconds */
 
@@ -189,20 +191,40 @@ static inline void stats_set(enum stats_number i, uint64_t n)
     __atomic_store_n(&stats_own->n[i], n, __ATOMIC_RELAXED);
 }
 
-static inline void stats_time(enum stats_times_of which, uint64_t ns)
+/* The bucket of a duration. */
+unsigned stats_bucket_of_long(uint64_t ns);
+static inline unsigned stats_bucket(uint64_t ns)
+{
+    return ns <= STATS_FIRST_BOUND_NS ? 0 : stats_bucket_of_long(ns); /* nearly always */
+}
+
+static inline void stats_time_in(enum stats_times_of which, unsigned bucket, uint64_t ns)
 {
     struct stats_times *t = &stats_own->times[which];
-    unsigned i = 0;
-    while (i < N_BOUNDS && ns > times_bounds_ns[i])
-        i++;
-    __atomic_store_n(&t->n[i], t->n[i] + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->n[bucket], t->n[bucket] + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&t->sum_ns, t->sum_ns + ns, __ATOMIC_RELAXED);
 }
 
-/* The application is called for a request ("GET /path", cut where it is too long), and has
- * returned.
- */
-void stats_enter(const char *request, size_t n);
+static inline void stats_time(enum stats_times_of which, uint64_t ns)
+{
+    stats_time_in(which, stats_bucket(ns), ns);
+}
+
+/* A pass of the loop is over. */
+void stats_pass(uint64_t ns);
+
+/* The application is called for a request, and has returned. "GET /path", cut where it is too long;
+ * there is room for STATS_REQUEST_BYTES at `request`, whatever they are. */
+static inline void stats_enter(const char *request, size_t n)
+{
+    struct stats *s = stats_own;
+    if (n <= 32) /* known lengths: no call */
+        memcpy(s->request, request, 32);
+    else
+        memcpy(s->request, request, STATS_REQUEST_BYTES);
+    n = n < STATS_REQUEST_BYTES ? n : STATS_REQUEST_BYTES;
+    __atomic_store_n(&s->n_request, (uint32_t)n, __ATOMIC_RELEASE);
+}
 static inline void stats_leave(void)
 {
     __atomic_store_n(&stats_own->n_request, 0, __ATOMIC_RELAXED);

@@ -9,8 +9,8 @@ enum { H1_LAST_BYTES = 256 * 1024 };
 
 /* ------------------------------------------------------------------ phases ---- */
 
-/* Which phases may follow which; OVER may follow all. */
-static const uint8_t legal_next[] = {
+/* OVER may follow all. */
+const uint8_t h1_legal_next[] = {
     [H1_IDLE] = 1 << H1_HEAD | 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY | 1 << H1_PREFACE,
     [H1_HEAD] = 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY | 1 << H1_PREFACE,
     [H1_BODY] = 1 << H1_APP | 1 << H1_REPLY,
@@ -20,10 +20,10 @@ static const uint8_t legal_next[] = {
     [H1_OVER] = 0,
 };
 
-void h1_set_phase(struct sprig_conn *c, enum h1_phase phase)
+void h1_set_other_phase(struct sprig_conn *c, enum h1_phase phase)
 {
     struct h1 *h = h1_of(c);
-    bool is_legal = legal_next[h->phase] & 1 << phase || phase == h->phase || phase == H1_OVER;
+    bool is_legal = phase == h->phase || phase == H1_OVER;
     if (INVARIANT(is_legal))
         h->phase = (uint8_t)phase;
     else

@@ -57,9 +57,20 @@ static inline bool h1_is_answering(const struct sprig_conn *c)
     return h1_of(c)->phase == H1_APP || h1_of(c)->phase == H1_REPLY;
 }
 
+/* Which phases may follow which, as bits. */
+extern const uint8_t h1_legal_next[];
+
 /* A move that the diagram does not have is a mistake of ours: it is logged, and the connection is
  * reset in its next turn. */
-void h1_set_phase(struct sprig_conn *c, enum h1_phase phase);
+void h1_set_other_phase(struct sprig_conn *c, enum h1_phase phase);
+static inline void h1_set_phase(struct sprig_conn *c, enum h1_phase phase)
+{
+    struct h1 *h = h1_of(c);
+    if (h1_legal_next[h->phase] & 1 << phase)
+        h->phase = (uint8_t)phase;
+    else
+        h1_set_other_phase(c, phase);
+}
 
 /* Ends the exchange, if there is one. Enters Perl. */
 void h1_end_exchange(struct sprig_conn *c, enum sprig_end why);

@@ -2,7 +2,8 @@
 #ifndef SPRIG_CHARS_H
 #define SPRIG_CHARS_H
 
-#include <stdbool.h>
+#include "base/span.h"
+#include "base/words.h"
 
 /* Bits of char_classes[]. */
 enum {
@@ -20,6 +21,24 @@ extern const unsigned char char_classes[256];
 static inline bool char_is(char c, int class_bits)
 {
     return (char_classes[(unsigned char)c] & class_bits) != 0;
+}
+
+/* Whether a field name is this one, whatever its case. `lower` has as many bytes, letters and '-'
+ * only; the name is a token, in which nothing else becomes one of these by setting the bit of lower
+ * case. */
+static inline bool name_is(struct sprig_span name, const char *lower)
+{
+    uint64_t other = 0;
+    if (name.len < 8) {
+        for (size_t i = 0; i < name.len; i++)
+            other |= (unsigned char)((name.ptr[i] | 0x20) ^ lower[i]);
+        return other == 0;
+    }
+    size_t last = name.len - 8;
+    for (size_t at = 0; at < last; at += 8)
+        other |= (word_at(name.ptr + at) | EVERY(0x20)) ^ word_at(lower + at);
+    other |= (word_at(name.ptr + last) | EVERY(0x20)) ^ word_at(lower + last);
+    return other == 0;
 }
 
 /* The value of a hex digit; meaningless for any other byte. */

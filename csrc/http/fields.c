@@ -124,33 +124,31 @@ static int check_field(struct sprig_request *req, struct fields_seen *seen,
 {
     switch (h->name.len) {
     case 4:
-        return span_ieq(h->name, SPAN_LIT("Host")) ? check_host(seen, h->value, why) : 0;
+        return name_is(h->name, "host") ? check_host(seen, h->value, why) : 0;
     case 6:
-        return span_ieq(h->name, SPAN_LIT("Expect")) ? check_expect(req, h->value, why) : 0;
+        return name_is(h->name, "expect") ? check_expect(req, h->value, why) : 0;
     case 7:
-        if (span_ieq(h->name, SPAN_LIT("Upgrade")))
+        if (name_is(h->name, "upgrade"))
             read_upgrade(seen, h->value);
         return 0;
     case 10:
-        if (span_ieq(h->name, SPAN_LIT("Connection")))
+        if (name_is(h->name, "connection"))
             read_connection(seen, h->value);
         return 0;
     case 12:
-        return span_ieq(h->name, SPAN_LIT("Content-Type"))
+        return name_is(h->name, "content-type")
                    ? check_single(&seen->content_type, why, "two Content-Type headers")
                    : 0;
     case 13:
-        if (span_ieq(h->name, SPAN_LIT("Authorization")))
+        if (name_is(h->name, "authorization"))
             return check_single(&seen->authorization, why, "two Authorization headers");
-        return span_ieq(h->name, SPAN_LIT("Content-Range"))
+        return name_is(h->name, "content-range")
                    ? check_single(&seen->content_range, why, "two Content-Range headers")
                    : 0;
     case 14:
-        return span_ieq(h->name, SPAN_LIT("Content-Length")) ? check_length(req, h->value, why) : 0;
+        return name_is(h->name, "content-length") ? check_length(req, h->value, why) : 0;
     case 17:
-        return span_ieq(h->name, SPAN_LIT("Transfer-Encoding"))
-                   ? check_coding(req, seen, h->value, why)
-                   : 0;
+        return name_is(h->name, "transfer-encoding") ? check_coding(req, seen, h->value, why) : 0;
     default:
         return 0;
     }

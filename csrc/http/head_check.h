@@ -121,23 +121,6 @@ enum field {
     FIELD_UPGRADE
 };
 
-/* `lower` has as many bytes as the name, letters and '-' only; the name is a token, in which
- * nothing else becomes one of these by setting the bit of lower case. */
-static inline bool name_is(struct sprig_span name, const char *lower)
-{
-    uint64_t other = 0;
-    if (name.len < 8) {
-        for (size_t i = 0; i < name.len; i++)
-            other |= (unsigned char)((name.ptr[i] | 0x20) ^ lower[i]);
-        return other == 0;
-    }
-    size_t last = name.len - 8;
-    for (size_t at = 0; at < last; at += 8)
-        other |= (word_at(name.ptr + at) | EVERY(0x20)) ^ word_at(lower + at);
-    other |= (word_at(name.ptr + last) | EVERY(0x20)) ^ word_at(lower + last);
-    return other == 0;
-}
-
 static inline enum field head_field_of(struct sprig_span name)
 {
     switch (name.len) {
@@ -166,7 +149,10 @@ static inline enum field head_field_of(struct sprig_span name)
 static inline bool head_parse_length(struct sprig_span text, uint64_t *out)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < text.len; i++) {
+    size_t i = 0;
+    for (; i < text.len && i < 18 && char_is(text.ptr[i], CHAR_DIGIT); i++) /* no overflow yet */
+        n = n * 10 + (unsigned char)text.ptr[i] - '0';
+    for (; i < text.len; i++) {
         unsigned digit = (unsigned char)text.ptr[i] - '0';
         if (digit > 9 || n > ((uint64_t)INT64_MAX - digit) / 10)
             return false;

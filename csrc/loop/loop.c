@@ -230,7 +230,21 @@ void loop_timer_changed(struct sprig_loop *loop)
 
 uint64_t sprig_loop_now_update(struct sprig_loop *loop)
 {
-    return loop->now = clock_monotonic_ns();
+    loop->clock = loop->now = clock_monotonic_ns();
+    loop->clock_is_old = false;
+    return loop->now;
+}
+
+uint64_t loop_clock_read(struct sprig_loop *loop)
+{
+    loop->clock = clock_monotonic_ns();
+    loop->clock_is_old = false;
+    return loop->clock;
+}
+
+uint64_t loop_clock(struct sprig_loop *loop)
+{
+    return loop->clock_is_old ? loop_clock_read(loop) : loop->clock;
 }
 
 uint64_t sprig_loop_now(struct sprig_loop *loop)
@@ -244,13 +258,9 @@ uint64_t sprig_loop_now(struct sprig_loop *loop)
  * (0) because we fall asleep. */
 static void loop_note_pass(struct sprig_loop *loop, uint64_t now)
 {
-    uint64_t ns = loop->now - loop->pass_began;
     if (loop->pass_began != 0) {
-        stats_add(STAT_PASSES, 1);
-        stats_time(TIMES_PASS, ns);
-        stats_set(STAT_LAG, ns);
-        if (ns > stats_own->n[STAT_LONGEST_BLOCK])
-            stats_set(STAT_LONGEST_BLOCK, ns);
+        uint64_t ns = loop->now - loop->pass_began;
+        stats_pass(ns);
         if (ns >= watchdog_limit_ns) /* a message waits: there has to be one more pass */
             loop->is_to_go_on = watchdog_pass_over(ns);
     }
@@ -316,9 +326,11 @@ static int loop_run_ready(struct sprig_loop *loop)
     while (!list_empty(&loop->batch)) {
         struct ready *r = list_entry(loop->batch.next, struct ready, link);
         uint32_t what = r->what;
+        uint64_t clock = loop->clock;
         ready_cancel(r);
-        loop_recall(loop); /* what ran before may have left it with the courier */
+        loop_take_back(loop); /* what ran before may have left it with the courier */
         r->run(r, what);
+        loop->clock_is_old |= loop->clock == clock;
         n_run++;
     }
     return n_run;
@@ -329,11 +341,18 @@ void loop_recall(struct sprig_loop *loop)
     loop_take_back(loop);
 }
 
+void loop_enter(struct sprig_loop *loop)
+{
+    if (__builtin_expect(loop->generation != (uint32_t)fork_count, 0))
+        loop_check_fork(loop);
+    loop_take_back(loop);
+}
+
 static void loop_flush_all(struct sprig_loop *loop)
 {
     courier_turn(&loop->courier);
     for (;;) {
-        loop_recall(loop);
+        loop_take_back(loop);
         if (list_empty(&loop->flush))
             return;
         struct flushable *f = list_entry(loop->flush.next, struct flushable, link);
@@ -345,6 +364,8 @@ static void loop_flush_all(struct sprig_loop *loop)
 static void loop_reap_all(struct sprig_loop *loop)
 {
     struct list_link pinned;
+    if (list_empty(&loop->reap))
+        return;
     list_init(&pinned);
     while (!list_empty(&loop->reap)) {
         struct reapable *r = list_entry(loop->reap.next, struct reapable, link);
@@ -395,6 +416,7 @@ uint32_t sprig_loop_depth(const struct sprig_loop *loop)
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth)
 {
     loop_take_back(loop);
+    loop->clock_is_old = true;
     if (depth == 0 && loop->depth != 0)
         loop_note_end(loop);
     loop->depth = depth;
@@ -603,7 +625,8 @@ static struct event_base *loop_new_base(void)
     struct event_config *config = event_config_new();
     if (config == NULL)
         return NULL;
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
+                                      EVENT_BASE_FLAG_NO_CACHE_TIME); /* timers are ours */
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
     return base;

@@ -97,6 +97,12 @@ struct event_base *loop_base(struct sprig_loop *loop);
  * descriptors for us (sprig_loop_set_interest). */
 bool loop_has_edges(const struct sprig_loop *loop);
 
+/* CLOCK_MONOTONIC in ns, read anew if anything has run since that may have taken long: Perl, or a
+ * turn that did not read it. */
+uint64_t loop_clock(struct sprig_loop *loop);
+/* The same, read now. */
+uint64_t loop_clock_read(struct sprig_loop *loop);
+
 /* Called at every entry: in a forked child, the first call gives the process its own event base
  * state and descriptors. Returns the generation: it grows with each fork, and an object that
  * remembers an older one belongs to the parent. */
@@ -143,6 +149,9 @@ void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
 /* To be called before anything is done to what is on that list, or to the list: takes it back if it
  * is lent (sprig_loop_lend). */
 void loop_recall(struct sprig_loop *loop);
+
+/* loop_check_fork and loop_recall. */
+void loop_enter(struct sprig_loop *loop);
 
 /* True while an app call is active (see sprig_loop_count_app_call). */
 bool loop_is_in_app(const struct sprig_loop *loop);

@@ -23,7 +23,9 @@ struct sprig_loop {
     uint32_t n_app_calls;  /* app calls on the stack */
     uint32_t depth;        /* passes on the stack */
     /* time, signals, idle and unpollable watchers */
-    uint64_t now;        /* CLOCK_MONOTONIC, ns */
+    uint64_t now;   /* CLOCK_MONOTONIC, ns */
+    uint64_t clock; /* the same, as it was read last; see loop_clock */
+    bool clock_is_old;
     uint64_t pass_began; /* 0: asleep */
     bool is_to_go_on;    /* the next pass does not sleep */
     struct timer_heap timers;

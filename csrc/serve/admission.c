@@ -373,7 +373,7 @@ struct retry_after admission_retry_after(const struct sprig_server *server)
 bool admission_is_stale(struct sprig_exchange *ex)
 {
     double limit = ex->conn->server->config.queue_timeout;
-    ex->app_ns = timer_clock();
+    ex->app_ns = loop_clock(ex->conn->server->loop);
     uint64_t waited = ex->app_ns - ex->complete_ns + ex->queued_ns;
     return limit > 0 && (double)waited > limit * 1e9;
 }

@@ -289,7 +289,11 @@ void conn_init_flush(struct sprig_conn *c);
 /* A new connection takes its turn in this pass, or at least is registered at its end. */
 void conn_begin(struct sprig_conn *c);
 /* Something was queued: it is flushed at the end of the pass. */
-void conn_flush_later(struct sprig_conn *c);
+static inline void conn_flush_later(struct sprig_conn *c)
+{
+    if (!conn_is_broken(c) && !list_linked(&c->flush.link))
+        loop_flush_later(c->server->loop, &c->flush);
+}
 /* The deadline of a blocked write passed. False: the peer has taken bytes meanwhile, or has time
  * left; the deadline is set anew. */
 bool conn_write_is_stalled(struct sprig_conn *c);

@@ -91,7 +91,7 @@ void conn_take_unread(struct sprig_conn *c)
 bool conn_is_overtaken(const struct sprig_conn *c)
 {
     struct sprig_loop *loop = c->server->loop;
-    return c->reading == READING_FIRST && timer_clock() - sprig_loop_now(loop) > FIRST_READ_NS;
+    return c->reading == READING_FIRST && loop_clock(loop) - sprig_loop_now(loop) > FIRST_READ_NS;
 }
 
 /* -------------------------------------------------------------- write event ---- */
@@ -288,10 +288,4 @@ void conn_begin(struct sprig_conn *c)
     c->reading = READING_FIRST;
     loop_flush_later(c->server->loop, &c->flush);
     ready_add_now(c->server->loop, &c->ready, CONN_EV_READABLE);
-}
-
-void conn_flush_later(struct sprig_conn *c)
-{
-    if (!conn_is_broken(c))
-        loop_flush_later(c->server->loop, &c->flush);
 }

@@ -1,7 +1,7 @@
 /* counting.c - the stations of a request in the shared counters; see counting.h */
 #include "serve/counting.h"
 
-#include "loop/timer.h"
+#include "loop/loop.h"
 #include "serve/conn.h"
 
 static uint64_t since(uint64_t then_ns, uint64_t now_ns)
@@ -9,10 +9,17 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
     return now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-/* The request lies in a buffer that will be used for others. */
+/* The request lies in a buffer that will be used for others. In HTTP/1 both parts are neighbours
+ * there. */
 static void keep_label(struct sprig_exchange *ex)
 {
     struct sprig_span method = ex->request.method, target = ex->request.target;
+    if (method.ptr + method.len + 1 == target.ptr) {
+        size_t n = method.len + 1 + target.len;
+        ex->n_label = (uint8_t)(n < sizeof ex->label ? n : sizeof ex->label);
+        memcpy(ex->label, method.ptr, ex->n_label);
+        return;
+    }
     size_t n_method = method.len < 32 ? method.len : 32;
     size_t room = sizeof ex->label - n_method - 1;
     size_t n_target = target.len < room ? target.len : room;
@@ -27,7 +34,7 @@ void counting_start(struct sprig_exchange *ex)
     if (ex->conn->listener == NULL)
         return;
     if (ex->app_ns == 0)
-        ex->app_ns = timer_clock();
+        ex->app_ns = loop_clock(ex->conn->server->loop);
     ex->is_counted = true;
     stats_add(STAT_STARTED, 1);
     stats_add(STAT_ACTIVE, 1);
@@ -42,7 +49,7 @@ void counting_first_byte(struct sprig_exchange *ex)
 {
     if (!ex->is_counted)
         return;
-    ex->first_ns = timer_clock();
+    ex->first_ns = loop_clock_read(ex->conn->server->loop);
     ex->is_half_sent = true;
     stats_add(STAT_STREAMING, 1);
 }
@@ -83,9 +90,13 @@ void counting_end(struct sprig_exchange *ex, enum sprig_end why)
     count_end(ex, why);
     if (why != SPRIG_END_DONE)
         return;
-    uint64_t now = timer_clock();
-    stats_time(TIMES_REQUEST, since(ex->complete_ns, now));
-    stats_time(TIMES_FIRST_BYTE, since(ex->complete_ns, ex->first_ns != 0 ? ex->first_ns : now));
+    uint64_t ns = since(ex->complete_ns, loop_clock_read(ex->conn->server->loop));
+    unsigned bucket = stats_bucket(ns);
+    stats_time_in(TIMES_REQUEST, bucket, ns);
+    if (ex->first_ns == 0)
+        stats_time_in(TIMES_FIRST_BYTE, bucket, ns);
+    else
+        stats_time(TIMES_FIRST_BYTE, since(ex->complete_ns, ex->first_ns));
 }
 
 void counting_refuse(int status)

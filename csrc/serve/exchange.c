@@ -406,8 +406,7 @@ void sprig_exchange_notify(struct sprig_exchange *ex)
 
 bool exchange_is_over(struct sprig_exchange *ex)
 {
-    loop_check_fork(ex->conn->server->loop); /* may abandon the connection */
-    loop_recall(ex->conn->server->loop);
+    loop_enter(ex->conn->server->loop); /* may abandon the connection */
     return ex->is_over;
 }
 

@@ -116,8 +116,10 @@ int sprig_response_head(struct sprig_exchange *ex, const struct sprig_head *head
     ex->response.no_chunks = !ex->conn->server->config.chunked_responses;
     head = exchange_no_tunnel(ex, head);
     struct sprig_head room;
-    struct sprig_header *fields;
-    int rc = ex->conn->protocol->head(ex, request_id_add(ex, head, &room, &fields), why, n);
+    struct sprig_header *fields = NULL;
+    if (ex->conn->server->config.request_id != SPRIG_REQUEST_ID_OFF)
+        head = request_id_add(ex, head, &room, &fields);
+    int rc = ex->conn->protocol->head(ex, head, why, n);
     free(fields);
     if (rc != 0)
         return exchange_failed(ex, rc);
