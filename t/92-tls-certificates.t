@@ -197,6 +197,66 @@ subtest 'clients with a certificate' => sub {
     $required->stop_ok;
 };
 
+subtest 'several, however it was started' => sub {
+    my %start = (
+        'a list'               => sub { start(tls_cert => "$first->{both},$wild->{both}") },
+        'repeated for plackup' => sub {
+            start_server(
+                by    => 'plackup',
+                code  => $app,
+                args  => { tls_cert => $first->{both} },
+                flags => ['--tls-cert', $wild->{both}]
+            );
+        },
+        'repeated for sprig' => sub {
+            start_server(
+                by    => 'program',
+                code  => $app,
+                args  => { tls_cert => $first->{both} },
+                flags => ['--tls-cert', $wild->{both}]
+            );
+        },
+    );
+    for my $how (sort keys %start) {
+        my $server = $start{$how}->();
+        is subject($server, 'first.test'), 'first.test',  "$how: the first";
+        is subject($server, 'wild.test'),  '*.wild.test', "$how: the second";
+        $server->stop_ok;
+    }
+    require Sprig::Server;
+    my $made = Sprig::Server->new(tls_cert => [$first->{both}, $wild->{both}]);
+    is $made->{tls_cert}, "$first->{both},$wild->{both}", 'an array reference for Sprig::Server';
+};
+
+subtest 'changed files' => sub {
+    my $pem = SprigTest::temp_path('changing.pem');
+    copy($first->{both}, $pem);
+    my $server = start(tls_cert => $pem, tls_reload_interval => 0.1);
+    my $port   = $server->port;
+    my $before = serial($port);
+    spew("$pem.new", slurp(certificate()->{both}));
+    rename "$pem.new", $pem or die "rename: $!";
+    ok eventually(sub { serial($port) ne $before }), 'are read anew without a signal';
+    ok $server->stderr_like(qr/the certificates have changed, and were read anew/),
+        'which the log says';
+    my $now = serial($port);
+    spew($pem, "broken\n");
+    ok eventually(sub { serial($port); $server->stderr =~ /the old ones go on: tls_cert/ }),
+        'broken ones are told of';
+    is serial($port), $now, 'and those from before stay';
+    my $logged = length $server->stderr;
+    serial($port) for 1 .. 5;
+    is length $server->stderr, $logged, 'once for each change';
+    $server->stop_ok;
+
+    copy($first->{both}, $pem);
+    my $never = start(tls_cert => $pem, tls_reload_interval => 0);
+    $before = serial($never->port);
+    spew($pem, slurp(certificate()->{both}));
+    is serial($never->port), $before, 'not with tls_reload_interval 0';
+    $never->stop_ok;
+};
+
 subtest 'HUP in a single process' => sub {
     my $pem = SprigTest::temp_path('changing.pem');
     copy($first->{both}, $pem);

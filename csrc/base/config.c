@@ -150,6 +150,8 @@ static const struct sprig_option options[] = {
     SECONDS(tls_handshake_timeout, G, "10", "For a whole handshake; 0 is none."),
     FIELD(COUNT, tls_handshakes_per_turn, G, "N", "8", 0, 1000000,
           "Handshakes that go on before others get their turn; 0 is no limit."),
+    SECONDS(tls_reload_interval, G, "60",
+            "How often changed certificates are looked for, at a handshake; 0 is never."),
     FIELD(BOOL, tls_redirect, G, NULL, "0", 0, 1,
           "Whether plain HTTP on an address with TLS gets 308 to https in place of 400."),
     FIELD(PATH, acme_dir, G, "DIR", "", 0, 1000,

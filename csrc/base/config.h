@@ -77,6 +77,7 @@ struct sprig_config {
     char *tls_cert;               /* paths, separated by commas; NULL: none */
     char *tls_key;                /* the same; NULL: they are in the files of tls_cert */
     double tls_handshake_timeout; /* seconds; 0 = none */
+    double tls_reload_interval;   /* the same; 0 = never */
     uint32_t tls_handshakes_per_turn;
     bool tls_redirect;
     char *tls_key_password_file; /* path; NULL: none */

@@ -6,9 +6,6 @@
 #include "net/tls.h"
 #include <stdio.h>
 
-/* The files are looked at by who shakes hands, at most so often. */
-#define LOOK_NS (60 * NS_PER_S)
-
 int server_open_tls(struct sprig_server *server, char *why, size_t n)
 {
     if (server->tls == NULL)
@@ -43,11 +40,13 @@ int server_renew_tls(struct sprig_server *server, const struct sprig_config *con
     return 0;
 }
 
+/* By who shakes hands. */
 void server_look_at_certificates(struct sprig_server *server)
 {
     char why[1024];
+    double interval = server->config.tls_reload_interval;
     uint64_t now = sprig_loop_now(server->loop);
-    if (now - server->tls_looked_ns < LOOK_NS)
+    if (interval == 0 || (double)(now - server->tls_looked_ns) < interval * NS_PER_S)
         return;
     server->tls_looked_ns = now;
     if (!tls_context_has_changed(server->tls))

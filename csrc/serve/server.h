@@ -120,7 +120,8 @@ int server_open_tls(struct sprig_server *server, char *why, size_t n);
 int server_renew_tls(struct sprig_server *server, const struct sprig_config *config, char *why,
                      size_t n);
 
-/* Does so if the files have changed; looks at them at most once a minute. Before a handshake. */
+/* Does so if the files have changed; looks at them once in tls_reload_interval. Before a handshake.
+ */
 void server_look_at_certificates(struct sprig_server *server);
 
 /* sprig_server_new, for whoever knows the protocols. */

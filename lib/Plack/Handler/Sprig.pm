@@ -9,7 +9,8 @@ my %name_of = (max_workers => 'workers', max_reqs_per_child => 'max_requests');
 
 # Nothing is opened or forked here: Plack's loaders make the handler in one process and run it in others.
 sub new {
-    my ($class, %args) = @_;
+    my ($class, @args) = @_;
+    my %args = _add_up(@args);
     _check_names(\%args);
     for my $name (keys %name_of) {
         my $value = delete $args{$name};
@@ -22,6 +23,18 @@ sub new {
         $args{$name} = 0;
     }
     return bless {%args}, $class;
+}
+
+# Options that are lists of files may be repeated.
+sub _add_up {
+    my %args;
+    while (my ($name, $value) = splice @_, 0, 2) {
+        if (defined $args{$name} && $name =~ /\Atls_(?:cert|key|ocsp)\z/) {
+            $value = [map { ref ? @$_ : $_ } $args{$name}, $value];
+        }
+        $args{$name} = $value;
+    }
+    return %args;
 }
 
 # In the words that were used.
@@ -37,8 +50,8 @@ sub _check_names {
 # plackup knows no switches: what stands behind one is its value, and not the application.
 sub _switch_message {
     my ($name, $value) = @_;
-    my $flag  = $name =~ tr/_/-/r;
-    my $got   = defined $value ? ", here '$value'" : '';
+    my $flag = $name =~ tr/_/-/r;
+    my $got  = defined $value ? ", here '$value'" : '';
     return "plackup takes the next word for the value of --no-$flag$got: write --disable-$flag\n";
 }
 
