@@ -76,6 +76,16 @@ const char *command_setting(const struct command *cmd, const char *name);
 
 enum { STATUS_USAGE = 2 };
 
+/* Where the value of the option is from, or NULL: it is the default. Borrowed. */
+const char *command_origin(const struct command *cmd, const char *name);
+
+/* The flag that asks for a process of the loader's own, in which the application is compiled anew.
+ * NULL: there is none, or only another loader. */
+const char *command_renewing_flag(const struct command *cmd);
+
+/* Makes a message of it. Returns -1. */
+int command_cannot(char *why, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 /* Whether the word "name=value" is a field of the configuration whose value is the file's. */
 bool command_is_of_file(const struct command *cmd, const char *setting);
 

@@ -1,6 +1,7 @@
 /* compose.c - what the program runs with: defaults, the environment, a file and the command line,
  * from the weakest to the strongest; see command.h */
 #include "command.h"
+#include "dev.h"
 
 #include "base/number.h"
 
@@ -307,9 +308,8 @@ static void choose_tls(struct command *cmd)
 
 /* ----------------------------------------------------------------- loaders ---- */
 
-/* The flag that asks for a process of the loader's own, in which the application is compiled anew.
- * The last one counts, as it does in plackup. NULL: there is none, or only another loader. */
-static const char *renewing_flag(const struct command *cmd)
+/* The last one counts, as it does in plackup. */
+const char *command_renewing_flag(const struct command *cmd)
 {
     const char *flag = NULL, *value;
     for (size_t i = 0; i < cmd->settings.n; i++) {
@@ -326,13 +326,18 @@ static const char *renewing_flag(const struct command *cmd)
     return flag;
 }
 
+const char *command_origin(const struct command *cmd, const char *name)
+{
+    return origin_of(cmd, sprig_option_find(name))->text;
+}
+
 static bool is_from(const struct command *cmd, const char *name, const char *origin)
 {
-    const char *own = origin_of(cmd, sprig_option_find(name))->text;
+    const char *own = command_origin(cmd, name);
     return own != NULL && strcmp(own, origin) == 0;
 }
 
-__attribute__((format(printf, 3, 4))) static int cannot(char *why, size_t n, const char *fmt, ...)
+int command_cannot(char *why, size_t n, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -344,7 +349,7 @@ __attribute__((format(printf, 3, 4))) static int cannot(char *why, size_t n, con
 /* Such a process must not leave for the background, nor be taken for the one to be told to end. */
 static int check_loader(struct command *cmd, char *why, size_t n)
 {
-    const char *flag = renewing_flag(cmd);
+    const char *flag = command_renewing_flag(cmd);
     if (flag && sprig_config_has_master(&cmd->config) &&
         is_from(cmd, "workers", "WEB_CONCURRENCY")) {
         cmd->config.workers = 1; /* the platform does not know that somebody develops */
@@ -352,19 +357,20 @@ static int check_loader(struct command *cmd, char *why, size_t n)
         words_add(&cmd->settings, "workers=1");
     }
     if (flag && cmd->config.workers > 1)
-        return cannot(why, n, "option %s does not go with --workers %u: there HUP brings new code",
-                      flag, cmd->config.workers);
+        return command_cannot(why, n,
+                              "option %s does not go with --workers %u: there HUP brings new code",
+                              flag, cmd->config.workers);
     if (flag && cmd->config.master)
-        return cannot(why, n, "option %s does not go with --%s: there HUP brings new code", flag,
-                      cmd->config.workers_is_auto ? "workers auto" : "master");
+        return command_cannot(why, n, "option %s does not go with --%s: there HUP brings new code",
+                              flag, cmd->config.workers_is_auto ? "workers auto" : "master");
     if (!flag || strcmp(flag, "--loader=Shotgun") == 0)
         return 0;
     if (cmd->config.daemonize)
-        return cannot(
+        return command_cannot(
             why, n, "option %s does not go with --daemonize: it restarts in the foreground", flag);
     if (cmd->config.pid)
-        return cannot(why, n, "option %s does not go with --pid: each restart is another process",
-                      flag);
+        return command_cannot(
+            why, n, "option %s does not go with --pid: each restart is another process", flag);
     return 0;
 }
 
@@ -382,7 +388,8 @@ static void settle(struct command *cmd)
 static int read_all(struct command *cmd, char *why, size_t n)
 {
     if (read_file(cmd, why, n) != 0 || take_all(cmd, why, n) != 0 ||
-        choose_addresses(cmd, why, n) != 0)
+        dev_compose(cmd, why, n) != 0 || choose_addresses(cmd, why, n) != 0 ||
+        dev_check(cmd, why, n) != 0)
         return -1;
     settle(cmd);
     return sprig_config_check(&cmd->config, why, n) == 0 ? check_loader(cmd, why, n) : -1;

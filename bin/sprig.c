@@ -1,6 +1,7 @@
 /* sprig.c - the program: by itself in one process, or as the master of several. */
 #include "command.h"
 #include "ctl.h"
+#include "dev.h"
 
 #include "embed.h"
 #include "master.h"
@@ -187,6 +188,8 @@ static void print_banner(void *arg)
         env = "deployment";
     for (size_t i = 0; (a = sprig_master_address(b->master, i)) != NULL; i++)
         sprig_banner_print(a, b->cmd->config.workers, env);
+    if (b->cmd->config.dev)
+        dev_print_help(b->cmd, b->master);
 }
 
 /* The master has a pid file and perhaps paths of sockets to remove. */
@@ -210,6 +213,8 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
     for (int i = 0; i < n; i++)
         if (sprig_master_adopt(master, fds[i], cmd->config.tls_cert != NULL, why, sizeof why) != 0)
             give_up(master, why);
+    if (cmd->config.dev && dev_check_sockets(master, why, sizeof why) != 0)
+        give_up(master, why);
     for (size_t i = 0; n == 0 && i < cmd->n_addresses; i++)
         if (sprig_master_listen(master, &cmd->addresses[i], why, sizeof why) != 0)
             give_up(master, why);

@@ -12,6 +12,7 @@
  *   worker: "ready"         it listens; before that, the option probe was tried
  *   worker: "retire WHY"    wants to be replaced (max_requests), and serves on until told to leave
  *   worker: "leaving WHY"   ends by itself as soon as it can (psgix.harakiri): a new one is needed
+ *   worker: "watch PATH"    has loaded this file (option dev)
  *   worker: "error TEXT"    cannot start: it ends
  * The end of file tells a worker that the master is gone: it ends gracefully.
  *
@@ -34,6 +35,8 @@ struct sprig_worker {
     uint32_t generation;          /* from 1 on */
     int control_fd;               /* owned; non-blocking, close-on-exec */
     bool is_daemon;               /* sprig_daemon_detach when ready */
+    char *failure;                /* owned: in development, why the one before could not start: this
+                                     one explains that, and loads nothing; or NULL */
     struct tls_context *tls;      /* counted: certificates and keys, or NULL */
     struct sprig_board *board;    /* owned; of the sockets that all workers share, or NULL */
     struct sprig_socket *sockets; /* owned array of its own; the descriptors are the worker's, the
@@ -69,6 +72,9 @@ const char *sprig_master_folder(const struct sprig_master *m);
 int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
                         size_t n);
 int sprig_master_adopt(struct sprig_master *m, int fd, bool is_tls, char *why, size_t n);
+
+/* With the option dev: how many files are being watched. */
+size_t sprig_master_watched(const struct sprig_master *m);
 
 /* The addresses listened on, i from 0; NULL behind the last. Borrowed until the master is freed. */
 const struct sprig_address *sprig_master_address(const struct sprig_master *m, size_t i);

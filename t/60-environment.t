@@ -54,7 +54,13 @@ subtest 'timeout, as Twiggy calls it, wins over SPRIG_HEADER_TIMEOUT' => sub {
     is(Sprig::Server->new(timeout => 8)->_setting('header_timeout'), 8, 'the constructor');
 };
 
-my @names = map { $_->[0] } grep { $_->[1] ne 'PLACK' } option_rows();
+# SPRIG_DEV is for building, and nobody is to show source code by accident.
+my @names = grep { $_ ne 'dev' } map { $_->[0] } grep { $_->[1] ne 'PLACK' } option_rows();
+
+subtest 'SPRIG_DEV is not --dev' => sub {
+    local $ENV{SPRIG_DEV} = 1;
+    is(Sprig::Server->new->_setting('dev'), 0, 'the option');
+};
 
 subtest 'a wrong value of any option is told with its variable' => sub {
     cmp_ok @names, '>', 30, 'there are options';

@@ -78,6 +78,8 @@ HV *psgi_worker_info(pTHX)
     (void)hv_stores(info, "generation", newSVuv(current.generation));
     (void)hv_stores(info, "control_fd", newSViv(current.control_fd));
     (void)hv_stores(info, "is_daemon", newSVsv(boolSV(current.is_daemon)));
+    if (current.failure != NULL)
+        (void)hv_stores(info, "failure", newSVpv(current.failure, 0));
     return info;
 }
 

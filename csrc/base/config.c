@@ -89,6 +89,14 @@ static const struct sprig_option options[] = {
     {"daemonize", 'D', SPRIG_OPTION_BOOL, G, NULL, "0", 0, 1, NULL,
           offsetof(struct sprig_config, daemonize), "Runs in the background, without a terminal."},
 #undef G
+#define G "Development"
+    FIELD(BOOL, dev, G, NULL, "0", 0, 1,
+          "Reloads what has changed and shows errors in the browser; serves this machine only."),
+    FIELD(PATHS, watch, G, "PATTERN", "", 0, 16000,
+          "Files besides the loaded ones, for --dev: templates/**, say; may be repeated."),
+    FIELD(BOOL, live_reload, G, NULL, "1", 0, 1,
+          "Whether open pages load themselves again then (--dev)."),
+#undef G
 #define G "Looking into it"
     FIELD(STRING, admin, G, "ADDRESS", "", 0, 300,
           "Metrics, health and commands (sprig ctl): unix:PATH or a loopback HOST:PORT."),

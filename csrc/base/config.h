@@ -51,6 +51,10 @@ struct sprig_config {
     char *probe;           /* path; NULL: none */
     char *pid;             /* path; NULL: none */
     bool daemonize;
+    /* development */
+    bool dev;
+    bool live_reload;
+    char *watch; /* patterns, absolute, "," between them; NULL: none */
     /* looking into it */
     char *admin;            /* address; NULL: no admin listener */
     char *admin_token_file; /* path; NULL: no token */

@@ -13,8 +13,8 @@ extern char **environ;
 
 const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n)
 {
-    if (o->type == SPRIG_OPTION_PLACK)
-        return NULL;
+    if (o->type == SPRIG_OPTION_PLACK || strcmp(o->name, "dev") == 0)
+        return NULL; /* SPRIG_DEV is for building; nobody develops by accident */
     snprintf(variable, n, "SPRIG_%s", o->name);
     for (char *p = variable; *p; p++)
         if (*p >= 'a' && *p <= 'z')

@@ -389,10 +389,10 @@ const char *sprig_config_get(const struct sprig_config *c, const char *name, cha
 
 bool sprig_option_is_fixed(const struct sprig_option *o)
 {
-    static const char *const names[] = {"config",  "preload_app",     "pid",         "daemonize",
-                                        "backlog", "socket_mode",     "socket_user", "socket_group",
-                                        "user",    "group",           "umask",       "reuseport",
-                                        "admin",   "admin_token_file"};
+    static const char *const names[] = {
+        "config",      "preload_app",      "pid",  "daemonize", "backlog", "socket_mode",
+        "socket_user", "socket_group",     "user", "group",     "umask",   "reuseport",
+        "admin",       "admin_token_file", "dev",  "watch"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(o->name, names[i]) == 0)
             return true;

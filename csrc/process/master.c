@@ -44,6 +44,17 @@ static int master_open_board(struct sprig_master *m)
     return m->board != NULL || m->config->reuseport ? 0 : SPRIG_E_NOMEM;
 }
 
+static int master_open_dev(struct sprig_master *m)
+{
+    m->dev = m->config->dev ? dev_new(m->config) : NULL;
+    return m->dev != NULL || !m->config->dev ? 0 : SPRIG_E_NOMEM;
+}
+
+size_t sprig_master_watched(const struct sprig_master *m)
+{
+    return m->dev != NULL ? dev_count(m->dev) : 0;
+}
+
 const char *sprig_master_folder(const struct sprig_master *m)
 {
     (void)m;
@@ -72,7 +83,7 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     privileges_set_umask(config);
     sprig_origin_keep();
     sprig_channels_plan(config);
-    if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 &&
+    if (slots_grow(m, m->n_workers) == 0 && master_open_board(m) == 0 && master_open_dev(m) == 0 &&
         sprig_channels_share() == 0 && master_open_pidfile(m, why, n) == 0 &&
         upgrade_inherit(m, why, n) == 0 && master_open_admin(m, why, n) == 0)
         return m;
@@ -96,6 +107,7 @@ void sprig_master_free(struct sprig_master *m)
     master_close_stats(m);
     sprig_pidfile_close(&m->pidfile);
     processes_clear(&m->processes);
+    dev_free(m->dev);
     board_free(m->board);
     tls_context_release(m->tls);
     if (m->predecessor_fd != -1)
@@ -130,6 +142,7 @@ void sprig_worker_clear(struct sprig_worker *worker)
         socket_close(&worker->sockets[i]);
     free(worker->sockets);
     board_free(worker->board);
+    free(worker->failure);
     tls_context_release(worker->tls);
     if (worker->control_fd != -1)
         close(worker->control_fd);
@@ -246,6 +259,8 @@ void master_reload(struct sprig_master *m)
     }
     sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
     master_show_title(m);
+    if (m->dev != NULL)
+        dev_hold(m);
 }
 
 void master_send_all(const struct sprig_master *m, int signo)
@@ -328,6 +343,8 @@ static int master_timeout(struct sprig_master *m)
     uint64_t feed_ms = master_feed_watchdog(m);
     if (feed_ms < due)
         due = feed_ms;
+    if (m->dev != NULL && m->ending == ENDING_NOT && dev_next(m->dev) < due)
+        due = dev_next(m->dev);
     if (m->end_at_ms != 0 && m->ending == ENDING_NOT && m->end_at_ms < due)
         due = m->end_at_ms;
     if (sprig_log_flush() && due > now + DELAY_MIN_MS)
@@ -340,7 +357,8 @@ static int master_timeout(struct sprig_master *m)
 
 static void master_wait(struct sprig_master *m)
 {
-    struct pollfd *fds = calloc(m->processes.n_processes + ADMIN_MAX_POLL, sizeof *fds);
+    struct pollfd *fds =
+        calloc(m->processes.n_processes + ADMIN_MAX_POLL + DEV_MAX_POLL, sizeof *fds);
     size_t n = 0;
     int timeout = master_timeout(m);
     list_foreach (it, &m->processes.list) {
@@ -350,6 +368,8 @@ static void master_wait(struct sprig_master *m)
     }
     if (m->admin != NULL && fds != NULL)
         n += admin_poll(m->admin, fds + n, ADMIN_MAX_POLL);
+    if (m->dev != NULL && fds != NULL)
+        n += dev_poll(m->dev, fds + n);
     master_signals_wait(fds, n, fds != NULL ? timeout : DELAY_MIN_MS);
     free(fds);
 }
@@ -382,6 +402,8 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
         upgrade_watch(m);
         processes_kill_late(&m->processes);
         master_obey(m);
+        if (m->dev != NULL)
+            dev_run(m);
         if (m->admin != NULL)
             admin_run(m->admin);
     }

@@ -5,6 +5,7 @@
 #include "base/board.h"
 #include "base/stats.h"
 #include "process/admin.h"
+#include "process/dev.h"
 #include "process/pidfile.h"
 #include "process/processes.h"
 #include <limits.h>
@@ -39,6 +40,7 @@ struct sprig_master {
     struct stats_board *stats; /* owned */
     int stats_fd;              /* owned; by which a successor finds it, or -1 */
     struct admin *admin;       /* owned; NULL: nobody may ask */
+    struct dev *dev;           /* owned; NULL: nobody develops here */
     bool is_drained;           /* somebody has said so: /readyz says no, serving goes on */
     struct sprig_pidfile pidfile;
     /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */

@@ -165,6 +165,8 @@ static void process_take_line(struct processes *all, struct process *p, const ch
         all->events->on_ready(p, all->arg);
     else if (is_word(line, "leaving"))
         all->events->on_leaving(p, all->arg);
+    else if (is_word(line, "watch") && line[5] == ' ')
+        all->events->on_watch(p, line + 6, all->arg);
     else if (is_word(line, "retire"))
         process_retire(p, line + strlen("retire"));
     else if (is_word(line, "error")) {

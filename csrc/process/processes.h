@@ -41,6 +41,7 @@ struct process_events {
     void (*on_loaded)(struct process *p, void *arg);
     void (*on_ready)(struct process *p, void *arg);
     void (*on_leaving)(struct process *p, void *arg);
+    void (*on_watch)(struct process *p, const char *path, void *arg);
     /* It is gone, `status` is that of waitpid. Freed on return. */
     void (*on_gone)(struct process *p, int status, void *arg);
 };

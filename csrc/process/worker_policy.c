@@ -41,6 +41,7 @@ static int worker_begin(struct sprig_master *m, uint32_t number, int control_fd,
     w->tls = m->tls;
     m->tls = NULL;
     sprig_title_set("worker %u, generation %u", number, m->generation);
+    w->failure = m->dev != NULL ? dev_take_failure(m->dev) : NULL;
     master_signals_close(true);
     if (master_move_sockets(m, w) != 0 || privileges_drop(m->config, why, sizeof why) != 0)
         worker_fail(control_fd, why);
@@ -234,8 +235,17 @@ static void on_ready(struct process *p, void *arg)
     s->serving = p;
     m->is_failing = false;
     m->served_generation = p->generation;
+    if (m->dev != NULL)
+        dev_ready(m, p);
     master_announce(m);
     m->last_error[0] = '\0';
+}
+
+static void on_watch(struct process *p, const char *path, void *arg)
+{
+    struct sprig_master *m = arg;
+    if (m->dev != NULL)
+        dev_watch(m->dev, p, path);
 }
 
 void policy_slot_is_empty(struct sprig_master *m, uint32_t number)
@@ -270,6 +280,8 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
 {
     char how[128];
     const char *text = p->error[0] != '\0' ? p->error : status_text(status, how, sizeof how);
+    if (m->dev != NULL && dev_failed(m, p, text))
+        return;
     if (is_reload_of(m, p)) {
         m->stats->n_reloads_failed++;
         m->generation = m->served_generation;
@@ -334,4 +346,4 @@ static void on_gone(struct process *p, int status, void *arg)
     }
 }
 
-const struct process_events policy_events = {on_loaded, on_ready, on_leaving, on_gone};
+const struct process_events policy_events = {on_loaded, on_ready, on_leaving, on_watch, on_gone};

@@ -64,10 +64,10 @@ sub _run {
     $ENV{PLACK_ENV} = $self->{env} if defined $self->{env};
     $ENV{PLACK_ENV} = 'deployment' if !$ENV{PLACK_ENV};
     $ENV{MOJO_REACTOR} ||= 'Mojo::Reactor::Sprig';
-    $self->_load_modules;
+    $self->_load_modules if !$self->_is_dev;
     $self->_choose_app($words);
     return $self->_check if $self->{check};
-    my $builder = sub { $self->_wrap($self->_load_app) };
+    my $builder = $self->_builder;
     my $loader  = $self->_loader($builder);
 
     require Plack::Handler::Sprig;
@@ -80,6 +80,21 @@ sub _run {
 
     $loader ? $loader->run($handler) : $handler->run;
     return;
+}
+
+sub _is_dev { return $_[0]->_option('dev') && !$_[0]{check} }
+
+# Code that loads the application. For development it never dies: what cannot be loaded is explained in
+# the browser, modules of -M included.
+sub _builder {
+    my ($self) = @_;
+    my $load = sub { $self->_wrap($self->_load_app) };
+    return $load if !$self->_is_dev;
+    require Sprig::Dev;
+    my $dev = Sprig::Dev->new(app => $self->{app});
+    return sub {
+        $dev->load(sub { $self->_load_modules; $load->() });
+    };
 }
 
 # The value of an option of the server, wherever it was given.

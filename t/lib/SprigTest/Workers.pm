@@ -59,6 +59,7 @@ SETTINGS
 
 # Starts a master and returns it when it has told that it serves. Options:
 #   workers   2
+#   is_dev    true: --dev in place of workers
 #   code      text of the app
 #   by        'program', 'plackup' or 'server' (t/lib/workers.pl)
 #   flags     list of flags of the program or of plackup
@@ -96,7 +97,7 @@ sub _command {
     my ($self, $option) = @_;
     my $root  = SprigTest::root();
     my @perl  = ($^X, "-I$root/blib/lib", "-I$root/blib/arch");
-    my @flags = ('--workers', $self->{n}, @{ $option->{flags} || [] });
+    my @flags = ($option->{is_dev} ? '--dev' : ('--workers', $self->{n}), @{ $option->{flags} || [] });
     if ($self->{by} eq 'program') {
         my $program = "$root/blib/script/sprig";
         -x $program or Test::More::plan(skip_all => 'the program is not built here');
