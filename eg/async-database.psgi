@@ -59,8 +59,10 @@ sub page {
     my $list = join '', map { "<li>$_" } @lines;
     my $html = <<"HTML";
 <!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>$title</title>
-<body style="max-width: 36rem; margin: 3rem auto; padding: 0 1rem; font: 16px/1.6 system-ui, sans-serif">
-<h1>$title</h1><ol>$list</ol><p><a href="/">Visit again</a> &middot; <a href="/slow">A slow query</a>
+<style>body { margin: 0; background: #f4f1ec; color: #2b2723; font: 16px/1.6 system-ui, sans-serif }
+main { max-width: 34rem; margin: 3rem auto; padding: 1.5rem 2rem; border-radius: 1rem; background: #fff }
+li { font-variant-numeric: tabular-nums } a { color: #9a4b16 }</style>
+<main><h1>$title</h1><ol>$list</ol><p><a href="/">Visit again</a> &middot; <a href="/slow">A slow query</a>
 HTML
     return [200, ['Content-Type' => 'text/html; charset=utf-8'], [$html]];
 }

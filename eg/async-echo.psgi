@@ -1,4 +1,4 @@
-# A form whose answer takes two seconds, during which the process serves everybody else.
+# A form whose answer takes two seconds. Meanwhile the process serves everybody else.
 #
 #   sprig eg/async-echo.psgi
 #   open http://127.0.0.1:5000/ in a browser, or

@@ -1,11 +1,11 @@
-# A dashboard: measurements that are published in a channel, and pages that show them live.
+# A dashboard: measurements are published in a channel, and pages show them live.
 #
 #   sprig eg/dashboard.psgi                       then open http://localhost:5000/
 #   sprig --workers 4 eg/dashboard.psgi           the same: what one worker measures, all pages see
-#   curl -d 42 http://localhost:5000/measure      adds a measurement
+#   curl -d 42 http://localhost:5000/measure      adds a measurement of your own
 #
-# A page that loses its connection comes back by itself, and misses nothing: that is what history, and
-# the id of the last event that it has seen, are for.
+# A page that loses its connection comes back by itself and misses nothing: the channel has a history, and the
+# browser sends the id of the last event that it has seen.
 use strict;
 use warnings;
 use AnyEvent;
@@ -15,7 +15,7 @@ use Sprig::Worker;
 my $channel = Sprig::Channel->new('measurements', history => 120);
 my $page    = do { local $/; <DATA> };
 
-# The first worker measures its load.
+# The first worker measures something; here it makes up a curve with some noise.
 our $timer;
 Sprig::Worker->after_fork(
     sub {
@@ -66,10 +66,11 @@ __DATA__
   section div { background: #19212c; border-radius: .7rem; padding: .8rem 1.2rem }
   b { display: block; font-size: 2rem; font-weight: 500; font-variant-numeric: tabular-nums }
   small { color: #8494a7 }
+  @media (max-width: 40rem) { main { margin: 1.5rem auto } section { grid-template-columns: repeat(2, 1fr) } }
   svg { width: 100%; height: 20rem; background: #19212c; border-radius: .7rem }
 </style>
 <main>
-  <header><h1>Load of the first worker</h1><span id="state">connecting</span></header>
+  <header><h1>Measurements, four a second</h1><span id="state">connecting</span></header>
   <section>
     <div><small>now</small><b id="now">–</b></div>
     <div><small>lowest</small><b id="low">–</b></div>

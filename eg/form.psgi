@@ -1,6 +1,8 @@
-# A page with a form that posts, and the page that answers it. Run: sprig eg/form.psgi
+# A form that is posted, and the page that answers it.
 #
-# /?post sends the form by itself as soon as it is shown.
+#   sprig eg/form.psgi        then open http://localhost:5000/
+#
+# At /?post the page submits the form itself.
 
 use strict;
 use warnings;

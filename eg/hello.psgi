@@ -1,4 +1,6 @@
-# The smallest page. Run: sprig eg/hello.psgi
+# The smallest page.
+#
+#   sprig eg/hello.psgi       then open http://localhost:5000/
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# What belongs to one process: a log of its own, opened when the process begins and closed when it
-# ends; and work that goes on behind the response, which the end of a worker waits for.
+# What belongs to one process: a log that is opened when the process begins and closed when it ends, and
+# work that goes on after the response. A worker does not leave before that work is done.
 #
 #   sprig --workers 4 eg/per-worker.psgi
 #   curl http://localhost:5000/
@@ -22,7 +22,7 @@ Sprig::Worker->before_exit(sub {
     close $log;
 });
 
-# Called a moment later. The guard is there in workers only.
+# Calls the code a moment later. Only workers have a guard.
 sub later {
     my ($guard, $code) = @_;
     $guard->begin if $guard;

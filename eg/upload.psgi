@@ -78,7 +78,7 @@ label { display: block; padding: 1.6rem 1rem; border: 2px dashed #aab8c8; border
   cursor: pointer; overflow-wrap: anywhere }
 label:hover, label.over { border-color: #2563c9; background: #f3f7fe } input { display: none }
 progress { width: 100%; height: .7rem; margin: 1.2rem 0 .4rem; accent-color: #2563c9 }
-#said { min-height: 3em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere } code { font-size: .8rem }
+#said { min-height: 3em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere } code { font-size: .72rem }
 </style>
 <main>
 <h1>Upload, seen by the server</h1>

@@ -1,10 +1,10 @@
-# A WebSocket that says everything back.
+# A WebSocket that sends everything back.
 #
 #   sprig eg/websocket-echo.psgi
 #   open http://127.0.0.1:5000/ in a browser and type
 #
-# Needs Protocol::WebSocket. The socket is taken from psgix.io: from its first use on it is the app's,
-# and the server neither reads from it nor closes it under the app.
+# Needs Protocol::WebSocket. This is how it is done by psgix.io, on any server that has it: from the first use
+# on the socket belongs to the app. On Sprig psgix.websocket is simpler: see chat.psgi.
 
 use strict;
 use warnings;
