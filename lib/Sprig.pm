@@ -28,7 +28,7 @@ __END__
 
 =head1 NAME
 
-Sprig - PSGI server in C on libevent
+Sprig - a web server for PSGI applications, written in C
 
 =head1 SYNOPSIS
 

@@ -43,7 +43,8 @@ subtest 'examples and the manual are installed' => sub {
     my @here  = map { m{/eg/(.+)\z} } glob "$here/README $here/*.psgi $here/deploy/*";
     my @there = map { m{/eg/(.+)\z} } glob "$there/README $there/*.psgi $there/deploy/*";
     is "@there", "@here", 'each example, where File::ShareDir looks, and the files to deploy it';
-    is slurp("$blib/lib/sprig.pod"), slurp(SprigTest::root() . '/bin/sprig.pod'), 'perldoc finds this';
+    is slurp("$blib/lib/$_.pod"), slurp(SprigTest::root() . "/bin/$_.pod"), "perldoc finds $_"
+        for qw(sprig sprig-ctl sprig.conf);
     SKIP: {
         skip 'needs Pod::Perldoc', 1 if !eval { require Pod::Perldoc; 1 };
         like output_of($^X, "-I$blib/lib", '-MPod::Perldoc', '-e', 'exit Pod::Perldoc->run', '--', '-l',

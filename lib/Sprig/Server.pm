@@ -520,7 +520,7 @@ the other methods never fork.
 
 =item config
 
-A file with options: see L<sprig(1)/CONFIGURATION FILE>. Here only options of this method count that have a
+A file with options: see L<sprig.conf>. Here only options of this method count that have a
 value of their own there, not addresses. The environment wins over the file, and what is given here wins over
 both. C<HUP> to a process that stays in L</run> reads it anew.
 
