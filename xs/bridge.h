@@ -45,6 +45,7 @@ struct psgi {
     struct list_link dropped; /* exchanges whose responder or writer was dropped, until on_notify */
     uint64_t n_dropped;       /* so far; their numbers are in the order of being dropped */
     HV *writer_class;         /* owned: the stash that writers are blessed into */
+    HV *watcher_class;        /* owned: that of watchers */
     SV *errors;               /* owned: the glob behind psgi.errors, see env.c; NULL until then */
     bool exit_told;           /* the app has called exit */
     CV *eval;                 /* owned: the XSUB through which psgi_eval enters eval */

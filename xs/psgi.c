@@ -30,6 +30,7 @@ void psgi_boot(pTHX)
     first_psgi = psgi;
     psgi->keys = psgi_keys_new(aTHX);
     psgi->writer_class = (HV *)SvREFCNT_inc((SV *)gv_stashpvs("Sprig::Writer", GV_ADD));
+    psgi->watcher_class = (HV *)SvREFCNT_inc((SV *)gv_stashpvs("Sprig::Loop::Watcher", GV_ADD));
 }
 
 struct psgi *psgi_get(pTHX)

@@ -198,12 +198,27 @@ void psgi_responder_raise(pTHX_ SV *self, SV *error)
 
 /* ---- one delayed response, from its start to its end ---- */
 
+/* Nothing of what is looked for below: many callbacks end with making a timer. */
+static bool is_watcher(const struct psgi *psgi, SV *sv)
+{
+    return SvROK(sv) && SvOBJECT(SvRV(sv)) && SvSTASH(SvRV(sv)) == psgi->watcher_class;
+}
+
 /* Functions such as http_get and tcp_connect return a guard that cancels them when it is dropped,
  * and apps written for servers that ignore the callback's value end with such a call. */
 static bool is_guard(pTHX_ SV *sv)
 {
     return sv_isobject(sv) &&
            (sv_derived_from(sv, "Guard") || sv_derived_from(sv, "AnyEvent::Util::guard"));
+}
+
+/* What the callback has returned may be meant to drive the response. */
+static void keep_result(pTHX_ struct psgi_exchange *px, SV *result)
+{
+    if (px->guard == NULL && is_guard(aTHX_ result))
+        px->guard = SvREFCNT_inc_simple_NN(result);
+    else
+        psgi_promise_watch(aTHX_ px, result);
 }
 
 void psgi_responder_start(pTHX_ struct psgi_exchange *px, SV *code)
@@ -217,10 +232,8 @@ void psgi_responder_start(pTHX_ struct psgi_exchange *px, SV *code)
     ok = psgi_call_for(aTHX_ px->server, code, args, 2, &result, &error);
     if (!ok && error != NULL)
         psgi_exchange_raise(aTHX_ px, error);
-    else if (result != NULL && is_guard(aTHX_ result) && px->guard == NULL)
-        px->guard = SvREFCNT_inc_simple_NN(result);
-    else if (result != NULL)
-        psgi_promise_watch(aTHX_ px, result);
+    else if (result != NULL && SvROK(result) && !is_watcher(px->server->psgi, result))
+        keep_result(aTHX_ px, result);
     SvREFCNT_dec(result);
     SvREFCNT_dec(error);
     socket_release(aTHX_ px, args[1]);

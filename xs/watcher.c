@@ -142,7 +142,7 @@ static SV *watcher_wrap(pTHX_ struct psgi_watcher *w, const void *core, const ch
     SV *body = newSV_type(SVt_PVMG);
     MAGIC *mg = sv_magicext(body, NULL, PERL_MAGIC_ext, &watcher_vtable, (const char *)w, 0);
     mg->mg_flags |= MGf_DUP;
-    return sv_bless(newRV_noinc(body), gv_stashpvs("Sprig::Loop::Watcher", GV_ADD));
+    return sv_bless(newRV_noinc(body), w->psgi->watcher_class);
 }
 
 /* --------------------------------------------------------------------- io ---- */
@@ -285,11 +285,14 @@ int psgi_loop_pass(pTHX_ bool block)
 void psgi_loop_pass_until(pTHX_ SV *ref, SV *key, SV *other)
 {
     struct psgi_status status;
+    U32 hash = 0; /* known, it need not be computed in each turn */
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVHV)
         croak("Sprig: not a condvar");
+    if (SvPOK(key) && !SvUTF8(key))
+        PERL_HASH(hash, SvPVX_const(key), SvCUR(key));
     ENTER;
     psgi_status_keep(aTHX_ & status);
-    while (!SvOK(other) && !hv_exists_ent((HV *)SvRV(ref), key, 0)) {
+    while (!SvOK(other) && !hv_exists_ent((HV *)SvRV(ref), key, hash)) {
         ENTER;
         SAVETMPS;
         run_pass(aTHX_ true);

@@ -2,6 +2,7 @@
 #include "net/transport.h"
 
 #include "base/stats.h"
+#include "net/calls.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,7 +13,6 @@
 
 #ifdef __linux__
 #include <sys/sendfile.h>
-#include <sys/syscall.h>
 #endif
 
 /* Where these flags do not exist, SIGPIPE has a handler anyway and packets leave a little early. */
@@ -26,36 +26,11 @@
 /* Bytes read from a file at a time where the kernel cannot send it by itself. */
 enum { COPY_BYTES = 32 * 1024 };
 
-/* In a process with more than one thread glibc makes recv() and send() points of cancellation,
- * which costs as much as all else that they do; nobody cancels threads here. Elsewhere, and where
- * the kernel has them under another number, they are called. */
-#if defined(__linux__) && defined(__LP64__) && defined(SYS_recvfrom) && defined(SYS_sendto)
-static ssize_t receive(int fd, void *buf, size_t n)
-{
-    return syscall(SYS_recvfrom, fd, buf, n, 0, NULL, NULL);
-}
-
-static ssize_t transmit(int fd, const void *buf, size_t n, int flags)
-{
-    return syscall(SYS_sendto, fd, buf, n, flags, NULL, 0);
-}
-#else
-static ssize_t receive(int fd, void *buf, size_t n)
-{
-    return recv(fd, buf, n, 0);
-}
-
-static ssize_t transmit(int fd, const void *buf, size_t n, int flags)
-{
-    return send(fd, buf, n, flags);
-}
-#endif
-
 static ssize_t plain_recv(struct transport *t, void *buf, size_t n)
 {
     ssize_t got;
     do
-        got = receive(t->fd, buf, n);
+        got = call_recv(t->fd, buf, n);
     while (got == -1 && errno == EINTR);
     if (got > 0)
         stats_add(STAT_RECEIVED, (uint64_t)got);
@@ -66,7 +41,7 @@ static ssize_t plain_send(int fd, const void *buf, size_t n, int flags)
 {
     ssize_t sent;
     do
-        sent = transmit(fd, buf, n, flags | MSG_NOSIGNAL);
+        sent = call_send(fd, buf, n, flags | MSG_NOSIGNAL);
     while (sent == -1 && errno == EINTR);
     return sent;
 }
@@ -223,7 +198,7 @@ static void plain_reset(struct transport *t)
 /* Not retried: after EINTR the descriptor is gone already and may belong to somebody else. */
 static void plain_close(struct transport *t)
 {
-    close(transport_take_fd(t));
+    call_close(transport_take_fd(t));
 }
 
 const struct transport_ops transport_plain = {

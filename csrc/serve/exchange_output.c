@@ -63,12 +63,9 @@ static void exchange_bound_memory(struct sprig_exchange *ex)
     }
 }
 
-/* Its queue has grown, or the response has ended. */
-static void exchange_added(struct sprig_exchange *ex)
+__attribute__((noinline)) static void exchange_added_more(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (ex->is_over)
-        return;
     if (c->protocol->added != NULL)
         c->protocol->added(ex);
     if (ex->out->size > c->server->config.high_water_bytes) {
@@ -76,6 +73,18 @@ static void exchange_added(struct sprig_exchange *ex)
         exchange_bound_memory(ex);
     }
     conn_flush_later(c); /* also to settle */
+}
+
+/* Its queue has grown, or the response has ended. */
+static inline void exchange_added(struct sprig_exchange *ex)
+{
+    struct sprig_conn *c = ex->conn;
+    if (ex->is_over)
+        return;
+    if (c->protocol->added != NULL || ex->out->size > c->server->config.high_water_bytes)
+        exchange_added_more(ex);
+    else
+        conn_flush_later(c);
 }
 
 /* --------------------------------------------------------------------- writing ---- */

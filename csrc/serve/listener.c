@@ -2,6 +2,7 @@
 #include "serve/listener.h"
 #include "base/board.h"
 #include "net/any_address.h"
+#include "net/calls.h"
 #include "serve/conn.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static bool listener_accept_one(struct sprig_listener *l)
 {
     union any_address peer;
     socklen_t len = sizeof peer;
-    int fd = accept4(l->socket.fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = call_accept(l->socket.fd, &peer.sa, &len);
     if (fd == -1) {
         if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO)
             return true;

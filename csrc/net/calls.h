@@ -1,0 +1,61 @@
+/* calls.h - the system calls of every request, without what threads cost.
+ *
+ * In a process with more than one thread glibc makes recv(), send(), accept4() and close() points
+ * of cancellation, which costs as much as all else that they do; nobody cancels threads here. So
+ * they are made directly where the kernel has one of that name; elsewhere the functions are called.
+ * -1 and errno on failure. */
+#ifndef SPRIG_CALLS_H
+#define SPRIG_CALLS_H
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+#if defined(__linux__) && defined(__LP64__) && defined(SYS_recvfrom) && defined(SYS_sendto) &&     \
+    defined(SYS_accept4)
+#define CALLS_ARE_DIRECT 1
+#else
+#define CALLS_ARE_DIRECT 0
+#endif
+
+static inline ssize_t call_recv(int fd, void *buf, size_t n)
+{
+#if CALLS_ARE_DIRECT
+    return syscall(SYS_recvfrom, fd, buf, n, 0, NULL, NULL);
+#else
+    return recv(fd, buf, n, 0);
+#endif
+}
+
+static inline ssize_t call_send(int fd, const void *buf, size_t n, int flags)
+{
+#if CALLS_ARE_DIRECT
+    return syscall(SYS_sendto, fd, buf, n, flags, NULL, 0);
+#else
+    return send(fd, buf, n, flags);
+#endif
+}
+
+/* Non-blocking, and closed by exec. */
+static inline int call_accept(int fd, struct sockaddr *peer, socklen_t *len)
+{
+#if CALLS_ARE_DIRECT
+    return (int)syscall(SYS_accept4, fd, peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    return accept4(fd, peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#endif
+}
+
+static inline int call_close(int fd)
+{
+#if CALLS_ARE_DIRECT
+    return (int)syscall(SYS_close, fd);
+#else
+    return close(fd);
+#endif
+}
+
+#endif
