@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether clients may open WebSockets over HTTP/2: AUTO is once an application has had one. */
+enum sprig_h2_websocket { SPRIG_H2_WEBSOCKET_AUTO, SPRIG_H2_WEBSOCKET_ON, SPRIG_H2_WEBSOCKET_OFF };
+
 /* How nested event loops (a blocking recv inside an app) treat new requests. */
 enum sprig_nested { SPRIG_NESTED_HOLD, SPRIG_NESTED_DISPATCH, SPRIG_NESTED_CROAK };
 
@@ -104,7 +107,8 @@ struct sprig_config {
     bool http2;
     uint32_t http2_max_streams;
     uint32_t http2_stream_window, http2_connection_window; /* bytes */
-    uint32_t http2_max_resets, http2_max_idle_frames;      /* 0 = no limit */
+    enum sprig_h2_websocket http2_websocket;
+    uint32_t http2_max_resets, http2_max_idle_frames; /* 0 = no limit */
     /* what a request may be */
     uint32_t max_request_line;
     uint32_t max_header_bytes;

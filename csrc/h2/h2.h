@@ -63,6 +63,7 @@ struct h2_stream {
     bool is_deferred : 1;      /* nghttp2 has asked for bytes when there were none */
     bool has_sent_end : 1;     /* END_STREAM is in the queue of the connection, see sent_at */
     bool is_reset : 1;         /* RST_STREAM is on its way */
+    bool is_tunnel : 1;        /* it is to be a WebSocket: what comes has no end */
     bool is_cut : 1;  /* and was, from either side, before the stream had come to its end */
     uint16_t refusal; /* H2_REFUSED: the status, for `reason` (static) */
     const char *reason;

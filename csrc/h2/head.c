@@ -145,15 +145,29 @@ static struct sprig_span put(struct builder *b, struct sprig_span bytes)
     return span_make(start, bytes.len);
 }
 
+/* RFC 8441: a CONNECT that says what is to be spoken. Applications see what opens a WebSocket over
+ * HTTP/1.1. */
+static bool is_extended(const struct h2_head *head)
+{
+    return head->protocol.n_name != 0;
+}
+
+static const struct sprig_header opening[] = {
+    {SPAN_LIT("connection"), SPAN_LIT("Upgrade")},
+    {SPAN_LIT("upgrade"), SPAN_LIT("websocket")},
+};
+enum { N_OPENING = sizeof opening / sizeof *opening, OPENING_BYTES = 64 };
+
 /* The line that the access log shows. */
 static void put_line(struct builder *b)
 {
     struct sprig_request *req = b->req;
     struct sprig_span target = value_of(b->from, &b->from->path);
+    struct sprig_span method = value_of(b->from, &b->from->method);
     if (target.ptr == NULL) /* CONNECT */
         target = value_of(b->from, &b->from->authority);
     req->head.ptr = b->at;
-    req->method = put(b, value_of(b->from, &b->from->method));
+    req->method = put(b, is_extended(b->from) ? SPAN_LIT("GET") : method);
     put(b, SPAN_LIT(" "));
     req->target = put(b, target);
     put(b, SPAN_LIT(" HTTP/2\r\n"));
@@ -191,12 +205,21 @@ static void put_fields(struct builder *b)
     }
 }
 
+static void put_opening(struct builder *b)
+{
+    for (size_t i = 0; i < N_OPENING; i++) {
+        struct sprig_header *h = &b->req->headers[b->req->n_headers++];
+        h->name = put(b, opening[i].name);
+        h->value = put(b, opening[i].value);
+    }
+}
+
 static int build(const struct h2_head *head, struct sprig_request *req)
 {
-    size_t array = head->n_fields * sizeof(struct sprig_header);
+    size_t array = (head->n_fields + N_OPENING) * sizeof(struct sprig_header);
     size_t line = head->authority.n_value + sizeof("  HTTP/2\r\n");
     /* Each crumb may get two bytes more than it has without its name. */
-    size_t n = array + line + head->n_bytes;
+    size_t n = array + line + head->n_bytes + OPENING_BYTES;
     char *own = malloc(n);
     if (own == NULL)
         return SPRIG_E_NOMEM;
@@ -207,6 +230,8 @@ static int build(const struct h2_head *head, struct sprig_request *req)
     if (head->authority.n_name != 0 && head->path.n_name != 0)
         req->authority = put(&b, value_of(head, &head->authority));
     put_fields(&b);
+    if (is_extended(head))
+        put_opening(&b);
     return 0;
 }
 
@@ -238,6 +263,16 @@ static const char *check_host(const struct sprig_request *req)
     return NULL;
 }
 
+static const char *check_extended(const struct h2_head *head, const struct sprig_request *req,
+                                  bool is_whole)
+{
+    if (!span_eq(value_of(head, &head->protocol), SPAN_LIT("websocket")))
+        return "a :protocol other than websocket";
+    if (is_whole || request_header(req, SPAN_LIT("content-length")).ptr != NULL)
+        return "a WebSocket whose stream has an end or a length";
+    return NULL;
+}
+
 /* Fills in what follows from the fields. */
 static bool judge(struct h2_stream *s, struct sprig_request *req, bool is_whole)
 {
@@ -245,6 +280,8 @@ static bool judge(struct h2_stream *s, struct sprig_request *req, bool is_whole)
     const char *reason = check_target(&s->head, req);
     if (reason == NULL)
         reason = check_host(req);
+    if (reason == NULL && is_extended(&s->head))
+        reason = check_extended(&s->head, req, is_whole);
     if (reason == NULL && fields_check(req, &why) < 0) {
         h2_stream_refuse(s, why.status, why.reason);
         return false;
@@ -254,7 +291,9 @@ static bool judge(struct h2_stream *s, struct sprig_request *req, bool is_whole)
         return false;
     }
     target_split(req);
-    req->chunked = !is_whole && !req->has_content_length; /* its length is not known yet */
+    s->is_tunnel = is_extended(&s->head);
+    /* its length is not known yet */
+    req->chunked = !is_whole && !req->has_content_length && !s->is_tunnel;
     return true;
 }
 
@@ -263,6 +302,11 @@ static void prepare_body(struct h2_stream *s)
 {
     struct sprig_exchange *ex = s->ex;
     uint64_t max = s->h2->conn->server->config.max_body_bytes;
+    if (s->is_tunnel) {
+        s->request = H2_BODY;
+        h2_stream_wake(s, H2_EV_REQUEST);
+        return;
+    }
     if (max != 0 && ex->request.content_length > max) {
         h2_stream_refuse(s, 413, "max_body_bytes: the announced body is too large");
         return;
@@ -294,6 +338,7 @@ void h2_head_finish(struct h2_stream *s, bool is_whole)
     if (!c->server->config.keepalive || (most != 0 && c->n_requests >= most))
         s->h2->must_leave = true;
     response_init(&ex->response, &ex->request, true);
+    ex->response.is_connect |= s->is_tunnel; /* 200 would open it */
     if (is_good && !is_whole)
         prepare_body(s);
 }

@@ -57,9 +57,17 @@ static int fields_init(struct fields *f, const struct sprig_head *head)
         f->nv = f->own;
         f->names = (char *)(f->nv + n);
     }
-    char *end = number_write(f->status, (uint64_t)head->status);
+    uint64_t status = head->status == 101 ? 200 : (uint64_t)head->status;
+    char *end = number_write(f->status, status);
     add(f, SPAN_LIT(":status"), span_make(f->status, (size_t)(end - f->status)));
     return 0;
+}
+
+/* What says in HTTP/1.1 that the connection is a WebSocket from now on: here that is 200 (RFC 8441
+ * section 5). */
+static bool is_of_upgrade(struct sprig_span name)
+{
+    return head_field_of(name) == FIELD_UPGRADE || span_ieq(name, SPAN_LIT("Sec-WebSocket-Accept"));
 }
 
 static int add_app_headers(struct fields *f, struct head_walk *walk)
@@ -67,7 +75,8 @@ static int add_app_headers(struct fields *f, struct head_walk *walk)
     const struct sprig_header *h = NULL;
     int rc;
     while ((rc = head_next(walk, &h)) > 0)
-        add_lower(f, &(struct sprig_header){h->name, span_trim(h->value)});
+        if (walk->status != 101 || !is_of_upgrade(h->name))
+            add_lower(f, &(struct sprig_header){h->name, span_trim(h->value)});
     return rc != 0 ? rc : head_check_seen(walk);
 }
 
@@ -102,7 +111,8 @@ static int submit_head(struct h2_stream *s, struct response *r, const struct spr
         r->has_events = walk.seen.events;
         head_decide_framing(r, &walk.seen, head->length);
         add_own(&f, r, &walk.seen, head->length, server);
-        if (h2_session_respond(s, f.nv, f.n, r->framing != FRAMING_NONE) != 0)
+        bool has_body = r->framing != FRAMING_NONE || head->status == 101;
+        if (h2_session_respond(s, f.nv, f.n, has_body) != 0)
             rc = SPRIG_E_NOMEM;
     }
     free(f.own);

@@ -270,6 +270,15 @@ static nghttp2_option *option_new(void)
     return option;
 }
 
+/* A client that may would open them here, and not on a connection of their own: an application that
+ * speaks WebSocket by the socket itself (psgix.io) would have none. */
+static bool offers_websockets(const struct sprig_server *server)
+{
+    enum sprig_h2_websocket mode = server->config.http2_websocket;
+    return mode == SPRIG_H2_WEBSOCKET_ON ||
+           (mode == SPRIG_H2_WEBSOCKET_AUTO && server->had_tunnels);
+}
+
 static int submit_settings(struct h2 *h2)
 {
     const struct sprig_config *config = &h2->conn->server->config;
@@ -279,9 +288,10 @@ static int submit_settings(struct h2 *h2)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->http2_stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, most},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* the last one: may be left out */
     };
-    int rc = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,
-                                     sizeof settings / sizeof *settings);
+    size_t n = sizeof settings / sizeof *settings - !offers_websockets(h2->conn->server);
+    int rc = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, n);
     return rc != 0
                ? rc
                : nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,

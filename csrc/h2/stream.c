@@ -131,7 +131,7 @@ static bool keep_input(struct h2_stream *s, struct sprig_span bytes)
 static bool take_streamed(struct h2_stream *s, struct sprig_span bytes)
 {
     struct sprig_exchange *ex = s->ex;
-    uint64_t max = s->h2->conn->server->config.max_body_bytes;
+    uint64_t max = s->is_tunnel ? 0 : s->h2->conn->server->config.max_body_bytes;
     ex->body.size += bytes.len;
     if (max != 0 && ex->body.size > max)
         h2_stream_refuse(s, 413, "max_body_bytes: the body is too large");
@@ -148,7 +148,7 @@ bool h2_stream_take_body(struct h2_stream *s, struct sprig_span bytes)
     const char *reason;
     if (ex == NULL || s->request != H2_BODY)
         return false;
-    if (ex->streams)
+    if (ex->streams || s->is_tunnel)
         return take_streamed(s, bytes);
     int status = exchange_store_body(ex, bytes, &reason);
     if (status == 0 && exchange_body_is_slow(ex)) {
@@ -190,7 +190,8 @@ void h2_stream_set_deadline(struct h2_stream *s)
     struct sprig_server *server = s->h2->conn->server;
     struct sprig_exchange *ex = s->ex;
     struct deadline *d = &s->deadline.deadline;
-    bool awaits_body = s->request == H2_BODY && (ex == NULL || !ex->streams || ex->body_wanted);
+    bool awaits_body =
+        s->request == H2_BODY && !s->is_tunnel && (ex == NULL || !ex->streams || ex->body_wanted);
     if (exchange_waits(ex) && !exchange_is_streaming(ex))
         deadline_set(&server->stream_queue_deadlines, d);
     else if (s->out.size > 0)
@@ -219,7 +220,7 @@ static void expire(struct h2_stream *s)
     } else if (s->out.size > 0) {
         conn_tell(s->h2->conn, ex, 0, "write_timeout: it took no bytes");
         h2_stream_reset(s, NGHTTP2_CANCEL);
-    } else if (s->request == H2_BODY) {
+    } else if (s->request == H2_BODY && !s->is_tunnel) {
         h2_stream_refuse(s, 408, "body_timeout: the body made no progress");
     }
 }

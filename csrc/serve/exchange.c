@@ -384,6 +384,7 @@ int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill)
     ex->body_left = UINT64_MAX;
     ex->response.framing = FRAMING_CLOSE;
     ex->response.bodyless = false;
+    ex->conn->server->had_tunnels = true;
     admission_leave_slot(ex); /* it may last for hours, and is mostly idle */
     return 0;
 }

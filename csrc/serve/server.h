@@ -68,6 +68,7 @@ struct sprig_server {
     struct ready left;    /* tells on_left */
     struct timer leaving; /* runs while the server is leaving: looks for clients that are gone */
     bool is_leaving;
+    bool had_tunnels; /* the app has accepted a WebSocket */
     bool is_alone;   /* see alone.c */
     bool is_freed;   /* its memory goes with the last connection */
     bool has_strays; /* a forked child: connections of the parent were abandoned */

@@ -50,13 +50,25 @@ static uint32_t n_fields(const struct sprig_request *req, struct sprig_span name
     return n;
 }
 
+static bool has_version(const struct sprig_request *req)
+{
+    struct sprig_span name = SPAN_LIT("Sec-WebSocket-Version");
+    return n_fields(req, name) == 1 && span_eq(request_header(req, name), SPAN_LIT("13"));
+}
+
+/* Over HTTP/2 there is no key (RFC 8441 section 5); the rest of the request was checked there. */
+static bool is_valid_stream(const struct sprig_request *req)
+{
+    return req->upgrade && span_eq(req->method, SPAN_LIT("GET")) && has_version(req);
+}
+
 bool ws_handshake_is_valid(const struct sprig_request *req)
 {
+    if (req->version >= 20)
+        return is_valid_stream(req);
     return req->upgrade && req->version == 11 && span_eq(req->method, SPAN_LIT("GET")) &&
            req->content_length == 0 && !req->chunked &&
-           has_element(req, SPAN_LIT("Upgrade"), SPAN_LIT("websocket")) &&
-           n_fields(req, SPAN_LIT("Sec-WebSocket-Version")) == 1 &&
-           span_eq(request_header(req, SPAN_LIT("Sec-WebSocket-Version")), SPAN_LIT("13")) &&
+           has_element(req, SPAN_LIT("Upgrade"), SPAN_LIT("websocket")) && has_version(req) &&
            n_fields(req, SPAN_LIT("Sec-WebSocket-Key")) == 1 &&
            key_is_valid(request_header(req, SPAN_LIT("Sec-WebSocket-Key")));
 }

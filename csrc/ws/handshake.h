@@ -6,7 +6,7 @@
 #include "http/request.h"
 
 /* True if the request opens a WebSocket: GET, HTTP/1.1, an Upgrade to "websocket", version 13, a
- * key of 16 bytes, no body. */
+ * key of 16 bytes, no body; or, over HTTP/2, what h2/head.c makes of an extended CONNECT. */
 bool ws_handshake_is_valid(const struct sprig_request *req);
 
 /* All values of a field as one list, in the order in which they came; *own is what it lies in if it

@@ -36,7 +36,10 @@ struct sprig_ws *sprig_ws_new(struct sprig_exchange *ex, struct sprig_ws_group *
     list_init(&ws->link);
     list_init(&ws->watches);
     deadline_init(&ws->deadline);
-    ws_handshake_accept(offer->key, answer->accept);
+    if (offer->key.len > 0)
+        ws_handshake_accept(offer->key, answer->accept);
+    else
+        memset(answer->accept, '-', sizeof answer->accept); /* HTTP/2 does without, and drops it */
     agree_on_deflate(ws, offer, answer);
     return ws;
 }

@@ -12,6 +12,7 @@ package SprigTest::OverHttp2;
 
 use strict;
 use warnings;
+use Digest::SHA ();
 use SprigTest::Client;
 
 our @ISA = ('SprigTest::Client');
@@ -30,7 +31,8 @@ my %REASON  = (
     413 => 'Payload Too Large',
     500 => 'Internal Server Error',
 );
-my %IS_DROPPED = map { $_ => 1 } qw(host connection keep-alive transfer-encoding te upgrade);
+my %IS_DROPPED = map { $_ => 1 } qw(host connection keep-alive transfer-encoding te upgrade
+    sec-websocket-key);
 
 # Whether the servers of tests that do not say where they listen are asked over HTTP/2.
 sub is_on {
@@ -39,8 +41,16 @@ sub is_on {
     return SprigTest::Http2::has_http2();
 }
 
-# Whether this server, with the options of SprigTest::start_server, is asked over HTTP/2.
-sub may_serve {
+# Whether this server, with the options of SprigTest::start_server, is asked over HTTP/2; then it takes
+# WebSockets there.
+sub serve {
+    my ($option) = @_;
+    return 0 if !_may_serve($option);
+    $option->{args} = { http2_websocket => 'on', %{ $option->{args} || {} } };
+    return 1;
+}
+
+sub _may_serve {
     my ($option) = @_;
     my @flags = (@{ $option->{flags} || [] }, %{ $option->{args} || {} });
     return
@@ -89,15 +99,23 @@ sub _send_head {
     if (!$self->{speaks}) {
         $self->{speaks} = defined $method ? 'HTTP/2' : 'HTTP/1';
         return $self->_stay if !defined $method;
-        $self->_send_frames(
-            $PREFACE,
-            SprigTest::Http2::frame('SETTINGS', 0, 0, pack 'nN', 4, $WINDOW),
-            SprigTest::Http2::frame('WINDOW_UPDATE', 0, 0, pack 'N', $WINDOW - 65535)
-        ) or return 0;
+        $self->_greet or return 0;
     }
     defined $method or die "HTTP/2 has no such request: $head";
     substr $self->{said}, 0, length $head, '';
     return $self->_send_request($method, $path, @fields);
+}
+
+# Waits for what the server greets with.
+sub _greet {
+    my ($self) = @_;
+    $self->_send_frames(
+        $PREFACE,
+        SprigTest::Http2::frame('SETTINGS', 0, 0, pack 'nN', 4, $WINDOW),
+        SprigTest::Http2::frame('WINDOW_UPDATE', 0, 0, pack 'N', $WINDOW - 65535)
+    ) or return 0;
+    $self->_read_until(sub { $self->{is_greeted} });
+    return !$self->{eof};
 }
 
 # HTTP/1 it is.
@@ -118,16 +136,32 @@ sub _read_head {
     for my $text (@lines) {
         my ($name, $value) = $text =~ /\A([!#\$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*\z/s
             or return;
-        return if lc $name eq 'upgrade' || $value =~ /[\0\r\n]/;
+        return if $value =~ /[\0\r\n]/;
         push @fields, lc $name, $value;
     }
+    my %value = @fields;
+    return if defined $value{upgrade} && !_opens_websocket($method, \%value);
     return ($method, $path, @fields);
+}
+
+# So that HTTP/2 could say it, too: RFC 8441.
+sub _opens_websocket {
+    my ($method, $value) = @_;
+    return
+           $method eq 'GET'
+        && $value->{upgrade} eq 'websocket'
+        && ($value->{connection}              || '') =~ /\bupgrade\b/i
+        && ($value->{'sec-websocket-version'} || '') eq '13'
+        && ($value->{'sec-websocket-key'}     || '') =~ m{\A[A-Za-z0-9+/]{21}[AQgw]==\z}
+        && !grep { defined $value->{$_} } qw(content-length transfer-encoding);
 }
 
 sub _send_request {
     my ($self, $method, $path, @fields) = @_;
     my %value = @fields;
+    my $key   = defined $value{upgrade} ? $value{'sec-websocket-key'} : undef;
     my @sent  = (':method', $method, ':scheme', 'http', ':path', $path);
+    @sent[1, 6, 7] = ('CONNECT', ':protocol', 'websocket') if defined $key;
     splice @sent, 4, 0, ':authority', $value{host} if defined $value{host};
     for my $at (grep { !($_ % 2) } 0 .. $#fields) {
         push @sent, @fields[$at, $at + 1] if !$IS_DROPPED{ $fields[$at] };
@@ -135,11 +169,12 @@ sub _send_request {
     my $is_chunked = ($value{'transfer-encoding'} || '') =~ /chunked/i;
     my $n          = $value{'content-length'} || 0;
     my $id         = $self->{last} += 2;
-    $self->{left} = $is_chunked ? 'chunked' : $n ? $n : undef;
+    $self->{left} = defined $key ? 'all' : $is_chunked ? 'chunked' : $n ? $n : undef;
     push @{ $self->{streams} },
         {
         id     => $id,
         method => $method,
+        key    => $key,
         text   => '',
         window => $self->{initial},
         closes => scalar(lc($value{connection} || '') =~ /\bclose\b/),
@@ -152,6 +187,11 @@ sub _send_request {
 # What is there of a body. False: nothing is, or it cannot be sent.
 sub _send_body {
     my ($self) = @_;
+    if ($self->{left} eq 'all') {
+        my $bytes = $self->{said};
+        $self->{said} = '';
+        return $self->_send_data($bytes, 0);
+    }
     if ($self->{left} ne 'chunked') {
         my $piece = substr $self->{said}, 0, $self->{left}, '';
         $self->{left} -= length $piece;
@@ -260,6 +300,7 @@ sub _on_settings {
     my ($self, $flags, $payload) = @_;
     return if $flags & 1;
     my %value = unpack '(nN)*', $payload;
+    $self->{is_greeted} = 1;
     if (defined $value{4}) {
         $_->{window} += $value{4} - $self->{initial} for @{ $self->{streams} };
         $self->{initial} = $value{4};
@@ -286,6 +327,7 @@ sub _on_head {
         return;
     }
     my ($name, $status) = splice @fields, 0, 2;
+    return $self->_on_open($stream, @fields) if $status == 200 && defined $stream->{key};
     my $text = "HTTP/1.1 $status " . ($REASON{$status} || 'Some Reason') . "\r\n";
     for (my $at = 0; $at < @fields; $at += 2) {
         $text .= _in_caps($fields[$at]) . ": $fields[$at + 1]\r\n";
@@ -301,6 +343,21 @@ sub _on_head {
     }
     $stream->{text} .= "\r\n";
     $self->_end($stream) if $is_end;
+    return;
+}
+
+# What follows on the stream is no HTTP.
+sub _on_open {
+    my ($self, $stream, @fields) = @_;
+    my $accept = Digest::SHA::sha1_base64("$stream->{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    unshift @fields, 'upgrade', 'websocket', 'connection', 'Upgrade', 'sec-websocket-accept',
+        "$accept=";
+    $stream->{text} .= "HTTP/1.1 101 Switching Protocols\r\n";
+    while (my ($name, $value) = splice @fields, 0, 2) {
+        $stream->{text} .= _in_caps($name) . ": $value\r\n";
+    }
+    $stream->{text} .= "\r\n";
+    @$stream{qw(has_head closes)} = (1, 1);
     return;
 }
 

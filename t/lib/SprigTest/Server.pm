@@ -26,7 +26,7 @@ my %command_for = (
 sub start {
     my ($class, %option) = @_;
     my $over_tls   = SprigTest::OverTls::serve(\%option);
-    my $over_http2 = SprigTest::OverHttp2::may_serve(\%option);
+    my $over_http2 = SprigTest::OverHttp2::serve(\%option);
     my $over       = $over_tls ? 'OverTls' : $over_http2 ? 'OverHttp2' : 'Client';
     my $self       = bless {
         host        => '127.0.0.1',
