@@ -22,6 +22,25 @@ sub {
     my ($env) = @_;
     my $path = $env->{PATH_INFO};
     my $body = '';
+    if (my $reader = $env->{'psgix.input.reader'}) {
+        return sub {
+            my $respond = shift;
+            my $writer;
+            my ($end) = $path =~ m{([^/]+)\z};
+            if ($end eq 'early') {
+                $writer = $respond->([200, []]);
+                $writer->write('half');
+            }
+            $reader->on_data(sub { $body .= $_[1] });
+            $reader->on_end(sub {
+                $writer ||= $respond->([200, []]);
+                return $writer->write(length $body), $writer->close if $end eq 'whole';
+                $writer->write('half') if $end ne 'early';
+                undef $writer;
+                die "meant\n";
+            });
+        };
+    }
     1 while $env->{'psgi.input'}->read($body, 65536, length $body);
     return [200, [], [length $body]] if $path eq '/whole';
     return [200, [], ['x' x 3_000_000]] if $path eq '/large';
@@ -60,7 +79,7 @@ my $path   = SprigTest::temp_path('cut.sock');
 my $server = start_server(
     code  => $code,
     by    => 'program',
-    args  => { write_timeout => 1 },
+    args  => { write_timeout => 1, streaming_input => '/up' },
     flags => ['-l', $path, '-l', '127.0.0.1:0']
 );
 
@@ -99,6 +118,37 @@ subtest 'a cut response ends in a reset' => sub {
     $client = ask_for('/cut', 'Connection: keep-alive');
     ends_in_reset($client,           'a client that would go on');
     ends_in_reset(ask_for('/child'), 'while a child of the app has the socket');
+};
+
+subtest 'a cut response to a body that is read while it comes' => sub {
+    my $upload = sub {
+        my ($end, @pieces) = @_;
+        my $n      = length join '', @pieces;
+        my $client = local_client();
+        my $head   = "POST /up/$end HTTP/1.0\r\nContent-Length: $n\r\n\r\n";
+        $head .= shift @pieces if @pieces == 1;
+        $client->send($head);
+        for (@pieces) {
+            select undef, undef, undef, 0.05;
+            $client->send($_);
+        }
+        return $client;
+    };
+    my $large  = 'b' x 300_000;
+    my %pieces = (
+        'with the head' => ['abc'],
+        'one byte'      => ['x'],
+        'in pieces'     => [qw(a bcd e)],
+        'large'         => [$large, $large]
+    );
+    for my $name (sort keys %pieces) {
+        my @pieces = @{ $pieces{$name} };
+        my $n      = length join '', @pieces;
+        ends_in_reset($upload->('late',  @pieces), "$name, cut behind it");
+        ends_in_reset($upload->('early', @pieces), "$name, begun before it");
+        ends_in_order($upload->('whole', @pieces), "$name, whole", qr/\n$n\z/);
+    }
+    ends_in_reset(ask_for('/up/none'), 'no body');
 };
 
 subtest 'a client that does not read its answer' => sub {

@@ -333,13 +333,14 @@ static enum step h1_try_app(struct sprig_conn *c)
 }
 
 /* A response to HTTP/1.0 may end with the connection, so that only a reset can tell that it was cut
- * (RFC 9112 section 8). A body that streams is still to be read. */
+ * (RFC 9112 section 8). The rest of a body that streams is still to be read. */
 static void h1_decide_unread(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
     if (!c->unread_byte)
         return;
-    if (h->ex->request.version == 10 && !h->ex->streams)
+    bool is_whole = !h->ex->streams || h->in_len - h->in_at >= h->ex->body_left;
+    if (h->ex->request.version == 10 && is_whole)
         conn_read_anew(c);
     else
         conn_take_unread(c);

@@ -113,6 +113,21 @@ void h1_stream_resume(struct sprig_conn *c)
         h1_stream_pass(c, h1_kept_input(c));
 }
 
+/* The last byte of a body whose response can be cut by unread_byte only stays in the socket. */
+static ssize_t h1_stream_look(struct sprig_conn *c, char *buffer)
+{
+    ssize_t n = transport_look(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
+    if (n <= 0)
+        return n;
+    c->unread_byte = (uint64_t)n >= h1_of(c)->ex->body_left;
+    size_t n_taken = (size_t)n - c->unread_byte;
+    if (n_taken > 0)
+        (void)!c->transport.ops->recv(&c->transport, buffer, n_taken);
+    if (c->unread_byte)
+        conn_read_anew(c);
+    return n;
+}
+
 /* While the bridge does not want more, nothing is read, and TCP pushes back on the client. */
 void h1_stream_receive(struct sprig_conn *c)
 {
@@ -125,7 +140,12 @@ void h1_stream_receive(struct sprig_conn *c)
         return;
     }
     char *buffer = loop_read_buffer(c->server->loop);
-    ssize_t n = c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
+    struct sprig_exchange *ex = h1_of(c)->ex;
+    bool may_need_unread =
+        c->transport.resets_by_input && ex->request.version == 10 && !ex->is_tunnel;
+    ssize_t n = may_need_unread
+                    ? h1_stream_look(c, buffer)
+                    : c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
     if (n > 0)
         h1_stream_pass(c, span_make(buffer, (size_t)n));
     else if (n == 0 && h1_of(c)->ex->is_tunnel)
