@@ -53,8 +53,12 @@ for my $n (1, 2) {
         $master->signal('HUP');
         ok eventually(sub { !is_running($first) }, 20), 'HUP: the old process is gone'
             or diag $master->stderr;
-        my ($second) = $master->lines('pid');
-        ok $second && $second != $first && is_running($second), 'the file names the new one';
+        my $second;
+        ok eventually(sub {
+            ($second) = $master->lines('pid');
+            return $second && $second != $first && is_running($second);
+            }),
+            'the file names the new one';
         is $master->body_of('/'), 2, 'which serves';
         $master->ends_ok;
         ok !-e $master->path('pid'), 'the file is removed at the end';

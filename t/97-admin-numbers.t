@@ -61,9 +61,16 @@ subtest 'four workers, reloads and one that is killed' => sub {
     my $before = totals($master);
     is $before->{started}, 140, 'as many requests as were sent have started';
 
+    my @old = $master->workers;
+    ok eventually(sub {
+        4 == grep { $_->{state} eq 'serving' } @{ numbers($master->path('ctl'))->{workers} };
+        }),
+        'all workers of the first generation serve';
     $master->signal('HUP');
     $count->((@mix) x 10);
-    ok $master->settles(4), 'a new generation serves';
+    ok eventually(sub { numbers($master->path('ctl'))->{restarts}{reload} == 4 }, 20),
+        'four workers were replaced by the reload';
+    ok $master->settles(4) && !(grep { is_running($_) } @old), 'a new generation serves';
     my $asked = totals($master)->{started};
     cmp_ok $asked, '>=', 210, 'totals go on over a reload';
     my $others = $asked - 210;    # of settles
@@ -84,7 +91,7 @@ subtest 'four workers, reloads and one that is killed' => sub {
     is sum_of($end), $end->{started}, 'what was started has an end';
     is $end->{active}, 0, 'nothing is in work';
     my $numbers = numbers($master->path('ctl'));
-    is $numbers->{restarts}{reload}, 4, 'four workers were replaced by the reload';
+    is $numbers->{restarts}{reload}, 4, 'four workers were replaced by the reload, and no more';
     is $numbers->{durations}{request}{count}, $end->{started}, 'each has a duration';
     $master->ends_ok;
 };

@@ -14,6 +14,8 @@ use Time::HiRes qw(time);
 
 -d '/proc/self' or plan skip_all => 'no /proc';
 
+delete $ENV{SPRIG_BLOCK_WARNING};    # which other tests turn off
+
 my $HAS_SQLITE = eval { require DBD::SQLite; 1 };
 
 my $APP = <<'END';

@@ -65,6 +65,22 @@ my %app_for = (
             };
         };
     },
+    # A stream that ends when there is a file "open".
+    '/gated' => sub {
+        require Sprig::Worker;
+        Sprig::Worker->before_leave(sub { note('notes', "leaves $$") });
+        sub {
+            my $writer = $_[0]->([200, []]);
+            note('notes', "gated $$");
+            my $t;
+            $t = AE::timer 0, 0.1, sub {
+                $writer->write("piece\n");
+                return if !-e "$dir/open";
+                undef $t;
+                $writer->close;
+            };
+        };
+    },
     '/held' => sub {
         my ($env) = @_;
         sub {

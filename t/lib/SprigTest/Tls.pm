@@ -67,8 +67,18 @@ sub s_client {
     my $file = SprigTest::spew(SprigTest::temp_path('request'), $bytes);
     my $wait = length $bytes ? '-ign_eof' : '';
     my $line = qq{exec openssl s_client "\$@" $wait <$file};
-    return output_of('/bin/sh', '-c', $line, 'sh', '-connect', '127.0.0.1:' . $server->port,
-        @arguments);
+    return as_before(
+        output_of('/bin/sh', '-c', $line, 'sh', '-connect', '127.0.0.1:' . $server->port, @arguments)
+    );
+}
+
+# What OpenSSL before 3.5 would have printed.
+sub as_before {
+    my ($said) = @_;
+    $said =~ s/^(?:subject|issuer)=\K(.*)/$1 =~ s{ ?= ?}{ = }gr/gme;
+    $said =~ s/^Peer signature type: \K(ecdsa|rsa_pss|rsa)\w*/uc($1) =~ tr{_}{-}r/gme;
+    $said =~ s/^Peer Temp Key:/Server Temp Key:/gm;
+    return $said;
 }
 
 1;
