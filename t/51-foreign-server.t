@@ -68,7 +68,7 @@ sub streams {
     my $response = get($port, '/stream')->response;
     is $response->body,               join('', map { "chunk $_\n" } 0 .. 4), 'a stream';
     is scalar @{ $response->chunks }, 5,                                     'of five chunks';
-    cmp_ok time - $start, '>=', 0.079, 'that take their time';
+    cmp_ok time - $start, '>=', 0.04, 'that take their time';
 
     # Elsewhere the death of a callback is the end of the program, or its timer lives on.
     is get($port, '/die')->response->status, 500, 'a callback that dies'

@@ -30,6 +30,19 @@ my %KEY = (
     rsa => [qw(-newkey rsa:2048)],
 );
 
+# Asks for a certificate and signs it: OpenSSL 1.1.1 cannot do both in one step.
+sub _signed {
+    my ($file, $by, $days, $new, @extra) = @_;
+    my ($request, $extra) = map { SprigTest::temp_path($_) } qw(request.pem extra.cnf);
+    spew($extra, join "\n", @extra, '');
+    return output_of(@$new, '-new', '-out', $request)
+        . output_of(
+            qw(openssl x509 -req -days), $days, '-in', $request, '-out', $file->{cert}, '-CA',
+            $by->{cert}, '-CAkey', $by->{key}, '-set_serial', 1 + int rand 1e9,
+            '-extfile', $extra
+        );
+}
+
 # A certificate that is signed by itself: { cert, key, both } are paths, the last one of a file with
 # both. Options: names (list, default localhost and 127.0.0.1), key ('ec' or 'rsa'), days, and `by`, a
 # certificate that signs it.
@@ -38,17 +51,19 @@ sub certificate {
     my @names    = @{ $option{names} || ['localhost', '127.0.0.1'] };
     my $alt      = join ',', map { (/\A[0-9.]+\z|:/ ? 'IP:' : 'DNS:') . $_ } @names;
     my %file     = map { $_ => SprigTest::temp_path("$_.pem") } qw(cert key both);
-    my @by       = $option{by}    ? ('-CA',     $option{by}{cert}, '-CAkey', $option{by}{key}) : ();
-    my @ca       = $option{is_ca} ? ('-addext', 'basicConstraints=critical,CA:TRUE') : ();
-    my $said     = output_of(
-        qw(openssl req -x509 -nodes -batch),              @{ $KEY{ $option{key} || 'ec' } },
-        '-keyout',                                        $file{key},
-        '-out',                                           $file{cert},
-        '-days',                                          $option{days} || 30,
-        '-subj',                                          '/CN=' . ($names[0] || 'nobody'),
-        @names ? ('-addext', "subjectAltName=$alt") : (), @by,
-        @ca
+    my $life     = $option{days} || 30;
+    my @extra    = @names ? "subjectAltName=$alt" : ();
+    push @extra, 'basicConstraints=critical,CA:TRUE' if $option{is_ca};
+    my @new = (
+        qw(openssl req -nodes -batch),
+        @{ $KEY{ $option{key} || 'ec' } },
+        '-keyout' => $file{key},
+        '-subj'   => '/CN=' . ($names[0] || 'nobody')
     );
+    my $said =
+        $option{by}
+        ? _signed(\%file, $option{by}, $life, \@new, @extra)
+        : output_of(@new, '-x509', '-days', $life, '-out', $file{cert}, map { ('-addext', $_) } @extra);
     -s $file{cert} or die "openssl made no certificate:\n$said";
     spew($file{both}, slurp($file{cert}) . slurp($file{key}));
     return \%file;
