@@ -43,6 +43,10 @@ my %answer = (
             $timer = AE::timer(0, 0, sub { undef $timer; $respond->($hello) });
         };
     },
+    '/echo' => sub {
+        my $ws = $_[0]{'psgix.websocket'} or return [426, [], []];
+        return $ws->accept(on_message => sub { $_[0]->send($_[1]) });
+    },
     '/64k' => sub { send_file('64k') },
     '/32m' => sub { send_file('32m') },
 

@@ -11,9 +11,9 @@ my ($SHORT, $LONG) = (512, 2512);
 
 sub _request {
     my ($scenario) = @_;
-    my @headers    = ('Host: localhost', @{ $scenario->{headers} || [] });
+    my @headers = ('Host: localhost', @{ $scenario->{headers} || [] });
     push @headers, 'Connection: close' if $scenario->{close};
-    my $body       = $scenario->{name} eq 'post' ? 'x' x 1024 : '';
+    my $body = $scenario->{name} eq 'post' ? 'x' x 1024 : '';
     push @headers, 'Content-Type: text/plain', 'Content-Length: 1024' if $body;
     return
         join("\r\n", ($body ? 'POST' : 'GET') . " $scenario->{path} HTTP/1.1", @headers, '', '')
@@ -59,32 +59,42 @@ sub _total {
     return $total || die "$path: no total\n";
 }
 
-sub _instructions {
-    my ($name, $scenario, $n, %at) = @_;
-    my $file   = "$at{folder}/callgrind.$name.$scenario->{name}.$n";
-    my $server = SprigBench::Servers->start(
-        $name, %at,
-        pin      => 0,
-        patience => 120,
-        wrapper  => ['valgrind', '-q', '--tool=callgrind', "--callgrind-out-file=$file"]
-    );
+# Asks so many times on one connection, or on one for each request.
+sub ask {
+    my ($class, $port, $scenario, $n) = @_;
     my $batch   = $scenario->{name} eq 'pipelined' ? 16 : 1;
     my $request = _request($scenario) x $batch;
     my $socket;
     for (my $i = 0; $i < $n; $i += $batch) {
         undef $socket if $scenario->{close};
-        $socket ||= IO::Socket::INET->new('127.0.0.1:' . $server->port) or die "connect: $!";
+        $socket ||= IO::Socket::INET->new("127.0.0.1:$port") or die "connect: $!";
         syswrite $socket, $request;
         _responses($socket, $batch);
     }
     close $socket;
+    return;
+}
+
+# All instructions of a server while $load runs, which gets its port.
+sub count {
+    my ($class, $name, $load, %at) = @_;
+    my $file   = "$at{folder}/callgrind.out";
+    my $server = SprigBench::Servers->start(
+        $name, %at,
+        patience => 240,
+        wrapper  => ['valgrind', '-q', '--tool=callgrind', "--callgrind-out-file=$file"]
+    );
+    $load->($server->port);
     $server->stop;
     return _total($file);
 }
 
 sub measure {
     my ($class, $name, $scenario, %at) = @_;
-    my ($short, $long) = map { _instructions($name, $scenario, $_, %at) } $SHORT, $LONG;
+    my ($short, $long) = map {
+        my $n = $_;
+        $class->count($name, sub { $class->ask($_[0], $scenario, $n) }, %at, pin => 0);
+    } $SHORT, $LONG;
     return ($long - $short) / ($LONG - $SHORT);
 }
 
