@@ -338,6 +338,10 @@ void sprig_exchange_read_body(struct sprig_exchange *ex, bool on);
  * SPRIG_E_STATE: there was no 101; SPRIG_E_CLOSED. */
 int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill);
 
+/* Nobody reads the request of an open tunnel any more, and no frame is on the stack that has called
+ * the app with it: frees it. */
+void sprig_exchange_forget_request(struct sprig_exchange *ex);
+
 /* Text of both ends, borrowed until the connection ends. For a unix socket the remote host is
  * "unix/" and the remote port empty. */
 void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,

@@ -299,6 +299,7 @@ static void leave_to_websocket(pTHX_ struct psgi_exchange *px)
         return;
     psgi_responder_ended(aTHX_ px, false);
     psgi_socket_sever(aTHX_ px);
+    sprig_exchange_forget_request(px->ex);
     px->ex = NULL;
     psgi_informer_sever(aTHX_ px);
     px->server->psgi->n_exchanges--;

@@ -117,6 +117,16 @@ int psgi_magic_dup_nothing(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
     return 0;
 }
 
+/* A plain sub is kept itself: a reference to it would be one more value for each of many. */
+static SV *callback_of(pTHX_ SV *cb)
+{
+    if (!SvOK(cb))
+        return NULL;
+    if (SvROK(cb) && SvTYPE(SvRV(cb)) == SVt_PVCV && !SvOBJECT(SvRV(cb)))
+        return SvREFCNT_inc_simple_NN(SvRV(cb));
+    return newSVsv_nomg(cb);
+}
+
 bool psgi_handle_set_callback(pTHX_ SV **slot, SV *cb, const char *what)
 {
     SV *old = *slot;
@@ -124,7 +134,7 @@ bool psgi_handle_set_callback(pTHX_ SV **slot, SV *cb, const char *what)
     SvGETMAGIC(cb);
     if (SvOK(cb) && !psgi_is_code(aTHX_ cb))
         croak("%s: not a code reference", what);
-    *slot = SvOK(cb) ? newSVsv_nomg(cb) : NULL;
+    *slot = callback_of(aTHX_ cb);
     SvREFCNT_dec(old);
     return *slot != NULL;
 }

@@ -23,7 +23,7 @@ static void guide_answer(struct sprig_conn *c, int status, const char *location,
         {SPAN_LIT("Location"), span_str(location != NULL ? location : "")},
     };
     struct sprig_head head = {status, headers, location != NULL ? 3 : 2, body.len};
-    bool is_head = h1_of(c)->ex->request.is_head;
+    bool is_head = h1_of(c)->ex->in->request.is_head;
     conn_log_refusal(c, h1_of(c)->ex, span_make(NULL, 0), status, is_head ? 0 : body.len);
     h1_answer(c, &head, body);
 }
@@ -54,7 +54,7 @@ static const char *tls_port(const struct sprig_server *server)
 /* Where the client meant to go, by https. False: it does not say, or it is too long. */
 static bool print_location(const struct sprig_conn *c, char *location)
 {
-    const struct sprig_request *req = &h1_of(c)->ex->request;
+    const struct sprig_request *req = &h1_of(c)->ex->in->request;
     struct sprig_span host =
         req->authority.ptr != NULL ? req->authority : request_header(req, SPAN_LIT("Host"));
     const char *port = "";
@@ -120,7 +120,7 @@ static bool guide_challenge(struct sprig_conn *c)
 {
     char token[256], buf[CHALLENGE_BYTES];
     const char *dir = c->server->config.acme_dir;
-    if (dir == NULL || !read_token(h1_of(c)->ex->request.path, token, sizeof token))
+    if (dir == NULL || !read_token(h1_of(c)->ex->in->request.path, token, sizeof token))
         return false;
     ssize_t n = read_challenge(dir, token, buf);
     if (n >= 0)

@@ -96,18 +96,18 @@ static enum step h1_take_head(struct sprig_conn *c, struct sprig_span *input, si
         config->max_keepalive_requests != 0 && c->n_requests >= config->max_keepalive_requests;
     bool may_persist = config->keepalive && !is_last && !c->server->is_leaving &&
                        !admission_is_crowded(&c->server->admission);
-    response_init(&ex->response, &ex->request, may_persist);
+    response_init(&ex->response, &ex->in->request, may_persist);
     if (c->aim != AIM_APP) {
         h1_guide(c);
         return STEP_STOP;
     }
-    if (config->max_body_bytes != 0 && ex->request.content_length > config->max_body_bytes) {
+    if (config->max_body_bytes != 0 && ex->in->request.content_length > config->max_body_bytes) {
         h1_refuse(c, 413, "max_body_bytes: the announced body is too large");
         return STEP_STOP;
     }
-    ex->body_left = ex->request.content_length;
-    if (ex->request.chunked)
-        chunk_init(&ex->chunk, config->max_header_bytes);
+    ex->body_left = ex->in->request.content_length;
+    if (ex->in->request.chunked)
+        chunk_init(&ex->in->chunk, config->max_header_bytes);
     ex->streams = ex->body_open = exchange_must_stream(ex);
     return STEP_GO_ON;
 }
@@ -142,8 +142,8 @@ static enum step h1_refuse_head(struct sprig_conn *c, struct sprig_span input,
     struct sprig_exchange *ex = h1_of(c)->ex;
     if (c->server->access_log != NULL)
         conn_log_raw(ex, input);
-    request_clear(&ex->request); /* is not to be read */
-    ex->request.is_head = request_begins_as_head(input);
+    request_clear(&ex->in->request); /* is not to be read */
+    ex->in->request.is_head = request_begins_as_head(input);
     h1_refuse(c, why->status, why->reason);
     return STEP_STOP;
 }
@@ -180,7 +180,7 @@ static enum step h1_step_head(struct sprig_conn *c, struct sprig_span *input)
         return STEP_STOP;
     }
     long n = parser_head(&h->parser, *input, &c->server->limits, &c->server->scratch,
-                         &h->ex->request, &why);
+                         &h->ex->in->request, &why);
     if (n < 0)
         return h1_refuse_head(c, *input, &why);
     if (n > 0)
@@ -206,7 +206,7 @@ static enum step h1_await_body(struct sprig_conn *c, struct sprig_span input)
 {
     struct h1 *h = h1_of(c);
     if (h->phase != H1_BODY) {
-        if (request_own(&h->ex->request) != 0) {
+        if (request_own(&h->ex->in->request) != 0) {
             conn_close(c, SPRIG_END_GONE);
             return STEP_STOP;
         }
@@ -228,8 +228,8 @@ static enum step h1_step_length(struct sprig_conn *c, struct sprig_span *input)
     struct sprig_span piece = span_make(input->ptr, n);
     *input = span_make(input->ptr + n, input->len - n);
     ex->body_left -= n;
-    if (ex->body_left == 0 && ex->body.size == 0 && n <= c->server->config.body_buffer_bytes) {
-        ex->body_mem = piece; /* all of it lies here: no copy */
+    if (ex->body_left == 0 && ex->in->body.size == 0 && n <= c->server->config.body_buffer_bytes) {
+        ex->in->body_mem = piece; /* all of it lies here: no copy */
         return STEP_GO_ON;
     }
     if (n > 0 && h1_store_body(c, piece) == STEP_STOP)
@@ -242,8 +242,8 @@ static bool h1_announces_too_much(const struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
     uint64_t max = c->server->config.max_body_bytes;
-    uint64_t left = chunk_announced(&h->ex->chunk);
-    return max != 0 && (left > max || h->ex->body.size > max - left);
+    uint64_t left = chunk_announced(&h->ex->in->chunk);
+    return max != 0 && (left > max || h->ex->in->body.size > max - left);
 }
 
 static enum step h1_step_chunked(struct sprig_conn *c, struct sprig_span *input)
@@ -251,7 +251,7 @@ static enum step h1_step_chunked(struct sprig_conn *c, struct sprig_span *input)
     struct h1 *h = h1_of(c);
     struct sprig_span all = *input, piece;
     for (;;) {
-        int rc = chunk_decode(&h->ex->chunk, input, &piece);
+        int rc = chunk_decode(&h->ex->in->chunk, input, &piece);
         if (rc == CHUNK_END)
             return STEP_GO_ON;
         if (rc == CHUNK_MORE && h1_announces_too_much(c)) {
@@ -261,7 +261,7 @@ static enum step h1_step_chunked(struct sprig_conn *c, struct sprig_span *input)
         if (rc == CHUNK_MORE)
             return h1_await_body(c, all);
         if (rc < 0) {
-            h1_refuse(c, -rc, h->ex->chunk.reason);
+            h1_refuse(c, -rc, h->ex->in->chunk.reason);
             return STEP_STOP;
         }
         if (h1_store_body(c, piece) == STEP_STOP)
@@ -275,9 +275,9 @@ static enum step h1_step_body(struct sprig_conn *c, struct sprig_span *input)
     enum step step = STEP_GO_ON;
     if (h->ex->streams)
         return step;
-    if (h->ex->request.chunked)
+    if (h->ex->in->request.chunked)
         step = h1_step_chunked(c, input);
-    else if (h->ex->request.content_length > 0)
+    else if (h->ex->in->request.content_length > 0)
         step = h1_step_length(c, input);
     if (step == STEP_STOP && h->phase == H1_BODY && exchange_body_is_slow(h->ex))
         h1_refuse(c, 408, "min_body_rate: the body comes too slowly");
@@ -299,7 +299,7 @@ static enum step h1_call_app(struct sprig_conn *c)
     if (h->phase == H1_OVER)
         return STEP_STOP;
     if (h->ex == ex)
-        request_forget(&ex->request);
+        request_forget(&ex->in->request);
     if (h->in_at == h->in_len)
         h1_drop_input(c);
     return h1_settle(c) ? STEP_GO_ON : STEP_STOP;
@@ -340,7 +340,7 @@ static void h1_decide_unread(struct sprig_conn *c)
     if (!c->unread_byte)
         return;
     bool is_whole = !h->ex->streams || h->in_len - h->in_at >= h->ex->body_left;
-    if (h->ex->request.version == 10 && is_whole)
+    if (h->ex->in->request.version == 10 && is_whole)
         conn_read_anew(c);
     else
         conn_take_unread(c);
@@ -447,7 +447,7 @@ static bool h1_may_need_unread(const struct sprig_conn *c)
     struct h1 *h = h1_of(c);
     if (!c->transport.resets_by_input)
         return false;
-    return h->phase == H1_BODY ? h->ex->request.version == 10 : c->n_requests == 0;
+    return h->phase == H1_BODY ? h->ex->in->request.version == 10 : c->n_requests == 0;
 }
 
 /* Receives all but the last byte, unless these are the beginning of a request of HTTP/1.1. */
@@ -512,7 +512,7 @@ static void h1_receive_busy(struct sprig_conn *c)
         return;
     }
     c->must_linger = true; /* if this was the last request, something may lie unread */
-    if (h->in_len - h->in_at >= H1_PIPELINE_BYTES || h->ex == NULL || h->ex->request.upgrade) {
+    if (h->in_len - h->in_at >= H1_PIPELINE_BYTES || h->ex == NULL || h->ex->in->request.upgrade) {
         conn_set_reading(c, false);
         return;
     }

@@ -117,9 +117,9 @@ void h1_flushed(struct sprig_conn *c, bool is_drained)
 void h1_invite(struct sprig_conn *c)
 {
     struct sprig_exchange *ex = h1_of(c)->ex;
-    if (!ex->request.expect_continue || ex->response.head_out)
+    if (!ex->in->request.expect_continue || ex->response.head_out)
         return;
-    ex->request.expect_continue = false;
+    ex->in->request.expect_continue = false;
     if (outq_add(&c->out, SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n")) == 0)
         conn_flush_later(c);
     else
@@ -145,7 +145,7 @@ static int h1_queue_answer(struct sprig_conn *c, const struct sprig_head *head,
 static bool h1_asks_for_head(const struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
-    return h->ex != NULL ? h->ex->request.is_head : request_begins_as_head(h1_kept_input(c));
+    return h->ex != NULL ? h->ex->in->request.is_head : request_begins_as_head(h1_kept_input(c));
 }
 
 void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig_span body)

@@ -59,7 +59,7 @@ static int decode_chunks(struct sprig_exchange *ex, struct sprig_span *input,
     char *to = (char *)input->ptr; /* a receive buffer of ours */
     int rc;
     *data = span_make(to, 0);
-    while ((rc = chunk_decode(&ex->chunk, input, &piece)) == CHUNK_DATA) {
+    while ((rc = chunk_decode(&ex->in->chunk, input, &piece)) == CHUNK_DATA) {
         memmove(to + data->len, piece.ptr, piece.len);
         data->len += piece.len;
     }
@@ -87,14 +87,15 @@ static void h1_stream_pass(struct sprig_conn *c, struct sprig_span input)
     uint64_t max = c->server->config.max_body_bytes;
     struct sprig_span data;
     int status = 0;
-    if (ex->request.chunked)
+    if (ex->in->request.chunked)
         status = decode_chunks(ex, &input, &data);
     else
         take_length(ex, &input, &data);
-    ex->body.size += data.len;
+    if (!ex->is_tunnel)
+        ex->in->body.size += data.len;
     if (status != 0) {
-        h1_stream_fail(c, status, ex->chunk.reason);
-    } else if (max != 0 && ex->body.size > max && !ex->is_tunnel) {
+        h1_stream_fail(c, status, ex->in->chunk.reason);
+    } else if (max != 0 && ex->in->body.size > max && !ex->is_tunnel) {
         h1_stream_fail(c, 413, "max_body_bytes: the body is too large");
     } else if (!h1_keep(c, &input)) {
         conn_close(c, SPRIG_END_GONE);
@@ -142,7 +143,7 @@ void h1_stream_receive(struct sprig_conn *c)
     char *buffer = loop_read_buffer(c->server->loop);
     struct sprig_exchange *ex = h1_of(c)->ex;
     bool may_need_unread =
-        c->transport.resets_by_input && ex->request.version == 10 && !ex->is_tunnel;
+        c->transport.resets_by_input && ex->in->request.version == 10 && !ex->is_tunnel;
     ssize_t n = may_need_unread
                     ? h1_stream_look(c, buffer)
                     : c->transport.ops->recv(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);

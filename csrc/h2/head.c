@@ -307,7 +307,7 @@ static void prepare_body(struct h2_stream *s)
         h2_stream_wake(s, H2_EV_REQUEST);
         return;
     }
-    if (max != 0 && ex->request.content_length > max) {
+    if (max != 0 && ex->in->request.content_length > max) {
         h2_stream_refuse(s, 413, "max_body_bytes: the announced body is too large");
         return;
     }
@@ -321,7 +321,7 @@ static void prepare_body(struct h2_stream *s)
 void h2_head_finish(struct h2_stream *s, bool is_whole)
 {
     struct sprig_exchange *ex = exchange_start(s->h2->conn, &s->out);
-    if (ex == NULL || build(&s->head, &ex->request) != 0) {
+    if (ex == NULL || build(&s->head, &ex->in->request) != 0) {
         h2_stream_refuse(s, 503, "there is no memory for the request");
         if (ex != NULL)
             exchange_end(ex, SPRIG_END_GONE);
@@ -329,15 +329,15 @@ void h2_head_finish(struct h2_stream *s, bool is_whole)
     }
     s->ex = ex;
     ex->stream = s;
-    bool is_good = s->request != H2_REFUSED && judge(s, &ex->request, is_whole);
-    ex->request.is_head = span_eq(ex->request.method, SPAN_LIT("HEAD"));
+    bool is_good = s->request != H2_REFUSED && judge(s, &ex->in->request, is_whole);
+    ex->in->request.is_head = span_eq(ex->in->request.method, SPAN_LIT("HEAD"));
     h2_head_clear(&s->head);
     exchange_take_head(ex);
     const struct sprig_conn *c = s->h2->conn;
     uint32_t most = c->server->config.max_keepalive_requests;
     if (!c->server->config.keepalive || (most != 0 && c->n_requests >= most))
         s->h2->must_leave = true;
-    response_init(&ex->response, &ex->request, true);
+    response_init(&ex->response, &ex->in->request, true);
     ex->response.is_connect |= s->is_tunnel; /* 200 would open it */
     if (is_good && !is_whole)
         prepare_body(s);

@@ -162,9 +162,10 @@ void h2_response_invite(struct h2_stream *s)
     struct fields f;
     struct sprig_exchange *ex = s->ex;
     const struct sprig_head head = {100, NULL, 0, 0};
-    if (!ex->request.expect_continue || ex->response.head_out || ex->body.size > 0 || s->n_in > 0)
+    if (!ex->in->request.expect_continue || ex->response.head_out || ex->in->body.size > 0 ||
+        s->n_in > 0)
         return;
-    ex->request.expect_continue = false;
+    ex->in->request.expect_continue = false;
     fields_init(&f, &head);
     if (nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, f.nv, f.n, NULL) !=
         0)

@@ -96,7 +96,7 @@ static void answer_refused(struct h2_stream *s)
     struct sprig_conn *c = s->h2->conn;
     struct sprig_exchange *ex = s->ex;
     struct client_name client = conn_client_name(c, ex);
-    bool is_head = ex != NULL && ex->request.is_head;
+    bool is_head = ex != NULL && ex->in->request.is_head;
     c->server->counters.n_refused++;
     counting_refuse(s->refusal);
     conn_log_refusal(c, ex, span_make(NULL, 0), s->refusal,
@@ -132,8 +132,9 @@ static bool take_streamed(struct h2_stream *s, struct sprig_span bytes)
 {
     struct sprig_exchange *ex = s->ex;
     uint64_t max = s->is_tunnel ? 0 : s->h2->conn->server->config.max_body_bytes;
-    ex->body.size += bytes.len;
-    if (max != 0 && ex->body.size > max)
+    if (!s->is_tunnel)
+        ex->in->body.size += bytes.len;
+    if (max != 0 && ex->in->body.size > max)
         h2_stream_refuse(s, 413, "max_body_bytes: the body is too large");
     else if (!keep_input(s, bytes))
         h2_stream_refuse(s, 503, "there is no memory for the body");
@@ -240,7 +241,7 @@ static void try_app(struct h2_stream *s)
         s->h2->n_turn++;
         exchange_call_app(ex);
         if (s->ex == ex)
-            request_forget(&ex->request);
+            request_forget(&ex->in->request);
         return;
     case TURN_LATER:
         status = exchange_park(ex, &reason);

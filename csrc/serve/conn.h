@@ -86,16 +86,24 @@ struct access_record;
 /* The longest id of a request. */
 enum { REQUEST_ID_BYTES = 64 };
 
+/* The request of an exchange: what has come of it. */
+struct incoming {
+    struct sprig_request request;
+    struct body body;
+    struct sprig_span body_mem; /* borrowed: a small body that lies in the input buffer whole */
+    /* what follows is as it was left by an earlier one */
+    struct chunk chunk;              /* HTTP/1: the coding of the body */
+    char label[STATS_REQUEST_BYTES]; /* "GET /path", without a NUL */
+    char request_id[REQUEST_ID_BYTES];
+    char client[INET6_ADDRSTRLEN]; /* as a trusted proxy has told it; empty: none has */
+};
+
 /* One request and its response, whatever protocol carries it. */
 struct sprig_exchange {
     struct sprig_conn *conn; /* owner; NULL while in the pool */
     struct outq *out;        /* where its bytes go: of the connection, or its own */
     void *stream;            /* borrowed: what the protocol has for it; NULL in HTTP/1 */
-    struct sprig_request request;
     struct response response;
-    struct body body;
-    struct sprig_span body_mem;   /* borrowed: a small body that lies in the input buffer whole */
-    struct chunk chunk;           /* HTTP/1: the coding of the body */
     uint64_t body_left;           /* of Content-Length, still to come */
     uint64_t body_started_ns;     /* for min_body_rate */
     uint64_t complete_ns;         /* when the request was complete, for queue_timeout */
@@ -104,10 +112,10 @@ struct sprig_exchange {
     uint64_t queued_ns;           /* how long it had waited before it came here */
     struct list_link wait;        /* in admission.waiting or server.parked */
     void *app;                    /* severable: the bridge's pointer */
-    uint8_t n_label;              /* bytes of the line below; 0: the app was not called */
     struct access_record *record; /* owned: for the access log; NULL without one */
     struct feed *feed;            /* owned: see feed.h; NULL mostly */
     uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
+    char *names;                  /* owned: label, id and client of a forgotten request */
     bool is_started : 1;          /* on_request was called, so on_end will be */
     bool is_over : 1;             /* nothing of what is asked of it can have an effect any more */
     bool want_drain : 1;
@@ -118,20 +126,24 @@ struct sprig_exchange {
     bool is_counted : 1;   /* in the shared counters, as active */
     bool is_half_sent : 1; /* as streaming */
     bool end_after_flush : 1;
-    bool has_slot : 1;                /* one of max_requests_in_flight */
-    bool has_socket : 1;              /* the app uses the socket itself */
-    bool is_tunnel : 1;               /* what comes is no HTTP, see sprig_exchange_open_tunnel */
-    bool keeps_output : 1;            /* its queue is not moved to a file */
-    bool streams : 1;                 /* the body comes by on_body */
-    bool body_open : 1;               /* streams: it is not complete */
-    bool body_wanted : 1;             /* streams: the bridge wants it now */
-    struct sprig_exchange *next_free; /* in the pool */
-    uint8_t n_request_id;             /* 0: not asked for, or none; see request_id.h */
+    bool has_slot : 1;     /* one of max_requests_in_flight */
+    bool has_socket : 1;   /* the app uses the socket itself */
+    bool is_tunnel : 1;    /* what comes is no HTTP, see sprig_exchange_open_tunnel */
+    bool keeps_output : 1; /* its queue is not moved to a file */
+    bool streams : 1;      /* the body comes by on_body */
+    bool body_open : 1;    /* streams: it is not complete */
+    bool body_wanted : 1;  /* streams: the bridge wants it now */
+    uint8_t n_label;       /* bytes of in->label; 0: the app was not called */
+    uint8_t n_request_id;  /* 0: not asked for, or none; see request_id.h */
     /* what follows is not zero at first */
-    char label[STATS_REQUEST_BYTES]; /* "GET /path", without a NUL */
-    char request_id[REQUEST_ID_BYTES];
-    char client[INET6_ADDRSTRLEN]; /* as a trusted proxy has told it; empty: none has */
+    struct incoming *in; /* owned; an empty one that all share, once it was forgotten */
+    struct sprig_exchange *next_free; /* in the pool */
 };
+
+/* What is known of its request, also once that was forgotten: "GET /path"; its client as a proxy
+ * has told it, or empty. See request_id.h for its id. */
+struct sprig_span exchange_label(const struct sprig_exchange *ex);
+struct sprig_span exchange_client(const struct sprig_exchange *ex);
 
 /* Room in each connection for what its protocol needs to know of it. */
 enum { CONN_OWN_BYTES = 64 };

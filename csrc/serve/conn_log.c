@@ -31,7 +31,7 @@ void conn_log_request(struct sprig_exchange *ex)
     struct sprig_conn *c = ex->conn;
     if (c->listener == NULL)
         return; /* nobody's: a request of our own */
-    struct log_input in = {.request = &ex->request};
+    struct log_input in = {.request = &ex->in->request};
     struct sprig_forwarded told;
     told.remote_host = span_make(NULL, 0);
     if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
@@ -125,9 +125,9 @@ struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange 
     struct client_name name;
     struct sprig_forwarded told;
     struct sprig_span host = span_str(conn_client(c));
-    if (ex != NULL && ex->client[0] != '\0') {
-        host = span_str(ex->client);
-    } else if (ex != NULL && ex->request.n_headers > 0) {
+    if (ex != NULL && exchange_client(ex).len > 0) {
+        host = exchange_client(ex);
+    } else if (ex != NULL && ex->in->request.n_headers > 0) {
         sprig_exchange_forwarded(ex, &told);
         host = told.remote_host;
     }

@@ -13,19 +13,19 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
  * there. */
 static void keep_label(struct sprig_exchange *ex)
 {
-    struct sprig_span method = ex->request.method, target = ex->request.target;
+    struct sprig_span method = ex->in->request.method, target = ex->in->request.target;
     if (method.ptr + method.len + 1 == target.ptr) {
         size_t n = method.len + 1 + target.len;
-        ex->n_label = (uint8_t)(n < sizeof ex->label ? n : sizeof ex->label);
-        memcpy(ex->label, method.ptr, ex->n_label);
+        ex->n_label = (uint8_t)(n < sizeof ex->in->label ? n : sizeof ex->in->label);
+        memcpy(ex->in->label, method.ptr, ex->n_label);
         return;
     }
     size_t n_method = method.len < 32 ? method.len : 32;
-    size_t room = sizeof ex->label - n_method - 1;
+    size_t room = sizeof ex->in->label - n_method - 1;
     size_t n_target = target.len < room ? target.len : room;
-    memcpy(ex->label, method.ptr, n_method);
-    ex->label[n_method] = ' ';
-    memcpy(ex->label + n_method + 1, target.ptr, n_target);
+    memcpy(ex->in->label, method.ptr, n_method);
+    ex->in->label[n_method] = ' ';
+    memcpy(ex->in->label + n_method + 1, target.ptr, n_target);
     ex->n_label = (uint8_t)(n_method + 1 + n_target);
 }
 
@@ -42,7 +42,7 @@ void counting_start(struct sprig_exchange *ex)
         stats_add(STAT_REUSED, 1);
     stats_time(TIMES_QUEUE, since(ex->complete_ns, ex->app_ns) + ex->queued_ns);
     keep_label(ex);
-    stats_enter(ex->label, ex->n_label);
+    stats_enter(ex->in->label, ex->n_label);
 }
 
 void counting_first_byte(struct sprig_exchange *ex)

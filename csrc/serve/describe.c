@@ -41,7 +41,8 @@ static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_
     if (ex == NULL)
         return;
     out->state_age = seconds_since(ex->complete_ns, now);
-    snprintf(out->request, sizeof out->request, "%.*s", (int)ex->n_label, ex->label);
+    struct sprig_span label = exchange_label(ex);
+    snprintf(out->request, sizeof out->request, "%.*s", (int)label.len, label.ptr);
 }
 
 void server_describe(struct look_hook *h)

@@ -20,6 +20,32 @@ enum { EXCHANGE_POOL_MAX = 64 };
 
 /* -------------------------------------------------------------------- life ---- */
 
+/* What is left of a request that was forgotten: the client had offered an upgrade, which is why. */
+static struct incoming forgotten = {.request = {.upgrade = true}, .body = {.fd = -1}};
+
+static struct sprig_exchange *exchange_new(void)
+{
+    struct sprig_exchange *ex = malloc(sizeof *ex);
+    struct incoming *in = calloc(1, sizeof *in);
+    if (ex != NULL && in != NULL) {
+        body_init(&in->body);
+        ex->in = in;
+        return ex;
+    }
+    free(ex);
+    free(in);
+    return NULL;
+}
+
+static void exchange_free(struct sprig_exchange *ex)
+{
+    if (ex->in != &forgotten)
+        free(ex->in);
+    free(ex->names);
+    free(ex);
+}
+
+/* What is in the pool has nothing in its `in`. */
 struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
 {
     struct sprig_server *server = c->server;
@@ -27,12 +53,10 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
     if (ex != NULL) {
         server->free_exchanges = ex->next_free;
         server->n_free_exchanges--;
-    } else if ((ex = malloc(sizeof *ex)) == NULL) {
+    } else if ((ex = exchange_new()) == NULL) {
         return NULL;
     }
-    memset(ex, 0, offsetof(struct sprig_exchange, label));
-    ex->client[0] = '\0';
-    body_init(&ex->body);
+    memset(ex, 0, offsetof(struct sprig_exchange, in));
     list_init(&ex->wait);
     ex->conn = c;
     ex->out = out;
@@ -54,13 +78,18 @@ void exchange_end(struct sprig_exchange *ex, enum sprig_end why)
     if (ex->record != NULL)
         conn_log_end(ex, why);
     admission_leave_slot(ex);
-    request_clear(&ex->request);
-    body_clear(&ex->body);
     ex->conn = NULL;
     ex->app = NULL;
     server->counters.n_exchanges--;
-    if (server->n_free_exchanges >= EXCHANGE_POOL_MAX) {
-        free(ex);
+    bool is_forgotten = ex->in == &forgotten;
+    if (!is_forgotten) {
+        request_clear(&ex->in->request);
+        body_clear(&ex->in->body);
+        ex->in->body_mem = span_make(NULL, 0);
+        ex->in->client[0] = '\0';
+    }
+    if (is_forgotten || server->n_free_exchanges >= EXCHANGE_POOL_MAX) {
+        exchange_free(ex);
         return;
     }
     ex->next_free = server->free_exchanges;
@@ -72,7 +101,7 @@ void exchange_pool_clear(struct sprig_exchange *free_list)
 {
     while (free_list != NULL) {
         struct sprig_exchange *next = free_list->next_free;
-        free(free_list);
+        exchange_free(free_list);
         free_list = next;
     }
 }
@@ -150,7 +179,7 @@ void exchange_peer_gone(struct sprig_exchange *ex)
 static void exchange_read_queue_time(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    struct sprig_span start = request_header(&ex->request, SPAN_LIT("x-request-start"));
+    struct sprig_span start = request_header(&ex->in->request, SPAN_LIT("x-request-start"));
     if (start.ptr == NULL || !cidr_list_has(&c->server->trusted_proxies, span_str(c->remote_host)))
         return;
     ex->queued_ns = queue_time_read(start, clock_real_ns());
@@ -179,7 +208,7 @@ static bool is_below(struct sprig_span path, struct sprig_span top)
 
 bool exchange_must_stream(const struct sprig_exchange *ex)
 {
-    const struct sprig_request *request = &ex->request;
+    const struct sprig_request *request = &ex->in->request;
     const char *top = ex->conn->server->config.streaming_input;
     return top != NULL && (request->chunked || request->content_length > 0) && !request->upgrade &&
            is_below(request->path, span_str(top));
@@ -188,12 +217,12 @@ bool exchange_must_stream(const struct sprig_exchange *ex)
 int exchange_store_body(struct sprig_exchange *ex, struct sprig_span piece, const char **reason)
 {
     const struct sprig_config *config = &ex->conn->server->config;
-    if (config->max_body_bytes != 0 && ex->body.size + piece.len > config->max_body_bytes) {
+    if (config->max_body_bytes != 0 && ex->in->body.size + piece.len > config->max_body_bytes) {
         *reason = "max_body_bytes: the body is too large";
         return 413;
     }
-    int rc = body_append(&ex->body, piece, config->body_buffer_bytes, ex->request.content_length,
-                         config->temp_dir);
+    int rc = body_append(&ex->in->body, piece, config->body_buffer_bytes,
+                         ex->in->request.content_length, config->temp_dir);
     if (rc == 0)
         return 0;
     int error = rc == SPRIG_E_SYS ? errno : 0;
@@ -208,7 +237,7 @@ bool exchange_body_is_slow(const struct sprig_exchange *ex)
     const struct sprig_server *server = ex->conn->server;
     double elapsed = (double)(sprig_loop_now(server->loop) - ex->body_started_ns) / 1e9 - 10;
     return server->config.min_body_rate != 0 && elapsed > 0 &&
-           (double)ex->body.size < elapsed * server->config.min_body_rate;
+           (double)ex->in->body.size < elapsed * server->config.min_body_rate;
 }
 
 /* ------------------------------------------------------------------------ its turn ---- */
@@ -231,10 +260,10 @@ enum exchange_turn exchange_take_turn(struct sprig_exchange *ex)
 
 int exchange_park(struct sprig_exchange *ex, const char **reason)
 {
-    struct sprig_span mem = ex->body_mem;
-    ex->body_mem = span_make(NULL, 0);
+    struct sprig_span mem = ex->in->body_mem;
+    ex->in->body_mem = span_make(NULL, 0);
     *reason = "there is no memory for a request that waits";
-    if (request_own(&ex->request) != 0)
+    if (request_own(&ex->in->request) != 0)
         return 503;
     return mem.len > 0 ? exchange_store_body(ex, mem, reason) : 0;
 }
@@ -242,7 +271,7 @@ int exchange_park(struct sprig_exchange *ex, const char **reason)
 void exchange_call_app(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    size_t n_head = ex->request.head.len;
+    size_t n_head = ex->in->request.head.len;
     ex->is_started = true;
     counting_start(ex);
     bool has_id = c->server->config.request_id != SPRIG_REQUEST_ID_OFF;
@@ -260,7 +289,7 @@ void exchange_call_app(struct sprig_exchange *ex)
 
 const struct sprig_request *sprig_exchange_request(struct sprig_exchange *ex)
 {
-    return &ex->request;
+    return &ex->in->request;
 }
 
 struct sprig_server *sprig_exchange_server(struct sprig_exchange *ex)
@@ -280,11 +309,11 @@ void sprig_exchange_set_app(struct sprig_exchange *ex, void *app)
 
 void sprig_exchange_take_body(struct sprig_exchange *ex, struct sprig_body *body)
 {
-    body->size = ex->body_mem.len + ex->body.size;
-    body->fd = body_take_fd(&ex->body);
-    body->mem = ex->body_mem;
+    body->size = ex->in->body_mem.len + ex->in->body.size;
+    body->fd = body_take_fd(&ex->in->body);
+    body->mem = ex->in->body_mem;
     if (body->fd == -1 && body->mem.len == 0)
-        body->mem = span_make(ex->body.mem, (size_t)ex->body.size);
+        body->mem = span_make(ex->in->body.mem, (size_t)ex->in->body.size);
     else if (body->fd != -1)
         body->mem = span_make(NULL, 0);
 }
@@ -320,12 +349,12 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
         trusted.hops--; /* the one that sent the PROXY header */
     enum sprig_proxy_headers which =
         c->origin == ORIGIN_HIDDEN ? SPRIG_PROXY_NONE : config->proxy_headers;
-    proxy_forwarded(&ex->request, &trusted, which, host, out);
+    proxy_forwarded(&ex->in->request, &trusted, which, host, out);
     if (out->remote_host.ptr == NULL) {
         out->remote_host = host;
         out->remote_port = port;
-    } else if (ex->client[0] == '\0') { /* the head is gone when messages need it */
-        snprintf(ex->client, sizeof ex->client, "%.*s", (int)out->remote_host.len,
+    } else if (ex->in->client[0] == '\0') { /* the head is gone when messages need it */
+        snprintf(ex->in->client, sizeof ex->in->client, "%.*s", (int)out->remote_host.len,
                  out->remote_host.ptr);
     }
     if (out->port.ptr == NULL && c->proxied != NULL)
@@ -387,6 +416,34 @@ int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill)
     ex->conn->server->had_tunnels = true;
     admission_leave_slot(ex); /* it may last for hours, and is mostly idle */
     return 0;
+}
+
+/* ------------------------------------------------- a request that is history ---- */
+
+void sprig_exchange_forget_request(struct sprig_exchange *ex)
+{
+    struct incoming *in = ex->in;
+    size_t n_client = strlen(in->client) + 1, n = ex->n_label + (size_t)ex->n_request_id;
+    if (!ex->is_tunnel || in == &forgotten || (ex->names = malloc(n + n_client)) == NULL)
+        return;
+    memcpy(ex->names, in->label, ex->n_label);
+    memcpy(ex->names + ex->n_label, in->request_id, ex->n_request_id);
+    memcpy(ex->names + n, in->client, n_client);
+    request_clear(&in->request);
+    body_clear(&in->body);
+    free(in);
+    ex->in = &forgotten;
+}
+
+struct sprig_span exchange_label(const struct sprig_exchange *ex)
+{
+    return span_make(ex->names != NULL ? ex->names : ex->in->label, ex->n_label);
+}
+
+struct sprig_span exchange_client(const struct sprig_exchange *ex)
+{
+    return span_str(ex->names != NULL ? ex->names + ex->n_label + ex->n_request_id
+                                      : ex->in->client);
 }
 
 /* ---------------------------------------------------------------- its end ---- */

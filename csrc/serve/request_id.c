@@ -36,7 +36,7 @@ static void make_id(struct sprig_exchange *ex)
     for (unsigned i = 0; i < MADE_BYTES;) {
         uint64_t word = random_word();
         for (unsigned k = 0; k < 16; k++, word >>= 4)
-            ex->request_id[i++] = hex[word & 15];
+            ex->in->request_id[i++] = hex[word & 15];
     }
     ex->n_request_id = MADE_BYTES;
 }
@@ -82,12 +82,12 @@ static struct sprig_span trace_of(struct sprig_span text)
 
 static bool take_id(struct sprig_exchange *ex)
 {
-    struct sprig_span id = request_header(&ex->request, SPAN_LIT("X-Request-Id"));
+    struct sprig_span id = request_header(&ex->in->request, SPAN_LIT("X-Request-Id"));
     if (!is_valid(id))
-        id = trace_of(request_header(&ex->request, SPAN_LIT("traceparent")));
+        id = trace_of(request_header(&ex->in->request, SPAN_LIT("traceparent")));
     if (id.ptr == NULL)
         return false;
-    memcpy(ex->request_id, id.ptr, id.len);
+    memcpy(ex->in->request_id, id.ptr, id.len);
     ex->n_request_id = (uint8_t)id.len;
     return true;
 }
@@ -95,10 +95,12 @@ static bool take_id(struct sprig_exchange *ex)
 struct sprig_span exchange_request_id(struct sprig_exchange *ex)
 {
     enum sprig_request_id how = ex->conn->server->config.request_id;
+    if (ex->names != NULL)
+        return span_make(ex->names + ex->n_label, ex->n_request_id);
     if (ex->n_request_id == 0 && how != SPRIG_REQUEST_ID_OFF)
         if (how == SPRIG_REQUEST_ID_MAKE || !is_trusted(ex) || !take_id(ex))
             make_id(ex);
-    return span_make(ex->request_id, ex->n_request_id);
+    return span_make(ex->in->request_id, ex->n_request_id);
 }
 
 /* ---------------------------------------------------------------- the response ---- */

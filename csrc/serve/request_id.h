@@ -6,7 +6,7 @@
 
 /* The id of the exchange, made or taken from the request the first time that it is asked for, which
  * is before the request is forgotten; empty where the option request_id is off. Borrowed until the
- * exchange ends. */
+ * exchange ends, or forgets its request. */
 struct sprig_span exchange_request_id(struct sprig_exchange *ex);
 
 /* The head with the field request_id_header, unless the app has set it: *room and *fields are the
