@@ -52,9 +52,20 @@ static int check_company(const struct command *cmd, char *why, size_t n)
     return 0;
 }
 
+/* A line for each request, unless something else was said of the access log. */
+static void show_requests(struct command *cmd)
+{
+    if (command_origin(cmd, "access_log") != NULL)
+        return;
+    set_default(cmd, "access_log", "-");
+    set_default(cmd, "access_log_format", "short");
+}
+
 int dev_compose(struct command *cmd, char *why, size_t n)
 {
     const char *env = getenv("PLACK_ENV");
+    if (!cmd->config.dev && isatty(STDOUT_FILENO) && !cmd->config.daemonize)
+        show_requests(cmd);
     if (!cmd->config.dev)
         return 0;
     if (choose_worker(cmd, why, n) != 0 || check_company(cmd, why, n) != 0)
@@ -62,6 +73,7 @@ int dev_compose(struct command *cmd, char *why, size_t n)
     if (command_setting(cmd, "env") == NULL && (env == NULL || *env == '\0'))
         words_add(&cmd->settings, "env=development");
     set_default(cmd, "graceful_timeout", "5");
+    show_requests(cmd);
     return 0;
 }
 

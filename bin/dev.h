@@ -6,10 +6,11 @@
 #include "master.h"
 
 /* Before the addresses are chosen: defaults of development, and options that do not go with it. 0,
- * or -1 and `why` (n bytes). Without --dev this and the next do nothing. */
+ * or -1 and `why` (n bytes). Without --dev only a terminal makes a difference: it shows requests.
+ */
 int dev_compose(struct command *cmd, char *why, size_t n);
 
-/* Addresses without a host are this machine's, others are refused. As above. */
+/* With --dev addresses without a host are this machine's, others are refused. As above. */
 int dev_check(struct command *cmd, char *why, size_t n);
 
 /* The same of sockets that others have opened. */

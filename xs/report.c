@@ -4,6 +4,9 @@
 #include "call.h"
 #include "env.h"
 
+#include <time.h>
+#include <unistd.h>
+
 struct message_job {
     SV *message; /* borrowed */
     SV *text;    /* out, owned: a plain string that ends with a newline */
@@ -96,12 +99,26 @@ struct print_job {
     bool done;
 };
 
+/* For a terminal, which people look at later, too: "14:03:22 ". Elsewhere "". Returns buf, of 16
+ * bytes. */
+static const char *time_of_day(char *buf)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+
+    buf[0] = '\0';
+    if (isatty(STDERR_FILENO) && localtime_r(&now, &tm) != NULL)
+        strftime(buf, 16, "%H:%M:%S ", &tm);
+    return buf;
+}
+
 /* With the request in front, where it goes to the log of the server and not to one of the app,
  * which knows what it works on. Borrowed, or a mortal. */
 static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
 {
     char name[PSGI_REQUEST_NAME_BYTES];
     IO *io = psgi_io_of(handle);
+    char now[16];
     SV *text;
 
     if (!SvROK(handle) || SvRV(handle) != psgi_get(aTHX)->errors || io == NULL ||
@@ -110,7 +127,7 @@ static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
     psgi_env_request_name(aTHX_ job->env, name);
     if (name[0] == '\0')
         return job->text;
-    text = sv_2mortal(newSVpvf("%s: ", name));
+    text = sv_2mortal(newSVpvf("%s%s: ", time_of_day(now), name));
     sv_catsv_nomg(text, job->text);
     return text;
 }

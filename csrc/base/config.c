@@ -42,7 +42,7 @@ static const struct sprig_option options[] = {
     FIELD(PATH, access_log, G, "FILE", "", 0, 4000,
           "Appends a line for each request to this file; - is the standard output."),
     FIELD(STRING, access_log_format, G, "FORMAT", "", 0, 2000,
-          "What it says: combined (the default), common, json, or directives of Apache's."),
+          "What it says: combined (the default), common, short, json, or directives of Apache's."),
     FIELD(PATH, error_log, G, "FILE", "", 0, 4000,
           "Messages and what the application prints on STDERR go to this file."),
     {"error_log_format", 0, SPRIG_OPTION_CHOICE, G, "FORMAT", "text", 0, 0, "text|json",

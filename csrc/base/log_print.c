@@ -315,14 +315,25 @@ static void print_json(enum sprig_log_level level, const char *text, size_t n)
     free(line);
 }
 
-enum { ORIGIN_BYTES = 200, PLAIN_BYTES = ORIGIN_BYTES + SPRIG_PRINT_BYTES + 16 };
+enum { ORIGIN_BYTES = 200, PLAIN_BYTES = ORIGIN_BYTES + SPRIG_PRINT_BYTES + 32 };
+
+/* What is amiss stands out on a terminal. */
+static const char *colour_of(enum sprig_log_level level)
+{
+    struct log_target target = {.fd = STDERR_FILENO};
+    if (level < SPRIG_LOG_WARN || out.target.syslog.n_address > 0 ||
+        !log_target_has_colours(&target))
+        return "";
+    return level == SPRIG_LOG_WARN ? "\033[33m" : "\033[31m";
+}
 
 /* Into buf, of PLAIN_BYTES. */
 static size_t make_plain(enum sprig_log_level level, const char *message, char *buf)
 {
     size_t len = print_origin(level, buf, ORIGIN_BYTES);
-    return len + (size_t)snprintf(buf + len, PLAIN_BYTES - len, "sprig: %.*s\n",
-                                  (int)SPRIG_PRINT_BYTES, message);
+    const char *colour = colour_of(level);
+    return len + (size_t)snprintf(buf + len, PLAIN_BYTES - len, "%ssprig: %.*s%s\n", colour,
+                                  (int)SPRIG_PRINT_BYTES, message, *colour ? "\033[0m" : "");
 }
 
 void sprig_log_print(enum sprig_log_level level, const char *message)

@@ -126,6 +126,12 @@ int log_target_open(struct log_target *t, const char *path)
     return rc;
 }
 
+bool log_target_has_colours(const struct log_target *t)
+{
+    const char *no_color = getenv("NO_COLOR");
+    return t->fd != -1 && isatty(t->fd) && (no_color == NULL || *no_color == '\0');
+}
+
 void log_target_close(struct log_target *t)
 {
     if (t->fd != -1)

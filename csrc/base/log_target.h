@@ -36,6 +36,9 @@ bool log_target_is_path(const char *path);
  */
 int log_target_open(struct log_target *t, const char *path);
 
+/* It is a terminal, and nobody has set NO_COLOR (https://no-color.org). */
+bool log_target_has_colours(const struct log_target *t);
+
 /* Writes what can be written now. Returns how many of the bytes were; fewer than n: errno says why,
  * EAGAIN that nobody reads. Raises no SIGPIPE. */
 size_t log_target_write(const struct log_target *t, const char *bytes, size_t n);

@@ -174,6 +174,7 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
         access_log_close(log);
         return NULL;
     }
+    log->format.is_coloured = log_target_has_colours(&log->target);
     log->signal = sprig_signal_new(loop, SIGUSR1, on_signal, log);
     if (log->signal)
         signal_trust(log->signal);

@@ -26,10 +26,18 @@ static struct access_record *conn_record(struct sprig_conn *c, struct log_input 
     return access_record_new(c->server->access_log, in);
 }
 
+/* What Sprig::Dev has put into pages asks for something of its own. */
+static bool is_of_dev(const struct sprig_server *server, const struct sprig_request *request)
+{
+    static const char prefix[] = "/__sprig__/";
+    return server->config.dev && request->path.len >= sizeof prefix - 1 &&
+           memcmp(request->path.ptr, prefix, sizeof prefix - 1) == 0;
+}
+
 void conn_log_request(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (c->listener == NULL)
+    if (c->listener == NULL || is_of_dev(c->server, &ex->request))
         return; /* nobody's: a request of our own */
     struct log_input in = {.request = &ex->in->request};
     struct sprig_forwarded told;

@@ -36,6 +36,8 @@ static const char *text_of(const char *format)
         return "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"";
     if (strcmp(format, "json") == 0)
         return json_text;
+    if (strcmp(format, "short") == 0)
+        return "%{clock}x %{asked}x %s %{took}x %b";
     return format;
 }
 
@@ -43,9 +45,12 @@ static const struct {
     const char *name;
     enum log_kind kind;
 } extras[] = {
-    {"queue", LOG_QUEUE_TIME},     {"app", LOG_APP_TIME},          {"send", LOG_SEND_TIME},
-    {"http_version", LOG_VERSION}, {"tls_protocol", LOG_TLS},      {"raw", LOG_RAW},
-    {"iso_time", LOG_ISO_TIME},    {"request_id", LOG_REQUEST_ID},
+    {"queue", LOG_QUEUE_TIME},  {"app", LOG_APP_TIME},
+    {"send", LOG_SEND_TIME},    {"http_version", LOG_VERSION},
+    {"tls_protocol", LOG_TLS},  {"raw", LOG_RAW},
+    {"iso_time", LOG_ISO_TIME}, {"request_id", LOG_REQUEST_ID},
+    {"asked", LOG_ASKED},       {"clock", LOG_CLOCK},
+    {"took", LOG_TOOK},
 };
 
 /* False: there is no such name. */

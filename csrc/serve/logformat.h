@@ -20,6 +20,7 @@ struct log_format {
     char *text;        /* owned: of the format, names ended by a NUL */
     char *fixed;       /* owned: all fixed text, the newline included */
     size_t most_bytes; /* of a line, but for what the request, the headers and the user tell */
+    bool is_coloured;  /* for a terminal: %s, %{clock}x and %{took}x in colours */
     bool is_json;      /* each line is an object: values are quoted and escaped once more */
     bool has_host;     /* %h */
     bool has_server;   /* %v, %V, %p */
@@ -44,13 +45,14 @@ static inline char *log_buffer_room(struct log_buffer *b, size_t n)
     return b->room - b->n >= n ? b->bytes + b->n : log_buffer_grow(b, n);
 }
 
-/* Reads "common", "combined", "json" (an object with the field names of OpenTelemetry: times in
- * seconds, what is not known is null), or directives:
+/* Reads "common", "combined", "short", "json" (an object with the field names of OpenTelemetry:
+ * times in seconds, what is not known is null), or directives:
  *   %%  %h  %l (-)  %u  %t  %r  %s  %b  %T  %D  %v  %V  %p  %P  %m  %U  %q  %H
  *   %{name}i of the request, %{name}o of the response, %{strftime}t; '<' and '>' are skipped
  *   %{queue}x, %{app}x, %{send}x: microseconds before the app was called, until its response began,
  *   and from there to the end; %{http_version}x, %{tls_protocol}x, %{iso_time}x, %{raw}x,
- *   %{request_id}x
+ *   %{request_id}x, %{asked}x (method and target), %{clock}x (hours, minutes, seconds),
+ *   %{took}x (all the time it took, with its unit)
  * SPRIG_E_INVALID: *f is empty, `bad` (n bytes) gets the directive that is wrong. SPRIG_E_NOMEM. */
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n);
 void log_format_clear(struct log_format *f);

@@ -21,6 +21,7 @@ enum log_kind {
     LOG_TLS,
     LOG_RAW,
     LOG_REQUEST_ID,
+    LOG_ASKED,
     LOG_LATE,
     LOG_USER = LOG_LATE,
     LOG_TIME,
@@ -32,9 +33,11 @@ enum log_kind {
     LOG_OUT_HEADER,
     LOG_STRFTIME,
     LOG_ISO_TIME,
+    LOG_CLOCK,
     LOG_QUEUE_TIME,
     LOG_APP_TIME,
-    LOG_SEND_TIME
+    LOG_SEND_TIME,
+    LOG_TOOK
 };
 
 enum {

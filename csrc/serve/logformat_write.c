@@ -11,6 +11,8 @@
 /* Before each part of what is written in advance stands its length. */
 enum { PART_BYTES = sizeof(uint32_t), BUFFER_BYTES = 512 };
 
+enum { NS_PER_SECOND = 1000 * 1000 * 1000, NS_SLOW = NS_PER_SECOND / 5 };
+
 /* ------------------------------------------------------------- writing ---- */
 
 /* True if one of eight bytes has to be escaped. */
@@ -204,6 +206,15 @@ static struct sprig_span request_line(const struct log_input *in)
     return span_make(r->head.ptr, (size_t)(end - r->head.ptr));
 }
 
+/* Without the protocol. */
+static struct sprig_span asked(const struct log_input *in)
+{
+    const struct sprig_request *r = in->request;
+    if (!r)
+        return in->raw;
+    return span_make(r->head.ptr, (size_t)(r->target.ptr + r->target.len - r->head.ptr));
+}
+
 static struct sprig_span asked_name(const struct log_input *in)
 {
     struct sprig_span host = {NULL, 0};
@@ -261,6 +272,9 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
         return;
     case LOG_RAW:
         add_or_dash(b, in->raw);
+        return;
+    case LOG_ASKED:
+        add_or_dash(b, asked(in));
         return;
     }
     if (!r) {
@@ -411,6 +425,31 @@ static char *put_iso_time(char *at)
     return put(at, span_make(text, n));
 }
 
+/* 00:52:42 */
+static char *put_clock(char *at)
+{
+    time_t now = seconds_now();
+    const struct tm *tm = localtime(&now);
+    if (tm == NULL)
+        return put(at, SPAN_LIT("-"));
+    at = put_two(at, tm->tm_hour);
+    *at++ = ':';
+    at = put_two(at, tm->tm_min);
+    *at++ = ':';
+    return put_two(at, tm->tm_sec);
+}
+
+/* "0.42 ms", "1.50 s" */
+static char *put_took(char *at, uint64_t ns)
+{
+    bool is_long = ns >= NS_PER_SECOND;
+    uint64_t hundredths = ns / (is_long ? NS_PER_SECOND / 100 : NS_PER_SECOND / 100000);
+    at = number_write(at, hundredths / 100);
+    *at++ = '.';
+    at = put_two(at, (int)(hundredths % 100));
+    return put(at, is_long ? SPAN_LIT(" s") : SPAN_LIT(" ms"));
+}
+
 /* "1.000250" of 1000250 microseconds. */
 static char *put_seconds(char *at, uint64_t ns)
 {
@@ -504,8 +543,38 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
         return number_write(at, out->app_ns / 1000);
     case LOG_SEND_TIME:
         return number_write(at, out->send_ns / 1000);
+    case LOG_CLOCK:
+        return put_clock(at);
+    case LOG_TOOK:
+        return put_took(at, out->duration_ns);
     }
     return at;
+}
+
+/* "" where the item is as it is. */
+static const char *colour_of(const struct log_item *item, const struct log_output *out)
+{
+    static const char *const of_class[] = {"31", "36", "32", "36", "33", "31"};
+    if (item->kind == LOG_CLOCK)
+        return "2";
+    if (item->kind == LOG_STATUS)
+        return of_class[out->status < 600 ? out->status / 100 : 0];
+    if (item->kind == LOG_TOOK)
+        return out->duration_ns >= NS_PER_SECOND ? "31" : out->duration_ns >= NS_SLOW ? "33" : "2";
+    return "";
+}
+
+static char *put_coloured(const struct log_item *item, const struct log_output *out,
+                          const char **headers, char *at)
+{
+    struct sprig_span colour = span_str(colour_of(item, out));
+    if (colour.len == 0)
+        return put_late(item, out, headers, at);
+    at = put(at, SPAN_LIT("\033["));
+    at = put(at, colour);
+    *at++ = 'm';
+    at = put_late(item, out, headers, at);
+    return put(at, SPAN_LIT("\033[0m"));
 }
 
 void log_format_line(const struct log_format *f, const struct log_output *out, struct log_buffer *b)
@@ -525,6 +594,8 @@ void log_format_line(const struct log_format *f, const struct log_output *out, s
             at = put(at, next_part(&parts));
         else if (f->is_json)
             at = put_late_json(item, out, at);
+        else if (f->is_coloured)
+            at = put_coloured(item, out, &headers, at);
         else
             at = put_late(item, out, &headers, at);
     }

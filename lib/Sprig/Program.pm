@@ -91,7 +91,7 @@ sub _builder {
     my $load = sub { $self->_wrap($self->_load_app) };
     return $load if !$self->_is_dev;
     require Sprig::Dev;
-    my $dev = Sprig::Dev->new(app => $self->{app});
+    my $dev = Sprig::Dev->new(app => $self->{app}, live_reload => $self->_option('live_reload'));
     return sub {
         $dev->load(sub { $self->_load_modules; $load->() });
     };
@@ -191,6 +191,7 @@ sub _default_middleware {
     my ($self) = @_;
     return if $ENV{PLACK_ENV} ne 'development';
     return if defined $self->{default_middleware} && !$self->{default_middleware};
+    return 'Lint' if $self->_is_dev;
     return ('Lint', 'StackTrace', length $self->_option('access_log') ? () : 'AccessLog');
 }
 

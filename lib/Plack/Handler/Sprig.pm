@@ -64,7 +64,19 @@ sub run {
         delete @args{qw(listen host port)};
         $args{listen_sock} = \@sockets;
     }
-    return Sprig::Server->new(%args)->run($app);
+    return Sprig::Server->new(%args)->run(_for_dev(\%args, $app));
+}
+
+# The program has done so where it loads the application.
+sub _for_dev {
+    my ($args, $app) = @_;
+    return $app if !$args->{dev} || $INC{'Sprig/Program.pm'};
+    require Sprig::Dev;
+    my $live = !defined $args->{live_reload} || $args->{live_reload};
+    my $dev  = Sprig::Dev->new(live_reload => $live);
+    my $builder = $args->{psgi_app_builder} or return $dev->load(sub { $app });
+    $args->{psgi_app_builder} = sub { $dev->load($builder) };
+    return;
 }
 
 1;
