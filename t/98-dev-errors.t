@@ -31,13 +31,21 @@ my %app  = (
     '/delay'  => sub { sub { outer(1) } },
     '/raise'  => sub {
         my $env = shift;
-        sub { my $respond = shift; my $t; $t = AE::timer 0, 0, sub { undef $t; $env->{'psgix.raise'}->('raised'); undef $respond } }
+        sub {
+            my $respond = shift;
+            my $t;
+            $t = AE::timer 0, 0, sub { undef $t; $env->{'psgix.raise'}->('raised'); undef $respond };
+        }
     },
     '/timer' => sub {
         sub { my $respond = shift; my $t; $t = AE::timer 0, 0, sub { undef $t; $respond if 0; die 'in a timer' } }
     },
     '/later' => sub {
-        sub { my $respond = shift; my $t; $t = AE::timer 0, 0, sub { undef $t; $respond->([200, [@type], ['later</body>']]) } }
+        sub {
+            my $respond = shift;
+            my $t;
+            $t = AE::timer 0, 0, sub { undef $t; $respond->([200, [@type], ['later</body>']]) };
+        }
     },
     '/stream' => sub {
         sub { my $writer = $_[0]->([200, [@type]]); $writer->write('a'); $writer->write('b</body>'); $writer->close }
@@ -55,43 +63,49 @@ sub answer { return $dev->ask(get(@_, 'Connection: close')) }
 subtest 'a page for what dies' => sub {
     my $page = answer('/die?a=1', $browser);
     is $page->status, 500, 'the status';
-    like $page->header('Content-Type'), qr{\Atext/html}, 'HTML for a browser';
-    like $page->body, qr{inner has &lt;failed&gt;}, 'the message';
-    like $page->body, qr{app\.psgi:6\b},            'where it died';
-    like $page->body, qr{app\.psgi:7\b},            'and who called that';
-    like $page->body, qr{<span class="here"><i>7</i>sub outer}, 'with the source';
-    unlike $page->body, qr{Sprig/|>Sprig::},        'without the frames of the server';
-    like $page->body, qr{/__sprig__/live\.js},      'it loads itself again, too';
+    like $page->header('Content-Type'), qr{\Atext/html},              'HTML for a browser';
+    like $page->body,                   qr{inner has &lt;failed&gt;}, 'the message';
+    like $page->body,                   qr{app\.psgi:6\b},            'where it died';
+    like $page->body,                   qr{app\.psgi:7\b},            'and who called that';
+    like $page->body,                   qr{<span class="here"><i>7</i>sub outer}, 'with the source';
+    unlike $page->body,                 qr{Sprig/|>Sprig::},     'without the frames of the server';
+    like $page->body,                   qr{/__sprig__/live\.js}, 'it loads itself again, too';
 
     my $json = answer('/die', 'Accept: application/json');
     is $json->header('Content-Type'), 'application/json', 'JSON for who wants that';
-    like $json->body, qr/"error":"inner has <failed>"/, '... with the message';
-    like answer('/die')->body, qr/^inner has <failed>$/m, 'text for others';
-    like answer('/object', $browser)->body, qr/HASH\(0x/, 'an exception that is an object';
-    like answer('/delay',  $browser)->body, qr/inner has &lt;failed&gt;/, 'in a delayed response';
-    like answer('/raise',  $browser)->body, qr/>raised/,                  'psgix.raise';
-    like answer('/timer',  $browser)->body, qr/>in a timer/, 'a timer that dies and leaves a request without an answer';
+    like $json->body,          qr/"error":"inner has <failed>"/, '... with the message';
+    like answer('/die')->body, qr/^inner has <failed>$/m,        'text for others';
+    like answer('/object', $browser)->body, qr/HASH\(0x/,        'an exception that is an object';
+    like answer('/delay', $browser)->body,  qr/inner has &lt;failed&gt;/, 'in a delayed response';
+    like answer('/raise', $browser)->body,  qr/>raised/,                  'psgix.raise';
+    like answer('/timer', $browser)->body, qr/>in a timer/,
+        'a timer that dies and leaves a request without an answer';
     is answer('/lost', $browser)->status, 500, 'no answer at all';
     like answer('/eval')->body, qr/\Acaught/, 'what is caught is nobody\'s business';
 };
 
 subtest 'the terminal' => sub {
     my $stderr = $dev->raw_stderr;
-    like $stderr, qr/^\d\d:\d\d:\d\d GET \/die\?a=1: inner has <failed>\n    \S+app\.psgi line 6 \(My::App::inner\)\n        sub inner/m,
+    like $stderr,
+        qr/^\d\d:\d\d:\d\d GET \/die\?a=1: inner has <failed>\n    app\.psgi line 6 \(My::App::inner\)\n        sub inner/m,
         'time, request, message, place and source';
-    like $stderr, qr/^\d\d:\d\d:\d\d in a callback: in a timer at /m, 'a callback';
-    unlike $stderr, qr/\e\[/, 'no colours in a file';
+    like $stderr,   qr/^\d\d:\d\d:\d\d in a callback: in a timer at /m, 'a callback';
+    unlike $stderr, qr/\e\[/,                                           'no colours in a file';
     answer('/warn');
-    ok $dev->stderr_like(qr/^\d\d:\d\d:\d\d GET \/warn: careful at \S+app\.psgi line \d+\.$/m), 'a warning with its request';
-    like slurp($dev->path('stdout')), qr/^\d\d:\d\d:\d\d GET \/die\?a=1 500 \d+\.\d\d m?s \d+$/m, 'a line for each request'
+    ok $dev->stderr_like(qr/^\d\d:\d\d:\d\d GET \/warn: careful at \S+app\.psgi line \d+\.$/m),
+        'a warning with its request';
+    like slurp($dev->path('stdout')), qr/^\d\d:\d\d:\d\d GET \/die\?a=1 500 \d+\.\d\d m?s \d+$/m,
+        'a line for each request'
         if eventually(sub { -s $dev->path('stdout') }, $SOON);
 };
 
 subtest 'pages that load themselves again' => sub {
-    like answer('/')->body,       qr{<p>hello</p><script src="/__sprig__/live\.js" data-worker="[\d.]+"></script></body>}, 'a page';
-    like answer('/later')->body,  qr{later<script .*</script></body>},       'a delayed one';
-    like answer('/stream')->body, qr{ab?<?.*<script .*</script></body>}s,    'one that is written';
-    like answer('/__sprig__/live.js')->body, qr/EventSource/, 'the script';
+    like answer('/')->body,
+        qr{<p>hello</p><script src="/__sprig__/live\.js" data-worker="[\d.]+"></script></body>},
+        'a page';
+    like answer('/later')->body,  qr{later<script .*</script></body>},    'a delayed one';
+    like answer('/stream')->body, qr{ab?<?.*<script .*</script></body>}s, 'one that is written';
+    like answer('/__sprig__/live.js')->body, qr/EventSource/,             'the script';
     is answer('/__sprig__/other')->status, 404, 'there is nothing else';
 
     my $client = $dev->connect;
@@ -102,13 +116,16 @@ subtest 'pages that load themselves again' => sub {
     my ($page_id) = answer('/')->body =~ /data-worker="([^"]+)"/;
     is $id, $page_id, 'tells the worker of the page';
     answer('/timer');
-    like read_until($client, qr/event: failure\ndata: \{.*\n\n/), qr/"text":"in a timer at /, 'and of callbacks that die';
-    like answer('/__sprig__/failure', $browser)->body, qr/app\.psgi:\d+/, '... whose source can be seen';
+    like read_until($client, qr/event: failure\ndata: \{.*\n\n/), qr/"text":"in a timer at /,
+        'and of callbacks that die';
+    like answer('/__sprig__/failure', $browser)->body, qr/app\.psgi:\d+/,
+        '... whose source can be seen';
 
     $dev->rewrite(code => $app =~ s/hello/hello again/r);
     $client->rest;
     ok $client->eof, 'it ends with the worker';
-    ok eventually(sub { ($dev->body_of('/') // '') =~ /hello again/ }, $SOON), 'the next one serves';
+    ok eventually(sub { ($dev->body_of('/') // '') =~ /hello again/ }, $SOON),
+        'the next one serves';
     $client = $dev->connect;
     $client->send(get('/__sprig__/events'));
     my ($next) = read_until($client, qr/data: (\S+)\n\n/) =~ /data: (\S+)\n/;

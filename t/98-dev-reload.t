@@ -58,7 +58,12 @@ subtest 'a request after the save gets the new code, and waits for it' => sub {
     my $dev = start_dev();
     my @old = $dev->workers;
     $dev->put('app.psgi', app('slow', "select undef, undef, undef, 1;\n"));
-    eventually(sub { grep { $_ != $old[0] } $dev->workers }, $SOON);
+    eventually(
+        sub {
+            grep { $_ != $old[0] } $dev->workers;
+        },
+        $SOON
+    );
     my $start = time;
     is $dev->body_of('/'), 'slow', 'the new code answers';
     cmp_ok time - $start, '>', 0.3, '... once it is loaded';
@@ -87,7 +92,8 @@ APP
     answers($dev, qr/\Aearly 2\z/, 'a module that has changed');
     is $dev->body_of('/late'), 'late 1', 'one that a request loads';
     $dev->put('lib/My/Late.pm', 'package My::Late; sub text { "late 2" } 1;');
-    ok eventually(sub { ($dev->body_of('/late') // '') eq 'late 2' }, $SOON), '... is watched from then on';
+    ok eventually(sub { ($dev->body_of('/late') // '') eq 'late 2' }, $SOON),
+        '... is watched from then on';
 
     $dev->rewrite(code => "use My::New;\n" . app('new'));
     answers($dev, qr/locate My\/New\.pm/, 'a module that is missing');
@@ -127,7 +133,8 @@ my $text = join ',', map { open my $in, '<', $_ or die $!; local $/; <$in> } glo
 sub { [200, ['Content-Type' => 'text/plain'], [$text]] };
 APP
     );
-    like $dev->stderr, qr{watching 2 files and \S+/tmpl/\*\*,\S+/\*\.conf}, 'the banner tells what is watched';
+    like $dev->stderr, qr{watching 2 files and \S+/tmpl/\*\*,\S+/\*\.conf},
+        'the banner tells what is watched';
     $dev->put('tmpl/page.tt', 'page 2');
     answers($dev, qr/\Apage 2\z/, 'a template');
     spew($dev->path('new.conf'), 'conf');
@@ -143,11 +150,14 @@ APP
 };
 
 subtest 'many changes at once are one reload' => sub {
-    my $dev = start_dev(prepare => sub { mkdir 'many'; spew("many/$_", 1) for 1 .. 200 },
-        flags => ['--watch', 'many']);
+    my $dev = start_dev(
+        prepare => sub { mkdir 'many'; spew("many/$_", 1) for 1 .. 200 },
+        flags   => ['--watch', 'many']
+    );
     my $from = length $dev->stderr;
     spew($dev->path("many/$_"), 22) for 1 .. 200;
-    ok $dev->stderr_like(qr/reloaded in .*: many\/\d+ and \d+ more/, from => $from), 'they are told in one line'
+    ok $dev->stderr_like(qr/reloaded in .*: many\/\d+ and \d+ more/, from => $from),
+        'they are told in one line'
         or diag $dev->stderr;
     my $n = () = substr($dev->stderr, $from) =~ /reloaded/g;
     cmp_ok $n, '<=', 2, 'and not by a reload for each';
@@ -159,7 +169,8 @@ subtest 'a file that the application writes while it loads' => sub {
         flags => ['--watch', '*.cache'],
         code  => 'open my $to, ">", "made.cache" or die; print $to rand; close $to;' . app('made'),
     );
-    ok $dev->stderr_like(qr/made\.cache changes whenever the application is loaded: it is not watched/),
+    ok $dev->stderr_like(
+        qr/made\.cache changes whenever the application is loaded: it is not watched/),
         'is left alone after a while'
         or diag $dev->stderr;
     answers($dev, qr/\Amade\z/, 'and the application serves');

@@ -43,7 +43,11 @@ sub on_terminal {
     my $path = '/dev/pts/' . unpack 'i', $number;
     my $pid  = fork;
     defined $pid or die "fork: $!";
-    if (!$pid) { eval { _become($path, $option, @command) }; POSIX::_exit(127) }
+
+    if (!$pid) {
+        eval { _become($path, $option, @command) };
+        POSIX::_exit(127);
+    }
     return bless { pid => $pid, master => $master, text => '' };
 }
 
@@ -91,7 +95,8 @@ sub type { return syswrite $_[0]{master}, $_[1] }
 sub ask {
     my ($self, $path) = @_;
     my ($port) = $self->{text} =~ m{http://127\.0\.0\.1:(\d+)/} or return '';
-    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => $SOON) or return '';
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => $SOON)
+        or return '';
     print $socket "GET $path HTTP/1.0\r\n\r\n";
     local $/;
     my $answer = readline $socket;
@@ -100,7 +105,7 @@ sub ask {
 
 sub ends {
     my ($self, $name) = @_;
-    my $ok = eventually(sub { waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid} }, $SOON);
+    my $ok     = eventually(sub { waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid} }, $SOON);
     my $status = $?;
     kill 'KILL', $self->{pid} if !$ok;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -113,13 +118,16 @@ subtest 'without --dev' => sub {
     my $it = on_terminal({}, $program, @listen);
     $it->shows(qr/^sprig \S+: http\S+ \(1 worker, deployment\)/m, 'where it listens');
     $it->ask('/x?a=1');
-    $it->shows(qr/\d\d:\d\d:\d\d\e\[0m GET \/x\?a=1 \e\[32m200\e\[0m \e\[\d+m\d+\.\d\d m?s\e\[0m \d+/, 'a line for each request, in colours');
+    $it->shows(
+        qr/\d\d:\d\d:\d\d\e\[0m GET \/x\?a=1 \e\[32m200\e\[0m \e\[\d+m\d+\.\d\d m?s\e\[0m \d+/,
+        'a line for each request, in colours');
     $it->ask('/none');
     $it->shows(qr/GET \/none \e\[33m404/, 'another colour for what was not found');
     $it->ask('/slow');
     $it->shows(qr/GET \/slow \S+200\S+ \e\[3[13]m\d/, 'and for what was slow');
     $it->ask('/die');
-    $it->shows(qr/^\d\d:\d\d:\d\d GET \/die: no luck at \S+app\.psgi line 4\.\r?$/m, 'an exception comes with time and request');
+    $it->shows(qr/^\d\d:\d\d:\d\d GET \/die: no luck at \S+app\.psgi line 4\.\r?$/m,
+        'an exception comes with time and request');
     unlike $it->{text}, qr/in foreground/, 'no keys';
     kill 'TERM', $it->{pid};
     $it->ends('TERM ends it');
@@ -145,7 +153,10 @@ subtest 'told otherwise' => sub {
 
 subtest '--dev' => sub {
     my $it = on_terminal({}, $program, '--dev', @listen);
-    $it->shows(qr/watching 1 file; loop: libevent \(\w+\)\r?\n  r and Enter reload; q and Enter, or Ctrl-C, end/, 'tells what is watched, the loop, and the keys');
+    $it->shows(
+        qr/watching 1 file; loop: libevent \(\w+\)\r?\n  r and Enter reload; q and Enter, or Ctrl-C, end/,
+        'tells what is watched, the loop, and the keys'
+    );
     my $worker = $it->ask('/x');
     like $worker, qr/\A\d+\z/, 'it serves';
     $it->ask('/warn');

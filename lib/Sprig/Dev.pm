@@ -3,18 +3,18 @@ package Sprig::Dev;
 use strict;
 use warnings;
 
-use AnyEvent               ();
-use Scalar::Util           qw(blessed reftype);
-use Time::HiRes            ();
-use Sprig                  ();
-use Sprig::Dev::Failure    ();
-use Sprig::Dev::Files      ();
-use Sprig::Dev::Live       ();
-use Sprig::Dev::Page       ();
-use Sprig::Dev::Responder  ();
-use Sprig::Dev::Terminal   ();
-use Sprig::Loop            ();
-use Sprig::Worker          ();
+use AnyEvent              ();
+use Scalar::Util          qw(blessed reftype);
+use Time::HiRes           ();
+use Sprig                 ();
+use Sprig::Dev::Failure   ();
+use Sprig::Dev::Files     ();
+use Sprig::Dev::Live      ();
+use Sprig::Dev::Page      ();
+use Sprig::Dev::Responder ();
+use Sprig::Dev::Terminal  ();
+use Sprig::Loop           ();
+use Sprig::Worker         ();
 
 our $VERSION = '0.001';
 
@@ -103,7 +103,8 @@ sub _finish {
     my ($self, $env, $response) = @_;
     return $self->{live} ? $self->{live}->into($env, $response) : $response
         if ref $response eq 'ARRAY';
-    return sub { $self->_delay($env, $response, @_) } if ref $response && reftype $response eq 'CODE';
+    return sub { $self->_delay($env, $response, @_) }
+        if ref $response && reftype $response eq 'CODE';
     return $self->_promise($env, $response) if blessed $response && $response->can('then');
     return $response;
 }
@@ -158,8 +159,7 @@ sub respond_with {
 # Of a callback nobody knows for which request it was. Open pages show it.
 sub _callback_died {
     my ($self, $error) = @_;
-    my $failure =
-        Sprig::Dev::Failure->new($error, kind => 'callback', files => $self->{files});
+    my $failure = Sprig::Dev::Failure->new($error, kind => 'callback', files => $self->{files});
     Sprig::Dev::Terminal::print_failure($failure);
     $self->{last_callback} = $failure;
     my $live = $self->{live} or return;

@@ -189,8 +189,8 @@ sub _wrap {
 
 sub _default_middleware {
     my ($self) = @_;
-    return if $ENV{PLACK_ENV} ne 'development';
-    return if defined $self->{default_middleware} && !$self->{default_middleware};
+    return        if $ENV{PLACK_ENV} ne 'development';
+    return        if defined $self->{default_middleware} && !$self->{default_middleware};
     return 'Lint' if $self->_is_dev;
     return ('Lint', 'StackTrace', length $self->_option('access_log') ? () : 'AccessLog');
 }
@@ -270,9 +270,8 @@ sub _check {
 sub _print_banner {
     my ($self, $ready) = @_;
     Sprig::print_banner(
-        @$ready{qw(host port)},
-        $self->_option('workers'),
-        $ENV{PLACK_ENV}, $ready->{proto} eq 'https'
+        @$ready{qw(host port)}, $self->_option('workers'),
+        $ENV{PLACK_ENV},        $ready->{proto} eq 'https'
     );
     return;
 }

@@ -72,8 +72,8 @@ sub _for_dev {
     my ($args, $app) = @_;
     return $app if !$args->{dev} || $INC{'Sprig/Program.pm'};
     require Sprig::Dev;
-    my $live = !defined $args->{live_reload} || $args->{live_reload};
-    my $dev  = Sprig::Dev->new(live_reload => $live);
+    my $live    = !defined $args->{live_reload} || $args->{live_reload};
+    my $dev     = Sprig::Dev->new(live_reload => $live);
     my $builder = $args->{psgi_app_builder} or return $dev->load(sub { $app });
     $args->{psgi_app_builder} = sub { $dev->load($builder) };
     return;

@@ -9,9 +9,9 @@ use Time::HiRes  ();
 our $VERSION = '0.001';
 
 my $MAX_FRAMES = 60;
-my $CONTEXT    = 5;              # lines around the one that is meant
-my $MAX_LINE   = 400;            # of a line of source, in characters
-my $MAX_FILE   = 2_000_000;      # of source, in bytes
+my $CONTEXT    = 5;            # lines around the one that is meant
+my $MAX_LINE   = 400;          # of a line of source, in characters
+my $MAX_FILE   = 2_000_000;    # of source, in bytes
 
 # What has died last, by whoever caught it: { text, error, frames, time }.
 my $last;
@@ -39,7 +39,7 @@ sub _note {
         last if $caller[0] =~ /\ASprig::Dev\b/;
     }
     $last = {
-        error  => ref $error ? undef : $error,
+        error  => ref $error ? undef                         : $error,
         ref    => ref $error ? Scalar::Util::refaddr($error) : undef,
         frames => \@frames,
         time   => Time::HiRes::time(),
@@ -98,16 +98,46 @@ sub _frames {
         my $package = $frame->{package};
         last if $package =~ /\ASprig::(?:Dev|Program|Server)\b/;
         next if $package =~ /\ASprig(?:::|\z)/ || $frame->{file} =~ /\A\(eval \d+\)\z/;
-        push @frames, {%$frame};
+        push @frames, $self->_complete($frame);
     }
-    my %seen = map { ("$_->{file}:$_->{line}" => 1) } @frames;
-    my @told = grep { !$seen{"$_->{file}:$_->{line}"}++ && -f $_->{file} } _places_of($self->{text});
-    for my $frame (@told, @frames) {
-        $frame->{own} = $self->{files} ? $self->{files}->is_own($frame->{file}) : 1;
-        $frame->{sub} = undef
-            if defined $frame->{sub} && $frame->{sub} =~ /\A(?:\(eval\)|Sprig::.*)\z/;
+    my %seen = map  { ("$_->{file}:$_->{line}" => 1) } @frames;
+    my @told = grep { -f $_->{file} && !$seen{"$_->{file}:$_->{line}"}++ }
+        map { $self->_complete($_) } _places_of($self->{text});
+    return _merged(@told, @frames);
+}
+
+# As it is shown: `file` is absolute, `name` short, `sub` that of the application or undef.
+sub _complete {
+    my ($self,  $frame) = @_;
+    my ($files, $sub)   = ($self->{files}, $frame->{sub});
+    my $file = $files ? $files->absolute($frame->{file}) : $frame->{file};
+    if (defined $sub) {
+        $sub =~ s/\APlack::Sandbox::\w+:://;
+        $sub = undef if $sub =~ /\A(?:\(eval\)|__ANON__|(?:.*::)?BEGIN|Sprig::.*)\z/;
     }
-    return (@told, @frames);
+    return {
+        %$frame,
+        file => $file,
+        name => $files ? $files->short($file)  : $file,
+        own  => $files ? $files->is_own($file) : 1,
+        sub  => $sub,
+    };
+}
+
+# Perl counts evals, and code in a line of its own, as frames: one after the other at the same place are
+# one.
+sub _merged {
+    my (@frames) = @_;
+    my @merged;
+    for my $frame (@frames) {
+        my $before = $merged[-1];
+        if (!$before || $before->{file} ne $frame->{file} || $before->{line} != $frame->{line}) {
+            push @merged, $frame;
+        } elsif (defined $frame->{sub}) {
+            $before->{sub} = $frame->{sub};
+        }
+    }
+    return @merged;
 }
 
 # "... at FILE line N"
@@ -154,7 +184,7 @@ sub frames  { return @{ $_[0]{frames} } }
 
 # "GET /path?query", or nothing.
 sub request_name {
-    my ($self) = @_;
+    my ($self)  = @_;
     my $request = $self->{request} or return;
     my $query   = $request->{QUERY_STRING};
     return "$request->{REQUEST_METHOD} $request->{SCRIPT_NAME}$request->{PATH_INFO}"
@@ -164,23 +194,33 @@ sub request_name {
 # The first frame of the application, else the first of all.
 sub place {
     my ($self) = @_;
-    my ($own) = grep { $_->{own} } $self->frames;
+    my ($own)  = grep { $_->{own} } $self->frames;
     return $own || ($self->frames)[0];
 }
 
-# The message without the place, if that is said by itself.
+# The first line, without the place if that is said by itself.
 sub message {
+    my ($self)    = @_;
+    my ($message) = $self->{text} =~ /\A([^\n]*)/;
+    my ($place)   = $self->frames;
+    $message =~ s/\Acannot load [^:\n]+: (?=.)// if $self->{kind} eq 'load';
+    return $message                              if !$place;
+    my $file = join '|', map { quotemeta } $place->{file}, $place->{name};
+    $message =~ s/ at (?:$file) line \Q$place->{line}\E(?:, <[^>]*> (?:line|chunk) \d+)?\.?\z//;
+    return $message;
+}
+
+# The other lines.
+sub details {
     my ($self) = @_;
-    my $text   = $self->{text};
-    my $place  = ($self->frames)[0] or return $text;
-    $text =~ s/ at \Q$place->{file}\E line \Q$place->{line}\E(?:, <[^>]*> (?:line|chunk) \d+)?\.?\z//;
-    return $text;
+    my (undef, $details) = split /\n/, $self->{text}, 2;
+    return $details;
 }
 
 # Lines around that of a frame: [number, text], nothing if the file cannot be read.
 sub source {
     my ($self, $frame) = @_;
-    my ($file, $line) = @$frame{qw(file line)};
+    my ($file, $line)  = @$frame{qw(file line)};
     return if !-f $file || -s _ > $MAX_FILE;
     open my $in, '<', $file or return;
     my @lines;
@@ -232,14 +272,15 @@ What has died last, whether somebody has caught it or not; nothing if that was b
 
 The same, as the reason why a request gets no answer.
 
-=head2 kind, class, text, message, time, request, request_name
+=head2 kind, class, text, message, details, time, request, request_name
 
-What it is about: C<load>, C<request>, C<callback> or C<lost>; the class of an exception object; its text, and the same
-without the place at its end; when; what is known of the request.
+What it is about: C<load>, C<request>, C<callback> or C<lost>; the class of an exception object; its text; the first line
+of that without the place at its end; the other lines; when; what is known of the request.
 
 =head2 frames, place, source
 
-Hashes with C<file>, C<line>, C<sub>, C<package> and C<own> (a file of the application), the server's left out; the
+Hashes with C<file>, C<name> (as it looks from the working folder), C<line>, C<sub> and C<own> (a file of the
+application), the server's left out; the
 first one of the application; the lines around it, as C<[number, text]>.
 
 =cut

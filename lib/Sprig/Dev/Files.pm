@@ -12,8 +12,10 @@ our $VERSION = '0.001';
 
 # Folders of what is installed: files there do not change while somebody works on an application.
 sub _installed {
-    my @config = grep { defined && length }
-        @Config::Config{qw(privlibexp archlibexp sitelibexp sitearchexp vendorlibexp vendorarchexp)};
+    my @config =
+        grep { defined && length }
+        @Config::Config{qw(privlibexp archlibexp sitelibexp sitearchexp vendorlibexp vendorarchexp)
+        };
     return (@config, grep { length } split /:/, defined $ENV{PERL5LIB} ? $ENV{PERL5LIB} : '');
 }
 
@@ -33,10 +35,18 @@ sub _plain {
     return File::Spec->canonpath(File::Spec->rel2abs($path, $folder));
 }
 
+# The absolute path, and how it looks from the working folder.
+sub absolute { return _plain($_[1], $_[0]{folder}) }
+
+sub short {
+    my ($self, $path) = @_;
+    return $path =~ s{\A\Q$self->{folder}\E/}{}r;
+}
+
 # Where modules of the application can be: what -I and `use lib` have added, too.
 sub _roots {
     my ($self) = @_;
-    my @added = grep { !$self->{installed}{$_} }
+    my @added  = grep { !$self->{installed}{$_} }
         map { _plain($_, $self->{folder}) } grep { !ref && length } @INC;
     return (@{ $self->{below} }, @added);
 }
@@ -55,7 +65,8 @@ sub _is_below {
 # Where it would be: a module that could not be loaded has no path, or one that is not there yet.
 sub _places_of {
     my ($self, $name, @roots) = @_;
-    my @places = map { "$_/$name" } grep { !$self->{installed}{$_} } map { _plain($_, $self->{folder}) } grep { !ref } @INC;
+    my @places = map { "$_/$name" }
+        grep { !$self->{installed}{$_} } map { _plain($_, $self->{folder}) } grep { !ref } @INC;
     my ($found) = grep { -e } @places;
     return defined $found ? $found : grep { $self->_is_below($_, @roots) } @places;
 }
@@ -68,7 +79,10 @@ sub fresh {
     my @paths = $self->{app};
     for my $name (keys %INC) {
         my $path = $INC{$name};
-        push @paths, ref $path ? () : defined $path ? _plain($path, $self->{folder}) : $self->_places_of($name, @roots);
+        push @paths,
+              ref $path     ? ()
+            : defined $path ? _plain($path, $self->{folder})
+            :                 $self->_places_of($name, @roots);
     }
     if (defined $error && $error =~ /Can't locate (\S+\.p[ml]) in \@INC/) {
         push @paths, $self->_places_of($1, @roots);
@@ -111,6 +125,13 @@ module is missing, the places where it is looked for are among them.
 =head2 has_more
 
 Whether modules have been loaded since C<fresh> was called.
+
+=head2 absolute, short
+
+    my $path = $files->absolute($file);
+    my $name = $files->short($path);
+
+The path of a file, and how it looks from the working folder.
 
 =head2 is_own
 

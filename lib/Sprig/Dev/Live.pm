@@ -53,7 +53,8 @@ my $script = <<'JS';
         link.style.cssText = 'color:#ffb4ab';
         button.textContent = '\u00d7';
         button.setAttribute('aria-label', 'Close');
-        button.style.cssText = 'position:absolute;top:6px;right:10px;border:0;background:none;color:inherit;font:22px/1 sans-serif;cursor:pointer';
+        button.style.cssText = 'position:absolute;top:6px;right:10px;border:0;background:none;color:inherit;' +
+            'font:22px/1 sans-serif;cursor:pointer';
         button.onclick = function () { box.remove(); };
         box.appendChild(link);
         box.appendChild(button);
@@ -98,9 +99,8 @@ sub answer {
 
 sub _listen {
     my ($self, $respond) = @_;
-    my $writer = $respond->([
-        200, ['Content-Type' => 'text/event-stream', 'Cache-Control' => 'no-store']
-    ]);
+    my $writer =
+        $respond->([200, ['Content-Type' => 'text/event-stream', 'Cache-Control' => 'no-store']]);
     my $clients = $self->{clients};
     my $key     = "$writer";
     $clients->{$key} = $writer;
@@ -134,11 +134,14 @@ sub _for_page {
     my ($self, $env, $status, $headers) = @_;
     return if $env->{REQUEST_METHOD} !~ /\A(?:GET|HEAD)\z/;
     my $wanted = $env->{HTTP_SEC_FETCH_DEST};
-    return if defined $wanted && $wanted ne 'document' || $env->{HTTP_X_REQUESTED_WITH} || $env->{HTTP_HX_REQUEST};
+    return
+           if defined $wanted && $wanted ne 'document'
+        || $env->{HTTP_X_REQUESTED_WITH}
+        || $env->{HTTP_HX_REQUEST};
     return if $status !~ /\A(?:200|201|203|[45]..)\z/;
     my (%value, @kept);
     for (my $i = 0; $i < $#$headers; $i += 2) {
-        my ($name, $value) = (lc $headers->[$i], $headers->[ $i + 1 ]);
+        my ($name, $value) = (lc $headers->[$i], $headers->[$i + 1]);
         $value{$name} = defined $value{$name} ? "$value{$name}, $value" : $value;
         push @kept, $i if !$is_validator{$name};
     }
@@ -146,7 +149,7 @@ sub _for_page {
     return if $type !~ m{\Atext/html\b}i || $type =~ /charset="?utf-?(?:16|32)/i;
     return if defined $value{'content-encoding'} && lc $value{'content-encoding'} ne 'identity';
     return if defined $value{'content-range'};
-    my $policy  = defined $value{'content-security-policy'} ? $value{'content-security-policy'} : '';
+    my $policy = defined $value{'content-security-policy'} ? $value{'content-security-policy'} : '';
     my ($nonce) = $policy =~ m{'nonce-([A-Za-z0-9+/=_-]+)'};
     my $tag     = $self->tag($nonce);
     my @longer  = map {
@@ -161,8 +164,8 @@ sub _place_in { return rindex lc $_[0], '</body' }
 
 # The response with the tag in it. What is no page, or has no body that can be told, is returned as it is.
 sub into {
-    my ($self, $env, $response) = @_;
-    my ($status, $headers, $body) = @$response;
+    my ($self,   $env,     $response) = @_;
+    my ($status, $headers, $body)     = @$response;
     return $response if ref $headers ne 'ARRAY' || @$response < 3;
     my ($longer, $tag) = $self->_for_page($env, $status, $headers) or return $response;
     my @rest = @$response[3 .. $#$response];
@@ -189,7 +192,7 @@ sub into_stream {
     my ($self, $env, $response) = @_;
     my ($status, $headers) = @$response;
     my ($longer, $tag) = ref $headers eq 'ARRAY' ? $self->_for_page($env, $status, $headers) : ();
-    return ($response, undef) if !$longer;
+    return ($response,          undef) if !$longer;
     return ([$status, $longer], sub { Sprig::Dev::Live::Writer->new($_[0], $tag) });
 }
 

@@ -41,9 +41,10 @@ sub escape {
 sub editor_url {
     my ($file, $line) = @_;
     my ($template) = grep { defined && length } @ENV{qw(SPRIG_EDITOR PLUG_EDITOR)};
-    return if !defined $template || $file !~ m{\A/};
+    return                         if !defined $template || $file !~ m{\A/};
     $template = $editor{$template} if $editor{$template};
-    return if $template !~ /\A[a-z][a-z0-9+.-]*:/i || $template =~ /\A(?:javascript|data|vbscript):/i;
+    return
+        if $template !~ /\A[a-z][a-z0-9+.-]*:/i || $template =~ /\A(?:javascript|data|vbscript):/i;
     utf8::encode(my $path = $file);
     $path     =~ s{([^A-Za-z0-9_./~-])}{sprintf '%%%02X', ord $1}ge;
     $template =~ s/__FILE__/$path/g;
@@ -53,7 +54,7 @@ sub editor_url {
 
 # What the client wants: html, json or text.
 sub format_for {
-    my ($env)  = @_;
+    my ($env) = @_;
     my $accept = defined $env->{HTTP_ACCEPT} ? lc $env->{HTTP_ACCEPT} : '';
     return 'html' if $accept =~ m{text/html|application/xhtml};
     return 'json' if $accept =~ m{[/+]json\b};
@@ -65,11 +66,13 @@ sub response {
     my ($failure, $format, %option) = @_;
     my ($type, $body) =
           $format eq 'html' ? ('text/html; charset=utf-8', html($failure, %option))
-        : $format eq 'json' ? ('application/json',         json($failure))
+        : $format eq 'json' ? ('application/json', json($failure))
         :                     ('text/plain; charset=utf-8', text($failure));
     utf8::encode($body);
     my @headers = (
-        'Content-Type' => $type, 'Content-Length' => length $body, 'Cache-Control' => 'no-store'
+        'Content-Type'   => $type,
+        'Content-Length' => length $body,
+        'Cache-Control'  => 'no-store'
     );
     return [500, \@headers, [$body]];
 }
@@ -78,14 +81,15 @@ sub response {
 
 sub _place {
     my ($frame) = @_;
-    my $sub = defined $frame->{sub} && $frame->{sub} =~ /\S/ ? " ($frame->{sub})" : '';
+    my $sub = defined $frame->{sub} ? " ($frame->{sub})" : '';
     return "$frame->{file} line $frame->{line}$sub";
 }
 
 sub text {
     my ($failure) = @_;
-    my $name  = $failure->request_name;
-    my @lines = ($title{ $failure->kind } . (defined $name ? ": $name" : ''), '', $failure->text, '');
+    my $name = $failure->request_name;
+    my @lines =
+        ($title{ $failure->kind } . (defined $name ? ": $name" : ''), '', $failure->text, '');
     for my $frame ($failure->frames) {
         push @lines, 'at ' . _place($frame);
         next if !$frame->{own};
@@ -106,7 +110,9 @@ sub _json_string {
     return qq("$text");
 }
 
-sub _json_pairs { return '{' . join(',', map { _json_string($_->[0]) . ':' . $_->[1] } @_) . '}' }
+sub _json_pairs {
+    return '{' . join(',', map { _json_string($_->[0]) . ':' . $_->[1] } @_) . '}';
+}
 
 # An object of these strings.
 sub json_of {
@@ -129,7 +135,8 @@ sub json {
         )
     } $failure->frames;
     my $request = $failure->request;
-    my @headers = map { [$_->[0], _json_string($_->[1])] } @{ $request && $request->{headers} || [] };
+    my @headers =
+        map { [$_->[0], _json_string($_->[1])] } @{ $request && $request->{headers} || [] };
     return _json_pairs(
         [error  => _json_string($failure->text)],
         [kind   => _json_string($failure->kind)],
@@ -149,19 +156,22 @@ sub json {
 
 my $style = <<'CSS';
 :root{--back:#fff;--text:#1d2129;--soft:#667;--line:#dde1e8;--code:#f6f7f9;--mark:#ffe9e6;--red:#b3261e;--link:#0a58b5}
-@media(prefers-color-scheme:dark){:root{--back:#16181d;--text:#e4e6eb;--soft:#9aa2b1;--line:#2e333d;--code:#1e2128;--mark:#4a2320;--red:#ff8a80;--link:#7db4ff}}
+@media(prefers-color-scheme:dark){:root{
+--back:#16181d;--text:#e4e6eb;--soft:#9aa2b1;--line:#2e333d;--code:#1e2128;--mark:#4a2320;--red:#ff8a80;--link:#7db4ff}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--back);color:var(--text);font:15px/1.5 system-ui,sans-serif}
 main{max-width:70rem;margin:0 auto;padding:1.5rem 1rem 3rem}
 header p{margin:0;color:var(--soft);overflow-wrap:anywhere}
 h1{margin:.2rem 0 .6rem;color:var(--red);font-size:1.35rem;line-height:1.35;overflow-wrap:anywhere;white-space:pre-wrap}
+header .details{white-space:pre-wrap;font:13px/1.55 ui-monospace,Menlo,Consolas,monospace}
 h2{margin:2rem 0 .5rem;font-size:1rem}
 a{color:var(--link)}
 .frame{margin:1rem 0;border:1px solid var(--line);border-radius:6px;overflow:hidden}
 .frame>p,.others li{margin:0;padding:.45rem .8rem;overflow-wrap:anywhere}
 .frame>p{border-bottom:1px solid var(--line)}
 .sub{color:var(--soft)}
-pre{margin:0;padding:.4rem 0;background:var(--code);overflow-x:auto;font:13px/1.55 ui-monospace,Menlo,Consolas,monospace;tab-size:4}
+pre{margin:0;padding:.4rem 0;background:var(--code);overflow-x:auto;tab-size:4;
+font:13px/1.55 ui-monospace,Menlo,Consolas,monospace}
 pre span{display:block;padding:0 .8rem;min-width:max-content}
 pre .here{background:var(--mark)}
 pre i{display:inline-block;width:3.2em;padding-right:1em;color:var(--soft);font-style:normal;text-align:right;user-select:none}
@@ -170,16 +180,17 @@ details{margin:1rem 0}summary{cursor:pointer;color:var(--soft)}
 table{width:100%;border-collapse:collapse;font-size:.9rem}
 td{padding:.3rem .6rem .3rem 0;border-top:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 td:first-child{width:12rem;color:var(--soft)}
-@media(max-width:40rem){td,td:first-child{display:block;width:auto;padding:.1rem 0}td+td{border:0;padding-bottom:.4rem}}
+@media(max-width:40rem){td,td:first-child{display:block;width:auto;padding:.1rem 0}
+td+td{border:0;padding-bottom:.4rem}}
 CSS
 
 sub _frame_title {
     my ($frame) = @_;
     my ($file, $line) = @$frame{qw(file line)};
-    my $place = escape($file) . ':' . escape($line);
+    my $place = escape($frame->{name}) . ':' . escape($line);
     my $url   = editor_url($file, $line);
-    my $sub   = defined $frame->{sub} && $frame->{sub} =~ /\S/ ? $frame->{sub} : undef;
-    $place = '<a href="' . escape($url) . qq(">$place</a>)           if defined $url;
+    my $sub   = $frame->{sub};
+    $place = '<a href="' . escape($url) . qq(">$place</a>) if defined $url;
     $place .= ' <span class="sub">' . escape($sub) . '</span>' if defined $sub;
     return $place;
 }
@@ -206,7 +217,8 @@ sub _frames {
         }
         if (@others) {
             my $what = @others == 1 ? 'one frame' : @others . ' frames';
-            $html .= "<details><summary>$what of installed modules</summary><ul class=\"others\">"
+            $html .=
+                  "<details><summary>$what of installed modules</summary><ul class=\"others\">"
                 . join('', map { '<li>' . _frame_title($_) . '</li>' } @others)
                 . "</ul></details>\n";
             @others = ();
@@ -219,7 +231,8 @@ sub _frames {
 sub _table {
     my (@rows) = @_;
     return '<table>'
-        . join('', map { '<tr><td>' . escape($_->[0]) . '</td><td>' . escape($_->[1]) . '</td></tr>' } @rows)
+        . join('',
+        map { '<tr><td>' . escape($_->[0]) . '</td><td>' . escape($_->[1]) . '</td></tr>' } @rows)
         . "</table>\n";
 }
 
@@ -227,7 +240,8 @@ sub _query_rows {
     my ($query) = @_;
     my @rows;
     for my $pair (split /[&;]/, defined $query ? $query : '') {
-        my ($name, $value) = map { tr/+/ /; s/%([0-9a-fA-F]{2})/chr hex $1/ger } split /=/, $pair, 2;
+        my ($name, $value) = map { tr/+/ /; s/%([0-9a-fA-F]{2})/chr hex $1/ger } split /=/, $pair,
+            2;
         utf8::decode($_) for grep { defined } $name, $value;
         push @rows, [$name, $value];
     }
@@ -236,16 +250,21 @@ sub _query_rows {
 
 sub _request {
     my ($failure) = @_;
-    my $request = $failure->request or return '';
-    my @query   = _query_rows($request->{QUERY_STRING});
+    my $request   = $failure->request or return '';
+    my @query     = _query_rows($request->{QUERY_STRING});
     return "<h2>Request</h2>\n"
         . _table(
-            [ 'Request', "$request->{REQUEST_METHOD} $request->{REQUEST_URI} $request->{SERVER_PROTOCOL}"],
-            ['Client', $request->{REMOTE_ADDR}],
-            @{ $request->{headers} || [] }
+        [
+            'Request',
+            "$request->{REQUEST_METHOD} $request->{REQUEST_URI} $request->{SERVER_PROTOCOL}"
+        ],
+        ['Client', $request->{REMOTE_ADDR}],
+        @{ $request->{headers} || [] }
         )
         . (@query ? "<h2>Query</h2>\n" . _table(@query) : '')
-        . '<details><summary>Environment</summary>' . _table(@{ $request->{env} || [] }) . "</details>\n";
+        . '<details><summary>Environment</summary>'
+        . _table(@{ $request->{env} || [] })
+        . "</details>\n";
 }
 
 # Option `script`: HTML to be put at the end.
@@ -253,16 +272,25 @@ sub html {
     my ($failure, %option) = @_;
     my $title = $title{ $failure->kind };
     my $name  = $failure->request_name;
-    my @head  = ($title, defined $name ? $name : (), defined $failure->class ? $failure->class : ());
-    my @time  = localtime $failure->time;
+    my @head = ($title, defined $name ? $name : (), defined $failure->class ? $failure->class : ());
+    my $details = $failure->details;
+    $details = defined $details ? '<p class="details">' . escape($details) . '</p>' : '';
+    my @time = localtime $failure->time;
     push @head, sprintf '%02d:%02d:%02d', @time[2, 1, 0];
     return
           "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
         . '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        . '<title>' . escape(substr $failure->message, 0, 100) . "</title>\n<style>\n$style</style></head>\n"
-        . '<body><main><header><p>' . join(' &middot; ', map { escape($_) } @head) . '</p><h1>'
-        . escape($failure->message) . "</h1></header>\n"
-        . _frames($failure) . _request($failure) . '</main>'
+        . '<title>'
+        . escape(substr $failure->message, 0, 100)
+        . "</title>\n<style>\n$style</style></head>\n"
+        . '<body><main><header><p>'
+        . join(' &middot; ', map { escape($_) } @head)
+        . '</p><h1>'
+        . escape($failure->message)
+        . "</h1>$details</header>\n"
+        . _frames($failure)
+        . _request($failure)
+        . '</main>'
         . (defined $option{script} ? $option{script} : '')
         . "</body></html>\n";
 }

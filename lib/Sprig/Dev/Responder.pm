@@ -12,13 +12,14 @@ our $VERSION = '0.001';
 # `respond` is the server's.
 sub new {
     my ($class, $dev, $env, $respond) = @_;
-    return bless { dev => $dev, env => $env, respond => $respond, since => Time::HiRes::time() }, $class;
+    return bless { dev => $dev, env => $env, respond => $respond, since => Time::HiRes::time() },
+        $class;
 }
 
 # What the application gets. Its end is ours, unless it has answered.
 sub code {
     my ($self) = @_;
-    my $raise  = $self->{env}{'psgix.raise'};
+    my $raise = $self->{env}{'psgix.raise'};
     weaken(my $weak = $self);
     $self->{env}{'psgix.raise'} = sub {
         return $weak && !$weak->{is_done} ? $weak->raise($_[0]) : $raise && $raise->($_[0]);

@@ -53,18 +53,20 @@ sub print_warning {
     return _print(_in(2, _now()) . " $name" . _in(33, $text) . "\n");
 }
 
-my %what = (load => 'cannot load the application', callback => 'in a callback', lost => 'no answer');
+my %what =
+    (load => 'cannot load the application', callback => 'in a callback', lost => 'no answer');
 
 sub print_failure {
     my ($failure) = @_;
-    my $name  = $failure->request_name;
-    my $what  = defined $name ? _clean($name) : $what{ $failure->kind } || '';
+    my $name      = $failure->request_name;
+    my $what      = defined $name ? _clean($name) : $what{ $failure->kind } || '';
+    $what = '' if $failure->text =~ /\Acannot load /;
     my @lines = _in(2, _now()) . ' ' . (length $what ? "$what: " : '') . _in(31, $failure->text);
     my $n     = 0;
     for my $frame (grep { $_->{own} } $failure->frames) {
         last if ++$n > $MAX_FRAMES;
-        my $sub = defined $frame->{sub} && $frame->{sub} =~ /\S/ ? " ($frame->{sub})" : '';
-        push @lines, '    ' . _in(36, "$frame->{file} line $frame->{line}") . _in(2, $sub);
+        my $sub = defined $frame->{sub} ? _in(2, " ($frame->{sub})") : '';
+        push @lines, '    ' . _in(36, "$frame->{name} line $frame->{line}") . $sub;
         my ($source) = grep { $_->[0] == $frame->{line} } $failure->source($frame);
         push @lines, '        ' . $source->[1] =~ s/\A\s+//r if $source;
     }
