@@ -37,7 +37,7 @@ static bool is_of_dev(const struct sprig_server *server, const struct sprig_requ
 void conn_log_request(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
-    if (c->listener == NULL || is_of_dev(c->server, &ex->request))
+    if (c->listener == NULL || is_of_dev(c->server, &ex->in->request))
         return; /* nobody's: a request of our own */
     struct log_input in = {.request = &ex->in->request};
     struct sprig_forwarded told;
