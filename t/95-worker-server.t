@@ -107,7 +107,7 @@ subtest 'what cannot be' => sub {
     ($said) = run_program(program('pid => "/nonexistent/pid",', 'sub { }'), 0);
     like $said, qr{/nonexistent/pid.*No such file}m, 'a pid file';
     ($said) = run_program(program('workers => 1, max_requests => 5,', 'sub { }'), 0);
-    like $said, qr/max_requests needs workers/, 'max_requests in one process';
+    like $said, qr{max_requests needs master, or workers of 2 or more}, 'max_requests in one process';
 };
 
 done_testing;

@@ -116,7 +116,7 @@ static void test_self(void)
     write_file("made", "1");
     add(w, "made");
     int n = 0;
-    for (char text[8] = "1"; n < 20; n++) {
+    for (char text[16] = "1"; n < 20; n++) {
         snprintf(text, sizeof text, "%d", 100 + n);
         replace_file("made", text);
         if (watch_files_look(w, true, &gives_up) == NULL)
