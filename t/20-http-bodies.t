@@ -152,7 +152,7 @@ subtest 'what is not complete never reaches the app' => sub {
         my $client = $server->connect;
         $client->send($start);
         $client->half_close;
-        my $is_closed = SprigTest::OverTls::is_on()    # ... nor is it said to be complete
+        my $is_closed = over_tls()    # ... nor is it said to be complete
             ? $client->rest eq ''
             : $client->is_closed;
         ok($is_closed, 'a head that ends after ' . length($start) . ' bytes: no answer')

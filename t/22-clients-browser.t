@@ -12,7 +12,7 @@ plan skip_all => 'no Chromium is installed' if !$browser;
 
 my $server = start_server(app => "$FindBin::Bin/../eg/form.psgi");
 
-my @trust = SprigTest::OverTls::is_on() ? '--ignore-certificate-errors' : ();
+my @trust = over_tls() ? '--ignore-certificate-errors' : ();
 
 # The document as the browser has it in the end.
 sub dom_of {

@@ -117,7 +117,7 @@ subtest 'the responder answers' => sub {
     is(ask('/object')->body,  'object', 'an object that can be called is a delayed response');
     like(
         ask('/class')->body,
-        over_http2() ? qr/\ASprig::Responder \z/ : qr/\ASprig::Responder IO::Socket::INET\z/,
+        over_http2() ? qr/\ASprig::Responder \z/ : qr/\ASprig::Responder IO::Socket::(?:INET|UNIX)\z/,
         'it is an object, and the socket comes with it'
     );
     is(ask('/none')->status, 204, 'without a body');

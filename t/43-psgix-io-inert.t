@@ -9,7 +9,7 @@ use SprigTest::Probe;
 use Test::More;
 
 # Over TLS the socket is one of a pair of unix sockets.
-my $over_tls = SprigTest::OverTls::is_on();
+my $over_tls = over_tls();
 
 my $server = start_probe(<<'APP');
 use Data::Dumper;

@@ -102,7 +102,7 @@ subtest 'AnyEvent::WebSocket::Client' => sub {
     plan skip_all => 'is not installed' if !eval { require AnyEvent::WebSocket::Client };
     require AnyEvent;
     my $timeout    = AnyEvent->timer(after => 10, cb => sub { die "no answer in time\n" });
-    my $scheme     = SprigTest::OverTls::is_on() ? 'wss' : 'ws';
+    my $scheme     = over_tls() ? 'wss' : 'ws';
     my $connection = AnyEvent::WebSocket::Client->new(ssl_no_verify => 1)
         ->connect("$scheme://127.0.0.1:$server->{port}/echo")->recv;
     my $said = AnyEvent->condvar;

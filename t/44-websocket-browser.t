@@ -50,6 +50,7 @@ if (!$pid) {
     exec($browser, qw(--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
             --disable-background-networking --disable-component-update --disable-sync
             --disable-dev-shm-usage --disable-extensions --remote-debugging-port=0),
+        over_tls() ? '--ignore-certificate-errors' : (),
         "--user-data-dir=$folder", $server->url('/two')
     ) or POSIX::_exit(127);
 }

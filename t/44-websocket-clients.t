@@ -17,7 +17,7 @@ routes('/echo' => sub {
     );
 });
 APP
-my $url = "ws://127.0.0.1:" . $server->port . '/echo';
+my $url = $server->url('/echo') =~ s/\Ahttp/ws/r;
 
 # What a program in another language says.
 sub run_script {
@@ -33,7 +33,8 @@ sub run_script {
 sub run_perl { my ($text) = @_; return run_script('client.pl', $text, $^X) }
 
 subtest 'AnyEvent::WebSocket::Client' => sub {
-    plan skip_all => 'needs AnyEvent::WebSocket::Client' if !eval { require AnyEvent::WebSocket::Client };
+    plan skip_all => 'needs AnyEvent::WebSocket::Client'
+        if !eval { require AnyEvent::WebSocket::Client };
     is(run_perl(<<'END'), "short 50000\n", 'text and something long');
 use AnyEvent::WebSocket::Client;
 my $c  = AnyEvent::WebSocket::Client->new->connect($ARGV[0])->recv;

@@ -164,20 +164,20 @@ sub play {
     my ($n_started, $n_bytes, @clients) = (0, 0);
     my $deadline = time + 60 + $n_cases / 5;
     while (1) {
-        @clients = grep { $_->{socket} } @clients;
-        push @clients, { socket => $server->connect->socket, in => '', wake => 0 }
+        @clients = grep { $_->{conn} } @clients;
+        push @clients, { conn => $server->connect, wake => 0 }
             while @clients < $at_once && $n_started + @clients < $n_cases + $at_once;
         for my $client (grep { !$_->{case} } @clients) {
             if ($n_started >= $n_cases) {
-                $client->{socket} = undef;
+                $client->{conn} = undef;
                 next;
             }
             $n_started++;
             start($client, new_case());
         }
-        return ($n_started, $n_bytes) if $n_started >= $n_cases && !grep { $_->{socket} } @clients;
+        return ($n_started, $n_bytes) if $n_started >= $n_cases && !grep { $_->{conn} } @clients;
         return ($n_started, $n_bytes, 'no progress') if time > $deadline;
-        for my $client (grep { $_->{socket} } await(@clients)) {
+        for my $client (grep { $_->{conn} } await(@clients)) {
             my $done = eval { step($client) };
             return ($n_started, $n_bytes, "$@ in " . explain_case($client)) if $@;
             $n_bytes += $done || 0;
@@ -202,37 +202,39 @@ sub start {
 
 # Those that may go on now.
 sub await {
-    my (@clients) = grep { $_->{socket} } @_;
+    my (@clients) = grep { $_->{conn} } @_;
     my ($read, $write) = ('', '');
     my $now = time;
     for (@clients) {
-        vec($read,  fileno $_->{socket}, 1) = 1 if $_->{wake} <= $now;
-        vec($write, fileno $_->{socket}, 1) = 1 if length $_->{out};
+        my $fd = $_->{fd} = fileno $_->{conn}->socket;
+        vec($read,  $fd, 1) = 1 if $_->{wake} <= $now;
+        vec($write, $fd, 1) = 1 if length $_->{out};
+        $_->{has_pending} = $_->{wake} <= $now && $_->{conn}->has_pending;
     }
     select $read, $write, undef, 0.005;
     return
-        grep { vec($read, fileno $_->{socket}, 1) || vec($write, fileno $_->{socket}, 1) } @clients;
+        grep { $_->{has_pending} || vec($read, $_->{fd}, 1) || vec $write, $_->{fd}, 1 } @clients;
 }
 
 # Sends and reads a bit. At the end of a case its bytes are returned.
 sub step {
     my ($client) = @_;
-    my $case = $client->{case};
+    my ($case, $conn) = @$client{qw(case conn)};
     die "takes too long\n" if time > $case->{until};
     if (length $client->{out}) {
-        my $n = syswrite $client->{socket}, $client->{out};
+        my $n = $conn->put($client->{out});
         substr $client->{out}, 0, $n, '' if $n;
     }
-    my $n = sysread $client->{socket}, $client->{in}, $case->{at_most}, length $client->{in};
+    my $n = $conn->get($case->{at_most});
     return                                    if !defined $n && $!{EAGAIN};
     die defined $n ? "end of file\n" : "$!\n" if !$n;
     $client->{n_in} += $n;
     $client->{wake} = time + $case->{pause} if $case->{pause} && rand() < 0.3;
     if (defined $case->{gives_up} && $client->{n_in} >= $case->{gives_up}) {
-        close $client->{socket};
-        return $client->{socket} = undef;
+        $conn->close;
+        return $client->{conn} = undef;
     }
-    $client->{response}->parse(\$client->{in}, 0) or return;
+    $client->{response}->parse(\$conn->{in}, 0) or return;
     return check($client);
 }
 
@@ -241,7 +243,7 @@ sub check {
     my ($case, $response) = @$client{qw(case response)};
     die 'status ' . $response->status . "\n" if $response->status != 200;
     die "the input was not what was sent\n"  if $response->header('X-Input') ne $case->{md5};
-    die "bytes behind the response\n"        if length $client->{in};
+    die "bytes behind the response\n"        if length $client->{conn}{in};
     my $expected = $case->{method} eq 'HEAD' ? '' : bytes(0, $case->{total});
     die 'got ' . length($response->body) . " bytes\n" if length $response->body != length $expected;
     die "other bytes\n"                               if $response->body ne $expected;

@@ -49,7 +49,8 @@ sub sip {
     my ($client, $seconds, $bytes, $pause) = @_;
     my ($end, $n) = (time + $seconds, 0);
     while (time < $end) {
-        my $got = sysread $client->socket, my ($bit), $bytes;
+        my $got = $client->get($bytes);
+        $client->{in} = '';
         return $n if defined $got  && $got == 0;
         return $n if !defined $got && !$!{EAGAIN};
         $n += $got || 0;

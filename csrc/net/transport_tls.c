@@ -487,9 +487,11 @@ static ssize_t tls_discard(struct transport *t, void *buf, size_t n)
     return transport_plain.recv(t, buf, n);
 }
 
+/* What moves from here to the kernel is no progress yet, and what it takes from there is one. */
 static int tls_n_unsent(const struct transport *t)
 {
-    return transport_plain.n_unsent(t);
+    int n = transport_plain.n_unsent(t);
+    return n == -1 ? -1 : n + (int)kept_span(&t->tls->unsent).len;
 }
 
 static bool tls_is_hung_up(const struct transport *t)

@@ -21,8 +21,9 @@ use POSIX ();
 use SprigTest::Client;
 use SprigTest::Server;
 
-our @EXPORT = qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl not_over_tls
-    over_http2 not_over_http2);
+our @EXPORT =
+    qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl not_over_tls
+    over_http2 not_over_http2 over_tls);
 
 # Options in the environment of whoever runs the tests are not meant for the servers of the tests.
 delete $ENV{$_} for grep { /\ASPRIG_(?!DEV\z|DEBUG\z|SANITIZE\z|LOOP_|TEST_)/ } keys %ENV;
@@ -107,9 +108,11 @@ sub output_of {
 # What curl gets, with the flags of interest only.
 sub curl {
     my (@arguments) = @_;
-    my @trust = SprigTest::OverTls::is_on() ? '-k' : ();
-    return output_of('curl', '-sS', '--max-time', 20, @trust, @arguments);
+    return output_of('curl', '-sS', '--max-time', 20, @arguments);
 }
+
+# Whether the servers of this test speak TLS because SPRIG_TEST_TLS asks for it.
+sub over_tls { return SprigTest::OverTls::is_on() }
 
 # Where a test is about plain sockets: skips the rest of the enclosing subtest, or of the file, when the
 # tests run over TLS. Why it cannot hold there has to be said.

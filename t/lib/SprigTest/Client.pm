@@ -49,7 +49,7 @@ sub send {
     my $deadline = time + $SECONDS;
     my $at       = 0;
     while ($at < length $bytes) {
-        my $n = $self->_put($bytes, $at);
+        my $n = $self->put($bytes, $at);
         if ($n) {
             $at += $n;
         } elsif ($! != EAGAIN && $! != EINTR) {
@@ -130,9 +130,17 @@ sub poll {
     return !$self->{eof};
 }
 
-# The system calls.
-sub _put { return syswrite $_[0]{socket}, $_[1], 1 << 18, $_[2] }
-sub _get { return sysread $_[0]{socket}, $_[0]{in}, 1 << 18, length $_[0]{in} }
+# One system call: writes what stands from here on in these bytes; reads so many at most into the buffer.
+# Both may do nothing, and tell it as syswrite and sysread do.
+sub put { my ($self, $bytes, $at) = @_; return syswrite $self->{socket}, $bytes, 1 << 18, $at || 0 }
+
+sub get {
+    my ($self, $at_most) = @_;
+    return sysread $self->{socket}, $self->{in}, $at_most || 1 << 18, length $self->{in};
+}
+
+# True if there is more to read than the socket tells.
+sub has_pending { return 0 }
 
 sub _read_until {
     my ($self, $done) = @_;
@@ -158,7 +166,7 @@ sub _wait {
 sub _receive {
     my ($self) = @_;
     while (1) {
-        my $n = $self->_get;
+        my $n = $self->get;
         return if $n;
         return if !defined $n && ($! == EAGAIN || $! == EINTR || $! == EWOULDBLOCK);
         $self->{error} = "$!" if !defined $n;

@@ -30,9 +30,18 @@ sub serve {
     return 0 if grep { /^(?:-l|--listen|--tls)/ } @{ $option->{flags} || [] };
     require SprigTest::Tls;
     require Net::SSLeay;
-    $certificate ||= SprigTest::Tls::certificate();
+    $certificate ||= _trusted(SprigTest::Tls::certificate());
     $option->{args} = { tls_cert => $certificate->{both}, http2 => 0, %$args };
     return 1;
+}
+
+# For curl, node, python and AnyEvent; Mojolicious trusts everybody.
+sub _trusted {
+    my ($made) = @_;
+    $ENV{$_} = $made->{cert}
+        for qw(CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS SSL_CERT_FILE PERL_ANYEVENT_CA_FILE);
+    $ENV{MOJO_INSECURE} = 1;
+    return $made;
 }
 
 sub _ctx {
@@ -69,22 +78,29 @@ sub adopt {
 }
 
 # As syswrite does: how many bytes were taken, or undef and $!.
-sub _put {
+sub put {
     my ($self, $bytes, $at) = @_;
+    local $SIG{PIPE} = 'IGNORE';
     return _broken() if $self->{eof} && defined $self->{error};
-    my $n = Net::SSLeay::write($self->{ssl}, substr $bytes, $at, 1 << 14);
+    my $n = Net::SSLeay::write($self->{ssl}, substr $bytes, $at || 0, 1 << 14);
     return $n > 0 ? $n : $self->_fail($n);
 }
 
-# As sysread does, to the end of the buffer.
-sub _get {
-    my ($self) = @_;
-    my ($bytes, $n) = Net::SSLeay::read($self->{ssl}, 1 << 18);
-    if (defined $bytes && length $bytes) {
+# As sysread does, to the end of the buffer; a read of OpenSSL gives one record at most.
+sub get {
+    my ($self, $at_most) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    my $n = 0;
+    $at_most ||= 1 << 18;
+    while ($n < $at_most) {
+        my ($bytes, $rc) = Net::SSLeay::read($self->{ssl}, $at_most - $n);
+        if (!defined $bytes || !length $bytes) {
+            return $n || $self->_fail(defined $rc ? $rc : -1);
+        }
         $self->{in} .= $bytes;
-        return length $bytes;
+        $n += length $bytes;
     }
-    return $self->_fail(defined $n ? $n : -1);
+    return $n;
 }
 
 sub _broken { $! = ECONNRESET; return }
@@ -102,10 +118,12 @@ sub _fail {
     return;
 }
 
-# Bytes may lie in OpenSSL that the socket does not tell of.
+# In OpenSSL, of which the socket does not tell.
+sub has_pending { return Net::SSLeay::pending($_[0]{ssl}) > 0 }
+
 sub _wait {
     my ($self, @rest) = @_;
-    return 1 if Net::SSLeay::pending($self->{ssl}) > 0;
+    return 1 if $self->has_pending;
     return $self->SUPER::_wait(@rest);
 }
 
