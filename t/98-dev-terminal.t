@@ -23,9 +23,14 @@ my $SOON = 20;
 my $dir  = SprigTest::temp_path('tty');
 mkdir $dir or die "$dir: $!";
 spew("$dir/app.psgi", <<'APP');
-use strict;
+use strict; use AnyEvent; use Carp;
 sub {
     my $path = $_[0]{PATH_INFO};
+    confess('traced') if $path eq '/trace';
+    if ($path eq '/late-trace') {
+        my $t;
+        $t = AE::timer 0, 0, sub { undef $t; confess('traced late') };
+    }
     die 'no luck' if $path eq '/die';
     warn 'careful' if $path eq '/warn';
     select undef, undef, undef, 0.3 if $path eq '/slow';
@@ -126,9 +131,13 @@ subtest 'without --dev' => sub {
     $it->ask('/slow');
     $it->shows(qr/GET \/slow \S+200\S+ \e\[3[13]m\d/, 'and for what was slow');
     $it->ask('/die');
-    $it->shows(qr/^\d\d:\d\d:\d\d GET \/die: no luck at \S+app\.psgi line 4\.\r?$/m,
+    $it->shows(qr/^\d\d:\d\d:\d\d GET \/die: no luck at \S+app\.psgi line \d+\.\r?$/m,
         'an exception comes with time and request');
-    unlike $it->{text}, qr/in foreground/, 'no keys';
+    my $from = length $it->{text};
+    $it->ask($_) for qw(/trace /late-trace);
+    $it->shows(qr/GET \/trace: traced at .*called at .*callback \(ignored\): traced late at .*called at /s, 'a stack trace');
+    unlike substr($it->{text}, $from), qr/Sprig::|eval/, '... without the frames of the server';
+    unlike $it->{text}, qr/and Enter/, 'no keys';
     kill 'TERM', $it->{pid};
     $it->ends('TERM ends it');
 };
@@ -160,7 +169,7 @@ subtest '--dev' => sub {
     my $worker = $it->ask('/x');
     like $worker, qr/\A\d+\z/, 'it serves';
     $it->ask('/warn');
-    $it->shows(qr/GET \/warn: \e\[33mcareful at \S+app\.psgi line 5\.\e\[0m/, 'a warning');
+    $it->shows(qr/GET \/warn: \e\[33mcareful at \S+app\.psgi line \d+\.\e\[0m/, 'a warning');
     $it->ask('/die');
     $it->shows(qr/GET \/die: \e\[31mno luck at /, 'a failure');
     $it->type("x\n");

@@ -12,6 +12,24 @@ struct message_job {
     SV *text;    /* out, owned: a plain string that ends with a newline */
 };
 
+/* A stack trace (of confess) goes on to where the server was started. What is behind the event loop
+ * tells nothing of the application. */
+static void cut_trace(pTHX_ SV *text)
+{
+    static const char eval[] = "\teval {...} called at ";
+    const char *start = SvPV_nolen(text), *end = strstr(start, "\n\tSprig::Loop::");
+    const char *line = end;
+
+    if (end == NULL)
+        return;
+    while (line > start && line[-1] != '\n')
+        line--;
+    if (line > start && strncmp(line, eval, sizeof eval - 1) == 0)
+        end = line - 1;
+    SvCUR_set(text, end - start);
+    sv_catpvs(text, "\n");
+}
+
 static void make_text(pTHX_ void *arg)
 {
     struct message_job *job = arg;
@@ -24,6 +42,7 @@ static void make_text(pTHX_ void *arg)
         sv_setpvs(text, "");
     if (SvCUR(text) == 0 || SvEND(text)[-1] != '\n')
         sv_catpvs(text, "\n");
+    cut_trace(aTHX_ text);
     job->text = SvREFCNT_inc_simple_NN(text);
 }
 

@@ -24,7 +24,6 @@ struct dev {
     uint64_t looked_ms;
     uint64_t hold_ms;     /* since when nobody serves; 0: somebody does */
     char *why;            /* owned: the file that has changed first, or NULL */
-    unsigned n_changes;   /* since then */
     char *failure;        /* owned: why the last worker could not start */
     uint32_t failed;      /* its generation */
     pid_t lister;         /* the worker whose files are being listed, or 0 */
@@ -172,13 +171,11 @@ static void settle(struct sprig_master *m, uint64_t now)
 static void on_change(struct sprig_master *m, const char *path, uint64_t now)
 {
     struct dev *d = m->dev;
-    if (d->hold_ms == 0 || m->slots[0].starting != NULL) {
+    if (d->why == NULL || m->slots[0].starting != NULL) {
         forget(&d->why);
         d->why = strdup(path);
-        d->n_changes = 0;
         d->hold_ms = now;
     }
-    d->n_changes += d->why == NULL || d->n_changes == 0 || strcmp(d->why, path) != 0;
     m->generation = ++m->last_generation;
     m->is_failing = false;
     m->last_error[0] = '\0';
@@ -238,13 +235,15 @@ void dev_ready(struct sprig_master *m, const struct process *p)
     if (d->lister == p->pid)
         watch_files_end(d->files);
     if (d->hold_ms != 0 && d->why != NULL) {
-        if (d->n_changes > 1)
-            snprintf(more, sizeof more, " and %u more", d->n_changes - 1);
+        size_t n = watch_files_changes(d->files);
+        if (n > 1)
+            snprintf(more, sizeof more, " and %zu more", n - 1);
         sprig_log(SPRIG_LOG_INFO, "reloaded in %.2f s: %s%s",
                   (double)(clock_ms() - d->hold_ms) / 1000, short_path(m, d->why), more);
     }
     d->hold_ms = 0;
     forget(&d->why);
+    watch_files_count_anew(d->files);
 }
 
 bool dev_failed(struct sprig_master *m, const struct process *p, const char *text)

@@ -32,6 +32,7 @@ struct file {
     uint32_t round;     /* the last walk that has seen it */
     unsigned n_loading; /* how often in turn it has changed while it was being loaded */
     struct look look;
+    bool has_changed;
 };
 
 struct folder {
@@ -254,6 +255,20 @@ void watch_files_end(struct watch_files *w)
             drop(w, i);
 }
 
+size_t watch_files_changes(const struct watch_files *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_files; i++)
+        n += w->files[i].has_changed;
+    return n;
+}
+
+void watch_files_count_anew(struct watch_files *w)
+{
+    for (size_t i = 0; i < w->n_files; i++)
+        w->files[i].has_changed = false;
+}
+
 size_t watch_files_count(const struct watch_files *w)
 {
     size_t n = 0;
@@ -451,6 +466,7 @@ const char *watch_files_look(struct watch_files *w, bool is_loading, const char 
         if (is_same(&now, &f->look) && !is_lost)
             continue;
         f->look = now;
+        f->has_changed = true;
         if (file_note(f, is_loading, &is_self)) {
             keep(&w->gone, f->path);
             changed = w->gone;

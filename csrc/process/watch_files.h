@@ -48,6 +48,10 @@ bool watch_files_hear(struct watch_files *w);
  * *gives_up is set to a path (borrowed) that is not watched any more for that reason, else NULL. */
 const char *watch_files_look(struct watch_files *w, bool is_loading, const char **gives_up);
 
+/* How many files have changed since the last watch_files_count_anew. */
+size_t watch_files_changes(const struct watch_files *w);
+void watch_files_count_anew(struct watch_files *w);
+
 /* How many files are there to be watched. */
 size_t watch_files_count(const struct watch_files *w);
 

@@ -60,7 +60,8 @@ sub may_wait { return $n_waits <= $NESTED_DEPTH }
 sub _died {
     my ($error) = @_;
     return $DIED->($error) if $DIED;
-    warn "Sprig: error in a callback (ignored): $error";
+    my $text = "$error" =~ s/(?:\n\teval \{...\} called at [^\n]*)?\n\tSprig::Loop::.*/\n/sr;
+    warn "Sprig: error in a callback (ignored): $text";
     return;
 }
 
