@@ -15,6 +15,12 @@
 
 __attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list args)
 {
+    char text[SPRIG_PRINT_BYTES];
+    if (sprig_log_is_json()) {
+        vsnprintf(text, sizeof text, fmt, args);
+        sprig_log_print(SPRIG_LOG_ERROR, text);
+        return;
+    }
     fputs("sprig: ", stderr);
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);
@@ -36,6 +42,14 @@ void start_error(const char *fmt, ...)
     complain(fmt, args);
     va_end(args);
     exit(EXIT_FAILURE);
+}
+
+__attribute__((format(printf, 1, 2))) static void warning(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    complain(fmt, args);
+    va_end(args);
 }
 
 void *need(void *memory)
@@ -333,7 +347,7 @@ static void warn_of_environ(void)
     char name[256], shown[300];
     size_t i = 0;
     while (sprig_environ_unknown(&i, name, sizeof name) != NULL)
-        fprintf(stderr, "sprig: %s in the environment is no option\n",
+        warning("%s in the environment is no option",
                 log_escape(shown, sizeof shown, span_str(name)));
 }
 
@@ -343,6 +357,7 @@ void command_read(struct command *cmd, int argc, char **argv)
     char why[1400];
     int val;
     flags_init(&flags);
+    command_learn_format(argv);
     opterr = 0;
     while ((val = getopt_long(argc, argv, flags.letters, flags.longs, NULL)) != -1) {
         if (val == ':' || val == '?')

@@ -51,6 +51,10 @@ void command_read(struct command *cmd, int argc, char **argv);
  * environment. 0, or -1 and `why` (n bytes); then *cmd has only what it was given. */
 int command_compose(struct command *cmd, char *why, size_t n);
 
+/* From here on errors look as the environment and the command line say (error_log_format), whatever
+ * else is wrong with that; what a file says of it counts when it has been read. */
+void command_learn_format(char **argv);
+
 /* Reads the file anew. What can change does, for all that begins from now on; `kept` (n bytes) gets
  * the names of those options that have changed and cannot, ", " between them. -1 and `why`: *cmd is
  * as it was. */

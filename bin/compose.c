@@ -158,6 +158,31 @@ static int set_option(struct level *l, const struct sprig_option *o, const char 
     return err;
 }
 
+static void learn_format(const struct sprig_option *o, const char *value)
+{
+    if (strcmp(o->name, "error_log_format") == 0)
+        sprig_log_be_json(strcasecmp(value, "json") == 0);
+}
+
+void command_learn_format(char **argv)
+{
+    static const char flag[] = "--error-log-format";
+    char variable[64];
+    const struct sprig_option *o = sprig_option_find("error_log_format");
+    const char *value = sprig_option_environ(o, variable, sizeof variable);
+    if (value != NULL)
+        learn_format(o, value);
+    for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {
+        if (strncmp(*argv, flag, sizeof flag - 1) != 0)
+            continue;
+        const char *rest = *argv + sizeof flag - 1;
+        if (*rest == '=')
+            learn_format(o, rest + 1);
+        else if (*rest == '\0' && argv[1] != NULL)
+            learn_format(o, argv[1]);
+    }
+}
+
 static int take_option(struct level *l, const struct sprig_option *o, const char *value)
 {
     char buf[128];
@@ -170,6 +195,8 @@ static int take_option(struct level *l, const struct sprig_option *o, const char
     if (err)
         return -1;
     set_origin(l, o);
+    if (l->is_file && !sprig_log_is_json())
+        learn_format(o, value);
     if (o->type == SPRIG_OPTION_PATH || o->type == SPRIG_OPTION_PATHS)
         value = sprig_config_get(&cmd->config, o->name, buf, sizeof buf); /* absolute */
     if (strcmp(o->name, "config") != 0)

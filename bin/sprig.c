@@ -88,14 +88,14 @@ static void build_perl_argv(struct command *cmd, bool is_worker, char **rest, st
     words_add_all(out, rest);
 }
 
-/* Runs Sprig::Program in an interpreter. Frees the command. */
+/* Runs Sprig::Program in an interpreter. */
 static int run_perl(struct command *cmd, bool is_worker, char **rest)
 {
     struct words perl_argv = {NULL, 0};
     build_perl_argv(cmd, is_worker, rest, &perl_argv);
-    command_clear(cmd);
     int status = psgi_embed_run((int)perl_argv.n, perl_argv.items);
     words_clear(&perl_argv);
+    command_clear(cmd);
     return status;
 }
 
@@ -133,6 +133,15 @@ static void show_config(const struct command *cmd)
     sprig_admin_show_config(text);
 }
 
+/* After HUP, which Perl has obeyed: what it has read, and where from. */
+static void show_again(void *arg)
+{
+    struct command *cmd = arg;
+    char kept[1024], why[1024];
+    if (command_reload(cmd, kept, why, sizeof why) == 0)
+        show_config(cmd);
+}
+
 static int run_alone(struct command *cmd, char **rest)
 {
     char why[512];
@@ -141,6 +150,7 @@ static int run_alone(struct command *cmd, char **rest)
     psgi_daemon_set(become_daemon(cmd));
     sprig_quit_clean(remove_pidfile);
     sprig_alone_open();
+    sprig_admin_on_reload(show_again, cmd);
     if (cmd->config.pid != NULL && !sprig_pidfile_may_replace() &&
         sprig_pidfile_open(&pidfile, cmd->config.pid, why, sizeof why) != 0)
         start_error("%s", why);

@@ -208,6 +208,8 @@ struct sprig_handler {
      * bytes). */
     int (*on_reload)(struct sprig_server *server, void *arg, struct sprig_config *fresh, char *why,
                      size_t n);
+    /* It counts from now on. */
+    void (*on_reloaded)(struct sprig_server *server, void *arg);
 };
 
 /* Copies config and handler. NULL + errno. */

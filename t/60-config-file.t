@@ -6,9 +6,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Basename qw(basename);
+use JSON::PP ();
 use SprigTest;
 use SprigTest::Probe qw(eventually);
 use SprigTest::Program;
+use SprigTest::Redirected;
 use Test::More;
 
 my $hello = app_file('sub { [200, [], ["hello\n"]] }');
@@ -357,6 +359,31 @@ subtest 'HUP changes the number of workers' => sub {
     like $server->stderr, qr/ 3 workers$/m, 'one more';
     $reload->("workers = 2\n", qr/reloaded: all workers are of generation 3/);
     like $server->stderr, qr/ 2 workers$/m, 'one less';
+    $server->stop_ok;
+};
+
+subtest 'HUP: the error log in one process, and what ctl config says then' => sub {
+    my $dir  = SprigTest::temp_path("hup");
+    mkdir $dir;
+    my $conf = spew("$dir/conf", "log_level = error\nerror_log = $dir/one\nadmin = unix:$dir/ctl\n");
+    my $app  = spew("$dir/app.psgi", "sub { print STDERR qq{said\\n}; [200, [], ['x']] }");
+    local $ENV{SPRIG_MAX_HEADERS} = 55;
+    my $server = start_redirected({}, '-l', '127.0.0.1:0', '--config', $conf, $app);
+    $server->ask("GET / HTTP/1.0\r\n\r\n");
+    like slurp("$dir/one"), qr/^said$/m, 'at first';
+    spew($conf, "log_level = info\nerror_log = $dir/two\nerror_log_format = json\nadmin = unix:$dir/ctl\n");
+    kill HUP => $server->pid;
+    ok SprigTest::Server::_until(10, sub { -e "$dir/two" && slurp("$dir/two") =~ /HUP: the options were read anew/ }),
+        'the new file has the message';
+    $server->ask("GET / HTTP/1.0\r\n\r\n");
+    my @lines = map { JSON::PP::decode_json($_) } split /\n/, slurp("$dir/two");
+    is scalar(grep { $_->{body} =~ /HUP/ && $_->{severityText} eq 'WARN' } @lines), 1, 'as JSON, of the new level';
+    is scalar(grep { $_->{body} eq 'said' } @lines), 1, 'and what the application prints';
+    unlike slurp("$dir/one"), qr/HUP/, 'the old one has not';
+    my $config = run_program('ctl', '--admin', "unix:$dir/ctl", 'config')->{out};
+    like $config, qr/^error_log_format = json +# \Q$conf\E line 3$/m, 'ctl config: of the file';
+    like $config, qr/^max_headers = 55 +# SPRIG_MAX_HEADERS$/m, 'of the environment';
+    like $config, qr/^backlog = 0 +# default$/m, 'a default';
     $server->stop_ok;
 };
 

@@ -10,6 +10,7 @@ use Socket qw(SOCK_DGRAM);
 use SprigTest;
 use SprigTest::Program;
 use SprigTest::Redirected;
+use SprigTest::Tls ();
 use Test::More;
 
 my @here = ('-l', '127.0.0.1:0');
@@ -54,6 +55,8 @@ subtest 'the names of OpenTelemetry' => sub {
         'network.protocol.name'       => 'http',
         'network.protocol.version'    => '1.1',
         'tls.protocol.version'        => undef,
+        'tls.cipher'                  => undef,
+        'sprig.refused'               => undef,
         'server.address'              => 'example.org',
         'server.port'                 => $server->{port},
         'http.response.status_code'   => 200,
@@ -120,6 +123,41 @@ subtest 'times and versions in formats of text' => sub {
     $server->stop_ok;
     my $run = run_program(@here, '--access-log-format', '%{nothing}x', $app);
     is $run->{err}, "sprig: access_log_format must not have '%{nothing}x'\n", 'an unknown name';
+};
+
+subtest 'why a request was refused' => sub {
+    my $path = SprigTest::temp_path('log');
+    my ($server, $lines) =
+        started($path, '--access-log-format', '%s "%{refused}x"', '--max-body-bytes', 10);
+    $server->ask("GET / HTTP/1.0\r\n\r\n");
+    $server->ask("POST / HTTP/1.0\r\nContent-Length: 11\r\n\r\n");
+    $server->ask("GET / HTTP/1.1\r\n\r\n");
+    is_deeply [$lines->(3)],
+        ['200 "-"', '413 "max_body_bytes: the announced body is too large"',
+        '400 "no Host header"'], 'in a format of text';
+    $server->stop_ok;
+    unlink $path;
+    ($server, $lines) = started($path, '--access-log-format', 'json', '--max-body-bytes', 10);
+    $server->ask("POST / HTTP/1.0\r\nContent-Length: 11\r\n\r\n");
+    is decode_json(($lines->(1))[0])->{'sprig.refused'},
+        'max_body_bytes: the announced body is too large', 'in JSON';
+    $server->stop_ok;
+};
+
+subtest 'TLS' => sub {
+    plan skip_all => 'this Sprig was built without OpenSSL' if !SprigTest::Tls::has_tls();
+    plan skip_all => 'there is no openssl'                  if !defined tool_path('openssl');
+    plan skip_all => 'there is no curl'                     if !defined tool_path('curl');
+    my $path = SprigTest::temp_path('log');
+    my ($server, $lines) = started($path, '--access-log-format', '%{tls_protocol}x %{tls_cipher}x',
+        '--tls-cert', SprigTest::Tls::certificate()->{both});
+    my $curl = tool_path('curl');
+    system "$curl -sk --tls-max 1.2 https://127.0.0.1:$server->{port}/ >/dev/null";
+    system "$curl -sk --http1.1 https://127.0.0.1:$server->{port}/ >/dev/null";
+    my @got = $lines->(2);
+    like $got[0], qr/\ATLSv1\.2 ECDHE-\S+\z/, 'protocol and cipher of TLS 1.2';
+    like $got[1], qr/\ATLSv1\.3 TLS_\S+\z/,   'of TLS 1.3';
+    $server->stop_ok;
 };
 
 subtest 'syslog: a datagram for each line; without anybody there, requests go on' => sub {

@@ -162,4 +162,44 @@ subtest '--error-log syslog:' => sub {
         'a wrong form';
 };
 
+# What the program says when it does not start, line by line.
+sub complaints {
+    my @arguments = @_;
+    my $env       = ref $arguments[0] ? shift @arguments : {};
+    return [
+        map {
+            eval { JSON::PP::decode_json($_) } || $_
+        } split /\n/,
+        run_program($env, @arguments)->{err}
+    ];
+}
+
+subtest 'errors of a start are JSON, too' => sub {
+    my @json = ('--error-log-format', 'json');
+    my $bad  = app_file("sub {\n");
+    my $conf = spew(SprigTest::temp_path('conf'), "error_log_format = json\n");
+    my %case = (
+        'an unknown option' => [@json, '--nothing'],
+        'a wrong value'     => [@json, '--workers', 'many'],
+        'a wrong variable'  => [{ SPRIG_WORKERS => 'many', SPRIG_ERROR_LOG_FORMAT => 'json' }],
+        'by a file'         => ['--config', $conf, '-l',          '127.0.0.1:0', $bad],
+        'an application'    => [@json,      '-l',  '127.0.0.1:0', $bad],
+        'one of workers'    => [@json,      '-l',  '127.0.0.1:0', '--workers', 2, $bad],
+        'an address'        => [@json,      '-l',  '192.0.2.1:1', app_file('sub { }')],
+        'that of a master'  => [@json,      '-l',  '192.0.2.1:1', '--master', app_file('sub { }')],
+        'a variable of no meaning' => [{ SPRIG_NOTHING => 1 }, @json, '--workers', 'many'],
+    );
+    for my $name (sort keys %case) {
+        my $lines = complaints(@{ $case{$name} });
+        ok @$lines > 0, "$name is told";
+        my @odd =
+            grep { !ref || $_->{severityText} ne 'ERROR' && $_->{severityText} ne 'WARN' } @$lines;
+        is "@odd", '', 'in JSON alone';
+    }
+    like complaints(@json, '--workers', 'many')->[0]{body},
+        qr/\Aworkers must be auto or a whole number/, 'the same words';
+    like complaints('--workers', 'many')->[0], qr/\Asprig: workers must be/,
+        'text without the option';
+};
+
 done_testing;

@@ -14,6 +14,18 @@ my $app = app_file(<<'END');
 sub {
     my ($env) = @_;
     $env->{'psgi.errors'}->print("said for $env->{PATH_INFO}\n") if $env->{PATH_INFO} =~ /say/;
+    my $name = $env->{QUERY_STRING};
+    return sub { my ($respond) = @_; my ($t, $n);
+        $t = AE::timer 0.01, 0.01, sub {
+            warn "$name in a timer\n";
+            undef $t if $n++;
+            $respond->([200, [], ["$name"]]) if !$t;
+        };
+    } if $env->{PATH_INFO} eq '/later';
+    return sub { my $writer = $_[0]->([200, ['Content-Type' => 'text/plain']]);
+        $writer->poll_cb(sub { warn "$name drained\n"; $_[0]->write('x'); $_[0]->close });
+    } if $env->{PATH_INFO} eq '/drain';
+    return [99, [], []] if $env->{PATH_INFO} eq '/bad';
     my @own = $env->{PATH_INFO} eq '/own' ? ('x-request-id' => 'mine') : ();
     return [200, [@own], [exists $env->{'psgix.request_id'} ? $env->{'psgix.request_id'} : 'none']];
 }
@@ -84,6 +96,41 @@ subtest 'the response and both logs' => sub {
         slurp($error)
         ],
         [qw(one two three)], 'the error log';
+    $server->stop_ok;
+};
+
+# Messages with the id of their request, as the error log has them.
+sub told {
+    my ($log, $text) = @_;
+    return join ' ', map { $_->{'sprig.request_id'} // 'none' }
+        grep { $_->{body} =~ /$text/ } map { decode_json($_) } split /\n/, slurp($log);
+}
+
+subtest 'what happens later' => sub {
+    my $error  = SprigTest::temp_path('error');
+    my $server = start(qw(--request-id trust --trusted-proxies 127.0.0.1 --max-body-bytes 10),
+        '--error-log', $error, '--error-log-format', 'json');
+    my @clients = map { $server->connect } 1 .. 3;
+    $clients[$_]->send("GET /later?n$_ HTTP/1.1\r\nHost: x\r\nX-Request-Id: id-$_\r\n\r\n")
+        for 0 .. 2;
+    $_->response for @clients;
+    is told($error, "^n$_ in a timer"), "id-$_ id-$_", "a timer of request $_" for 0 .. 2;
+    $clients[0]->send("GET /drain?d HTTP/1.1\r\nHost: x\r\nX-Request-Id: drain\r\n\r\n");
+    $clients[0]->response;
+    is told($error, '^d drained'), 'drain', 'the callback of a writer';
+    $clients[0]->send("GET /bad HTTP/1.1\r\nHost: x\r\nX-Request-Id: bad\r\n\r\n");
+    $clients[0]->response;
+    like told($error, 'GET /bad'), qr/\Abad\b/, 'a response that is none';
+    $clients[1]
+        ->send("POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: large\r\nContent-Length: 11\r\n\r\n");
+    $clients[1]->response;
+    ok $server->eventually(sub { told($error, '413') eq 'large' }), 'a request that is refused'
+        or diag slurp($error);
+    $server->stop_ok;
+
+    $server = start(qw(--request-id trust --trusted-proxies 127.0.0.1));
+    $server->ask("GET /bad HTTP/1.0\r\nX-Request-Id: my-id\r\n\r\n");
+    like $server->stderr, qr{^GET /bad \[my-id\]: PSGI response has status}m, 'in text, too';
     $server->stop_ok;
 };
 

@@ -50,6 +50,19 @@ subtest 'a unix socket' => sub {
     $master->ends_ok;
 };
 
+subtest 'many connections' => sub {
+    my $server = start_workers(workers => 1, code => $APP, flags => ['--admin', 'unix:ctl']);
+    my @clients = map { $server->connect } 1 .. 300;
+    ok eventually(sub { numbers($server->path('ctl'))->{totals}{connections} >= 300 }), '300 are open';
+    my ($status, $body) = ask($server->path('ctl'), '/connections.json');
+    my $told = JSON::PP::decode_json($body);
+    is scalar @{ $told->{connections} }, 300, 'all are told';
+    is $told->{left_out},                0,   'none is left out';
+    my %named = map { $_->{client} => 1 } @{ $told->{connections} };
+    is keys %named, 300, 'each by its client';
+    $server->ends_ok;
+};
+
 subtest 'while all workers are blocked' => sub {
     my $master = start_workers(code => $APP, flags => ['--admin', 'unix:ctl']);
     my $ctl    = $master->path('ctl');

@@ -54,6 +54,14 @@ _detach()
   CODE:
     sprig_daemon_detach();
 
+bool
+_print_as_json(message)
+    SV *message
+  CODE:
+    RETVAL = psgi_print_as_json(aTHX_ message);
+  OUTPUT:
+    RETVAL
+
 void
 _keep_name()
   CODE:

@@ -406,6 +406,13 @@ static void on_retire(struct sprig_server *core, const char *why, void *arg)
     psgi_server_tell(aTHX_ server, why);
 }
 
-const struct sprig_handler psgi_handler = {on_request, on_drain,  on_gone,
-                                           on_body,    on_notify, on_end,
-                                           on_left,    on_retire, psgi_server_on_reload};
+const struct sprig_handler psgi_handler = {on_request,
+                                           on_drain,
+                                           on_gone,
+                                           on_body,
+                                           on_notify,
+                                           on_end,
+                                           on_left,
+                                           on_retire,
+                                           psgi_server_on_reload,
+                                           psgi_server_on_reloaded};

@@ -100,6 +100,22 @@ void psgi_warnf(pTHX_ const char *fmt, ...)
     SvREFCNT_dec(message);
 }
 
+bool psgi_print_as_json(pTHX_ SV *message)
+{
+    SV *text;
+
+    if (!sprig_log_is_json())
+        return false;
+    text = sv_2mortal(message_text(aTHX_ message));
+    while (SvCUR(text) > 0 && SvEND(text)[-1] == '\n')
+        SvCUR_set(text, SvCUR(text) - 1);
+    *SvEND(text) = '\0';
+    if (SvUTF8(text))
+        sv_utf8_encode(text);
+    sprig_log_print(SPRIG_LOG_ERROR, SvPVX(text));
+    return true;
+}
+
 /* Nobody has put a handler, a tie, a layer or another file in the way of descriptor 2. */
 bool psgi_stderr_is_plain(pTHX)
 {
@@ -146,7 +162,11 @@ static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
     psgi_env_request_name(aTHX_ job->env, name);
     if (name[0] == '\0')
         return job->text;
-    text = sv_2mortal(newSVpvf("%s%s: ", time_of_day(now), name));
+    struct sprig_span id = sprig_log_is_json() ? span_make(NULL, 0) : log_request_id();
+    text = sv_2mortal(newSVpvf("%s%s", time_of_day(now), name));
+    if (id.len > 0)
+        sv_catpvf(text, " [%.*s]", (int)id.len, id.ptr);
+    sv_catpvs(text, ": ");
     sv_catsv_nomg(text, job->text);
     return text;
 }

@@ -12,6 +12,9 @@ void psgi_warnf(pTHX_ const char *fmt, ...);
  * handler, tie or other file of the application would see it. */
 bool psgi_stderr_is_plain(pTHX);
 
+/* In the error log, if that has the format json. False: it has not. */
+bool psgi_print_as_json(pTHX_ SV *message);
+
 /* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn.
  * env may be NULL. Never dies. */
 void psgi_report(pTHX_ HV *env, SV *message);

@@ -55,6 +55,17 @@ int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_con
     return rc;
 }
 
+/* Another error log, format or level. */
+void psgi_server_on_reloaded(struct sprig_server *core, void *arg)
+{
+    struct psgi_server *server = arg;
+    dTHXa(server->psgi->perl);
+
+    PERL_UNUSED_VAR(core);
+    psgi_stderr_attach(aTHX);
+    psgi_log_attach(aTHX);
+}
+
 /* The reference that carries the server by magic. */
 static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
 {

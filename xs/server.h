@@ -44,6 +44,7 @@ void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref);
 /* Stops one listener; the last one that goes makes the server leave. Harmless if it is closed. */
 void psgi_server_close(pTHX_ struct psgi_server *server, UV id);
 /* See struct sprig_handler. */
+void psgi_server_on_reloaded(struct sprig_server *core, void *arg);
 int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_config *fresh,
                           char *why, size_t n);
 /* The WebSockets of the server; made at the first one. NULL: no memory. */

@@ -23,6 +23,7 @@ struct psgi_watcher {
     } on;              /* owned */
     CV *code;          /* owned */
     struct psgi *psgi; /* borrowed: lives as long as the interpreter */
+    char *request_id;  /* owned: of the request for which it was made; NULL: none */
 };
 
 struct psgi_watch {
@@ -41,8 +42,15 @@ static struct psgi_watch *watch_get(pTHX)
 
 static void watcher_run(struct psgi_watcher *w)
 {
+    struct log_request before;
     dTHXa(w->psgi->perl);
+    if (w->request_id == NULL) {
+        psgi_callback(aTHX_(SV *) w->code, NULL, 0);
+        return;
+    }
+    log_request_enter(span_str(w->request_id), &before);
     psgi_callback(aTHX_(SV *) w->code, NULL, 0);
+    log_request_leave(&before);
 }
 
 static void watcher_on_io(struct sprig_io *io, int what, void *arg)
@@ -95,6 +103,7 @@ static int watcher_free(pTHX_ SV *sv, MAGIC *mg)
     }
     w->psgi->n_watchers--;
     CV *code = w->code;
+    Safefree(w->request_id);
     Safefree(w);
     SvREFCNT_dec_NN((SV *)code);
     return 0;
@@ -126,6 +135,9 @@ static struct psgi_watcher *watcher_new(pTHX_ enum watcher_kind kind, SV *code)
     w->kind = kind;
     w->psgi = psgi_get(aTHX);
     w->code = (CV *)SvREFCNT_inc_simple_NN((SV *)cv);
+    struct sprig_span id = log_request_id();
+    if (id.len > 0)
+        w->request_id = savepvn(id.ptr, (I32)id.len);
     return w;
 }
 
@@ -135,6 +147,7 @@ static SV *watcher_wrap(pTHX_ struct psgi_watcher *w, const void *core, const ch
     if (core == NULL) {
         int saved = errno;
         SvREFCNT_dec_NN((SV *)w->code);
+        Safefree(w->request_id);
         Safefree(w);
         croak("cannot watch %s: %s", what, strerror(saved));
     }

@@ -14,7 +14,29 @@ static sprig_log_sink_cb *log_sink;
 static enum sprig_log_level log_min = SPRIG_LOG_WARN;
 static void *log_arg;
 
-/* Messages kept while kept: a level byte, the text, NUL, and so on. */
+/* The request at hand. The watchdog's thread reads it while the loop is kept. */
+static struct log_request request;
+
+void log_request_enter(struct sprig_span id, struct log_request *before)
+{
+    *before = request;
+    before->is_other = true;
+    request.n = (uint8_t)(id.len < LOG_REQUEST_BYTES ? id.len : LOG_REQUEST_BYTES);
+    if (request.n > 0)
+        memcpy(request.bytes, id.ptr, request.n);
+}
+
+void log_request_leave(const struct log_request *before)
+{
+    request = *before;
+}
+
+struct sprig_span log_request_id(void)
+{
+    return span_make(request.bytes, request.n);
+}
+
+/* Messages kept while kept: a level byte, the id of a request, NUL, the text, NUL, and so on. */
 static struct {
     char *bytes; /* owned; NULL while nothing is kept */
     size_t len;
@@ -33,14 +55,17 @@ static void keep(enum sprig_log_level level, const char *text, size_t len)
 {
     if (!kept.bytes)
         kept.bytes = malloc(KEPT_BYTES);
-    if (!kept.bytes || kept.len + len + 2 > KEPT_BYTES) {
+    if (!kept.bytes || kept.len + request.n + len + 3 > KEPT_BYTES) {
         kept.n_lost++;
         stats_add(STAT_LOG_DROPPED, 1);
         return;
     }
-    kept.bytes[kept.len] = (char)level;
-    memcpy(kept.bytes + kept.len + 1, text, len + 1);
-    kept.len += len + 2;
+    kept.bytes[kept.len++] = (char)level;
+    memcpy(kept.bytes + kept.len, request.bytes, request.n);
+    kept.len += request.n;
+    kept.bytes[kept.len++] = '\0';
+    memcpy(kept.bytes + kept.len, text, len + 1);
+    kept.len += len + 1;
 }
 
 static void hand_over(enum sprig_log_level level, const char *text)
@@ -104,8 +129,16 @@ __attribute__((noinline, cold)) static void hand_over_kept(void)
     unsigned n_lost = kept.n_lost;
     kept.bytes = NULL;
     kept.len = kept.n_lost = 0;
-    for (size_t at = 0; at < len; at += strlen(bytes + at + 1) + 2)
-        hand_over((enum sprig_log_level)bytes[at], bytes + at + 1);
+    for (size_t at = 0; at < len;) {
+        struct log_request before;
+        enum sprig_log_level level = (enum sprig_log_level)bytes[at++];
+        struct sprig_span id = span_str(bytes + at);
+        at += id.len + 1;
+        log_request_enter(id, &before);
+        hand_over(level, bytes + at);
+        log_request_leave(&before);
+        at += strlen(bytes + at) + 1;
+    }
     free(bytes);
     if (n_lost)
         sprig_log(SPRIG_LOG_WARN, "%u log messages lost: too many at once", n_lost);

@@ -3,6 +3,7 @@
 #define SPRIG_LOG_H
 
 #include "base/span.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 enum sprig_log_level { SPRIG_LOG_DEBUG, SPRIG_LOG_INFO, SPRIG_LOG_WARN, SPRIG_LOG_ERROR };
@@ -30,6 +31,11 @@ void log_later(enum sprig_log_level level, const char *fmt, ...)
  * `why` (n bytes), and nothing has changed. Of the process. */
 struct sprig_config;
 int sprig_log_configure(const struct sprig_config *config, char *why, size_t n);
+
+/* Whether messages are objects of JSON. Errors of a start are printed before there is a
+ * configuration: as soon as its format is known, it is said here. */
+bool sprig_log_is_json(void);
+void sprig_log_be_json(bool is_json);
 
 /* The level that was configured; SPRIG_LOG_DEBUG where the environment has SPRIG_DEBUG. */
 enum sprig_log_level sprig_log_level(void);
@@ -72,8 +78,21 @@ bool sprig_log_print_text(const char *text, size_t n);
  * is an object. */
 void sprig_log_print_output(const char *text, size_t n);
 
-/* The id of the request at hand, which lines tell from now on; copied. Empty: there is none. */
-void sprig_log_set_request(struct sprig_span id);
+/* The id of the request that lines belong to. */
+enum { LOG_REQUEST_BYTES = 64 };
+struct log_request {
+    char bytes[LOG_REQUEST_BYTES];
+    uint8_t n;     /* 0: none */
+    bool is_other; /* for who saves it: there is something to give back */
+};
+
+/* Lines tell this id (copied; empty: none) until log_request_leave, and then the one from before.
+ * Calls nest. */
+void log_request_enter(struct sprig_span id, struct log_request *before);
+void log_request_leave(const struct log_request *before);
+
+/* The id at hand, borrowed until the next of these calls. */
+struct sprig_span log_request_id(void);
 
 /* What sprig_log_print says of this process: its number as a worker, 0: it is none. */
 void sprig_log_set_worker(uint32_t number);

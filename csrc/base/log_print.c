@@ -36,20 +36,6 @@ static struct {
 
 static uint32_t worker_number;
 
-/* Of the request whose app is being called. */
-static struct {
-    char bytes[64];
-    uint8_t n;
-} request_id;
-
-void sprig_log_set_request(struct sprig_span id)
-{
-    size_t n = id.len < sizeof request_id.bytes ? id.len : sizeof request_id.bytes;
-    if (n > 0)
-        memcpy(request_id.bytes, id.ptr, n);
-    request_id.n = (uint8_t)n;
-}
-
 void sprig_log_set_worker(uint32_t number)
 {
     worker_number = number;
@@ -103,6 +89,16 @@ int sprig_log_configure(const struct sprig_config *config, char *why, size_t n)
     out.level = (enum sprig_log_level)config->log_level;
     out.most = config->log_buffer_bytes;
     return 0;
+}
+
+bool sprig_log_is_json(void)
+{
+    return out.is_json;
+}
+
+void sprig_log_be_json(bool is_json)
+{
+    out.is_json = is_json;
 }
 
 bool sprig_log_reopen(void)
@@ -246,9 +242,9 @@ static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
     if (worker_number > 0)
         snprintf(worker, sizeof worker, " worker %u", worker_number);
     size_t len = clock_print(clock_real_ns(), buf);
+    struct sprig_span id = log_request_id();
     return len + (size_t)snprintf(buf + len, n - len, " [%ld%s %s%s%.*s] ", (long)getpid(), worker,
-                                  level_names[level], request_id.n > 0 ? " " : "",
-                                  (int)request_id.n, request_id.bytes);
+                                  level_names[level], id.len > 0 ? " " : "", (int)id.len, id.ptr);
 }
 
 /* Text as a string of JSON, without the quotes. Control characters, and all that is no ASCII in a
@@ -294,9 +290,9 @@ static char *make_json(enum sprig_log_level level, const char *text, size_t n, s
         date, severities[level], 4 * (int)level + 5, (long)getpid());
     if (worker_number > 0)
         len += (size_t)sprintf(line + len, ",\"sprig.worker\":%u", worker_number);
-    if (request_id.n > 0)
-        len += (size_t)sprintf(line + len, ",\"sprig.request_id\":\"%.*s\"", (int)request_id.n,
-                               request_id.bytes);
+    struct sprig_span id = log_request_id();
+    if (id.len > 0)
+        len += (size_t)sprintf(line + len, ",\"sprig.request_id\":\"%.*s\"", (int)id.len, id.ptr);
     len += (size_t)sprintf(line + len, ",\"body\":\"");
     len += escape_json(text, n, line + len);
     memcpy(line + len, "\"}\n", 3);

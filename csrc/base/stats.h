@@ -135,7 +135,7 @@ struct stats_conn {
     double state_age; /* of the request, in seconds; 0: there is none */
 };
 
-enum { STATS_MAX_CONNS = 200, STATS_REQUEST_BYTES = 128, STATS_PLACE_BYTES = 400 };
+enum { STATS_MAX_CONNS = 2000, STATS_REQUEST_BYTES = 128, STATS_PLACE_BYTES = 400 };
 
 /* The entry of one process. */
 struct stats {

@@ -12,6 +12,7 @@
 /* The longest answer to a challenge, and the longest address to be sent to. */
 enum { CHALLENGE_BYTES = 16 * 1024, LOCATION_BYTES = 16 * 1024 };
 
+static const char plain_on_tls[] = "plain HTTP on an address with TLS";
 static const char needs_tls[] = "Plain HTTP was sent to an address that speaks HTTPS.\n";
 
 static void guide_answer(struct sprig_conn *c, int status, const char *location,
@@ -24,7 +25,8 @@ static void guide_answer(struct sprig_conn *c, int status, const char *location,
     };
     struct sprig_head head = {status, headers, location != NULL ? 3 : 2, body.len};
     bool is_head = h1_of(c)->ex->in->request.is_head;
-    conn_log_refusal(c, h1_of(c)->ex, span_make(NULL, 0), status, is_head ? 0 : body.len);
+    conn_log_refusal(c, h1_of(c)->ex, span_make(NULL, 0), status,
+                     status == 400 ? plain_on_tls : NULL, is_head ? 0 : body.len);
     h1_answer(c, &head, body);
 }
 
@@ -141,5 +143,5 @@ void h1_guide(struct sprig_conn *c)
     struct client_name client = conn_client_name(c, h1_of(c)->ex);
     c->server->counters.n_refused++;
     guide_answer(c, 400, NULL, span_make(needs_tls, sizeof needs_tls - 1));
-    refusals_tell(&c->server->refusals, 400, client.text, "plain HTTP on an address with TLS");
+    conn_tell_of(c, &client, 400, plain_on_tls);
 }

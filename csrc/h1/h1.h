@@ -134,4 +134,7 @@ void h1_turn_away(struct sprig_conn *c);
 /* Answers a request that is not for the app (conn.aim), and closes. */
 void h1_guide(struct sprig_conn *c);
 
+/* Why a request is refused whose body breaks off. */
+extern const char h1_body_broken[];
+
 #endif

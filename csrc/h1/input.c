@@ -434,10 +434,10 @@ static void h1_end_of_input(struct sprig_conn *c)
     if (in_body)
         client = conn_client_name(c, h->ex);
     if (in_body)
-        conn_log_refusal(c, h->ex, h1_kept_input(c), 400, 0);
+        conn_log_refusal(c, h->ex, h1_kept_input(c), 400, h1_body_broken, 0);
     h1_close_after_output(c); /* answers may still be on their way to it */
     if (in_body)
-        refusals_tell(&c->server->refusals, 400, client.text, "connection closed inside the body");
+        conn_tell_of(c, &client, 400, h1_body_broken);
 }
 
 /* What comes may complete a request of HTTP/1.0 whose answer can be cut by unread_byte only. Later

@@ -128,6 +128,8 @@ void h1_invite(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------ refusing ---- */
 
+const char h1_body_broken[] = "connection closed inside the body";
+
 static int h1_queue_answer(struct sprig_conn *c, const struct sprig_head *head,
                            struct sprig_span body, bool is_head)
 {
@@ -190,9 +192,9 @@ void h1_refuse(struct sprig_conn *c, int status, const char *reason)
     uint64_t n_body = h1_asks_for_head(c) ? 0 : strlen(status_reason(status));
     server->counters.n_refused++;
     counting_refuse(status);
-    conn_log_refusal(c, ex, h1_kept_input(c), status, n_body);
+    conn_log_refusal(c, ex, h1_kept_input(c), status, reason, n_body);
     h1_answer_error(c, status);
-    refusals_tell(&server->refusals, status, client.text, reason);
+    conn_tell_of(c, &client, status, reason);
 }
 
 void h1_turn_away(struct sprig_conn *c)

@@ -18,12 +18,11 @@ void h1_stream_fail(struct sprig_conn *c, int status, const char *reason)
 static void h1_stream_broken(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
-    struct sprig_server *server = c->server;
     struct client_name client = conn_client_name(c, h->ex);
     c->peer_shut = true;
     exchange_peer_gone(h->ex);
     conn_close(c, SPRIG_END_GONE);
-    refusals_tell(&server->refusals, 400, client.text, "connection closed inside the body");
+    conn_tell_of(c, &client, 400, h1_body_broken);
 }
 
 /* What is no HTTP may end like that. */
@@ -33,7 +32,7 @@ static void h1_tunnel_ended(struct sprig_conn *c)
     c->peer_shut = true;
     conn_set_reading(c, false);
     ex->body_open = false;
-    c->server->handler.on_body(ex, span_make(NULL, 0), true, c->server->arg);
+    exchange_tell_body(ex, span_make(NULL, 0), true);
 }
 
 void h1_stream_set_deadline(struct sprig_conn *c)
@@ -102,7 +101,7 @@ static void h1_stream_pass(struct sprig_conn *c, struct sprig_span input)
     } else {
         h1_stream_set_deadline(c);
         if (data.len > 0 || !ex->body_open)
-            c->server->handler.on_body(ex, data, !ex->body_open, c->server->arg);
+            exchange_tell_body(ex, data, !ex->body_open);
         if (h->in_at == h->in_len)
             h1_drop_input(c);
     }

@@ -99,7 +99,7 @@ static void answer_refused(struct h2_stream *s)
     bool is_head = ex != NULL && ex->in->request.is_head;
     c->server->counters.n_refused++;
     counting_refuse(s->refusal);
-    conn_log_refusal(c, ex, span_make(NULL, 0), s->refusal,
+    conn_log_refusal(c, ex, span_make(NULL, 0), s->refusal, s->reason,
                      is_head ? 0 : strlen(status_reason(s->refusal)));
     bool is_answered = s->response != H2_NONE;
     h2_stream_end_exchange(s, SPRIG_END_GONE);
@@ -107,7 +107,7 @@ static void answer_refused(struct h2_stream *s)
         return;
     if (is_answered || h2_response_error(s, s->refusal, is_head) != 0)
         h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
-    refusals_tell(&c->server->refusals, s->refusal, client.text, s->reason);
+    conn_tell_of(c, &client, s->refusal, s->reason);
 }
 
 /* ------------------------------------------------------------------------- body ---- */
@@ -167,7 +167,6 @@ bool h2_stream_take_body(struct h2_stream *s, struct sprig_span bytes)
 static void pass_body(struct h2_stream *s)
 {
     struct sprig_exchange *ex = s->ex;
-    struct sprig_server *server = s->h2->conn->server;
     bool is_last = s->request == H2_WHOLE;
     if (!ex->is_started || !ex->body_open || !ex->body_wanted || (s->n_in == 0 && !is_last))
         return;
@@ -180,7 +179,7 @@ static void pass_body(struct h2_stream *s)
         nghttp2_session_consume(s->h2->session, s->id, n);
     h2_stream_set_deadline(s);
     conn_flush_later(s->h2->conn);
-    server->handler.on_body(ex, span_make(in, n), is_last, server->arg);
+    exchange_tell_body(ex, span_make(in, n), is_last);
     free(in);
 }
 

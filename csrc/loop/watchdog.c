@@ -28,6 +28,7 @@ static struct {
     pthread_mutex_t lock;                  /* of the condition, and of what was told */
     pthread_cond_t wake;
     char told[STATS_REQUEST_BYTES * 4 + 8]; /* what blocks: was told, and its end is to be told */
+    struct log_request told_id;             /* of that */
 } dog = {.limit_ns = UINT64_MAX, .timeout_ns = UINT64_MAX};
 
 /* What the thread has told of the pass that is under way. */
@@ -74,7 +75,10 @@ static void tell_blocked(uint64_t ns)
 {
     char line[1024], who[32];
     const char *place = stats_own->place;
+    struct sprig_span id = log_request_id();
     what(dog.told, sizeof dog.told);
+    dog.told_id.n = (uint8_t)id.len;
+    memcpy(dog.told_id.bytes, id.ptr, id.len);
     snprintf(line, sizeof line, "%s has blocked %s for %.1f s%s%s", dog.told, whom(who, sizeof who),
              (double)ns / 1e9, *place != '\0' ? " at " : "", place);
     log_clean(line);
@@ -89,11 +93,14 @@ bool watchdog_pass_over(uint64_t ns)
     stats_add(STAT_BLOCKED_TIME, ns);
     pthread_mutex_lock(&dog.lock);
     memcpy(name, dog.told, sizeof name);
+    struct log_request of = dog.told_id, before;
     dog.told[0] = stats_own->place[0] = '\0';
     pthread_mutex_unlock(&dog.lock);
+    log_request_enter(span_make(of.bytes, of.n), &before);
     if (*name != '\0')
         log_later(SPRIG_LOG_WARN, "%s blocks %s no longer: it took %.1f s", name,
                   whom(who, sizeof who), (double)ns / 1e9);
+    log_request_leave(&before);
     return *name != '\0';
 }
 

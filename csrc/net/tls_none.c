@@ -84,6 +84,18 @@ void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, vo
     (void)t, (void)tell, (void)arg;
 }
 
+const char *transport_tls_protocol(const struct transport *t)
+{
+    (void)t;
+    return NULL;
+}
+
+const char *transport_tls_cipher(const struct transport *t)
+{
+    (void)t;
+    return NULL;
+}
+
 bool tls_context_has_changed(struct tls_context *ctx)
 {
     (void)ctx;

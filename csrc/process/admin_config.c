@@ -9,6 +9,8 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *shown; /* owned; NULL: nobody has told */
+static void (*on_reload)(void *arg);
+static void *on_reload_arg;
 
 void sprig_admin_show_config(char *text)
 {
@@ -39,8 +41,18 @@ static void add_options(struct text *out, const struct sprig_config *config)
                        sprig_config_get(config, options[i].name, buf, sizeof buf));
 }
 
+void sprig_admin_on_reload(void (*show)(void *arg), void *arg)
+{
+    on_reload = show;
+    on_reload_arg = arg;
+}
+
 void sprig_admin_show_options(const struct sprig_config *config)
 {
+    if (on_reload != NULL) {
+        on_reload(on_reload_arg);
+        return;
+    }
     struct text text = {.ptr = NULL};
     add_options(&text, config);
     sprig_admin_show_config(text.ptr);

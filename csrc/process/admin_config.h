@@ -8,7 +8,11 @@
  * any thread; NULL is harmless. */
 void sprig_admin_show_config(char *text);
 
-/* The same from the values alone: they were read anew. */
+/* They were read anew: whoever knows where they are from (see below) is asked; else the values
+ * alone are told. */
 void sprig_admin_show_options(const struct sprig_config *config);
+
+/* Calls sprig_admin_show_config by what it finds now. Of the process. */
+void sprig_admin_on_reload(void (*show)(void *arg), void *arg);
 
 #endif

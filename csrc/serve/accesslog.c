@@ -306,7 +306,7 @@ void access_record_user(struct access_record *record, struct sprig_span user)
 
 /* --------------------------------------------------------------------- lines ---- */
 
-void access_log_add(struct access_record *record, int status, uint64_t n_body,
+void access_log_add(struct access_record *record, int status, const char *refused, uint64_t n_body,
                     const struct log_times *times)
 {
     struct access_log *log = record->log;
@@ -318,6 +318,7 @@ void access_log_add(struct access_record *record, int status, uint64_t n_body,
         .headers_bytes = record->user_at - record->headers_at,
         .user = span_make(data->bytes + record->user_at, data->n - record->user_at),
         .status = status,
+        .refused = refused,
         .n_body = n_body,
         .duration_ns = log->format.has_time ? timer_clock() - record->started_ns : 0,
         .queue_ns = times->queue_ns,

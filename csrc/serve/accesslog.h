@@ -86,11 +86,12 @@ void access_record_headers(struct access_record *record, const struct sprig_head
 void access_record_user(struct access_record *record, struct sprig_span user);
 bool access_record_wants_user(const struct access_record *record);
 
-/* Adds the line and takes the record. */
+/* Adds the line and takes the record. refused: why the application was not asked (static text), or
+ * NULL. */
 struct log_times {
     uint64_t queue_ns, app_ns, send_ns;
 };
-void access_log_add(struct access_record *record, int status, uint64_t n_body,
+void access_log_add(struct access_record *record, int status, const char *refused, uint64_t n_body,
                     const struct log_times *times);
 void access_record_free(struct access_record *record);
 

@@ -342,17 +342,21 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why);
 /* A request that is answered without the app; or a part of one, of which `bytes` have come (ex
  * NULL, or without a record). Also without an access log. */
 void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sprig_span bytes,
-                      int status, uint64_t n_body);
+                      int status, const char *reason, uint64_t n_body);
 
 /* Whom a message of the log is about: as trusted proxies tell it where the head of the request is
  * still there, else as the PROXY header or the socket does. Every message that names a client gets
  * the name here, before the exchange ends. */
 struct client_name {
     char text[INET6_ADDRSTRLEN];
+    char id[REQUEST_ID_BYTES]; /* of the request, if it is known to have one */
+    uint8_t n_id;
 };
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex);
 /* One line, within the limits of refusals.h: status (0: reset), client, reason (static text). */
 void conn_tell(struct sprig_conn *c, struct sprig_exchange *ex, int status, const char *reason);
+void conn_tell_of(struct sprig_conn *c, const struct client_name *client, int status,
+                  const char *reason);
 
 /* ---- exchange.c ---- */
 
@@ -406,6 +410,7 @@ static inline bool exchange_awaits_body(const struct sprig_exchange *ex)
 
 /* What an exchange is waiting for has come, and is told to the bridge, unless that has changed:
  * CONN_EV_DRAIN, CONN_EV_NOTIFY. */
+void exchange_tell_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last);
 void exchange_tell_drained(struct sprig_exchange *ex);
 void exchange_tell_notified(struct sprig_exchange *ex);
 /* As sprig_response_write_shared, for bytes whose chunk was made before: response_body_chunk. */

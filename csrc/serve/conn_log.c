@@ -2,6 +2,7 @@
 #include "serve/conn.h"
 
 #include "loop/timer.h"
+#include "net/tls.h"
 #include "serve/accesslog.h"
 #include "serve/listener.h"
 #include "serve/request_id.h"
@@ -22,6 +23,12 @@ static struct access_record *conn_record(struct sprig_conn *c, struct log_input 
     if (c->server->access_log->format.has_server) {
         in->server_name = span_str(c->listener->address.host);
         in->server_port = span_str(c->listener->address.port);
+    }
+    if (c->server->access_log->format.has_tls && c->transport.tls != NULL) {
+        const char *protocol = transport_tls_protocol(&c->transport);
+        const char *cipher = transport_tls_cipher(&c->transport);
+        in->tls_protocol = span_str(protocol != NULL ? protocol : "");
+        in->tls_cipher = span_str(cipher != NULL ? cipher : "");
     }
     return access_record_new(c->server->access_log, in);
 }
@@ -83,7 +90,7 @@ void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head)
 }
 
 void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sprig_span bytes,
-                      int status, uint64_t n_body)
+                      int status, const char *reason, uint64_t n_body)
 {
     struct access_record *record = ex != NULL ? ex->record : NULL;
     if (record == NULL && c->server->access_log != NULL && c->listener != NULL && bytes.len > 0 &&
@@ -92,7 +99,7 @@ void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sp
     if (ex != NULL)
         ex->record = NULL;
     if (record != NULL)
-        access_log_add(record, status, n_body, &times_unknown);
+        access_log_add(record, status, reason, n_body, &times_unknown);
 }
 
 static uint64_t since(uint64_t from_ns, uint64_t to_ns)
@@ -125,7 +132,7 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     struct access_record *record = ex->record;
     struct log_times times = times_of(ex);
     ex->record = NULL;
-    access_log_add(record, status, r->n_body > n_lost ? r->n_body - n_lost : 0, &times);
+    access_log_add(record, status, NULL, r->n_body > n_lost ? r->n_body - n_lost : 0, &times);
 }
 
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex)
@@ -142,10 +149,26 @@ struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange 
     size_t n = host.len < sizeof name.text ? host.len : sizeof name.text - 1;
     memcpy(name.text, host.ptr, n);
     name.text[n] = '\0';
+    struct sprig_span id = {NULL, 0};
+    if (ex != NULL && (ex->n_request_id > 0 || ex->in->request.n_headers > 0))
+        id = exchange_request_id(ex);
+    name.n_id = (uint8_t)id.len;
+    if (id.len > 0)
+        memcpy(name.id, id.ptr, id.len);
     return name;
+}
+
+void conn_tell_of(struct sprig_conn *c, const struct client_name *client, int status,
+                  const char *reason)
+{
+    struct log_request before;
+    log_request_enter(span_make(client->id, client->n_id), &before);
+    refusals_tell(&c->server->refusals, status, client->text, reason);
+    log_request_leave(&before);
 }
 
 void conn_tell(struct sprig_conn *c, struct sprig_exchange *ex, int status, const char *reason)
 {
-    refusals_tell(&c->server->refusals, status, conn_client_name(c, ex).text, reason);
+    struct client_name client = conn_client_name(c, ex);
+    conn_tell_of(c, &client, status, reason);
 }

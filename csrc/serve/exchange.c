@@ -65,12 +65,29 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
     return ex;
 }
 
+/* Around all that the bridge does for a request: what is logged meanwhile has its id. */
+static void exchange_enter(struct sprig_exchange *ex, struct log_request *before)
+{
+    before->is_other = ex->n_request_id > 0;
+    if (before->is_other)
+        log_request_enter(exchange_request_id(ex), before);
+}
+
+static void exchange_leave(const struct log_request *before)
+{
+    if (before->is_other)
+        log_request_leave(before);
+}
+
 void exchange_end(struct sprig_exchange *ex, enum sprig_end why)
 {
     struct sprig_server *server = ex->conn->server;
     if (ex->is_started) {
+        struct log_request before;
         ex->is_started = false;
+        exchange_enter(ex, &before);
         server->handler.on_end(ex, why, server->arg);
+        exchange_leave(&before);
     }
     counting_end(ex, why);
     if (ex->feed != NULL)
@@ -108,6 +125,15 @@ void exchange_pool_clear(struct sprig_exchange *free_list)
 
 /* ---------------------------------------------------------------- what is awaited ---- */
 
+void exchange_tell_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last)
+{
+    struct sprig_server *server = ex->conn->server;
+    struct log_request before;
+    exchange_enter(ex, &before);
+    server->handler.on_body(ex, bytes, is_last, server->arg);
+    exchange_leave(&before);
+}
+
 void exchange_resume(struct sprig_exchange *ex)
 {
     ex->conn->protocol->wake(ex, CONN_EV_RESUME);
@@ -137,7 +163,10 @@ void exchange_tell_drained(struct sprig_exchange *ex)
     if (ex->out->size > server->config.low_water_bytes)
         return; /* more was written meanwhile: the flush that takes it comes back to this */
     ex->want_drain = ex->was_high = false;
+    struct log_request before;
+    exchange_enter(ex, &before);
     server->handler.on_drain(ex, server->arg);
+    exchange_leave(&before);
 }
 
 void exchange_tell_notified(struct sprig_exchange *ex)
@@ -146,7 +175,10 @@ void exchange_tell_notified(struct sprig_exchange *ex)
     if (!ex->is_started || !ex->notify)
         return;
     ex->notify = false;
+    struct log_request before;
+    exchange_enter(ex, &before);
     server->handler.on_notify(ex, server->arg);
+    exchange_leave(&before);
 }
 
 void exchange_tell_gone(struct sprig_exchange *ex)
@@ -155,8 +187,11 @@ void exchange_tell_gone(struct sprig_exchange *ex)
     if (ex->gone_told || !ex->is_started || ex->response.ended)
         return;
     ex->gone_told = true;
+    struct log_request before;
     conn_pin(c);
+    exchange_enter(ex, &before);
     c->server->handler.on_gone(ex, c->server->arg);
+    exchange_leave(&before);
     conn_unpin(c);
 }
 
@@ -274,12 +309,11 @@ void exchange_call_app(struct sprig_exchange *ex)
     size_t n_head = ex->in->request.head.len;
     ex->is_started = true;
     counting_start(ex);
-    bool has_id = c->server->config.request_id != SPRIG_REQUEST_ID_OFF;
-    if (has_id)
-        sprig_log_set_request(exchange_request_id(ex));
+    struct log_request before;
+    exchange_request_id(ex); /* later the head is gone */
+    exchange_enter(ex, &before);
     c->server->handler.on_request(ex, c->server->arg);
-    if (has_id)
-        sprig_log_set_request(span_make(NULL, 0));
+    exchange_leave(&before);
     stats_leave();
     /* not before: a message may enter Perl, and the request lies in the shared buffer */
     sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", conn_client(c), n_head);

@@ -20,12 +20,14 @@ static const char json_text[] =
     "{\"timestamp\":%{iso_time}x,\"client.address\":%h,\"user.name\":%u"
     ",\"http.request.method\":%m,\"url.path\":%U,\"url.query\":%q"
     ",\"network.protocol.name\":\"http\",\"network.protocol.version\":%{http_version}x"
-    ",\"tls.protocol.version\":%{tls_protocol}x,\"server.address\":%V,\"server.port\":%p"
+    ",\"tls.protocol.version\":%{tls_protocol}x,\"tls.cipher\":%{tls_cipher}x"
+    ",\"server.address\":%V,\"server.port\":%p"
     ",\"http.response.status_code\":%s,\"http.response.body.size\":%b"
     ",\"http.server.request.duration\":%D,\"sprig.queue_time\":%{queue}x"
     ",\"sprig.app_time\":%{app}x,\"sprig.send_time\":%{send}x"
     ",\"user_agent.original\":%{User-Agent}i,\"http.request.header.referer\":%{Referer}i"
-    ",\"sprig.request_id\":%{request_id}x,\"sprig.request.raw\":%{raw}x,\"process.pid\":%P}";
+    ",\"sprig.request_id\":%{request_id}x,\"sprig.refused\":%{refused}x"
+    ",\"sprig.request.raw\":%{raw}x,\"process.pid\":%P}";
 
 /* The texts that Apache gives these names to. */
 static const char *text_of(const char *format)
@@ -50,7 +52,8 @@ static const struct {
     {"tls_protocol", LOG_TLS},  {"raw", LOG_RAW},
     {"iso_time", LOG_ISO_TIME}, {"request_id", LOG_REQUEST_ID},
     {"asked", LOG_ASKED},       {"clock", LOG_CLOCK},
-    {"took", LOG_TOOK},
+    {"took", LOG_TOOK},         {"tls_cipher", LOG_TLS_CIPHER},
+    {"refused", LOG_REFUSED},
 };
 
 /* False: there is no such name. */
@@ -70,10 +73,13 @@ static void add_item(struct log_format *f, enum log_kind kind, const char *text,
     f->has_host |= kind == LOG_HOST;
     f->has_server |= kind == LOG_NAME || kind == LOG_ASKED_NAME || kind == LOG_PORT;
     f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS || kind >= LOG_QUEUE_TIME;
+    f->has_tls |= kind == LOG_TLS || kind == LOG_TLS_CIPHER;
     f->has_user |= kind == LOG_USER;
     f->has_out |= kind == LOG_OUT_HEADER;
     if (kind >= LOG_LATE)
-        f->most_bytes += kind == LOG_STRFTIME ? 4 * LOG_STRFTIME_BYTES + 2 : LOG_TIME_BYTES;
+        f->most_bytes += kind == LOG_STRFTIME  ? 4 * LOG_STRFTIME_BYTES + 2
+                         : kind == LOG_REFUSED ? LOG_REASON_BYTES + 2
+                                               : LOG_TIME_BYTES;
 }
 
 /* Neighbours become one. */

@@ -25,6 +25,7 @@ struct log_format {
     bool has_host;     /* %h */
     bool has_server;   /* %v, %V, %p */
     bool has_time;     /* %T, %D or parts of them */
+    bool has_tls;      /* %{tls_protocol}x, %{tls_cipher}x */
     bool has_user;     /* %u */
     bool has_out;      /* %{}o */
 };
@@ -50,9 +51,10 @@ static inline char *log_buffer_room(struct log_buffer *b, size_t n)
  *   %%  %h  %l (-)  %u  %t  %r  %s  %b  %T  %D  %v  %V  %p  %P  %m  %U  %q  %H
  *   %{name}i of the request, %{name}o of the response, %{strftime}t; '<' and '>' are skipped
  *   %{queue}x, %{app}x, %{send}x: microseconds before the app was called, until its response began,
- *   and from there to the end; %{http_version}x, %{tls_protocol}x, %{iso_time}x, %{raw}x,
- *   %{request_id}x, %{asked}x (method and target), %{clock}x (hours, minutes, seconds),
- *   %{took}x (all the time it took, with its unit)
+ *   and from there to the end; %{http_version}x, %{tls_protocol}x, %{tls_cipher}x, %{iso_time}x,
+ *   %{raw}x, %{request_id}x, %{asked}x (method and target), %{clock}x (hours, minutes, seconds),
+ *   %{took}x (all the time it took, with its unit), %{refused}x (why the server has answered by
+ *   itself)
  * SPRIG_E_INVALID: *f is empty, `bad` (n bytes) gets the directive that is wrong. SPRIG_E_NOMEM. */
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n);
 void log_format_clear(struct log_format *f);
@@ -63,8 +65,8 @@ struct log_input {
     struct sprig_span raw;               /* the line that should have been a request line */
     struct sprig_span host;              /* %h */
     struct sprig_span server_name, server_port;
-    struct sprig_span request_id;   /* empty: none */
-    struct sprig_span tls_protocol; /* "TLSv1.3"; empty: none */
+    struct sprig_span request_id;               /* empty: none */
+    struct sprig_span tls_protocol, tls_cipher; /* "TLSv1.3"; empty: none */
 };
 
 /* Appends what the request tells. */
@@ -86,6 +88,7 @@ struct log_output {
     const char *headers;    /* of log_format_headers, or NULL */
     size_t headers_bytes;   /* its length */
     struct sprig_span user; /* %u, escaped already */
+    const char *refused;    /* static text; NULL: it was not */
     int status;             /* 0: there was no answer */
     uint64_t n_body;        /* bytes of the body */
     uint64_t duration_ns, queue_ns, app_ns, send_ns;

@@ -19,6 +19,7 @@ enum log_kind {
     LOG_HEADER,
     LOG_VERSION,
     LOG_TLS,
+    LOG_TLS_CIPHER,
     LOG_RAW,
     LOG_REQUEST_ID,
     LOG_ASKED,
@@ -34,6 +35,7 @@ enum log_kind {
     LOG_STRFTIME,
     LOG_ISO_TIME,
     LOG_CLOCK,
+    LOG_REFUSED,
     LOG_QUEUE_TIME,
     LOG_APP_TIME,
     LOG_SEND_TIME,
@@ -43,7 +45,8 @@ enum log_kind {
 enum {
     LOG_NUMBER_BYTES = 20,   /* of 64 bits in decimal */
     LOG_STRFTIME_BYTES = 64, /* of one %{}t, before it is escaped */
-    LOG_TIME_BYTES = 28      /* [22/Nov/2026:00:52:42 +0000] */
+    LOG_TIME_BYTES = 28,     /* [22/Nov/2026:00:52:42 +0000] */
+    LOG_REASON_BYTES = 200   /* of a refusal */
 };
 
 struct log_item {

@@ -267,6 +267,9 @@ static void add_early(const struct log_item *item, const struct log_input *in, s
     case LOG_TLS:
         add_or_dash(b, in->tls_protocol);
         return;
+    case LOG_TLS_CIPHER:
+        add_or_dash(b, in->tls_cipher);
+        return;
     case LOG_REQUEST_ID:
         add_or_dash(b, in->request_id);
         return;
@@ -461,6 +464,14 @@ static char *put_seconds(char *at, uint64_t ns)
     return at;
 }
 
+/* Texts of our own. They may have quotes, which would end the field of a format that has some. */
+static char *put_reason(char *at, const char *reason)
+{
+    for (size_t i = 0; reason[i] != '\0' && i < LOG_REASON_BYTES; i++)
+        *at++ = (char)(reason[i] == '"' || reason[i] == '\\' ? '\'' : reason[i]);
+    return at;
+}
+
 /* The forms that differ from those of text. */
 static char *put_late_json(const struct log_item *item, const struct log_output *out, char *at)
 {
@@ -486,6 +497,13 @@ static char *put_late_json(const struct log_item *item, const struct log_output 
         return put_seconds(at, out->send_ns);
     case LOG_PID:
         return number_write(at, (uint64_t)out->pid);
+    case LOG_REFUSED:
+        if (out->refused == NULL)
+            return put(at, SPAN_LIT("null"));
+        *at++ = '"';
+        at = put_reason(at, out->refused);
+        *at++ = '"';
+        return at;
     case LOG_ISO_TIME:
         *at++ = '"';
         at = put_iso_time(at);
@@ -535,6 +553,8 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
         return put(at, *headers ? next_part(headers) : SPAN_LIT("-"));
     case LOG_STRFTIME:
         return put_strftime(at, item->text);
+    case LOG_REFUSED:
+        return out->refused != NULL ? put_reason(at, out->refused) : put(at, SPAN_LIT("-"));
     case LOG_ISO_TIME:
         return put_iso_time(at);
     case LOG_QUEUE_TIME:

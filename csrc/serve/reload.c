@@ -55,5 +55,7 @@ int sprig_server_reload(struct sprig_server *server, const struct sprig_config *
     error_log_attach(server->loop);
     admission_configure(server);
     retire_configure(server);
+    if (server->handler.on_reloaded != NULL)
+        server->handler.on_reloaded(server, server->arg);
     return 0;
 }

@@ -27,7 +27,11 @@ sub main {
     return 0 if eval { $self->_run(\@ARGV); 1 };
     my $message = _one_line("$@");
     my $worker  = Sprig::Worker->current;
-    $worker ? $worker->report($message) : print STDERR "sprig: $message";
+    if ($worker) {
+        $worker->report($message);
+    } elsif (!Sprig::Worker::_print_as_json($message)) {
+        print STDERR "sprig: $message";
+    }
     return 1;
 }
 

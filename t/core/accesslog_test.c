@@ -78,7 +78,7 @@ static void add_line(struct access_log *log, size_t n)
     struct access_record *record = access_record_new(log, &in);
     if (record == NULL)
         abort();
-    access_log_add(record, 400, 0, &(struct log_times){0, 0, 0});
+    access_log_add(record, 400, NULL, 0, &(struct log_times){0, 0, 0});
 }
 
 static void test_limit(void)
