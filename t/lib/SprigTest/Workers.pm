@@ -29,7 +29,7 @@ our @ISA = ('SprigTest::Server');
 our @EXPORT =
     qw(start_workers app_text eventually get children_of process_of processes_in is_running);
 
-my $START_SECONDS = 20;
+my $START_SECONDS = 60;
 my $STOP_SECONDS  = 15;
 my %folder;    # of all masters, to end what a failed test has left
 
