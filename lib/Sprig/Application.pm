@@ -37,7 +37,7 @@ Sprig::Application - what is an application, and what is not
 
 =head1 DESCRIPTION
 
-Used by L<sprig(1)> and L<Sprig::Server>. There is nothing here for applications.
+Used by L<sprig> and L<Sprig::Server>. There is nothing here for applications.
 
 =head1 FUNCTIONS
 

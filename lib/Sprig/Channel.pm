@@ -242,6 +242,6 @@ in all of them. Numbers grow with time; ids of the form C<MILLISECONDS-NUMBER> g
 
 =head1 SEE ALSO
 
-L<Sprig::Manual::Realtime>, L<Sprig::Writer>, L<Sprig::WebSocket>, L<sprig(1)/Channels>
+L<Sprig::Manual::Realtime>, L<Sprig::Writer>, L<Sprig::WebSocket>, L<sprig/Channels>
 
 =cut

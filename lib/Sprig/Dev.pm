@@ -191,7 +191,7 @@ Sprig::Dev - the Perl part of sprig --dev
 
 =head1 DESCRIPTION
 
-Used by L<sprig(1)> and L<Plack::Handler::Sprig> with the option C<dev>: it loads the application, explains
+Used by L<sprig> and L<Plack::Handler::Sprig> with the option C<dev>: it loads the application, explains
 what went wrong in the browser and on the terminal, and tells the master which files to watch. There is nothing
 here for applications; see L<Sprig::Manual::Development>.
 

@@ -40,7 +40,7 @@ Sprig::Inherited - listening sockets that another program has opened for this on
 
 =head1 DESCRIPTION
 
-The program L<sprig(1)> and L<Plack::Handler::Sprig> listen on inherited sockets, if there are any,
+The program L<sprig> and L<Plack::Handler::Sprig> listen on inherited sockets, if there are any,
 and then on nothing else: C<--listen>, C<--host> and C<--port> are not looked at.
 
 =over

@@ -294,7 +294,7 @@ Sprig serves on an event loop in C that is also a complete backend of L<AnyEvent
 L<AnyEvent::Impl::Sprig>. Loading this module makes AnyEvent choose it, unless AnyEvent has chosen
 already, or C<EV>, C<Event>, C<Glib>, C<POE>, C<Tk> or C<UV> is loaded, since then the program is
 going to run that one. The environment variable C<PERL_ANYEVENT_MODEL=Sprig> chooses it in every
-case. The program L<sprig(1)> always runs on it; under C<plackup>, C<plackup -MSprig::Loop -s
+case. The program L<sprig> always runs on it; under C<plackup>, C<plackup -MSprig::Loop -s
 Sprig> does.
 
 =head2 In the loop of another module
@@ -304,7 +304,7 @@ C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve
 for each time that something is ready, and none while nothing is. L<Sprig::Server> sees to it.
 
 Where Sprig's own loop runs, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loaded too, that one
-does the waiting, so that its timers and futures go on in the applications of L<sprig(1)>. This can
+does the waiting, so that its timers and futures go on in the applications of L<sprig>. This can
 be only one: the first of these three.
 
 Under C<PERL_ANYEVENT_MODEL=IOAsync>, AnyEvent 7.17 never frees the callback of a timer that is

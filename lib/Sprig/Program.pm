@@ -292,7 +292,7 @@ Sprig::Program - the Perl part of the program sprig
 
 =head1 DESCRIPTION
 
-The program L<sprig(1)> reads its command line in C and leaves the rest to this module: it loads the
+The program L<sprig> reads its command line in C and leaves the rest to this module: it loads the
 application and what was asked to be loaded before it, wraps it in middleware, and hands it to
 L<Plack::Handler::Sprig>. There is nothing here for applications; use L<Sprig::Server> to run a
 server in a program of your own.

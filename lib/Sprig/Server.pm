@@ -511,7 +511,7 @@ The same as C<header_timeout>, which wins if both are given.
 
 =back
 
-All options of L<sprig(1)> that concern processes, TLS, requests, deadlines, connections and output are taken
+All options of L<sprig> that concern processes, TLS, requests, deadlines, connections and output are taken
 by the same names with underscores: C<workers>, C<max_body_bytes>, C<keepalive_timeout> and so on. Those
 of processes (C<workers>, C<master>, C<preload_app>, C<max_requests>, C<probe>, C<pid>, C<daemonize>) are for L</run>;
 the other methods never fork.
@@ -553,7 +553,7 @@ work finish for at most C<graceful_timeout> seconds, or C<INT>, or another signa
 first or later, which end it at once. Returns.
 
 With C<workers> of 2 or more, or with C<master>, this process becomes their master, and returns when all is over; it obeys
-the signals that L<sprig(1)/WORKERS> lists. The workers end with C<exit> and run the C<END> blocks that were
+the signals that L<sprig/WORKERS> lists. The workers end with C<exit> and run the C<END> blocks that were
 compiled; what follows this call is run by the master only. C<server_ready> is called in the master, when
 the first worker serves.
 C<USR2> starts the program anew with the words of its command line; from a perl that was given switches
@@ -596,7 +596,7 @@ see L<Sprig::Worker/THE END OF A WORKER>.
 
     SPRIG_MAX_BODY_BYTES=10M SPRIG_KEEPALIVE=0 perl my-server.pl
 
-Every option of L<sprig(1)> that C<new> takes, in capitals, for programs that make their server themselves.
+Every option of L<sprig> that C<new> takes, in capitals, for programs that make their server themselves.
 What is given to C<new> wins, and then the environment, before the default. A variable that is empty counts for
 nothing, one that is the name of no option is not looked at, and of a wrong value C<new> dies with a
 message that names the variable. There is none for C<host>, C<port>, C<listen>, C<harakiri> and what is no
@@ -604,6 +604,6 @@ plain value.
 
 =head1 SEE ALSO
 
-L<Plack::Handler::Sprig>, L<sprig(1)>, L<Sprig::Worker>, L<Sprig::Loop>
+L<Plack::Handler::Sprig>, L<sprig>, L<Sprig::Worker>, L<Sprig::Loop>
 
 =cut

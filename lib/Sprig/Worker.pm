@@ -337,6 +337,6 @@ response, and another takes its place.
 
 =head1 SEE ALSO
 
-L<sprig(1)/WORKERS>, L<Sprig::Server>
+L<sprig/WORKERS>, L<Sprig::Server>
 
 =cut

@@ -108,7 +108,7 @@ file would be the value of the option, which is refused. Write C<--disable-keepa
 Sockets that L<Server::Starter> or systemd has opened are listened on instead of all others: see
 L<Sprig::Inherited>.
 
-Compared with the program L<sprig(1)>, which takes the same options, the application lives in an
+Compared with the program L<sprig>, which takes the same options, the application lives in an
 ordinary perl, and C<plackup>'s loaders (C<-r>, C<-L Shotgun>, C<-L Delayed>) work. C<plackup>
 compiles the application before it loads this module; if the application creates L<AnyEvent>
 watchers while it is being compiled, they choose the event loop, and Sprig joins that one. To get
@@ -134,6 +134,6 @@ wrong or an address cannot be listened on.
 
 =head1 SEE ALSO
 
-L<Sprig::Server>, L<sprig(1)>, L<plackup>
+L<Sprig::Server>, L<sprig>, L<plackup>
 
 =cut
