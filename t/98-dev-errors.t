@@ -5,6 +5,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SprigTest;
+use SprigTest::Program;
+use SprigTest::Server;
 use SprigTest::Workers;
 use Test::More;
 
@@ -139,6 +141,39 @@ subtest '--no-live-reload' => sub {
     my $quiet = start_workers(is_dev => 1, code => $app, flags => ['--no-live-reload']);
     is $quiet->body_of('/'), '<p>hello</p></body>', 'pages stay as they are';
     $quiet->ends_ok;
+};
+
+subtest 'plackup' => sub {
+    tool_path('plackup') or plan skip_all => 'plackup is not installed';
+    my $server = start_server(by => 'plackup', code => $app, args => { dev => 1 });
+    my $page   = $server->ask(get('/die', $browser, 'Connection: close'));
+    like $page->body, qr{inner has &lt;failed&gt;.*class="here"}s,        'the page';
+    like $server->ask(get('/', 'Connection: close'))->body, qr/live\.js/, 'and the script';
+    $server->stop_ok;
+
+    require Plack::Handler::Sprig;
+    for my $wrong ({ host => '0.0.0.0', port => 0 }, { listen => ['192.0.2.1:0'] }) {
+        eval {
+            Plack::Handler::Sprig->new(%$wrong, dev => 1)->run(sub { });
+        };
+        like $@, qr/\Adev serves this machine only/, 'other addresses are refused';
+    }
+};
+
+subtest 'options that do not go with it' => sub {
+    my %wrong = (
+        '-o 0.0.0.0'    => qr/--dev serves this machine only.*not on 0\.0\.0\.0:5000/,
+        '-l [::]:0'     => qr/--dev serves this machine only/,
+        '--workers 3'   => qr/--dev does not go with --workers 3/,
+        '--preload-app' => qr/--dev does not go with --preload-app/,
+        '--daemonize'   => qr/--dev does not go with --daemonize/,
+        '-r'            => qr/--dev does not go with --reload: it reloads by itself/,
+    );
+    for my $flags (sort keys %wrong) {
+        my $run = run_program('--dev', split(/ /, $flags), $0);
+        is $run->{status}, 2, "$flags is refused";
+        like $run->{err}, $wrong{$flags}, '... with a sentence';
+    }
 };
 
 done_testing;

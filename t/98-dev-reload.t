@@ -156,7 +156,9 @@ subtest 'many changes at once are one reload' => sub {
     );
     my $from = length $dev->stderr;
     spew($dev->path("many/$_"), 22) for 1 .. 200;
-    ok eventually(sub { substr($dev->stderr, $from) =~ qr/reloaded in .*: many\/\d+ and \d+ more/ }, $SOON),
+    ok eventually(
+        sub { substr($dev->stderr, $from) =~ qr/reloaded in .*: many\/\d+ and \d+ more/ }, $SOON
+        ),
         'they are told in one line'
         or diag $dev->stderr;
     my $n = () = substr($dev->stderr, $from) =~ /reloaded/g;

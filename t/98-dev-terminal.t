@@ -135,9 +135,12 @@ subtest 'without --dev' => sub {
         'an exception comes with time and request');
     my $from = length $it->{text};
     $it->ask($_) for qw(/trace /late-trace);
-    $it->shows(qr/GET \/trace: traced at .*called at .*callback \(ignored\): traced late at .*called at /s, 'a stack trace');
+    $it->shows(
+        qr/GET \/trace: traced at .*called at .*callback \(ignored\): traced late at .*called at /s,
+        'a stack trace'
+    );
     unlike substr($it->{text}, $from), qr/Sprig::|eval/, '... without the frames of the server';
-    unlike $it->{text}, qr/and Enter/, 'no keys';
+    unlike $it->{text},                qr/and Enter/,    'no keys';
     kill 'TERM', $it->{pid};
     $it->ends('TERM ends it');
 };

@@ -71,11 +71,27 @@ sub run {
 sub _for_dev {
     my ($args, $app) = @_;
     return $app if !$args->{dev} || $INC{'Sprig/Program.pm'};
+    _stay_on_loopback($args);
     require Sprig::Dev;
     my $live    = !defined $args->{live_reload} || $args->{live_reload};
     my $dev     = Sprig::Dev->new(live_reload => $live);
     my $builder = $args->{psgi_app_builder} or return $dev->load(sub { $app });
     $args->{psgi_app_builder} = sub { $dev->load($builder) };
+    return;
+}
+
+# It shows source code.
+sub _stay_on_loopback {
+    my ($args) = @_;
+    $args->{host} = '127.0.0.1' if !defined $args->{host} || !length $args->{host};
+    my @listen = @{ $args->{listen} || [] };
+    s/\A(?:\*?:)?([0-9]+)(?=,|\z)/127.0.0.1:$1/ for @listen;
+    $args->{listen} = \@listen if @listen;
+    my ($wrong) = grep { !/\A(?:127\.[0-9.]+|localhost|\[::1\]):|\/|\A(?:unix:)?\@/ }
+        @listen ? @listen : Sprig::Service::join_address($args->{host}, $args->{port} || 0);
+    die "dev serves this machine only, for it shows source code: "
+        . "listen on 127.0.0.1, [::1], localhost or a unix socket, not on $wrong\n"
+        if defined $wrong;
     return;
 }
 

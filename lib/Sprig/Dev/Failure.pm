@@ -96,7 +96,7 @@ sub _frames {
     my @frames;
     for my $frame (@$trace) {
         my $package = $frame->{package};
-        last if $package =~ /\ASprig::(?:Dev|Program|Server)\b/;
+        last if $package =~ /\ASprig::(?:Dev|Loop|Program|Server)\b/;
         next if $package =~ /\ASprig(?:::|\z)/ || $frame->{file} =~ /\A\(eval \d+\)\z/;
         push @frames, $self->_complete($frame);
     }

@@ -51,10 +51,12 @@ sub _roots {
     return (@{ $self->{below} }, @added);
 }
 
-# Whether the file is part of what is being worked on.
+# Whether the file may be part of what is being worked on: it is not installed.
 sub is_own {
-    my ($self, $path) = @_;
-    return $self->_is_below(_plain($path, $self->{folder}), $self->_roots);
+    my ($self, $file) = @_;
+    my $path = $self->absolute($file);
+    return $self->_is_below($path,  $self->_roots)
+        || !$self->_is_below($path, keys %{ $self->{installed} });
 }
 
 sub _is_below {
@@ -137,6 +139,6 @@ The path of a file, and how it looks from the working folder.
 
     my $is_own = $files->is_own($path);
 
-Whether a file belongs to the application, and is not installed.
+Whether a file may belong to the application: it is below one of these folders, or is not installed.
 
 =cut
