@@ -1,5 +1,5 @@
 # HACKING.pod leads through the source: every file of the core and the bridge has its place there, and
-# every file that it names is there.
+# every file that it names is there. So are the tests that t/README names.
 use strict;
 use warnings;
 use Test::More;
@@ -16,6 +16,11 @@ my %there = map { stem($_) => 1 }
 ok keys %there > 1, 'there are sources';
 ok $named{$_}, "$_ is named" for sort keys %there;
 ok $there{$_}, "$named{$_} is there" for sort keys %named;
+
+open my $list, '<', 't/README' or die "t/README: $!";
+my $tests = do { local $/; <$list> };
+ok -e, "t/README: $_ is there"
+    for $tests =~ m{\b(x?t/[\w-]+\.t|dev/\w+)}g, map {"t/core/$_"} $tests =~ m{\b(\w+_test\.c)}g;
 
 done_testing;
 
