@@ -192,7 +192,7 @@ sub start {
     }
     my $self = bless { name => $name, pid => $pid, port => $port, dir => $dir, owner => $$ },
         $class;
-    my $deadline = time + 20;
+    my $deadline = time + 60;
     until (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)) {
         die "$name does not start: ", $self->output
             if time > $deadline || waitpid($pid, POSIX::WNOHANG()) == $pid;
