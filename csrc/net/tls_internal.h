@@ -111,4 +111,12 @@ int tls_staples_read(struct tls_context *ctx, const struct sprig_config *config,
 void tls_staples_use(struct tls_context *ctx, SSL_CTX *ssl_ctx);
 void tls_staples_free(struct tls_staples *staples);
 
+/* Errors of OpenSSL are our own to look at: the application may use it, too, and finds none of
+ * ours. Mostly there is none, and to clear the list is dear. */
+static inline void tls_forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 #endif

@@ -62,14 +62,6 @@ void tls_io_free(struct tls_io *io)
     free(io);
 }
 
-/* Errors of OpenSSL are our own to look at: the application may use it, too, and finds none of
- * ours. Mostly there is none, and to clear the list is dear. */
-static inline void forget_errors(void)
-{
-    if (ERR_peek_error() != 0)
-        ERR_clear_error();
-}
-
 /* ----------------------------------------------------------------------- output ---- */
 
 static bool tls_fail(struct tls *s, int error)
@@ -248,7 +240,7 @@ static void end_input(struct tls *s)
 static void note_end(struct tls *s, int rc)
 {
     int error = SSL_get_error(s->ssl, rc);
-    forget_errors();
+    tls_forget_errors();
     if (error == SSL_ERROR_WANT_READ)
         return;
     s->is_over = true;
@@ -279,7 +271,7 @@ static ssize_t tls_recv(struct transport *t, void *buf, size_t n)
     }
     begin_input(s);
     do {
-        forget_errors();
+        tls_forget_errors();
         int rc = SSL_read(s->ssl, (char *)buf + got, (int)(n - got));
         if (rc <= 0) {
             note_end(s, rc);
@@ -312,10 +304,10 @@ static size_t record_limit(const struct tls *s)
 static bool encrypt(struct transport *t, const char *bytes, size_t n)
 {
     struct tls *s = t->tls;
-    forget_errors();
+    tls_forget_errors();
     int rc = SSL_write(s->ssl, bytes, (int)n);
     if (rc != (int)n) {
-        forget_errors();
+        tls_forget_errors();
         tls_fail(s, EPIPE);
     }
     s->n_burst += n;
@@ -448,9 +440,9 @@ static int tls_end(struct transport *t)
     struct tls *s = t->tls;
     if (!s->has_said_end && !s->is_failed && SSL_is_init_finished(s->ssl)) {
         s->has_said_end = true;
-        forget_errors();
+        tls_forget_errors();
         SSL_shutdown(s->ssl);
-        forget_errors();
+        tls_forget_errors();
         send_records(t);
     }
     return tls_flush(t);
@@ -472,7 +464,7 @@ static void tls_hang_up(struct transport *t, bool is_complete)
 static void tls_free(struct tls *s)
 {
     SSL_free(s->ssl);
-    forget_errors();
+    tls_forget_errors();
     tls_context_release(s->ctx);
     kept_clear(&s->unread);
     kept_clear(&s->unsent);
@@ -595,11 +587,11 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
 {
     struct tls *s = t->tls;
     begin_input(s);
-    forget_errors();
+    tls_forget_errors();
     int rc = SSL_do_handshake(s->ssl);
     int error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(s->ssl, rc);
     *reason = error == SSL_ERROR_SSL ? tls_error_text() : "the connection failed";
-    forget_errors();
+    tls_forget_errors();
     end_input(s);
     if (s->is_text)
         return TLS_IS_MISSING;
