@@ -25,7 +25,7 @@ $ENV{ASAN_OPTIONS} = 'detect_leaks=1';
 $ENV{ASAN_OPTIONS} = 'detect_leaks=0' if system "$dir/probe >$dir/log 2>&1";
 
 # What the targets need of the core: no connections, no loop.
-my $needed = qr{^csrc/(?:(?:base|net|http)/(?!socket)|ws/(?:frame|handshake|sha1)\.)};
+my $needed = qr{^csrc/(?:(?:base|net|http)/(?!socket)|ws/(?:frame|handshake|deflate|sha1)\.)};
 my $core   = join ' ', grep { /$needed/ } split ' ', $make{SPRIG_CORE};
 
 mkdir "$dir/seeds";

@@ -94,6 +94,11 @@ seed('frame', "\5\7\7$_")
 seed('sse', $_)
     for ("\0\0", "\0\1", "\3\0abcdata", "\3\1a\nbdata", "\1\7xa\r\nb\rc\nd\n", "\0\0\r", "\0\0: \n:\r\r\n\n");
 
+# Raw deflate: a stored block, fixed codes, a reference, a final block, an unfinished one, nonsense.
+seed('deflate', "\5\7$_")
+    for map { my $how = $_; map { "$how\6$_" } "\0\5\0\xfa\xffHello", "\xf2\x48\xcd\xc9\xc9\7\0", "\xf2\x48\5\0",
+    "\xf3\x48\xcd\xc9\xc9\7\0\0", "\x4a\x4c\x44\x86\xa3", "\7", "\xff\xff", '' } "\0", "\3", "\4";
+
 for my $file (glob "$FindBin::Bin/corpus/*.hex") {
     my ($target) = $file =~ m{([a-z]+)\.hex\z};
     open my $in, '<', $file or die "$file: $!";
