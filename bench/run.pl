@@ -15,7 +15,7 @@ use SprigBench::Servers;
 my %option = (seconds => 3, rounds => 3, log => 0, out => "$FindBin::Bin/reports");
 GetOptions(
     \%option, 'servers=s', 'scenarios=s', 'seconds=i', 'rounds=i', 'out=s',
-    'log!',   'callgrind', 'list',        'help'
+    'log!',   'callgrind', 'realtime',    'list', 'help'
 ) or usage(2);
 usage(0) if $option{help};
 
@@ -31,6 +31,8 @@ Usage: dev/bench [options]
   --log             the program sprig writes an access log
   --out DIR         where the report goes [bench/reports]
   --callgrind       counts instructions instead
+  --realtime        WebSockets and event streams instead: echo, broadcast, idle sockets beside
+                    Mojolicious, node's ws and python's websockets, events by channel and from Perl
   --list            names servers and scenarios
 END
     exit $status;
@@ -113,6 +115,7 @@ sub measure {
     return $result;
 }
 
+exec $^X, '-Mblib', "$FindBin::Bin/realtime.pl", '--seconds', $option{seconds} if $option{realtime};
 if ($option{callgrind}) {
     callgrind();
     exit 0;
