@@ -152,7 +152,7 @@ static void print_help(void)
     size_t n;
     const struct sprig_option *options = sprig_options(&n);
     puts("Usage: sprig [options] [app.psgi [arguments of the application]]\n"
-         "Serves a PSGI application over HTTP/1.1 and HTTP/2. Defaults stand in [ ].");
+         "Serves a PSGI application over HTTP/1.1 and HTTP/2. Defaults are in [ ].");
     for (size_t i = 0; i < n; i++) {
         if (!options[i].group)
             continue;

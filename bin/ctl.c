@@ -100,8 +100,8 @@ static const struct verb verbs[] = {
      "blocked for"},
     {"config", NULL, "GET", "/config", "the options in use", NULL, NULL},
     {"reload", NULL, "POST", "/reload", "new workers with new code and options (HUP)", NULL, NULL},
-    {"upgrade", NULL, "POST", "/upgrade", "the program anew, without a break (USR2)", NULL, NULL},
-    {"reopen", NULL, "POST", "/reopen", "opens the logs anew (USR1)", NULL, NULL},
+    {"upgrade", NULL, "POST", "/upgrade", "the program itself, without a break (USR2)", NULL, NULL},
+    {"reopen", NULL, "POST", "/reopen", "reopens the logs (USR1)", NULL, NULL},
     {"drain", NULL, "POST", "/drain", "/readyz says no; serving goes on", NULL, NULL},
     {"undrain", NULL, "POST", "/undrain", "/readyz says yes again", NULL, NULL},
     {"stop", NULL, "POST", "/stop", "ends when the requests in work are answered (TERM)", NULL,
@@ -205,7 +205,7 @@ int ctl_main(int argc, char **argv)
     if (!is_verb(argv[i]))
         return usage("unknown verb '%s'", argv[i]);
     if ((values[0] != NULL) + (values[1] != NULL) + (values[2] != NULL) > 1)
-        return usage("one of --admin, --config and --pid will do");
+        return usage("give only one of --admin, --config and --pid");
     if (ctl_find(&server, values[0], values[1], values[2], values[3], why, sizeof why) != 0) {
         fprintf(stderr, "sprig ctl: %s\n", why);
         return CTL_USAGE;

@@ -34,7 +34,7 @@ sub {
     return [200, ['Content-Type' => 'text/html; charset=utf-8'], [$page]] if $path eq '/';
     if ($path eq '/measure' && $env->{REQUEST_METHOD} eq 'POST') {
         $env->{'psgi.input'}->read(my $value, 100);
-        return [400, [], ["a number is wanted\n"]] if $value !~ /\A[0-9]{1,3}(?:\.[0-9]+)?\s*\z/;
+        return [400, [], ["a number is missing\n"]] if $value !~ /\A[0-9]{1,3}(?:\.[0-9]+)?\s*\z/;
         publish($value);
         return [204, [], []];
     }

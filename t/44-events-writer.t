@@ -144,8 +144,8 @@ subtest 'misuse dies, and nothing is sent' => sub {
     is body_of('/misuse'), "data: fine\n\n", 'what is right arrives';
     my @diary = diary($server);
     like shift @diary, qr/^died: $_/, $_ for
-        'Sprig::Writer::event: names and values are wanted',
-        q(Sprig::Writer::event: there is no 'date': data, event, id and retry are known),
+        'Sprig::Writer::event: give names and values',
+        q(Sprig::Writer::event: unknown field 'date': it takes data, event, id and retry),
         'Sprig::Writer::event: id has a line end or NUL in it',
         'Sprig::Writer::event: id has a line end or NUL in it',
         'Sprig::Writer::event: event has a line end or NUL in it',

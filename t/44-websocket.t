@@ -269,9 +269,9 @@ subtest 'misuse' => sub {
         surrogate => 'Sprig::WebSocket::send: the message has what is no Unicode character',
         undef     => 'Sprig::WebSocket::send: the message is undefined',
         code      =>
-            'Sprig::WebSocket::close: 1005 is no code that can be sent: it is one of 1000 to 1003, 1007 to 1014 or 3000 to 4999',
+            'Sprig::WebSocket::close: 1005 cannot be sent as a code: use one of 1000 to 1003, 1007 to 1014 or 3000 to 4999',
         big =>
-            'Sprig::WebSocket::close: 70000 is no code that can be sent: it is one of 1000 to 1003, 1007 to 1014 or 3000 to 4999',
+            'Sprig::WebSocket::close: 70000 cannot be sent as a code: use one of 1000 to 1003, 1007 to 1014 or 3000 to 4999',
         reason   => 'Sprig::WebSocket::close: the reason has more than 123 bytes',
         ping     => 'Sprig::WebSocket::ping: more than 125 bytes',
         callback => 'Sprig::WebSocket::on_message: not a code reference',

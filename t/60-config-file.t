@@ -332,7 +332,7 @@ for my $args ([], ['--workers', 2], [qw(--workers 2 --preload-app)]) {
         my $done =
             @$args
             ? qr/reloaded: all workers are of generation 2/
-            : qr/HUP: the options were read anew; with/;
+            : qr/HUP: the options were read again; with/;
         is status_of($server, 4), 431, 'one past the limit';
         $reload->("max_headers = 4\n", $done);
         ok eventually(sub { status_of($server, 4) == 200 }), 'the new limit';    # not yet of an old worker
@@ -399,7 +399,7 @@ END
     $server->ask("GET /before HTTP/1.0\r\n\r\n");
     config("access_log = $other\naccess_log_format = new %m %U\n");
     kill HUP => $server->pid;
-    ok $server->stderr_like(qr/the options were read anew/), 'told';
+    ok $server->stderr_like(qr/the options were read again/), 'told';
     $server->ask("GET /behind HTTP/1.0\r\n\r\n");
     like $slow->rest, qr/slow/, 'the slow one is answered';
     $server->stop_ok;

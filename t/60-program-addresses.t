@@ -84,9 +84,9 @@ subtest 'an abstract socket' => sub {
 
 subtest 'what is no address' => sub {
     my %reason = (
-        'app.sock'                      => "that is no port, and a path needs a slash; $forms",
+        'app.sock'                      => "that is not a port, and a path needs a slash; $forms",
         '127.0.0.1:8080,proxy-protocol' => "'proxy-protocol' is no option of an address; $forms",
-        '127.0.0.1:8080:ssl'            => "that is no host and port; $forms",
+        '127.0.0.1:8080:ssl'            => "that is not a host and a port; $forms",
         'http://127.0.0.1:80'           => "that is a URL; $forms",
         'tcp://127.0.0.1:80'            => "that is a URL; $forms",
         '127.0.0.1:65536'               => 'the port must be 0..65535',

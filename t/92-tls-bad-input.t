@@ -213,7 +213,7 @@ subtest 'TLS where plain HTTP is spoken' => sub {
     my $client = $server->connect;
     $client->send(client_hello());
     unlike $client->rest, qr/hello/, 'is refused';
-    ok $server->stderr_like(qr/TLS, which is not spoken on this address/), 'and this is told';
+    ok $server->stderr_like(qr/TLS on an address without TLS/), 'and this is told';
     is lines_of($server, qr/TLS/), 1, 'in one line';
     $server->stop_ok;
 };

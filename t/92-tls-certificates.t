@@ -237,7 +237,7 @@ subtest 'changed files' => sub {
     spew("$pem.new", slurp(certificate()->{both}));
     rename "$pem.new", $pem or die "rename: $!";
     ok eventually(sub { serial($port) ne $before }), 'are read anew without a signal';
-    ok $server->stderr_like(qr/the certificates have changed, and were read anew/),
+    ok $server->stderr_like(qr/the certificates have changed and were read again/),
         'which the log says';
     my $now = serial($port);
     spew($pem, "broken\n");
@@ -269,7 +269,7 @@ subtest 'HUP in a single process' => sub {
     my $now = serial($port);
     spew($pem, "broken\n");
     kill HUP => $server->pid;
-    ok $server->stderr_like(qr/the certificates from before go on: tls_cert/),
+    ok $server->stderr_like(qr/the old certificates stay in use: tls_cert/),
         'a broken one is told of';
     is serial($port), $now, 'and the one from before stays';
     $server->stop_ok;
@@ -290,7 +290,7 @@ subtest 'HUP to a master' => sub {
     $master->signal('HUP');
     ok eventually(sub { $master->stderr =~ /reloaded: all workers are of generation 3/ }),
         'reloaded';
-    ok $master->stderr =~ /reload: the certificates from before go on: tls_cert/,
+    ok $master->stderr =~ /reload: the old certificates stay in use: tls_cert/,
         'a broken one is told of';
     is serial($master->port), $now, 'the one from before stays';
     $master->ends_ok;

@@ -88,7 +88,7 @@ subtest 'orders' => sub {
     says_ok(['undrain'], qr/\Aready again\n/);
     says_ok(['reload'], qr/\Areloading\n/);
     ok eventually(sub { $master->stderr =~ /reloaded: all workers are of generation 2/ }), 'it does';
-    says_ok(['reopen'], qr/\Alogs are opened anew\n/);
+    says_ok(['reopen'], qr/\Alogs are reopened\n/);
     my $old = $master->learn_master;
     says_ok(['upgrade'], qr/\Aupgrading\n/);
     ok eventually(sub { (($master->lines('pid'))[0] || $old) != $old && !is_running($old) }, 20), 'it does';

@@ -187,7 +187,7 @@ static void read_fields(pTHX_ const char *method, const bool *allowed, SV **fiel
                                                 "since", "slow", "queue_bytes"};
 
     if (n % 2 != 0)
-        croak("Sprig::Channel::%s: names and values are wanted", method);
+        croak("Sprig::Channel::%s: give names and values", method);
     for (int f = 0; f < N_FIELDS; f++)
         value[f] = &PL_sv_undef;
     for (I32 i = 0; i < n; i += 2) {
@@ -380,7 +380,7 @@ bool psgi_channel_join(pTHX_ SV *self, SV *target, SV **fields, I32 n)
     struct sprig_channel *core = channel_of(aTHX_ self)->core;
 
     if (!SvROK(target))
-        croak("Sprig::Channel::join: a writer or WebSocket is wanted");
+        croak("Sprig::Channel::join: give a writer or a WebSocket");
     ENTER;
     SAVEFREESV(SvREFCNT_inc_simple_NN(SvRV(self)));
     target = sv_2mortal(newRV_inc(SvRV(target)));

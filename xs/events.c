@@ -53,7 +53,7 @@ static int field_of(pTHX_ SV *name)
     for (int i = 0; i < N_FIELDS; i++)
         if (strEQ(text, names[i]))
             return i;
-    croak("Sprig::Writer::event: there is no '%s': data, event, id and retry are known", text);
+    croak("Sprig::Writer::event: unknown field '%s': it takes data, event, id and retry", text);
 }
 
 /* All values are made text before the bytes of any are looked at: code might change them. */
@@ -62,7 +62,7 @@ static void read_fields(pTHX_ SV **fields, I32 n, struct sse_event *event)
     SV *text[N_FIELDS] = {NULL};
 
     if (n % 2 != 0)
-        croak("Sprig::Writer::event: names and values are wanted, as in event(data => $text)");
+        croak("Sprig::Writer::event: give names and values, as in event(data => $text)");
     if (!psgi_text_is_plain(fields, n))
         fields = psgi_text_hold(aTHX_ fields, n);
     for (I32 i = 0; i < n; i += 2)

@@ -187,7 +187,7 @@ void psgi_websocket_close(pTHX_ SV *self, SV *code, SV *reason)
         text =
             psgi_text_span(aTHX_ psgi_text_sv(aTHX_ reason), "Sprig::WebSocket::close: the reason");
     if (number > UINT16_MAX || !sprig_ws_code_is_valid((uint32_t)number))
-        croak("Sprig::WebSocket::close: %" UVuf " is no code that can be sent: it is one of 1000 to"
+        croak("Sprig::WebSocket::close: %" UVuf " cannot be sent as a code: use one of 1000 to"
               " 1003, 1007 to 1014 or 3000 to 4999",
               number);
     if (text.len > 123)

@@ -99,13 +99,13 @@ static const struct sprig_option options[] = {
 #undef G
 #define G "Looking into it"
     FIELD(STRING, admin, G, "ADDRESS", "", 0, 300,
-          "Metrics, health and commands (sprig ctl): unix:PATH or a loopback HOST:PORT."),
+          "Metrics, health and sprig ctl: unix:PATH or a loopback HOST:PORT."),
     FIELD(PATH, admin_token_file, G, "FILE", "", 0, 1000,
-          "Who asks there has to know what this file says; allows other addresses, too."),
+          "A file with a token that clients must send; allows other addresses, too."),
     SECONDS(block_warning, G, "1",
-            "What keeps the event loop for longer is told, with request and line; 0 is never."),
+            "Code that keeps the event loop for longer is logged with its line; 0 is never."),
     SECONDS(block_timeout, G, "0",
-            "Ends a worker, or a process without a master, that is kept for longer; 0 is never."),
+            "Ends a process whose event loop is kept for longer; 0 is never."),
 #undef G
 #define G "Listening"
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; all IPv4 addresses if not given."),
@@ -140,7 +140,7 @@ static const struct sprig_option options[] = {
     FIELD(BOOL, tls_reject_unknown_names, G, NULL, "0", 0, 1,
           "Whether clients that ask for none of the names get an alert."),
     {"tls_min_version", 0, SPRIG_OPTION_CHOICE, G, "VERSION", "1.2", 0, 0, "1.2|1.3",
-          offsetof(struct sprig_config, tls_min_version), "The oldest version that is spoken."},
+          offsetof(struct sprig_config, tls_min_version), "The oldest version of TLS that is accepted."},
     FIELD(STRING, tls_ciphers, G, "LIST", "", 0, 2000,
           "Ciphers of TLS 1.2 as OpenSSL names them; if not given, those with forward secrecy."),
     FIELD(STRING, tls_ciphersuites, G, "LIST", "", 0, 1000, "The same for TLS 1.3."),
@@ -149,7 +149,7 @@ static const struct sprig_option options[] = {
           "How long a client may resume a session by its ticket; 0 is never."),
     FIELD(PATHS, tls_ocsp, G, "FILE", "", 0, 16000,
           "Response of an OCSP responder (DER) to be sent along with the certificate."),
-    FIELD(PATH, tls_client_ca, G, "FILE", "", 0, 1000, "Who signs those of clients (PEM)."),
+    FIELD(PATH, tls_client_ca, G, "FILE", "", 0, 1000, "The authorities that sign certificates of clients (PEM)."),
     {"tls_verify", 0, SPRIG_OPTION_CHOICE, G, "MODE", "none", 0, 0, "none|optional|required",
           offsetof(struct sprig_config, tls_verify), "Whether clients have to show a certificate."},
     FIELD(PATH, tls_crl, G, "FILE", "", 0, 1000, "Revoked certificates of clients (PEM)."),
@@ -166,7 +166,7 @@ static const struct sprig_option options[] = {
           "Where addresses with ,redirect find /.well-known/acme-challenge/."),
 #undef G
 #define G "HTTP/2"
-    FIELD(BOOL, http2, G, NULL, "1", 0, 1, "Speaks HTTP/2 with TLS, where the client wants that."),
+    FIELD(BOOL, http2, G, NULL, "1", 0, 1, "Speaks HTTP/2 over TLS if the client wants it."),
     FIELD(COUNT, http2_max_streams, G, "N", "100", 1, 10000,
           "Requests of one connection at a time."),
     FIELD(BYTES32, http2_stream_window, G, "BYTES", "256K", 65535, GIB,
@@ -179,7 +179,7 @@ static const struct sprig_option options[] = {
     FIELD(COUNT, http2_max_resets, G, "N", "300", 0, 1000000000,
           "Requests that a client may break off before their answer; a tenth more each second."),
     FIELD(COUNT, http2_max_idle_frames, G, "N", "10000", 0, 1000000000,
-          "Frames that get nothing done, such as PING; a tenth more each second."),
+          "Frames without effect, such as PING; a tenth more each second."),
 #undef G
 #define G "Limits of requests"
     FIELD(BYTES32, max_request_line, G, "BYTES", "8K", 0, MIB,
@@ -215,7 +215,7 @@ static const struct sprig_option options[] = {
           "Open connections of one address; beyond: 503; 0 is no limit."),
     FIELD(COUNT, max_requests_in_flight, G, "N", "0", 0, 10000000,
           "Requests in work at one time; the others wait; 0 is no limit."),
-    SECONDS(queue_timeout, G, "30", "For a request that waits for its turn; beyond: 503."),
+    SECONDS(queue_timeout, G, "30", "How long a request may wait for its turn; then 503."),
 #undef G
 #define G "Proxies"
     FIELD(STRING, trusted_proxies, G, "NETWORKS", "", 0, 4000,

@@ -118,7 +118,7 @@ static void check_frame(struct h2 *h2)
         check_priority(h2);
     if (is_idle(scan) && !h2_budget_spend(&h2->frames, sprig_loop_now(h2->conn->server->loop)))
         h2_session_end(h2, NGHTTP2_ENHANCE_YOUR_CALM,
-                       "http2_max_idle_frames: too many frames that get nothing done");
+                       "http2_max_idle_frames: too many frames without effect");
 }
 
 /* Each frame is looked at when nghttp2 has had those before it, but not yet its last byte. */

@@ -127,16 +127,16 @@ static void framing_byte(struct chunk *c, char byte)
     case SIZE_LF:
         return size_line_end(c, byte);
     case DATA_CR:
-        return expect(c, byte, '\r', DATA_LF, "no CRLF behind the data of a chunk");
+        return expect(c, byte, '\r', DATA_LF, "no CRLF after the data of a chunk");
     case DATA_LF:
-        return expect(c, byte, '\n', SIZE, "no CRLF behind the data of a chunk");
+        return expect(c, byte, '\n', SIZE, "no CRLF after the data of a chunk");
     case LINE:
     case NAME:
     case VALUE:
     case VALUE_LF:
         return trailer_byte(c, byte);
     case END_LF:
-        return expect(c, byte, '\n', DONE, "bare CR behind the last chunk");
+        return expect(c, byte, '\n', DONE, "bare CR after the last chunk");
     case DATA:
     case DONE:
     case BAD:

@@ -144,13 +144,13 @@ static bool starts_with(struct sprig_span s, struct sprig_span start)
 static const char *name_protocol(struct sprig_span line, uint32_t n_before)
 {
     if (*line.ptr == 0x16) /* the first byte of a handshake record, RFC 8446 section 5.1 */
-        return "TLS, which is not spoken on this address";
+        return "TLS on an address without TLS";
     if (n_before == 4 && *line.ptr == '\0') /* behind the two CRLF with which version 2 begins */
         return "a PROXY header, which this address does not expect";
     if (starts_with(line, SPAN_LIT("PROXY TCP")) || starts_with(line, SPAN_LIT("PROXY UNKNOWN")))
         return "a PROXY header, which this address does not expect";
     if (span_eq(line, SPAN_LIT("PRI * HTTP/2.0"))) /* RFC 9113 section 3.4 */
-        return "HTTP/2, which is not spoken on this address";
+        return "HTTP/2 on an address without HTTP/2";
     return NULL;
 }
 

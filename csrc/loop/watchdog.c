@@ -98,7 +98,7 @@ bool watchdog_pass_over(uint64_t ns)
     pthread_mutex_unlock(&dog.lock);
     log_request_enter(span_make(of.bytes, of.n), &before);
     if (*name != '\0')
-        log_later(SPRIG_LOG_WARN, "%s blocks %s no longer: it took %.1f s", name,
+        log_later(SPRIG_LOG_WARN, "%s no longer blocks %s: it took %.1f s", name,
                   whom(who, sizeof who), (double)ns / 1e9);
     log_request_leave(&before);
     return *name != '\0';

@@ -131,7 +131,7 @@ static int read_host(const struct reading *r, const char *host, size_t len)
         len = 0;
     if ((!is_bracketed && memchr(host, ':', len) != NULL) || memchr(host, '[', len) != NULL ||
         len >= sizeof r->out->host)
-        return complain(r, "that is no host and port", forms);
+        return complain(r, "that is not a host and a port", forms);
     memcpy(r->out->host, host, len);
     r->out->host[len] = '\0';
     return 0;
@@ -142,7 +142,7 @@ static int read_tcp(const struct reading *r, const char *address)
     const char *colon = strrchr(address, ':');
     r->out->kind = SPRIG_LISTEN_TCP;
     if (colon == NULL && address[strspn(address, "0123456789")] != '\0')
-        return complain(r, "that is no port, and a path needs a slash", forms);
+        return complain(r, "that is not a port, and a path needs a slash", forms);
     if (colon == NULL)
         return read_port(r, address);
     int rc = read_host(r, address, (size_t)(colon - address));

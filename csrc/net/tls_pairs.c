@@ -116,7 +116,7 @@ static int take_key(struct reading *r, const char *option, const char *path, str
     return complain(r, option, path,
                     !is_encrypted            ? tls_error_text()
                     : r->password[0] == '\0' ? "the key is encrypted: give tls_key_password_file"
-                                             : "tls_key_password_file has not the password of it");
+                                             : "tls_key_password_file does not have its password");
 }
 
 static int take_certificate(struct reading *r, const char *path, struct tls_pair *pair,

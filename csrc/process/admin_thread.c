@@ -49,10 +49,10 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
     case ADMIN_QUIT:
         return pass_on(SIGINT, said, n, "ending at once");
     case ADMIN_REOPEN:
-        return pass_on(SIGHUP, said, n, "logs are opened anew");
+        return pass_on(SIGHUP, said, n, "logs are reopened");
     case ADMIN_RELOAD:
         if (own.config.config != NULL)
-            return pass_on(SIGHUP, said, n, "reading the configuration anew");
+            return pass_on(SIGHUP, said, n, "reading the configuration again");
         break;
     case ADMIN_DRAIN:
         own.is_drained = true;

@@ -201,7 +201,7 @@ static bool master_renew_config(struct sprig_master *m)
         return true;
     const struct sprig_config *config = m->on_reload(m->on_reload_arg, kept, why, sizeof why);
     if (config == NULL) {
-        sprig_log(SPRIG_LOG_ERROR, "cannot reload, all goes on as before: %s", why);
+        sprig_log(SPRIG_LOG_ERROR, "cannot reload: %s; the old workers go on", why);
         return false;
     }
     m->config = config;
@@ -229,7 +229,7 @@ static void master_renew_tls(struct sprig_master *m)
         return;
     struct tls_context *fresh = tls_context_open(m->config, why, sizeof why);
     if (fresh == NULL) {
-        sprig_log(SPRIG_LOG_ERROR, "reload: the certificates from before go on: %s", why);
+        sprig_log(SPRIG_LOG_ERROR, "reload: the old certificates stay in use: %s", why);
         return;
     }
     tls_context_release(m->tls);

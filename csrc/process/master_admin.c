@@ -86,7 +86,7 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
     case ADMIN_UPGRADE:
         return signal_self(SIGUSR2, said, n, "upgrading");
     case ADMIN_REOPEN:
-        return signal_self(SIGUSR1, said, n, "logs are opened anew");
+        return signal_self(SIGUSR1, said, n, "logs are reopened");
     case ADMIN_DRAIN:
     case ADMIN_UNDRAIN:
         return set_drained(m, verb == ADMIN_DRAIN, said, n);

@@ -126,7 +126,7 @@ static int claim_file(const struct complaint *c, int *out)
         if (rc != 0)
             return rc;
     }
-    return complain(c, SPRIG_E_STATE, "others remove it all the time");
+    return complain(c, SPRIG_E_STATE, "others keep removing it");
 }
 
 /* ----------------------------------------------------------------- opening it ---- */

@@ -157,7 +157,7 @@ void upgrade_gone(struct sprig_master *m, struct process *p, int status)
     if (m->successor == p) {
         m->successor = NULL;
         if (m->ending == ENDING_NOT)
-            sprig_log(SPRIG_LOG_ERROR, "cannot upgrade, the processes from before go on: %s",
+            sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s; the old processes go on",
                       p->error[0] != '\0' ? p->error : how);
     }
     if (m->deputy != p)
@@ -229,7 +229,7 @@ void upgrade_announce(struct sprig_master *m)
     if (m->predecessor_fd == -1)
         return;
     if (write(m->predecessor_fd, "ready\n", 6) == -1)
-        sprig_log(SPRIG_LOG_WARN, "the master before is gone");
+        sprig_log(SPRIG_LOG_WARN, "the old master is gone");
     close(m->predecessor_fd);
     m->predecessor_fd = -1;
 }

@@ -13,14 +13,14 @@ static void reload_options(struct sprig_server *server, const struct sprig_confi
 {
     char kept[1024], why[1024];
     if (sprig_server_reload(server, fresh, kept, why, sizeof why) != 0)
-        sprig_log(SPRIG_LOG_ERROR, "HUP: all goes on as before: %s", why);
+        sprig_log(SPRIG_LOG_ERROR, "HUP: nothing has changed: %s", why);
     else if (*kept != '\0')
-        sprig_log(SPRIG_LOG_WARN, "HUP: the options were read anew; a change of %s needs a restart",
-                  kept);
+        sprig_log(SPRIG_LOG_WARN,
+                  "HUP: the options were read again; a change of %s needs a restart", kept);
     else
         sprig_log(SPRIG_LOG_WARN,
-                  "HUP: the options were read anew; with a master (--master or --workers) the "
-                  "application would be loaded anew, too");
+                  "HUP: the options were read again; with a master (--master or --workers) the "
+                  "application would be loaded again, too");
 }
 
 static void hang_up(struct sprig_server *server)
@@ -36,19 +36,20 @@ static void hang_up(struct sprig_server *server)
         return;
     }
     if (rc != SPRIG_E_NOTFOUND) {
-        sprig_log(SPRIG_LOG_ERROR, "HUP: all goes on as before: %s", why);
+        sprig_log(SPRIG_LOG_ERROR, "HUP: nothing has changed: %s", why);
         return;
     }
     bool has_log = server->access_log != NULL && access_log_reopen(server->access_log);
     rc = server_renew_tls(server, &server->config, why, sizeof why);
     if (rc == SPRIG_E_INVALID)
-        sprig_log(SPRIG_LOG_ERROR, "HUP: the certificates from before go on: %s", why);
+        sprig_log(SPRIG_LOG_ERROR, "HUP: the old certificates stay in use: %s", why);
     sprig_log(
         SPRIG_LOG_WARN,
-        "HUP: %s%s%s; with a master (--master or --workers) the application would be loaded anew",
+        "HUP: %s%s%s; with a master (--master or --workers) the application would be loaded again",
         has_log ? "the access log was opened anew" : "",
-        rc == 0 ? has_log ? ", the certificates were read anew" : "the certificates were read anew"
-                : "",
+        rc == 0
+            ? has_log ? ", the certificates were read again" : "the certificates were read again"
+            : "",
         has_log || rc == 0 ? "" : "nothing was done");
 }
 

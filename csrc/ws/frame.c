@@ -128,7 +128,7 @@ static int take_length(struct ws_reader *r)
     unsigned n = head_size(r->head[1]) - 6;
     r->left = n == 0 ? r->head[1] & 0x7fu : big_endian(r->head + 2, n);
     if ((n == 2 && r->left < 126) || (n == 8 && r->left <= 0xffff))
-        return refuse(r, WS_CLOSE_PROTOCOL, "a length that is longer than it has to be");
+        return refuse(r, WS_CLOSE_PROTOCOL, "a length in a longer form than it needs");
     if (r->left >> 63)
         return refuse(r, WS_CLOSE_PROTOCOL, "a length of more than 63 bits");
     return 0;

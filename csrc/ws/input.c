@@ -129,7 +129,7 @@ static void on_close_frame(struct sprig_ws *ws, struct sprig_span payload)
     if (error != 0) {
         ws_fail(ws, error,
                 error == WS_CLOSE_NOT_UTF8 ? "the reason of the close is not UTF-8"
-                                           : "a close with a code that cannot be");
+                                           : "a close with a code that is not allowed");
         return;
     }
     if (ws->state == WS_STATE_OPEN)

@@ -12,7 +12,7 @@ my %is_option = map { $_ => 1 } qw(history backend);
 
 sub new {
     my ($class, $name, %option) = @_;
-    defined $name or croak 'Sprig::Channel->new: a name is wanted';
+    defined $name or croak 'Sprig::Channel->new: a name is missing';
     $is_option{$_} or croak "Sprig::Channel->new: there is no option '$_'" for sort keys %option;
     my $history = defined $option{history} ? $option{history} : 0;
     $history =~ /\A[0-9]{1,9}\z/ or croak "Sprig::Channel->new: history must be a whole number, got '$history'";
