@@ -121,7 +121,7 @@ subtest 'what is checked at the start' => sub {
     my @encrypted = ('--tls-cert', $first->{cert}, '--tls-key', $encrypted);
     $refuses->("tls_key: $encrypted: the key is encrypted: give tls_key_password_file", @encrypted);
     $refuses->(
-        "tls_key: $encrypted: tls_key_password_file has not",
+        "tls_key: $encrypted: tls_key_password_file does not have",
         @encrypted, '--tls-key-password-file', $wrong
     );
     $refuses->(
