@@ -67,6 +67,25 @@ for my $name (keys %size) {
     close $out or die "$folder/$name: $!";
 }
 
+# Certificates with their keys.
+my %kind = (ecdsa => [qw(ec -pkeyopt ec_paramgen_curve:P-256)], rsa => ['rsa:2048']);
+for my $name (
+    grep {
+        my $kind = $_;
+        grep { ($scenario{$_}{tls} || '') eq $kind } @names
+    } sort keys %kind
+    )
+{
+    my $path    = "$folder/$name.pem";
+    my @command = (
+        qw(openssl req -x509 -nodes -batch -subj /CN=localhost),
+        '-newkey', @{ $kind{$name} },
+        '-keyout', "$path.key", '-out', $path
+    );
+    system("@command 2>/dev/null && cat $path.key >>$path") == 0
+        or die "openssl made no certificate\n";
+}
+
 my $n_cpus  = () = glob '/sys/devices/system/cpu/cpu[0-9]*';
 my $can_pin = $n_cpus > 1 && !system 'taskset -c 0 true 2>/dev/null';
 my %at      = (
@@ -90,7 +109,8 @@ sub can_do {
 }
 
 # Loads that are no row of requests, and what only the kernel works for.
-my %is_left_out = map { $_ => 1 } qw(file-64k file-32m unix idle push);
+my %is_left_out = map { $_ => 1 } qw(file-64k file-32m unix idle push),
+    grep { $scenario{$_}{tls} } keys %scenario;
 
 sub callgrind {
     for my $name (grep { !$is_left_out{$_} } @names) {
@@ -102,13 +122,13 @@ sub callgrind {
 
 sub measure {
     my ($server, $scenario) = @_;
-    my $process = eval { SprigBench::Servers->start($server, %at) }
+    my $process = eval { SprigBench::Servers->start($server, %at, tls => $scenario->{tls}) }
         or return { error => $@ =~ s/\n//r };
     my @pin    = $can_pin ? ('taskset', '-c', '1-' . ($n_cpus - 1)) : ();
     my $result = eval {
         my %short = (%at, pin => \@pin);
         SprigBench::Load->measure($process, $scenario, %short, seconds => 1)
-            if !$scenario->{load};    # warm
+            if !$scenario->{load} || $scenario->{load} =~ /\A(?:full|resumed)\z/;    # warm
         SprigBench::Load->measure($process, $scenario, %short);
     } || { error => $@ =~ s/\n//r };
     $process->stop;

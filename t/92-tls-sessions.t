@@ -51,6 +51,18 @@ for my $version (qw(1_2 1_3)) {
     };
 }
 
+subtest 'a new ticket each time' => sub {
+    my $server = start_server(code => $app, args => { tls_cert => $certificate->{both} });
+    my $file   = SprigTest::temp_path('session');
+    my @flags  = ('-tls1_3', '-ign_eof');
+    my $first  = s_client($server, $request, @flags, '-sess_out', $file);
+    like $first, qr/New Session Ticket arrived/, 'behind a full handshake';
+    my $next = s_client($server, $request, @flags, '-sess_in', $file);
+    like $next, qr/^Reused, TLSv1\.3/m,        'resumed';
+    like $next, qr/New Session Ticket arrived/, 'and another one behind that: clients use each once';
+    $server->stop_ok;
+};
+
 subtest 'tls_ticket_lifetime' => sub {
     my $off = start_server(
         code => $app,

@@ -114,6 +114,8 @@ void tls_describe_ssl(SSL *ssl, tls_describe_cb *tell, void *arg)
                                                                      : "FAILED";
     tell(SPAN_LIT("SSL_PROTOCOL"), span_str(SSL_get_version(ssl)), arg);
     tell(SPAN_LIT("SSL_CIPHER"), span_str(SSL_get_cipher_name(ssl)), arg);
+    tell(SPAN_LIT("SSL_SESSION_RESUMED"), span_str(SSL_session_reused(ssl) ? "Resumed" : "Initial"),
+         arg);
     if (name != NULL)
         tell(SPAN_LIT("SSL_SERVER_NAME"), span_str(name), arg);
     tell(SPAN_LIT("SSL_CLIENT_VERIFY"), span_str(verified), arg);

@@ -174,9 +174,10 @@ static int make_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c
                : -1;
 }
 
-/* 2: it is good, and the client gets a new one. */
+/* 2: it is good, and the client gets a new one: in TLS 1.3 always, where it uses each once (RFC
+ * 8446 appendix C.4). */
 static int take_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, mac_ctx *mac,
-                       int64_t now)
+                       int64_t now, bool is_used_once)
 {
     const struct ticket_key *key = find_key(name, now);
     if (key == NULL)
@@ -184,16 +185,15 @@ static int take_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c
     if (!mac_init(mac, key) ||
         EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->aes, iv) != 1)
         return -1;
-    return key == current_key(now) ? 1 : 2;
+    return key == current_key(now) && !is_used_once ? 1 : 2;
 }
 
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      mac_ctx *mac, int is_new)
 {
     int64_t now = (int64_t)time(NULL);
-    (void)ssl;
     return is_new ? make_ticket(name, iv, cipher, mac, now)
-                  : take_ticket(name, iv, cipher, mac, now);
+                  : take_ticket(name, iv, cipher, mac, now, SSL_version(ssl) >= TLS1_3_VERSION);
 }
 
 bool tls_tickets_use(SSL_CTX *ssl_ctx, double lifetime)

@@ -56,7 +56,7 @@ sub _wrk {
     push @command, map { ('-H', $_) } @{ $scenario->{headers} || [] };
     push @command, '-H', 'Connection: close' if $scenario->{close};
     my $text =
-        _run(@{ $at{pin} }, @command, 'http://127.0.0.1:' . $server->port . $scenario->{path});
+        _run(@{ $at{pin} }, @command, $server->url . $scenario->{path});
     my ($requests) = $text =~ /(\d+) requests in/;
     my ($failed)   = $text =~ /Non-2xx or 3xx responses: (\d+)/;
     my ($rate)     = $text =~ m{Requests/sec:\s+([\d.]+)};
@@ -69,6 +69,23 @@ sub _wrk {
         p99      => _ms(($text =~ /99%\s+(\S+)/)[0]),
         error    => $error,
     };
+}
+
+# One connection after the other for one request each: with a full handshake, or by the session of the
+# first. Not wrk, which resumes its sessions by itself.
+sub _handshakes {
+    my ($server, $scenario, %at) = @_;
+    my $is_full = $scenario->{load} eq 'full';
+    my $text    = _run(
+        @{ $at{pin} }, 'openssl',                    's_time', $is_full ? '-new' : '-reuse',
+        '-connect',    '127.0.0.1:' . $server->port, '-www',   $scenario->{path},
+        '-time',       $at{seconds}
+    );
+    my ($said) = $text =~ /^([*r]{3,})/m;
+    my ($n)    = $text =~ /^(\d+) connections in \d+ real seconds/m;
+    return { error    => 'openssl s_time failed' } if !$n || !defined $said;
+    return { error    => 'other handshakes' }      if $said =~ ($is_full ? qr/r/ : qr/[*]/);
+    return { requests => $n, rate => $n / $at{seconds} };
 }
 
 sub _unix {
@@ -91,11 +108,30 @@ sub _open_clients {
     for (1 .. $n) {
         my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->port)
             or last;
-        syswrite $client, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        sysread $client, my $answer, 65_536;
-        push @clients, $client;
+        push @clients, $server->has_tls ? _talk_tls($client, $path) : _talk($client, $path);
     }
     return @clients;
+}
+
+sub _talk {
+    my ($client, $path) = @_;
+    syswrite $client, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    sysread $client, my $answer, 65_536;
+    return $client;
+}
+
+my $ctx;
+
+sub _talk_tls {
+    my ($client, $path) = @_;
+    require Net::SSLeay;
+    $ctx ||= Net::SSLeay::CTX_new();
+    my $ssl = Net::SSLeay::new($ctx);
+    Net::SSLeay::set_fd($ssl, fileno $client);
+    Net::SSLeay::connect($ssl) == 1 or die "no handshake\n";
+    Net::SSLeay::write($ssl, "GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    Net::SSLeay::read($ssl);
+    return [$client, $ssl];
 }
 
 sub _idle {
@@ -130,7 +166,14 @@ sub _push {
     };
 }
 
-my %LOAD = (wrk => \&_wrk, unix => \&_unix, idle => \&_idle, push => \&_push);
+my %LOAD = (
+    full    => \&_handshakes,
+    resumed => \&_handshakes,
+    wrk     => \&_wrk,
+    unix    => \&_unix,
+    idle    => \&_idle,
+    push    => \&_push
+);
 
 sub measure {
     my ($class, $server, $scenario, %at) = @_;

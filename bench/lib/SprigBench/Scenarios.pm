@@ -3,7 +3,8 @@ package SprigBench::Scenarios;
 # What is measured: the load, and the ratio that is to be reached.
 #
 #   path       what is asked for
-#   load       wrk (the default), unix, idle, push
+#   load       wrk (the default), full, resumed, unix, idle, push
+#   tls        over TLS, with a certificate of this kind: ecdsa, rsa
 #   lua        what wrk does otherwise than GET
 #   headers    for wrk
 #   close      one connection for each request
@@ -47,6 +48,7 @@ my @BROWSER = (
     'Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; lang=en; visits=17',
 );
 
+my @TLS   = qw(sprig);
 my @ASYNC = qw(sprig plackup twiggy feersum);
 
 my @ALL = (
@@ -86,6 +88,60 @@ my @ALL = (
         load    => 'idle',
         clients => 8000,
         target  => ['idle', undef, 524]
+    },
+    {
+        name   => 'tls-hello',
+        path   => '/',
+        nginx  => 1,
+        tls    => 'ecdsa',
+        only   => \@TLS,
+        target => ['cpu', 'nginx', 1.15]
+    },
+    {
+        name   => 'tls-full',
+        path   => '/',
+        nginx  => 1,
+        tls    => 'ecdsa',
+        only   => \@TLS,
+        load   => 'full',
+        target => ['cpu', 'nginx', 1.05]
+    },
+    {
+        name   => 'tls-full-rsa',
+        path   => '/',
+        nginx  => 1,
+        tls    => 'rsa',
+        only   => \@TLS,
+        load   => 'full',
+        target => ['cpu', 'nginx', 1.05]
+    },
+    {
+        name   => 'tls-resumed',
+        path   => '/',
+        nginx  => 1,
+        tls    => 'ecdsa',
+        only   => \@TLS,
+        load   => 'resumed',
+        target => ['cpu', 'nginx', 1.05]
+    },
+    {
+        name    => 'tls-file-32m',
+        path    => '/32m',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        clients => 4,
+        target  => ['cpu', 'nginx', 1.1]
+    },
+    {
+        name    => 'tls-idle',
+        path    => '/',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        load    => 'idle',
+        clients => 1000,
+        target  => ['idle', 'nginx', 1]
     },
     {
         name    => 'push',

@@ -40,10 +40,11 @@ my %SERVER = (
                 '-Iblib/lib',
                 '-Iblib/arch',
                 '--listen',
-                "127.0.0.1:$at{port}",
+                "127.0.0.1:$at{port}" . ($at{tls} ? ',tls' : ''),
                 '--listen',
                 $at{unix},
-                ($at{log} ? ('--access-log', "$at{folder}/access.log") : ()),
+                ($at{tls} ? ('--tls-cert',   "$at{folder}/$at{tls}.pem") : ()),
+                ($at{log} ? ('--access-log', "$at{folder}/access.log")   : ()),
                 $at{app}
             );
         }
@@ -133,6 +134,12 @@ sub _plackup {
 sub nginx_conf {
     my (%at) = @_;
     my $path = "$at{folder}/nginx.conf";
+    my $tls  = '';
+    $tls =
+          "ssl_certificate $at{folder}/$at{tls}.pem; ssl_certificate_key $at{folder}/$at{tls}.pem; "
+        . 'ssl_protocols TLSv1.2 TLSv1.3;'
+        if $at{tls};
+    my $ssl = $at{tls} ? ' ssl' : '';
     open my $out, '>', $path or die "$path: $!";
     print {$out} <<"END";
 worker_processes 1;
@@ -151,7 +158,8 @@ http {
     uwsgi_temp_path $at{folder}/nginx-uwsgi;
     scgi_temp_path $at{folder}/nginx-scgi;
     server {
-        listen 127.0.0.1:$at{port};
+        listen 127.0.0.1:$at{port}$ssl;
+        $tls
         listen unix:$at{unix};
         default_type text/plain;
         location = / { return 200 'Hello, World!'; }
@@ -187,7 +195,9 @@ sub start {
         open STDERR, '>&', \*STDOUT;
         exec @command or POSIX::_exit(127);
     }
-    my $self = bless { name => $name, pid => $pid, port => $at{port}, unix => $at{unix} }, $class;
+    my $self =
+        bless { name => $name, pid => $pid, port => $at{port}, unix => $at{unix}, tls => $at{tls} },
+        $class;
     my $deadline = time + ($at{patience} || 20);
     while (!IO::Socket::INET->new("127.0.0.1:$at{port}")) {
         die "$name did not start, see $at{folder}/$name.out\n"
@@ -199,6 +209,9 @@ sub start {
 
 sub port { return $_[0]{port} }
 sub unix { return $_[0]{unix} }
+sub url  { return ($_[0]{tls} ? 'https' : 'http') . "://127.0.0.1:$_[0]{port}" }
+
+sub has_tls { return defined $_[0]{tls} }
 
 # The processes of the group that the server leads.
 sub _processes {
