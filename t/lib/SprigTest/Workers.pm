@@ -30,7 +30,7 @@ our @EXPORT =
     qw(start_workers app_text eventually get children_of process_of processes_in is_running);
 
 my $START_SECONDS = 60;
-my $STOP_SECONDS  = 15;
+my $STOP_SECONDS  = 45;
 my %folder;    # of all masters, to end what a failed test has left
 
 # ---- the app ----
