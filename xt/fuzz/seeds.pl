@@ -54,6 +54,7 @@ seed('proxy', "\1\2$_")
     "PROXY UNKNOWN\r\n",
     'for=6.6.6.6;x=", for=9.9.9.9;host=";y=_,for=7.7.7.7;z="',
     'for=9.9.9.9;host="a\\",for=6.6.6.6;x=\\"b", , "\\',
+    'for="7.7.7\\.7";proto="h\\ttps";host="\\o:8\\1", for="10.0\\.0.1", for="\\[::1\\]:\\9"',
     '::ffff:10.0.0.1, 9.9.9.9, ',
     '2',
     "PROXY UNKNOWN ffff::1 ::1 1 2\r\n",
