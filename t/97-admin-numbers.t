@@ -68,7 +68,8 @@ subtest 'four workers, reloads and one that is killed' => sub {
         'all workers of the first generation serve';
     $master->signal('HUP');
     $count->((@mix) x 10);
-    ok eventually(sub { numbers($master->path('ctl'))->{restarts}{reload} == 4 }, 20),
+    ok eventually(sub { numbers($master->path('ctl'))->{restarts}{reload} == 4 }, 60)
+        ,    # one by one, each loads the application
         'four workers were replaced by the reload';
     ok $master->settles(4) && !(grep { is_running($_) } @old), 'a new generation serves';
     my $asked = totals($master)->{started};
@@ -82,14 +83,14 @@ subtest 'four workers, reloads and one that is killed' => sub {
     $count->((@mix) x 10);
 
     my $end = totals($master);
-    is $end->{started} - $others, 280, 'every request was counted once';
-    is $end->{answered_2} - $others, $seen{'2xx'}, 'as many 2xx as the clients have got';
-    is $end->{answered_3}, $seen{'3xx'}, '3xx';
-    is $end->{answered_4}, $seen{'4xx'}, '4xx';
-    is $end->{answered_5}, $seen{'5xx'}, '5xx';
-    is $end->{exceptions}, 40, 'exceptions of the application';
-    is sum_of($end), $end->{started}, 'what was started has an end';
-    is $end->{active}, 0, 'nothing is in work';
+    is $end->{started} - $others,    280,             'every request was counted once';
+    is $end->{answered_2} - $others, $seen{'2xx'},    'as many 2xx as the clients have got';
+    is $end->{answered_3},           $seen{'3xx'},    '3xx';
+    is $end->{answered_4},           $seen{'4xx'},    '4xx';
+    is $end->{answered_5},           $seen{'5xx'},    '5xx';
+    is $end->{exceptions},           40,              'exceptions of the application';
+    is sum_of($end),                 $end->{started}, 'what was started has an end';
+    is $end->{active},               0,               'nothing is in work';
     my $numbers = numbers($master->path('ctl'));
     is $numbers->{restarts}{reload}, 4, 'four workers were replaced by the reload, and no more';
     is $numbers->{durations}{request}{count}, $end->{started}, 'each has a duration';
@@ -109,7 +110,7 @@ subtest 'a request in work when its worker is killed' => sub {
     ok eventually(sub { totals($master)->{active} == 0 }), 'it is in work no longer';
     my $end = totals($master);
     is $end->{started} - $base->{started}, 1, 'it has started';
-    is sum_of($end) - sum_of($base), 0, 'and has no end';
+    is sum_of($end) - sum_of($base),       0, 'and has no end';
     $master->ends_ok;
 };
 
@@ -127,8 +128,8 @@ subtest 'an upgrade' => sub {
     ok eventually(sub { !is_running($old) }, 20), 'the one before has ended';
     load($master, ('/x') x 12);
     my $numbers = numbers($master->path('ctl'));
-    is $numbers->{totals}{started}, 42, 'totals go on';
-    is $numbers->{pid}, $master->master, 'and the new master tells them';
+    is $numbers->{totals}{started}, 42,              'totals go on';
+    is $numbers->{pid},             $master->master, 'and the new master tells them';
     $master->ends_ok;
 };
 
