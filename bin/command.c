@@ -87,7 +87,7 @@ void words_clear(struct words *w)
     free(w->items);
 }
 
-/* ------------------------------------------------------------------- --help ---- */
+/* ------------------------------------------------------------- flags, --version ---- */
 
 bool option_is_switch(const struct sprig_option *o)
 {
@@ -101,72 +101,6 @@ char *option_flag(const struct sprig_option *o, const char *prefix, char *buf, s
         if (*p == '_')
             *p = '-';
     return buf;
-}
-
-enum { HELP_COLUMN = 36, HELP_WIDTH = 96 };
-
-static void print_flags(const struct sprig_option *o)
-{
-    char flag[64], left[96], letter[8] = "    ";
-    option_flag(o, option_is_switch(o) ? "--[no-]" : "--", flag, sizeof(flag));
-    if (o->letter)
-        snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-    snprintf(left, sizeof(left), "  %s%s%s%s", letter, flag, o->argument ? " " : "",
-             o->argument ? o->argument : "");
-    if (strlen(left) < HELP_COLUMN - 1)
-        printf("%-*s", HELP_COLUMN, left);
-    else
-        printf("%s\n%*s", left, HELP_COLUMN, "");
-}
-
-/* Prints text from column HELP_COLUMN on, broken between words. */
-static void print_wrapped(const char *text)
-{
-    int column = HELP_COLUMN;
-    while (*text) {
-        int len = (int)strcspn(text, " ");
-        if (column > HELP_COLUMN && column + 1 + len > HELP_WIDTH)
-            column = HELP_COLUMN, printf("\n%*s", HELP_COLUMN, "");
-        else if (column > HELP_COLUMN)
-            column++, putchar(' ');
-        printf("%.*s", len, text);
-        column += len;
-        text += len + (text[len] == ' ');
-    }
-    putchar('\n');
-}
-
-static void print_option(const struct sprig_option *o)
-{
-    char text[256];
-    const char *initial = o->initial ? o->initial : "";
-    if (option_is_switch(o))
-        initial = *initial == '0' ? "off" : "on";
-    snprintf(text, sizeof(text), *initial ? "%s [%s]" : "%s", o->help, initial);
-    print_flags(o);
-    print_wrapped(text);
-}
-
-static void print_help(void)
-{
-    size_t n;
-    const struct sprig_option *options = sprig_options(&n);
-    puts("Usage: sprig [options] [app.psgi [arguments of the application]]\n"
-         "Serves a PSGI application over HTTP/1.1 and HTTP/2. Defaults are in [ ].");
-    for (size_t i = 0; i < n; i++) {
-        if (!options[i].group)
-            continue;
-        if (i == 0 || strcmp(options[i].group, options[i - 1].group) != 0)
-            printf("\n%s:\n", options[i].group);
-        print_option(&options[i]);
-    }
-    puts("\nSignals: TERM and QUIT end the server when the requests in work are answered, INT at "
-         "once.\n"
-         "To the master of several workers: HUP reloads, USR2 upgrades, TTIN and TTOU add and "
-         "remove one.\n"
-         "Most options have a variable of the environment, too: --max-headers is "
-         "SPRIG_MAX_HEADERS.\n"
-         "Manual: man sprig");
 }
 
 static void print_version(void)
@@ -258,13 +192,23 @@ static bool is_completion(const struct sprig_option *o)
     return strcmp(o->name, "completion") == 0;
 }
 
-/* What is only asked for ends the program. */
-static void print_and_end(const struct sprig_option *o, const char *value)
+static bool is_help_all(const struct sprig_option *o)
+{
+    return strcmp(o->name, "help_all") == 0;
+}
+
+/* What is only asked for ends the program. What stands behind --help may be the name of an option.
+ */
+static void print_and_end(const struct sprig_option *o, const char *value, const char *next)
 {
     if (is_completion(o) && !completion_print(value))
         usage_error("completion must be one of bash|zsh|fish, got '%s'", value);
-    if (!is_completion(o))
-        o->letter == 'h' ? print_help() : print_version();
+    if (o->letter == 'h')
+        help_print(next != NULL && strpbrk(next, "./") == NULL ? next : NULL);
+    else if (o->letter == 'v')
+        print_version();
+    else if (!is_completion(o))
+        help_print_all();
     exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
@@ -282,7 +226,7 @@ static void check_flag(const struct sprig_option *o, const char *value)
         usage_error("%s must be 0 or 1, got '%s'", o->name, value);
 }
 
-static void take_option(struct command *cmd, int val, const char *value)
+static void take_option(struct command *cmd, int val, const char *value, const char *next)
 {
     const struct sprig_option *o = option_of(val);
     bool is_off = val >= FIRST_LONG && (val - FIRST_LONG) % 2;
@@ -291,8 +235,8 @@ static void take_option(struct command *cmd, int val, const char *value)
     if (option_is_switch(o) && !value)
         value = is_off ? "0" : "1";
     check_flag(o, value);
-    if (o->letter == 'h' || o->letter == 'v' || is_completion(o))
-        print_and_end(o, value);
+    if (o->letter == 'h' || o->letter == 'v' || is_completion(o) || is_help_all(o))
+        print_and_end(o, value, next);
     give(cmd, o, value ? value : "1");
 }
 
@@ -309,9 +253,9 @@ __attribute__((noreturn)) static void refuse_unknown(const char *word, int len)
     snprintf(name, sizeof name, "%.*s", len - 2, word + 2);
     const char *nearest = len > 2 ? sprig_option_nearest(name) : NULL;
     if (nearest == NULL)
-        usage_error("unknown option %.*s, see sprig --help", len, word);
+        usage_error("unknown option %.*s, see sprig --help-all", len, word);
     const struct sprig_option *o = sprig_option_find(nearest);
-    usage_error("unknown option %.*s; did you mean %s? See sprig --help", len, word,
+    usage_error("unknown option %.*s; did you mean %s? See sprig --help-all", len, word,
                 option_flag(o, "--", name, sizeof name));
 }
 
@@ -338,7 +282,7 @@ static void refuse_flag(int val, const char *word)
     if (optopt >= FIRST_LONG)
         usage_error("option %.*s takes no value", flag_len, word);
     if (optopt)
-        usage_error("unknown option -%c, see sprig --help", optopt);
+        usage_error("unknown option -%c, see sprig --help-all", optopt);
     refuse_unknown(word, flag_len);
 }
 
@@ -364,7 +308,7 @@ void command_read(struct command *cmd, int argc, char **argv)
             refuse_flag(val, argv[optind - 1]);
         if (val >= FIRST_LONG)
             refuse_abbreviation(&flags, current_word(argv));
-        take_option(cmd, val, optarg);
+        take_option(cmd, val, optarg, argv[optind]);
     }
     flags_clear(&flags);
     warn_of_environ();

@@ -67,6 +67,11 @@ void command_print(const struct command *cmd, FILE *out);
  * False: there is none. */
 bool completion_print(const char *shell);
 
+/* help.c: prints the options that most people need, or (topic: the name of an option) what the
+ * manual says of one; ends the program if there is no such option. */
+void help_print(const char *topic);
+void help_print_all(void);
+
 /* A switch: --x and --no-x. */
 bool option_is_switch(const struct sprig_option *o);
 

@@ -8,7 +8,7 @@ use SprigTest;
 use SprigTest::Program;
 use Test::More;
 
-my $help = run_program('--help')->{out};
+my $help = run_program('--help-all')->{out};
 my $pod  = slurp(SprigTest::root() . '/bin/sprig.pod');
 
 # "-p, --port PORT" => "5000"

@@ -23,17 +23,17 @@ sub refuses {
 my $file = app_file('sub { [200, [], []] }');
 
 subtest 'unknown options' => sub {
-    refuses(['--foo'],        'unknown option --foo, see sprig --help');
-    refuses(['--foo=bar'],    'unknown option --foo, see sprig --help');
-    refuses([$file, '--foo'], 'unknown option --foo, see sprig --help', 'behind the file');
-    refuses(['-Z'],           'unknown option -Z, see sprig --help');
+    refuses(['--foo'],        'unknown option --foo, see sprig --help-all');
+    refuses(['--foo=bar'],    'unknown option --foo, see sprig --help-all');
+    refuses([$file, '--foo'], 'unknown option --foo, see sprig --help-all', 'behind the file');
+    refuses(['-Z'],           'unknown option -Z, see sprig --help-all');
 };
 
 subtest 'abbreviations are unknown options' => sub {
-    refuses(['--max-head=5'], 'unknown option --max-head, see sprig --help');
+    refuses(['--max-head=5'], 'unknown option --max-head, see sprig --help-all');
     refuses(['--max-header', 5],
-        'unknown option --max-header; did you mean --max-headers? See sprig --help');
-    refuses(['--keepal'], 'unknown option --keepal, see sprig --help');
+        'unknown option --max-header; did you mean --max-headers? See sprig --help-all');
+    refuses(['--keepal'], 'unknown option --keepal, see sprig --help-all');
 };
 
 subtest 'missing and superfluous values' => sub {
@@ -99,11 +99,38 @@ subtest '--help' => sub {
     is $run->{status}, 0,  'exit status 0';
     is $run->{err},    '', 'nothing on standard error';
     like $run->{out}, qr/\AUsage: sprig /, 'starts with the usage';
-    my @wide = grep { length > 96 } split /\n/, $run->{out};
-    is "@wide", '', 'no line is wider than 96 columns';
+    my @lines = split /\n/, $run->{out};
+    is scalar(grep { length > 80 } @lines), 0, 'no line is wider than 80 columns';
+    cmp_ok scalar @lines, '<=', 30, 'it fits a screen';
     unlike $run->{out}, qr/[ \t]$/m, 'no line ends with a blank';
+    unlike $run->{out}, qr/\033/,    'no colours in a pipe';
     is run_program('-h')->{out},                      $run->{out}, '-h is the same';
     is run_program('app.psgi', '-p', 1, '-h')->{out}, $run->{out}, 'and goes before other things';
+    is run_program('-h', 'app.psgi')->{out},          $run->{out}, 'an application is no option';
+};
+
+subtest '--help-all' => sub {
+    my $run = run_program('--help-all');
+    is $run->{status}, 0, 'exit status 0';
+    my @wide = grep { length > 80 } split /\n/, $run->{out};
+    is "@wide", '', 'no line is wider than 80 columns';
+    unlike $run->{out}, qr/[ \t]$/m, 'no line ends with a blank';
+    cmp_ok scalar(() = $run->{out} =~ /^ {2,6}-/mg), '>', 100, 'it has all options';
+};
+
+subtest '--help OPTION' => sub {
+    for my $word ('max-requests', '--max-requests', 'max_requests') {
+        my $run = run_program('--help', $word);
+        is $run->{status}, 0, "$word: status";
+        like $run->{out}, qr/\A--max-requests \*?N\*? \[0\]\n +\S/, 'the paragraph of the manual';
+    }
+    like run_program('--help', '-l')->{out},           qr/\A-l, --listen .*\n +\S/, 'by its letter';
+    like run_program('--help', 'reuseport')->{out},    qr/\A--\[no-\]reuseport /,   'a switch';
+    like run_program('--help', 'no-keepalive')->{out}, qr/\A--\[no-\]keepalive /,   'or its contrary';
+    my $run = run_program('--help', 'max-header');
+    is $run->{status}, 2, 'no option: status';
+    is $run->{err}, "sprig: there is no option max-header; did you mean --max-headers? Try sprig --help-all\n",
+        'the nearest';
 };
 
 subtest '--version' => sub {

@@ -292,7 +292,9 @@ static const struct sprig_option options[] = {
           "The first write to a client that left dies."),
 #undef G
 #define G "Information"
-    PLACK(help, 'h', G, NULL, NULL, "Prints this text."),
+    PLACK(help, 'h', G, NULL, NULL,
+          "Prints the options that most need, or what the manual says of the one that follows."),
+    PLACK(help_all, 0, G, NULL, NULL, "Prints all options."),
     PLACK(version, 'v', G, NULL, NULL, "Prints the versions of sprig and of its libraries."),
     {"completion", 0, SPRIG_OPTION_PLACK, G, "SHELL", NULL, 0, 0, "bash|zsh|fish", 0,
           "Prints what bash, zsh or fish need to complete the options of sprig."},

@@ -86,10 +86,9 @@ unsigned tls_relays_ending(void);
 typedef void tls_describe_cb(struct sprig_span name, struct sprig_span value, void *arg);
 void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, void *arg);
 
-/* "TLSv1.3", and the cipher by OpenSSL's name; NULL: there is no TLS, or none yet. Borrowed from
- * the connection. */
-const char *transport_tls_protocol(const struct transport *t);
-const char *transport_tls_cipher(const struct transport *t);
+/* "TLSv1.3", and the cipher by OpenSSL's name, of a transport with TLS; nothing is written before
+ * the end of the handshake. Borrowed from the connection. */
+void transport_tls_names(const struct transport *t, const char **protocol, const char **cipher);
 
 /* No byte has come so far. */
 bool transport_tls_is_silent(const struct transport *t);

@@ -84,16 +84,9 @@ void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, vo
     (void)t, (void)tell, (void)arg;
 }
 
-const char *transport_tls_protocol(const struct transport *t)
+void transport_tls_names(const struct transport *t, const char **protocol, const char **cipher)
 {
-    (void)t;
-    return NULL;
-}
-
-const char *transport_tls_cipher(const struct transport *t)
-{
-    (void)t;
-    return NULL;
+    (void)t, (void)protocol, (void)cipher;
 }
 
 bool tls_context_has_changed(struct tls_context *ctx)

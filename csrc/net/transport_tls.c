@@ -664,19 +664,12 @@ void transport_tls_describe(const struct transport *t, tls_describe_cb *tell, vo
     tls_describe_ssl(t->tls->ssl, tell, arg);
 }
 
-static bool is_encrypted(const struct transport *t)
+void transport_tls_names(const struct transport *t, const char **protocol, const char **cipher)
 {
-    return t->tls != NULL && SSL_is_init_finished(t->tls->ssl);
-}
-
-const char *transport_tls_protocol(const struct transport *t)
-{
-    return is_encrypted(t) ? SSL_get_version(t->tls->ssl) : NULL;
-}
-
-const char *transport_tls_cipher(const struct transport *t)
-{
-    return is_encrypted(t) ? SSL_get_cipher_name(t->tls->ssl) : NULL;
+    if (!SSL_is_init_finished(t->tls->ssl))
+        return;
+    *protocol = SSL_get_version(t->tls->ssl);
+    *cipher = SSL_get_cipher_name(t->tls->ssl);
 }
 
 bool transport_tls_is_silent(const struct transport *t)

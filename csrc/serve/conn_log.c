@@ -25,10 +25,10 @@ static struct access_record *conn_record(struct sprig_conn *c, struct log_input 
         in->server_port = span_str(c->listener->address.port);
     }
     if (c->server->access_log->format.has_tls && c->transport.tls != NULL) {
-        const char *protocol = transport_tls_protocol(&c->transport);
-        const char *cipher = transport_tls_cipher(&c->transport);
-        in->tls_protocol = span_str(protocol != NULL ? protocol : "");
-        in->tls_cipher = span_str(cipher != NULL ? cipher : "");
+        const char *protocol = "", *cipher = "";
+        transport_tls_names(&c->transport, &protocol, &cipher);
+        in->tls_protocol = span_str(protocol);
+        in->tls_cipher = span_str(cipher);
     }
     return access_record_new(c->server->access_log, in);
 }
