@@ -47,6 +47,14 @@ sub {
     return [204, [], []] if $path eq '/none';
     return [304, ['ETag' => '"x"'], []] if $path eq '/same';
     return [200, ['Connection' => 'X-A, close', 'Keep-Alive' => 'x', 'X-UPPER' => ' v '], ['fields']] if $path eq '/fields';
+    if ($path eq '/chunks') {
+        my @pieces = split /\|/, $env->{QUERY_STRING} =~ s/%0D%0A/\r\n/gr;
+        return sub {
+            my $writer = $_[0]->([200, ['Transfer-Encoding' => 'chunked']]);
+            $writer->write($_) for @pieces;
+            $writer->close;
+        };
+    }
     return [200, ['X-A' => "a\nb"], ['never seen']] if $path eq '/bad';
     return [200, ['Content-Length' => 10], ['short']] if $path eq '/short';
     die "no more\n" if $path eq '/die';
@@ -132,8 +140,19 @@ subtest 'responses' => sub {
         ':status,content-length,date,x-upper',
         'names in lower case, what is about connections dropped'
     );
-    is($get->('/bad')->{status}, 500, 'a value that cannot be');
-    is($get->('/die')->{status}, 500, 'an application that dies');
+
+    for my $body (
+        ['3%0D%0Aabc%0D%0A0%0D%0A%0D%0A', 'abc', 'chunks of the application are taken off'],
+        ['3%0D%0Aa|bc|%0D%0A4%0D%0Adefg%0D%0A|0%0D%0A|%0D%0A', 'abcdefg', 'in any pieces'],
+        ['3',          '3',         'what only looks like one is not'],
+        ['plain|text', 'plaintext', 'and text is text'],
+        )
+    {
+        is($get->("/chunks?$body->[0]")->{body}, $body->[1], $body->[2]);
+    }
+    is($get->('/chunks?3%0D%0Aabc%0D%0A|x')->{reset}, 2,   'bad chunks are cut');
+    is($get->('/bad')->{status},                      500, 'a value that cannot be');
+    is($get->('/die')->{status},                      500, 'an application that dies');
     my $cut = $get->('/die-later');
     is("$cut->{status} $cut->{reset}", '200 2', 'in its body: the stream is reset');
     is($get->('/short')->{reset},      2,       'a body that is too short as well');

@@ -125,6 +125,8 @@ static void check_frame(struct h2 *h2)
 bool h2_receive(struct h2 *h2, struct sprig_span bytes)
 {
     size_t at = 0, given = 0;
+    if (bytes.len == 0)
+        return !h2->has_failed;
     while (at < bytes.len && !h2->is_ending) {
         bool is_whole;
         at += scan_head(&h2->scan, span_make(bytes.ptr + at, bytes.len - at), &is_whole);

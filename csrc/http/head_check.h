@@ -224,7 +224,7 @@ static inline int see_coding(struct head_walk *w, const struct sprig_header *h)
         return head_refuse_field(w->why, w->why_bytes, h->name, "is there twice");
     if (w->version < 11)
         return head_refuse_field(w->why, w->why_bytes, h->name, "is not possible in HTTP/1.0");
-    w->seen.chunked = w->version < 20; /* there it says nothing: frames tell the end */
+    w->seen.chunked = true;
     return 0;
 }
 
@@ -359,7 +359,7 @@ static inline void head_decide_framing(struct response *r, const struct head_see
     } else if (head_switches_or_tunnels(r)) {
         r->framing = FRAMING_CLOSE;
     } else if (seen->chunked) {
-        r->framing = FRAMING_CHUNKED;
+        r->framing = r->version >= 20 ? FRAMING_FRAMES : FRAMING_CHUNKED;
         r->app_framed = r->app_unsure = true;
         chunk_init(&r->check, UINT32_MAX);
     } else if (seen->has_length || length != SPRIG_LENGTH_UNKNOWN) {

@@ -45,8 +45,9 @@ struct response {
     bool head_out : 1;    /* the final head is queued */
     bool ended : 1;       /* response_end() has succeeded */
     bool bodyless : 1;    /* body bytes are dropped: HEAD, 1xx, 204, 304 */
-    bool app_framed : 1;  /* the app chunks the body itself: passed through, never chunked twice. An
-                             app that only says so in its head gets chunks of ours */
+    bool app_framed : 1;  /* the app chunks the body itself: passed through, never chunked twice, or
+                             over HTTP/2 taken off. An app that only says so in its head gets chunks
+                             of ours */
     bool app_unsure : 1;  /* app_framed: its bytes so far may be chunks or not; they are in `unsure`
                            */
     bool app_done : 1;    /* app_framed: its last chunk has passed */

@@ -12,6 +12,9 @@ enum { SMALL_CHUNK_BYTES = 4096 };
 /* At the start of a file, to see whether it consists of chunks. */
 enum { FILE_LOOK_BYTES = 1024 };
 
+/* Such a file over HTTP/2 has at most so much. */
+enum { FILE_READ_BYTES = 16 << 20 };
+
 /* The chunk-size line for n > 0; returns its length. */
 static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
 {
@@ -60,6 +63,29 @@ static int admit_app_chunks(struct response *r, struct sprig_span *bytes)
         r->n_body -= in.len;
         bytes->len -= in.len;
     }
+    return 0;
+}
+
+/* HTTP/2 has frames in place of chunks: those of the app are taken off its bytes. */
+static bool takes_chunks_off(const struct response *r)
+{
+    return r->app_framed && r->framing == FRAMING_FRAMES;
+}
+
+static int add_without_chunks(struct response *r, struct outq *q, struct sprig_span in)
+{
+    struct sprig_span data;
+    int got = CHUNK_MORE;
+    r->n_body -= in.len;
+    while (!r->app_done && (got = chunk_decode(&r->check, &in, &data)) == CHUNK_DATA) {
+        r->n_body += data.len;
+        if (outq_add(q, data) != 0)
+            return SPRIG_E_NOMEM;
+    }
+    if (got < 0)
+        return SPRIG_E_INVALID;
+    r->app_done = r->app_done || got == CHUNK_END;
+    r->cut = r->cut || in.len > 0;
     return 0;
 }
 
@@ -133,7 +159,9 @@ static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *
     if (unsure.len == 0)
         return 0;
     if (!r->app_framed)
-        return add_small_chunk(q, unsure);
+        return makes_chunks(r) ? add_small_chunk(q, unsure) : outq_add(q, unsure);
+    if (takes_chunks_off(r))
+        return add_without_chunks(r, q, unsure);
     int err = admit_app_chunks(r, &all);
     return err ? err : outq_add(q, unsure);
 }
@@ -146,7 +174,8 @@ static inline int admit_span(struct response *r, struct outq *q, struct sprig_sp
     bytes->len = (size_t)n;
     if (!err && n && r->app_unsure)
         err = decide_chunks(r, q, bytes);
-    return !err && bytes->len && r->app_framed ? admit_app_chunks(r, bytes) : err;
+    bool passes = bytes->len && r->app_framed && !takes_chunks_off(r);
+    return !err && passes ? admit_app_chunks(r, bytes) : err;
 }
 
 int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
@@ -154,6 +183,8 @@ int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
     int err = admit_span(r, q, &bytes);
     if (err || bytes.len == 0)
         return err;
+    if (takes_chunks_off(r))
+        return add_without_chunks(r, q, bytes);
     if (!makes_chunks(r))
         return outq_add(q, bytes);
     if (bytes.len <= SMALL_CHUNK_BYTES)
@@ -189,6 +220,10 @@ static int body_by(add_cb *add, struct response *r, struct outq *q, struct sprig
                    outq_release_cb *release, void *arg)
 {
     int err = admit_span(r, q, &bytes);
+    if (!err && bytes.len && takes_chunks_off(r)) {
+        err = add_without_chunks(r, q, bytes);
+        bytes.len = 0; /* as below */
+    }
     bool chunk = !err && bytes.len && makes_chunks(r);
     if (chunk)
         err = add_chunk_start(q, bytes.len);
@@ -246,6 +281,24 @@ static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64
     return err;
 }
 
+/* Rare: a file that somebody has chunked. It is read here, into memory, so there is a limit. */
+static int add_file_without_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,
+                                   uint64_t *n)
+{
+    char bytes[16384];
+    int err = *n > FILE_READ_BYTES ? SPRIG_E_INVALID : 0;
+    while (*n > 0 && err == 0) {
+        size_t wanted = *n < sizeof bytes ? (size_t)*n : sizeof bytes;
+        ssize_t got = pread(fd, bytes, wanted, (off_t)offset);
+        if (got <= 0)
+            return SPRIG_E_INVALID;
+        err = add_without_chunks(r, q, span_make(bytes, (size_t)got));
+        offset += (uint64_t)got;
+        *n -= (uint64_t)got;
+    }
+    return err;
+}
+
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
                        outq_release_cb *release, void *arg)
 {
@@ -256,6 +309,8 @@ int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offs
     bool chunk = !err && n && makes_chunks(r);
     if (chunk)
         err = add_chunk_start(q, n);
+    if (n && !err && takes_chunks_off(r))
+        err = add_file_without_chunks(r, q, fd, offset, &n);
     if (n && !err && r->app_framed) {
         /* Chunks in a file pass unseen, so nothing may follow them on this connection. */
         r->app_done = true;
@@ -277,8 +332,11 @@ static bool is_short(const struct response *r)
 /* What was kept to the end is no chunk. */
 static int end_unsure(struct response *r, struct outq *q)
 {
+    struct sprig_span unsure = span_make(r->unsure, r->n_unsure);
     r->app_unsure = r->app_framed = false;
-    return r->n_unsure > 0 ? add_small_chunk(q, span_make(r->unsure, r->n_unsure)) : 0;
+    if (unsure.len == 0)
+        return 0;
+    return makes_chunks(r) ? add_small_chunk(q, unsure) : outq_add(q, unsure);
 }
 
 int response_end(struct response *r, struct outq *q)

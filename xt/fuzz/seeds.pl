@@ -5,6 +5,8 @@ use warnings;
 no warnings 'qw';    # commas and all
 use FindBin;
 use lib "$FindBin::Bin/../../t/lib";
+use SprigTest;
+use SprigTest::Http2;
 use SprigTest::Smuggling;
 
 my ($folder) = @ARGV or die "usage: seeds.pl FOLDER\n";
@@ -93,7 +95,10 @@ seed('frame', "\5\7\7$_")
     "\x8a\x80$mask",
     );
 seed('sse', $_)
-    for ("\0\0", "\0\1", "\3\0abcdata", "\3\1a\nbdata", "\1\7xa\r\nb\rc\nd\n", "\0\0\r", "\0\0: \n:\r\r\n\n");
+    for (
+    "\0\0", "\0\1", "\3\0abcdata", "\3\1a\nbdata",
+    "\1\7xa\r\nb\rc\nd\n", "\0\0\r", "\0\0: \n:\r\r\n\n"
+    );
 
 # Raw deflate: a stored block, fixed codes, a reference, a final block, an unfinished one, nonsense.
 seed('deflate', "\5\7$_")
@@ -108,3 +113,35 @@ for my $file (glob "$FindBin::Bin/corpus/*.hex") {
         seed($target, pack 'H*', $line);
     }
 }
+
+# Frames of HTTP/2.
+sub frame { return SprigTest::Http2::frame(@_) }
+
+sub head {
+    my ($id, $flags, @fields) = @_;
+    my $path = shift @fields;
+    return frame('HEADERS', $flags | 4, $id,
+        SprigTest::Http2::block(SprigTest::Http2::fields($path, @fields)));
+}
+
+my @post = (':method' => 'POST');
+my @open = (':method' => 'CONNECT', ':protocol' => 'websocket', 'sec-websocket-version' => 13);
+seed('http2', "\3\7\0$_")
+    for (
+    head(1, 1, '/') . head(3, 1, '/a', cookie => 'a=b', cookie => 'c'),
+    head(1, 0, '/',  @post) . frame('DATA', 0, 1, 'ab') . frame('DATA', 1, 1, 'c'),
+    head(1, 0, '/s', @post) . frame('DATA', 8, 1, "\2ab\0\0") . frame('DATA', 1, 1, ''),
+    head(1, 0, '/s', @post, 'content-length' => 3) . frame('DATA', 1, 1, 'abcd'),
+    head(1, 0, '/',  @open) . frame('DATA', 0, 1, 'xyz') . frame('DATA', 1, 1, 'z'),
+    head(1, 0, '/',  @open) . frame('RST_STREAM', 0, 1, pack 'N', 8),
+    head(1, 1, '/') . frame('RST_STREAM', 0, 1, pack 'N', 8),
+    head(1, 0, '/', @post) . head(1, 1, '/', x => 'trailer'),
+    head(1, 1, '/', map { ("x$_" => 'y') } 1 .. 25),
+    frame('HEADERS', 0, 1, SprigTest::Http2::block(':method' => 'GET'))
+    . frame('CONTINUATION', 4, 1, SprigTest::Http2::block(':path' => '/')),
+    frame('PING',          0,  0, 'x' x 8) . frame('PRIORITY', 0, 3, pack 'NC', 0, 1),
+    frame('WINDOW_UPDATE', 0,  0, pack 'N',  1) . frame('SETTINGS', 0, 0, pack 'nN', 4, 0),
+    frame('GOAWAY',        0,  0, pack 'NN', 0, 0) . frame(99, 255, 7, 'unknown'),
+    frame('SETTINGS',      0,  0, pack 'nN', 1, 0) . head(1, 1, '/') . frame('DATA', 1, 2, 'x'),
+    frame('HEADERS',       37, 1, pack('NC', 1, 1) . SprigTest::Http2::block(':method' => 'GET')),
+    );
