@@ -119,8 +119,12 @@ static void open_server(const char *const *options)
 {
     char why[300];
     struct sprig_config config;
-    struct sprig_handler handler = {on_request, on_event, on_event, NULL, on_event,
-                                    on_end,     on_left,  NULL,     NULL};
+    struct sprig_handler handler = {.on_request = on_request,
+                                    .on_drain = on_event,
+                                    .on_gone = on_event,
+                                    .on_notify = on_event,
+                                    .on_end = on_end,
+                                    .on_left = on_left};
     sprig_config_init(&config);
     for (; *options != NULL; options += 2)
         if (sprig_config_set(&config, options[0], options[1], why, sizeof why) != 0)

@@ -119,8 +119,12 @@ static void open_server(const char *option, const char *value)
 {
     char why[300];
     struct sprig_config config;
-    struct sprig_handler handler = {on_request, on_drain, on_gone, NULL, on_notify,
-                                    on_end,     on_left,  NULL,    NULL};
+    struct sprig_handler handler = {.on_request = on_request,
+                                    .on_drain = on_drain,
+                                    .on_gone = on_gone,
+                                    .on_notify = on_notify,
+                                    .on_end = on_end,
+                                    .on_left = on_left};
     sprig_config_init(&config);
     if (option != NULL && sprig_config_set(&config, option, value, why, sizeof why) != 0)
         diag("%s", why);
