@@ -423,9 +423,18 @@ static char *put_strftime(char *at, struct sprig_span format)
 /* 2026-11-22T00:52:42.123Z, of the moment when the line is written. */
 static char *put_iso_time(char *at)
 {
-    char text[CLOCK_TEXT_BYTES];
-    size_t n = clock_print(clock_ns(CLOCK_REAL_CHEAP), text);
-    return put(at, span_make(text, n));
+    static char text[CLOCK_TEXT_BYTES]; /* of this second, made anew when it is over: */
+    static uint64_t second;
+    static size_t len;
+    uint64_t now = clock_ns(CLOCK_REAL_CHEAP);
+    unsigned ms = (unsigned)(now / NS_PER_MS % 1000);
+    if (len == 0 || now / NS_PER_S != second)
+        len = clock_print(now, text);
+    second = now / NS_PER_S;
+    at = put(at, span_make(text, len));
+    at[-4] = (char)('0' + ms / 100); /* ".123Z" */
+    put_two(at - 3, (int)(ms % 100));
+    return at;
 }
 
 /* 00:52:42 */
