@@ -5,6 +5,10 @@ use warnings;
 use File::Spec ();
 use File::Temp ();
 use Test::More;
+
+BEGIN {
+    eval { require HTTP::Request; 1 } or plan skip_all => "HTTP::Request cannot be loaded: $@";
+}
 use Plack::Test::Suite;
 
 my $app = File::Temp->new(SUFFIX => '.psgi');

@@ -89,7 +89,14 @@ sub new_block {
 sub missing_module {
     my ($block) = @_;
     my @modules = ($block->{test} || '') =~ /\bneeds (\S+)/g;
-    return grep { !eval "require $_; 1" } @modules;
+    my @used = grep { !/\bSprig\b/ } $block->{code} =~ /^\s*use ([A-Z]\w*(?:::\w+)*)/mg;
+    return ((grep { !eval "require $_; 1" } @modules), grep { !is_there($_) } @used);
+}
+
+sub is_there {
+    my ($module) = @_;
+    my $file = $module =~ s{::}{/}gr . '.pm';
+    return scalar grep { -e "$_/$file" } @INC;
 }
 
 1;

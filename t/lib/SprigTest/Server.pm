@@ -14,7 +14,7 @@ use SprigTest::OverTls   ();
 use Test::More           ();
 use Time::HiRes          qw(time);
 
-my $START_SECONDS = 30;
+my $START_SECONDS = 60;
 my $STOP_SECONDS  = 15;
 
 my %command_for = (
