@@ -149,7 +149,7 @@ subtest 'sockets by name: that of the admin listener is not served on' => sub {
             my @copies = map { POSIX::dup(fileno $_) } $admin, $web;
             POSIX::dup2($copies[$_], 3 + $_) for 0, 1;
             @ENV{qw(LISTEN_FDS LISTEN_PID LISTEN_FDNAMES)} = (2, $$, 'admin:web');
-            $ENV{PERL5LIB} = "$blib/lib:$blib/arch";
+            $ENV{PERL5LIB} = join ":", "$blib/lib", "$blib/arch", $ENV{PERL5LIB} || ();
             open STDERR, '>', $err or die;
             exec $program, '--admin', '127.0.0.1:1', @$args, $app or POSIX::_exit(1);
         }
