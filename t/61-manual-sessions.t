@@ -60,7 +60,7 @@ sub open_shell {
         POSIX::setsid();
         chdir $folder or POSIX::_exit(126);
         $ENV{PATH}      = "$root/blib/script:$ENV{PATH}";
-        $ENV{PERL5LIB}  = "$root/blib/lib:$root/blib/arch";
+        $ENV{PERL5LIB} = join ":", "$root/blib/lib", "$root/blib/arch", $ENV{PERL5LIB} || ();
         $ENV{PORT}      = $port{5000};
         $ENV{CURL_HOME} = $folder;    # its .curlrc turns the progress meter off
         open STDIN,  '<&', $read         or POSIX::_exit(126);
