@@ -121,8 +121,8 @@ my @different = (
         'A plain string as body'
     ],
     [request('GET', '/wide'), qr/\A200 /, qr/\A500 Internal Server Error\z/, 'Wide characters'],
-    [request('GET', '/split'),     qr/\A200 split/, qr/\A500 /, 'Headers that are none'],
-    [request('GET', '/odd'),       qr/odd\z/,       qr/\A500 /, 'Headers that are none'],
+    [request('GET', '/split'),     qr/\A200 split/, qr/\A500 /, 'Headers that are not acceptable'],
+    [request('GET', '/odd'),       qr/odd\z/,       qr/\A500 /, 'Headers that are not acceptable'],
     [request('GET', '/hash'),      qr/\A400 \z/,    qr/\A500 /, 'Errors of the application'],
     [request('GET', '/nothing'),   qr/\Anothing\z/, qr/\A500 /, 'Errors of the application'],
     [request('GET', '/dies-late'), qr/\A400 \z/,    qr/\A500 /, 'Errors of the application'],
