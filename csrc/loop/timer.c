@@ -144,11 +144,6 @@ void timer_stop(struct sprig_loop *loop, struct timer *t)
         heap_remove(&loop->timers, t);
 }
 
-uint64_t timer_clock(void)
-{
-    return clock_monotonic_ns();
-}
-
 uint64_t timers_next(const struct sprig_loop *loop)
 {
     return loop->timers.n > 0 ? loop->timers.slots[0]->at : TIMERS_NONE;

@@ -16,9 +16,6 @@ struct timer_heap {
 void timer_heap_init(struct timer_heap *heap);
 void timer_heap_clear(struct timer_heap *heap); /* stops all timers, frees the array */
 
-/* CLOCK_MONOTONIC as it is, in ns; leaves sprig_loop_now alone. */
-uint64_t timer_clock(void);
-
 /* UINT64_MAX: none is running. */
 #define TIMERS_NONE UINT64_MAX
 

@@ -1,6 +1,7 @@
 /* watcher.c - io, timer and idle watchers for the bridge; see sprig.h and watcher.h */
 #include "loop/watcher.h"
 
+#include "base/clock.h"
 #include "loop/loop_internal.h"
 
 #include <errno.h>
@@ -256,7 +257,7 @@ struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, doubl
     t->interval = ns_from_seconds(interval);
     t->cb = cb;
     t->arg = arg;
-    uint64_t at = timer_clock() + ns_from_seconds(after);
+    uint64_t at = clock_monotonic_ns() + ns_from_seconds(after);
     if ((t->interval == 0 || timer_reserve(loop, &t->timer) == 0) &&
         timer_start(loop, &t->timer, at) == 0)
         return t;

@@ -195,9 +195,9 @@ static void record_free(struct access_record *record)
 /* A reader that is only slow gets the last lines, too. */
 void access_log_flush(struct access_log *log)
 {
-    uint64_t deadline = timer_clock() + (uint64_t)ACCESS_LOG_END_MS * NS_PER_MS;
+    uint64_t deadline = clock_monotonic_ns() + (uint64_t)ACCESS_LOG_END_MS * NS_PER_MS;
     write_lines(log);
-    while (log->lines.n > 0 && timer_clock() < deadline) {
+    while (log->lines.n > 0 && clock_monotonic_ns() < deadline) {
         log_target_wait(&log->target, ACCESS_LOG_DELAY_MS);
         write_lines(log);
     }
@@ -276,7 +276,7 @@ struct access_record *access_record_new(struct access_log *log, const struct log
     log_format_input(&log->format, in, &record->data);
     record->headers_at = record->user_at = record->data.n;
     if (log->format.has_time)
-        record->started_ns = timer_clock();
+        record->started_ns = clock_monotonic_ns();
     return record;
 }
 
@@ -320,7 +320,7 @@ void access_log_add(struct access_record *record, int status, const char *refuse
         .status = status,
         .refused = refused,
         .n_body = n_body,
-        .duration_ns = log->format.has_time ? timer_clock() - record->started_ns : 0,
+        .duration_ns = log->format.has_time ? clock_monotonic_ns() - record->started_ns : 0,
         .queue_ns = times->queue_ns,
         .app_ns = times->app_ns,
         .send_ns = times->send_ns,

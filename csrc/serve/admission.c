@@ -65,7 +65,7 @@ void admission_configure(struct sprig_server *server)
         return;
     a->clients = calloc(N_CLIENT_BUCKETS, sizeof(struct client_count *));
     if (getrandom(&a->seed, sizeof a->seed, GRND_NONBLOCK) != sizeof a->seed)
-        a->seed = timer_clock();
+        a->seed = clock_monotonic_ns();
 }
 
 void admission_init(struct sprig_server *server)
@@ -198,7 +198,7 @@ static void admission_tell(struct sprig_server *server, enum stats_number number
                            const char *reason, uint32_t n)
 {
     struct admission *a = &server->admission;
-    uint64_t now = timer_clock();
+    uint64_t now = clock_monotonic_ns();
     stats_add(number, n);
     server->counters.n_refused += n;
     a->n_untold += n;
@@ -244,7 +244,7 @@ static struct admission_answer admission_turn_away(struct sprig_conn *c, enum st
 static void admission_tell_crowded(struct sprig_server *server)
 {
     struct admission *a = &server->admission;
-    uint64_t now = timer_clock();
+    uint64_t now = clock_monotonic_ns();
     if (a->crowded_ns != 0 && now - a->crowded_ns < CROWDED_SECONDS * NS_PER_S)
         return;
     a->crowded_ns = now;

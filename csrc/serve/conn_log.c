@@ -1,6 +1,7 @@
 /* conn_log.c - which requests get a line in the access log, and what it says of them. */
 #include "serve/conn.h"
 
+#include "base/clock.h"
 #include "loop/timer.h"
 #include "net/tls.h"
 #include "serve/accesslog.h"
@@ -79,7 +80,7 @@ void conn_log_raw(struct sprig_exchange *ex, struct sprig_span bytes)
 static bool conn_left_unseen(const struct sprig_exchange *ex)
 {
     const struct sprig_conn *c = ex->conn;
-    return timer_clock() - ex->complete_ns > LEFT_UNSEEN_MS * 1000 * 1000ull &&
+    return clock_monotonic_ns() - ex->complete_ns > LEFT_UNSEEN_MS * 1000 * 1000ull &&
            c->transport.ops->closed(&c->transport) != SIDES_NONE;
 }
 

@@ -1,6 +1,7 @@
 /* describe.c - the connections of a server, for whoever asks the admin listener. */
 #include "serve/conn.h"
 
+#include "base/clock.h"
 #include "base/stats.h"
 #include "loop/timer.h"
 #include <stdio.h>
@@ -49,7 +50,7 @@ void server_describe(struct look_hook *h)
 {
     struct sprig_server *server = list_entry(h, struct sprig_server, look_hook);
     struct stats *s = stats_own;
-    uint64_t now = timer_clock();
+    uint64_t now = clock_monotonic_ns();
     list_foreach (it, &server->conns) {
         const struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
         if (c->state == CONN_CLOSED)

@@ -1,6 +1,7 @@
 /* retire.c - see retire.h */
 #include "serve/retire.h"
 
+#include "base/clock.h"
 #include "loop/timer.h"
 #include "serve/server.h"
 #include <fcntl.h>
@@ -16,7 +17,7 @@ static uint64_t draw(uint64_t n)
     if (n == 0)
         return 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
-        random = timer_clock();
+        random = clock_monotonic_ns();
     return random % n;
 }
 
