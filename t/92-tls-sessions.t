@@ -44,6 +44,7 @@ for my $version (qw(1_2 1_3)) {
         ok eventually(sub { $master->stderr =~ /upgraded: pid/ }), 'USR2';
         is join(' ', sessions($master, $version, $file, 2)), 'Reused Reused Reused',
             'after an upgrade';
+        unlike $master->stderr, qr/is no option/, 'what is passed on is not taken for an option';
         my ($heir) = $master->stderr =~ /upgraded: pid ([0-9]+) serves/;
         kill TERM => $heir if $heir;
         ok eventually(sub { !is_running($heir) }), 'its heir ends';
