@@ -72,6 +72,8 @@ static void settle_tell(struct flushable *f)
     (void)f; /* told once more, at the end of the pass */
 }
 
+static const struct flushable_ops tell_ops = {flush_tell, flush_tell, settle_tell};
+
 /* At the end of this pass, if there will be one. */
 static void tell_others(struct sprig_channels *all)
 {
@@ -172,9 +174,7 @@ struct sprig_channels *sprig_channels_new(struct sprig_loop *loop,
     ready_init(&all->settle, members_settle);
     timer_init(&all->look, run_look);
     list_init(&all->left);
-    list_init(&all->tell.link);
-    all->tell.flush = all->tell.carry = flush_tell;
-    all->tell.settle = settle_tell;
+    flushable_init(&all->tell, &tell_ops);
     all->on_fork.on_fork = channels_on_fork;
     loop_on_fork(loop, &all->on_fork);
     return all;

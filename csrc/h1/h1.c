@@ -127,7 +127,7 @@ static void h1_react(struct sprig_conn *c, uint32_t what)
 static void h1_give_way(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
-    char *in = h->in;
+    struct h1_input *in = h->in;
     struct sprig_span input = h1_kept_input(c);
     h->in = NULL;
     conn_speak(c, c->server->protocols->http2, input);

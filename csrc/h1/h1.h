@@ -31,11 +31,16 @@ enum h1_phase {
  * read; the rest stays in the kernel and pushes back on the client. */
 enum { H1_PIPELINE_BYTES = 64 * 1024 };
 
+/* Input that could not be used yet: bytes[at .. len). */
+struct h1_input {
+    uint32_t at, len, capacity;
+    char bytes[];
+};
+
 /* What lies in conn.own. */
 struct h1 {
-    struct sprig_exchange *ex;      /* owned; NULL between requests */
-    char *in;                       /* owned: input that could not be used yet; NULL mostly */
-    uint32_t in_at, in_len, in_cap; /* unused bytes are in[in_at .. in_len) */
+    struct sprig_exchange *ex; /* owned; NULL between requests */
+    struct h1_input *in;       /* owned; NULL mostly */
     struct parser parser;
     uint32_t n_turn;     /* requests in this turn */
     uint8_t phase;       /* enum h1_phase */
@@ -82,16 +87,24 @@ void h1_resume(struct sprig_conn *c); /* goes on with kept input or a held reque
 /* The input kept in the connection. */
 static inline struct sprig_span h1_kept_input(const struct sprig_conn *c)
 {
-    const struct h1 *h = h1_of(c);
-    return span_make(h->in ? h->in + h->in_at : NULL, h->in_len - h->in_at);
+    const struct h1_input *in = h1_of(c)->in;
+    return in != NULL ? span_make(in->bytes + in->at, in->len - in->at) : span_make(NULL, 0);
 }
 static inline bool h1_has_kept_input(const struct sprig_conn *c)
 {
-    return h1_of(c)->in_len > h1_of(c)->in_at;
+    const struct h1_input *in = h1_of(c)->in;
+    return in != NULL && in->len > in->at;
 }
 /* Makes input survive the shared buffer; *rest lies in the connection then. False: no memory. */
 bool h1_keep(struct sprig_conn *c, struct sprig_span *rest);
 void h1_drop_input(struct sprig_conn *c); /* forgets it, and its memory */
+/* Forgets it; the memory goes later, since somebody may look at a request in it. */
+static inline void h1_skip_input(struct sprig_conn *c)
+{
+    struct h1_input *in = h1_of(c)->in;
+    if (in != NULL)
+        in->at = in->len;
+}
 
 /* ---- stream.c: bodies that the app gets while they come ---- */
 

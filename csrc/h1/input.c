@@ -9,8 +9,8 @@
 
 static bool h1_input_is_kept(const struct sprig_conn *c, struct sprig_span input)
 {
-    struct h1 *h = h1_of(c);
-    return h->in != NULL && input.ptr >= h->in && input.ptr <= h->in + h->in_len;
+    const struct h1_input *in = h1_of(c)->in;
+    return in != NULL && input.ptr >= in->bytes && input.ptr <= in->bytes + in->len;
 }
 
 void h1_drop_input(struct sprig_conn *c)
@@ -18,39 +18,40 @@ void h1_drop_input(struct sprig_conn *c)
     struct h1 *h = h1_of(c);
     free(h->in);
     h->in = NULL;
-    h->in_at = h->in_len = h->in_cap = 0;
 }
 
 /* Appends received bytes to what is kept; false: out of memory. */
 static bool h1_append_input(struct sprig_conn *c, struct sprig_span bytes)
 {
-    struct h1 *h = h1_of(c);
-    size_t kept = h->in_len - h->in_at;
-    if (h->in_at > 0 && kept > 0)
-        memmove(h->in, h->in + h->in_at, kept);
-    h->in_at = 0;
-    h->in_len = (uint32_t)kept;
-    if (kept + bytes.len > h->in_cap) {
-        size_t cap = kept + bytes.len + (kept ? kept / 2 : 0);
-        char *grown = realloc(h->in, cap);
-        if (grown == NULL)
+    struct h1_input *in = h1_of(c)->in;
+    size_t kept = in != NULL ? in->len - in->at : 0;
+    if (kept > 0 && in->at > 0)
+        memmove(in->bytes, in->bytes + in->at, kept);
+    if (in == NULL || kept + bytes.len > in->capacity) {
+        size_t capacity = kept + bytes.len + (kept ? kept / 2 : 0);
+        struct h1_input *grown = realloc(in, sizeof *in + capacity);
+        if (grown == NULL) {
+            if (in != NULL)
+                *in = (struct h1_input){.len = (uint32_t)kept, .capacity = in->capacity};
             return false;
-        h->in = grown;
-        h->in_cap = (uint32_t)cap;
+        }
+        in = h1_of(c)->in = grown;
+        in->capacity = (uint32_t)capacity;
     }
-    memcpy(h->in + kept, bytes.ptr, bytes.len);
-    h->in_len += (uint32_t)bytes.len;
+    memcpy(in->bytes + kept, bytes.ptr, bytes.len);
+    in->at = 0;
+    in->len = (uint32_t)(kept + bytes.len);
     return true;
 }
 
 bool h1_keep(struct sprig_conn *c, struct sprig_span *rest)
 {
-    struct h1 *h = h1_of(c);
     if (h1_input_is_kept(c, *rest)) {
-        h->in_at = (uint32_t)(rest->ptr - h->in);
+        struct h1_input *in = h1_of(c)->in;
+        in->at = (uint32_t)(rest->ptr - in->bytes);
         return true;
     }
-    h->in_at = h->in_len = 0;
+    h1_skip_input(c);
     if (rest->len == 0)
         return true;
     if (!h1_append_input(c, *rest))
@@ -300,7 +301,7 @@ static enum step h1_call_app(struct sprig_conn *c)
         return STEP_STOP;
     if (h->ex == ex)
         request_forget(&ex->in->request);
-    if (h->in_at == h->in_len)
+    if (!h1_has_kept_input(c))
         h1_drop_input(c);
     return h1_settle(c) ? STEP_GO_ON : STEP_STOP;
 }
@@ -339,7 +340,7 @@ static void h1_decide_unread(struct sprig_conn *c)
     struct h1 *h = h1_of(c);
     if (!c->unread_byte)
         return;
-    bool is_whole = !h->ex->streams || h->in_len - h->in_at >= h->ex->body_left;
+    bool is_whole = !h->ex->streams || h1_kept_input(c).len >= h->ex->body_left;
     if (h->ex->in->request.version == 10 && is_whole)
         conn_read_anew(c);
     else
@@ -410,8 +411,7 @@ void h1_resume(struct sprig_conn *c)
 /* Input goes on where the kept part of it ends. */
 static void h1_feed(struct sprig_conn *c, struct sprig_span bytes)
 {
-    struct h1 *h = h1_of(c);
-    if (h->in_len == h->in_at) {
+    if (!h1_has_kept_input(c)) {
         h1_advance(c, bytes);
         return;
     }
@@ -512,7 +512,7 @@ static void h1_receive_busy(struct sprig_conn *c)
         return;
     }
     c->must_linger = true; /* if this was the last request, something may lie unread */
-    if (h->in_len - h->in_at >= H1_PIPELINE_BYTES || h->ex == NULL || h->ex->in->request.upgrade) {
+    if (h1_kept_input(c).len >= H1_PIPELINE_BYTES || h->ex == NULL || h->ex->in->request.upgrade) {
         conn_set_reading(c, false);
         return;
     }

@@ -35,7 +35,7 @@ void h1_close_after_output(struct sprig_conn *c)
     h1_end_exchange(c, SPRIG_END_GONE); /* a part of a request; the app never heard of it */
     if (h->phase == H1_OVER)
         return;
-    h->in_at = h->in_len;
+    h1_skip_input(c);
     h->must_close = true;
     c->must_linger = !c->peer_shut;
     conn_set_reading(c, false);
@@ -155,7 +155,7 @@ void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig
     struct h1 *h = h1_of(c);
     bool is_head = h1_asks_for_head(c);
     h->must_close = c->must_linger = true;
-    h->in_at = h->in_len;
+    h1_skip_input(c);
     /* of a body that streams the app hears: anything may follow */
     h1_end_exchange(c, SPRIG_END_GONE);
     if (h->phase == H1_OVER || conn_is_broken(c))

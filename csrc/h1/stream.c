@@ -102,7 +102,7 @@ static void h1_stream_pass(struct sprig_conn *c, struct sprig_span input)
         h1_stream_set_deadline(c);
         if (data.len > 0 || !ex->body_open)
             exchange_tell_body(ex, data, !ex->body_open);
-        if (h->in_at == h->in_len)
+        if (!h1_has_kept_input(c))
             h1_drop_input(c);
     }
 }

@@ -30,8 +30,8 @@ static void carry_all(struct sprig_loop *loop)
     struct courier *courier = &loop->courier;
     list_foreach (it, &loop->flush) {
         struct flushable *f = list_entry(it, struct flushable, link);
-        if (f->carry != NULL)
-            f->carry(f);
+        if (f->ops->carry != NULL)
+            f->ops->carry(f);
     }
     courier->has_carried = true;
 }
@@ -40,8 +40,8 @@ static void settle_all(struct sprig_loop *loop)
 {
     list_foreach_safe (it, next, &loop->flush) {
         struct flushable *f = list_entry(it, struct flushable, link);
-        if (f->settle != NULL)
-            f->settle(f);
+        if (f->ops->settle != NULL)
+            f->ops->settle(f);
     }
     loop->courier.has_carried = false;
 }

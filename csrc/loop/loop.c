@@ -357,7 +357,7 @@ static void loop_flush_all(struct sprig_loop *loop)
             return;
         struct flushable *f = list_entry(loop->flush.next, struct flushable, link);
         list_remove(&f->link);
-        f->flush(f);
+        f->ops->flush(f);
     }
 }
 

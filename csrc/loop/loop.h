@@ -134,16 +134,24 @@ struct reapable {
 };
 void loop_reap_later(struct sprig_loop *loop, struct reapable *r);
 
-/* Queues output work for the end of this pass (once; `link` must be initialised). `flush` is called
- * with the link removed. Where the pass takes long, `carry` sends from another thread what memory
- * holds, and touches nothing else; `settle` does what follows from that (courier.h). Both or
- * neither. */
-struct flushable {
-    struct list_link link;
+/* Queues output work for the end of this pass (once; see flushable_init). `flush` is called with
+ * the link removed. Where the pass takes long, `carry` sends from another thread what memory holds,
+ * and touches nothing else; `settle` does what follows from that (courier.h). Both or neither. */
+struct flushable;
+struct flushable_ops {
     void (*flush)(struct flushable *f);
     void (*carry)(struct flushable *f);
     void (*settle)(struct flushable *f);
 };
+struct flushable {
+    struct list_link link;
+    const struct flushable_ops *ops;
+};
+static inline void flushable_init(struct flushable *f, const struct flushable_ops *ops)
+{
+    list_init(&f->link);
+    f->ops = ops;
+}
 void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
 
 /* To be called before anything is done to what is on that list, or to the list: takes it back if it

@@ -12,6 +12,7 @@ enum {
     MAX_FREE = 64,               /* recycled segments kept by a pool */
     MAX_FREE_REFERENCES = 1024,  /* the same, of those without a buffer */
     MAX_IOV = 64,                /* memory pieces in one writev */
+    CARRY_BYTES = 1 << 30,       /* carried before the next outq_settle: n_carried has 32 bits */
     SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
     SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
 };
@@ -507,11 +508,14 @@ void outq_carry(struct outq *q, struct transport *t)
 {
     const struct outq_segment *s;
     uint64_t skip;
-    while (q->carry_error == 0 && (s = carry_from(q, &skip)) != NULL) {
-        struct iovec iov = {.iov_base = s->ptr + skip, .iov_len = (size_t)(s->left - skip)};
+    while (q->carry_error == 0 && q->n_carried < CARRY_BYTES &&
+           (s = carry_from(q, &skip)) != NULL) {
+        size_t left = (size_t)(s->left - skip);
+        struct iovec iov = {.iov_base = s->ptr + skip,
+                            .iov_len = left < CARRY_BYTES ? left : CARRY_BYTES};
         ssize_t sent = t->ops->writev(t, &iov, 1, false);
         if (sent > 0)
-            q->n_carried += (uint64_t)sent;
+            q->n_carried += (uint32_t)sent;
         else if (sent == -1 && write_failed() == OUTQ_GONE)
             q->carry_error = errno;
         if (sent < 0 || (size_t)sent < iov.iov_len)

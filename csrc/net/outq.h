@@ -37,7 +37,7 @@ struct outq {
     uint64_t in_memory;       /* of them: bytes of memory that nobody but the queue needs */
     uint64_t spilled;         /* of them: bytes in temporary files of the queue */
     uint64_t n_shown;         /* of them: bytes that STAT_BUFFERED counts, as of the last flush */
-    uint64_t n_carried;       /* of them: sent already, see outq_carry */
+    uint32_t n_carried;       /* of them: sent already, see outq_carry */
     int carry_error;          /* errno of outq_carry, or 0 */
     struct outq_spill *spill; /* of its segments: the file that is appended to, or NULL */
     struct outq_pool *pool;

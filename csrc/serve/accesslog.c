@@ -160,8 +160,8 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
     log->loop = loop;
     log->target.fd = -1;
     log->most = most;
-    log->flush.flush = on_flush;
-    list_init(&log->flush.link);
+    static const struct flushable_ops ops = {.flush = on_flush};
+    flushable_init(&log->flush, &ops);
     timer_init(&log->timer, on_timer);
     int err = log_format_read(&log->format, format, bad, sizeof(bad));
     if (!err && !(log->path = strdup(path)))

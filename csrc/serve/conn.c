@@ -101,14 +101,35 @@ static void conn_name_peer(struct peer_name *name, const struct sockaddr *addr)
     }
 }
 
+struct conn_rare *conn_rare(struct sprig_conn *c)
+{
+    if (c->rare == NULL)
+        c->rare = calloc(1, sizeof *c->rare);
+    return c->rare;
+}
+
+static void conn_free_write_event(struct sprig_conn *c)
+{
+    if (c->rare == NULL || c->rare->write_event == NULL)
+        return;
+    event_free(c->rare->write_event);
+    c->rare->write_event = NULL;
+}
+
+static void conn_free_rare(struct sprig_conn *c)
+{
+    conn_free_write_event(c);
+    if (c->rare != NULL)
+        free(c->rare->proxied);
+    free(c->rare);
+}
+
 void conn_free(struct sprig_conn *c)
 {
     list_remove(&c->link);
     c->protocol->clear(c);
     outq_clear(&c->out);
-    if (c->write_event != NULL)
-        event_free(c->write_event);
-    free(c->proxied);
+    conn_free_rare(c);
     free(c);
 }
 
@@ -191,8 +212,11 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
 void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header)
 {
     c->origin = header->is_told ? ORIGIN_TOLD : ORIGIN_HIDDEN;
-    if (header->is_told && (c->proxied = malloc(sizeof *header)) != NULL)
-        *c->proxied = *header;
+    if (!header->is_told || conn_rare(c) == NULL)
+        return;
+    free(c->rare->proxied);
+    if ((c->rare->proxied = malloc(sizeof *header)) != NULL)
+        *c->rare->proxied = *header;
 }
 
 /* Neither of the events is for the new descriptor. What is queued goes there at the next flush. */
@@ -208,9 +232,7 @@ int conn_relay(struct sprig_conn *c, struct sprig_span input)
         return rc;
     }
     conn_stop_writing(c);
-    if (c->write_event != NULL)
-        event_free(c->write_event);
-    c->write_event = NULL;
+    conn_free_write_event(c);
     c->is_relayed = true;
     watcher_forget_fd(c->server->loop, c->transport.fd);
     conn_flush_later(c);
@@ -233,8 +255,8 @@ static void conn_release(struct sprig_conn *c)
     loop_recall(c->server->loop);
     c->protocol->sever(c);
     conn_set_reading(c, false);
-    if (c->write_event != NULL)
-        loop_event_del(c->server->loop, c->write_event);
+    if (c->rare != NULL && c->rare->write_event != NULL)
+        loop_event_del(c->server->loop, c->rare->write_event);
     c->output = OUTPUT_BROKEN;
     deadline_clear(&c->deadline);
     list_remove(&c->flush.link);
@@ -333,7 +355,8 @@ void conn_abandon(struct sprig_conn *c)
 void conn_linger(struct sprig_conn *c)
 {
     conn_set_state(c, CONN_LINGER);
-    c->linger_ns = sprig_loop_now(c->server->loop);
+    if (conn_rare(c) != NULL)
+        c->rare->linger_ns = sprig_loop_now(c->server->loop);
     c->transport.ops->finish(&c->transport);
     conn_stop_writing(c);
     conn_set_reading(c, true);
@@ -342,18 +365,20 @@ void conn_linger(struct sprig_conn *c)
 
 static bool conn_has_lingered(const struct sprig_conn *c)
 {
+    if (c->rare == NULL) /* no memory */
+        return true;
     uint64_t by_bodies = c->server->config.max_body_bytes * LINGER_BODIES;
     uint64_t max = by_bodies > LINGER_MAX_BYTES ? by_bodies : LINGER_MAX_BYTES;
-    uint64_t elapsed = sprig_loop_now(c->server->loop) - c->linger_ns;
-    return c->n_lingered_bytes > max || elapsed > LINGER_MAX_SECONDS * NS_PER_S;
+    uint64_t elapsed = sprig_loop_now(c->server->loop) - c->rare->linger_ns;
+    return c->rare->n_lingered_bytes > max || elapsed > LINGER_MAX_SECONDS * NS_PER_S;
 }
 
 static void conn_discard(struct sprig_conn *c)
 {
     char *buffer = loop_read_buffer(c->server->loop);
     ssize_t n = c->transport.ops->discard(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
-    if (n > 0)
-        c->n_lingered_bytes += (uint64_t)n;
+    if (n > 0 && c->rare != NULL)
+        c->rare->n_lingered_bytes += (uint64_t)n;
     if (n == 0 || (n == -1 && errno != EAGAIN) || conn_has_lingered(c))
         conn_close(c, SPRIG_END_GONE);
     else if (n > 0 && !c->is_turned_away)

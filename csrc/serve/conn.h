@@ -146,7 +146,15 @@ struct sprig_span exchange_label(const struct sprig_exchange *ex);
 struct sprig_span exchange_client(const struct sprig_exchange *ex);
 
 /* Room in each connection for what its protocol needs to know of it. */
-enum { CONN_OWN_BYTES = 64 };
+enum { CONN_OWN_BYTES = 48 };
+
+/* What few connections need. */
+struct conn_rare {
+    struct event *write_event;    /* owned; made when a write first blocks */
+    struct proxy_header *proxied; /* owned: what the PROXY header told */
+    uint64_t n_lingered_bytes;
+    uint64_t linger_ns; /* when that began */
+};
 
 struct sprig_conn {
     struct sprig_server *server; /* borrowed: outlives its connections */
@@ -158,17 +166,14 @@ struct sprig_conn {
     const struct protocol *protocol;
     _Alignas(8) char own[CONN_OWN_BYTES]; /* the protocol's; all zero at first */
     struct outq out;
-    struct event *write_event;             /* owned; made when a write first blocks */
+    struct conn_rare *rare;                /* owned; NULL mostly */
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
                                               NULL: sprig_server_adopt */
     struct transport transport;            /* owner of the descriptor */
-    struct proxy_header *proxied;          /* owned: what the PROXY header told; NULL mostly */
     struct client_count *client_count;     /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t generation;
-    uint64_t n_lingered_bytes;
-    uint64_t linger_ns; /* when that began */
-    int n_unsent;       /* bytes in the kernel at the last look; -1: not known */
+    int n_unsent; /* bytes in the kernel at the last look; -1: not known */
     uint16_t pins;
     uint8_t state;          /* enum conn_state */
     uint8_t reading;        /* enum conn_reading */
@@ -194,9 +199,13 @@ struct sprig_conn {
 };
 
 /* The client's numeric address, or "unix/": the peer's, unless a PROXY header told another. */
+static inline const struct proxy_header *conn_proxied(const struct sprig_conn *c)
+{
+    return c->rare != NULL ? c->rare->proxied : NULL;
+}
 static inline const char *conn_client(const struct sprig_conn *c)
 {
-    return c->proxied != NULL ? c->proxied->remote_host : c->remote_host;
+    return conn_proxied(c) != NULL ? c->rare->proxied->remote_host : c->remote_host;
 }
 
 /* The PROXY header has come: from now on its addresses are those of the connection. */
@@ -278,6 +287,9 @@ void conn_take_unread(struct sprig_conn *c);
  * would look as if it had waited since the beginning of the pass: it takes the usual way. */
 bool conn_is_overtaken(const struct sprig_conn *c);
 void conn_on_event(evutil_socket_t fd, short what, void *arg); /* phase 1 */
+
+/* Made when it is first needed; NULL: no memory. */
+struct conn_rare *conn_rare(struct sprig_conn *c);
 
 /* ---- writing: conn_io.c ---- */
 

@@ -100,7 +100,7 @@ void conn_stop_writing(struct sprig_conn *c)
 {
     if (!conn_is_blocked(c))
         return;
-    loop_event_del(c->server->loop, c->write_event);
+    loop_event_del(c->server->loop, c->rare->write_event);
     c->output = OUTPUT_FREE;
 }
 
@@ -108,10 +108,12 @@ static void conn_start_writing(struct sprig_conn *c)
 {
     if (conn_is_blocked(c))
         return;
-    if (c->write_event == NULL)
-        c->write_event = event_new(loop_base(c->server->loop), c->transport.fd,
-                                   EV_WRITE | EV_PERSIST, conn_on_event, c);
-    if (c->write_event == NULL || loop_event_add(c->server->loop, c->write_event) != 0) {
+    struct conn_rare *rare = conn_rare(c);
+    if (rare != NULL && rare->write_event == NULL)
+        rare->write_event = event_new(loop_base(c->server->loop), c->transport.fd,
+                                      EV_WRITE | EV_PERSIST, conn_on_event, c);
+    if (rare == NULL || rare->write_event == NULL ||
+        loop_event_add(c->server->loop, rare->write_event) != 0) {
         conn_break(c);
         return;
     }
@@ -277,10 +279,8 @@ static void conn_settle_carried(struct flushable *f)
 
 void conn_init_flush(struct sprig_conn *c)
 {
-    list_init(&c->flush.link);
-    c->flush.flush = conn_run_flush;
-    c->flush.carry = conn_carry;
-    c->flush.settle = conn_settle_carried;
+    static const struct flushable_ops ops = {conn_run_flush, conn_carry, conn_settle_carried};
+    flushable_init(&c->flush, &ops);
 }
 
 void conn_begin(struct sprig_conn *c)

@@ -36,7 +36,7 @@ static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_
         ex = c->protocol->at_work(c);
     *out = (struct stats_conn){.n_requests = c->n_requests};
     snprintf(out->client, sizeof out->client, "%s%s%s", conn_client(c), *port != '\0' ? " " : "",
-             c->proxied == NULL ? port : "");
+             conn_proxied(c) == NULL ? port : "");
     snprintf(out->state, sizeof out->state, "%s", state_of(c, ex));
     out->buffered_bytes = c->out.size < UINT32_MAX ? (uint32_t)c->out.size : UINT32_MAX;
     if (ex == NULL)

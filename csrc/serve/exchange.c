@@ -356,9 +356,9 @@ void sprig_exchange_remote(struct sprig_exchange *ex, struct sprig_span *host,
                            struct sprig_span *port)
 {
     const struct sprig_conn *c = ex->conn;
-    if (c->proxied != NULL) {
-        *host = span_str(c->proxied->remote_host);
-        *port = span_str(c->proxied->remote_port);
+    if (conn_proxied(c) != NULL) {
+        *host = span_str(conn_proxied(c)->remote_host);
+        *port = span_str(conn_proxied(c)->remote_port);
         return;
     }
     *host = span_make(c->remote_host, c->remote_port_at - 1u);
@@ -379,7 +379,7 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     struct sprig_span host, port;
     sprig_exchange_remote(ex, &host, &port);
     struct cidr_list trusted = c->server->trusted_proxies;
-    if (c->proxied != NULL && trusted.hops > 0)
+    if (conn_proxied(c) != NULL && trusted.hops > 0)
         trusted.hops--; /* the one that sent the PROXY header */
     enum sprig_proxy_headers which =
         c->origin == ORIGIN_HIDDEN ? SPRIG_PROXY_NONE : config->proxy_headers;
@@ -391,8 +391,8 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
         snprintf(ex->in->client, sizeof ex->in->client, "%.*s", (int)out->remote_host.len,
                  out->remote_host.ptr);
     }
-    if (out->port.ptr == NULL && c->proxied != NULL)
-        out->port = span_str(c->proxied->local_port);
+    if (out->port.ptr == NULL && conn_proxied(c) != NULL)
+        out->port = span_str(conn_proxied(c)->local_port);
 }
 
 struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex)
