@@ -190,25 +190,26 @@ static void put_request_line(pTHX_ struct env_builder *b)
     put_span(aTHX_ b, KEY_SERVER_PROTOCOL, request_protocol(b->req));
 }
 
-static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex, bool is_tls)
+/* What a proxy has told may lie in *f, which has to live as long as the builder. */
+static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex, bool is_tls,
+                          struct sprig_forwarded *f)
 {
     const struct sprig_address *local = sprig_exchange_local(ex);
-    struct sprig_forwarded f;
 
-    sprig_exchange_forwarded(ex, &f);
+    sprig_exchange_forwarded(ex, f);
     put_span(aTHX_ b, KEY_SERVER_NAME, span_str(local->host));
-    put_span(aTHX_ b, KEY_SERVER_PORT, f.port.ptr ? f.port : span_str(local->port));
+    put_span(aTHX_ b, KEY_SERVER_PORT, f->port.ptr ? f->port : span_str(local->port));
     put_span(aTHX_ b, KEY_URL_SCHEME,
-             f.scheme.ptr ? f.scheme
-             : is_tls     ? SPAN_LIT("https")
-                          : SPAN_LIT("http"));
-    if (f.scheme.ptr == NULL && is_tls)
+             f->scheme.ptr ? f->scheme
+             : is_tls      ? SPAN_LIT("https")
+                           : SPAN_LIT("http"));
+    if (f->scheme.ptr == NULL && is_tls)
         put_span(aTHX_ b, KEY_HTTPS, SPAN_LIT("on"));
-    put_span(aTHX_ b, KEY_REMOTE_ADDR, f.remote_host);
-    if (f.remote_port.len)
-        put_span(aTHX_ b, KEY_REMOTE_PORT, f.remote_port);
-    b->host = f.host.ptr ? f.host : b->req->authority;
-    b->host_port = f.host_lacks_port ? f.port : span_make(NULL, 0);
+    put_span(aTHX_ b, KEY_REMOTE_ADDR, f->remote_host);
+    if (f->remote_port.len)
+        put_span(aTHX_ b, KEY_REMOTE_PORT, f->remote_port);
+    b->host = f->host.ptr ? f->host : b->req->authority;
+    b->host_port = f->host_lacks_port ? f->port : span_make(NULL, 0);
 }
 
 static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
@@ -412,10 +413,11 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
 
     const struct sprig_config *config = sprig_server_config(sprig_exchange_server(px->ex));
     bool is_tls = sprig_exchange_is_tls(px->ex);
+    struct sprig_forwarded told;
 
     px->entries = b.env;
     put_request_line(aTHX_ & b);
-    put_addresses(aTHX_ & b, px->ex, is_tls);
+    put_addresses(aTHX_ & b, px->ex, is_tls, &told);
     put_headers(aTHX_ & b);
     put_body(aTHX_ & b, px->ex);
     if (b.env->has_constants)
