@@ -78,3 +78,24 @@ void text_add_json(struct text *t, const char *string)
     }
     text_add_bytes(t, "\"", 1);
 }
+
+void text_list_free(char **list)
+{
+    for (char **at = list; at != NULL && *at != NULL; at++)
+        free(*at);
+    free(list);
+}
+
+char **text_list_copy(char *const *list)
+{
+    size_t n = 0;
+    while (list != NULL && list[n] != NULL)
+        n++;
+    char **copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < n; i++)
+        if ((copy[i] = strdup(list[i])) == NULL) {
+            text_list_free(copy);
+            return NULL;
+        }
+    return copy;
+}

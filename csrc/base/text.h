@@ -20,4 +20,9 @@ void text_add_bytes(struct text *t, const char *bytes, size_t n);
 /* Quoted, as a string of JSON: valid whatever the bytes are; what is no UTF-8 becomes \u00XX. */
 void text_add_json(struct text *t, const char *string);
 
+/* A copy of strings that are ended by NULL, as argv and environ are, to be given to text_list_free
+ * (which takes NULL as well). NULL: no memory. No list is an empty one. */
+char **text_list_copy(char *const *list);
+void text_list_free(char **list);
+
 #endif

@@ -3,7 +3,9 @@
 #define _GNU_SOURCE /* environ, execvpe */
 #endif
 #include "process/origin.h"
+
 #include "base/log.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,27 +28,6 @@ static struct {
 
 /* --------------------------------------------------------------------- keeping ---- */
 
-static void free_words(char **words)
-{
-    for (char **word = words; word != NULL && *word != NULL; word++)
-        free(*word);
-    free(words);
-}
-
-static char **copy_words(char *const *words)
-{
-    size_t n = 0;
-    while (words != NULL && words[n] != NULL)
-        n++;
-    char **copy = calloc(n + 1, sizeof *copy);
-    for (size_t i = 0; copy != NULL && i < n; i++)
-        if ((copy[i] = strdup(words[i])) == NULL) {
-            free_words(copy);
-            return NULL;
-        }
-    return copy;
-}
-
 static bool is_current_folder(const char *path)
 {
     struct stat named, current;
@@ -68,7 +49,7 @@ void sprig_origin_keep(void)
     if (origin.is_kept)
         return;
     origin.is_kept = true;
-    origin.environ = copy_words(environ);
+    origin.environ = text_list_copy(environ);
     find_folder();
 }
 

@@ -1,6 +1,7 @@
 /* title.c - see title.h */
 #include "process/title.h"
 
+#include "base/text.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,27 +23,6 @@ static struct {
 
 /* ---------------------------------------------------------------------- the place ---- */
 
-static void free_words(char **words)
-{
-    for (size_t i = 0; words != NULL && words[i] != NULL; i++)
-        free(words[i]);
-    free(words);
-}
-
-static char **copy_words(char **words)
-{
-    size_t n = 0;
-    while (words[n] != NULL)
-        n++;
-    char **copy = calloc(n + 1, sizeof *copy);
-    for (size_t i = 0; copy != NULL && i < n; i++)
-        if ((copy[i] = strdup(words[i])) == NULL) {
-            free_words(copy);
-            return NULL;
-        }
-    return copy;
-}
-
 /* Where the words end that follow each other from `end` on. */
 static char *end_of(char **words, char *end)
 {
@@ -56,10 +36,10 @@ char **sprig_title_open(int argc, char **argv)
     if (argc < 1 || environ == NULL)
         return argv;
     char *end = end_of(environ, end_of(argv, argv[0]));
-    char **words = copy_words(argv), **env = copy_words(environ);
+    char **words = text_list_copy(argv), **env = text_list_copy(environ);
     if (words == NULL || env == NULL) {
-        free_words(words);
-        free_words(env);
+        text_list_free(words);
+        text_list_free(env);
         return argv;
     }
     title.argv = words;

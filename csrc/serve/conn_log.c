@@ -2,7 +2,6 @@
 #include "serve/conn.h"
 
 #include "base/clock.h"
-#include "loop/timer.h"
 #include "net/tls.h"
 #include "serve/accesslog.h"
 #include "serve/listener.h"

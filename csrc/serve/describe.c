@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/stats.h"
-#include "loop/timer.h"
 #include <stdio.h>
 
 static const char *state_of(const struct sprig_conn *c, const struct sprig_exchange *ex)
