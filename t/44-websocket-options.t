@@ -189,7 +189,7 @@ subtest 'websocket_origins' => sub {
         'https://two.example:8443' => 101,
         'http://a.b.two.example'   => 101,
         'https://xtwo.example'     => 403,
-        'http://test'              => 101,
+        'http://localhost'         => 101,
         'null'                     => 403,
     );
     is(socket_at('/origins', "Origin: $_")->response->status, $status{$_}, "$_: $status{$_}")

@@ -191,7 +191,7 @@ subtest 'Ctrl-C, also while a page listens for new code' => sub {
     $it->shows(qr/^sprig \S+: http/m, 'it listens');
     my ($port) = $it->{text} =~ m{http://127\.0\.0\.1:(\d+)/};
     my $page = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die "connect: $@";
-    syswrite $page, "GET /__sprig__/events HTTP/1.1\r\nHost: a\r\n\r\n";
+    syswrite $page, "GET /__sprig__/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     sysread $page, my $head, 1000;
     like $head, qr/200 OK/, 'a page listens';
     $it->type("\cC");

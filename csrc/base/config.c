@@ -92,6 +92,8 @@ static const struct sprig_option options[] = {
 #define G "Development"
     FIELD(BOOL, dev, G, NULL, "0", 0, 1,
           "Reloads what has changed and shows errors in the browser; serves this machine only."),
+    FIELD(STRING, dev_hosts, G, "HOSTS", "", 0, 4000,
+          "Names that --dev answers besides localhost: app.test,*.app.test, for example."),
     FIELD(PATHS, watch, G, "PATTERN", "", 0, 16000,
           "Files besides the loaded ones, for --dev: templates/**, say; may be repeated."),
     FIELD(BOOL, live_reload, G, NULL, "1", 0, 1,

@@ -56,6 +56,7 @@ struct sprig_config {
     bool daemonize;
     /* development */
     bool dev;
+    char *dev_hosts; /* names, "," between them; NULL: none */
     bool live_reload;
     char *watch; /* patterns, absolute, "," between them; NULL: none */
     /* looking into it */

@@ -7,6 +7,7 @@
 #include "net/tls.h"
 #include "serve/accesslog.h"
 #include "serve/counting.h"
+#include "serve/dev_hosts.h"
 #include "serve/feed.h"
 #include "serve/listener.h"
 #include "serve/request_id.h"
@@ -312,7 +313,8 @@ void exchange_call_app(struct sprig_exchange *ex)
     struct log_request before;
     exchange_request_id(ex); /* later the head is gone */
     exchange_enter(ex, &before);
-    c->server->handler.on_request(ex, c->server->arg);
+    if (!c->server->config.dev || !dev_hosts_refuse(ex))
+        c->server->handler.on_request(ex, c->server->arg);
     exchange_leave(&before);
     stats_leave();
     /* not before: a message may enter Perl, and the request lies in the shared buffer */

@@ -18,7 +18,7 @@ use Test::More ();
 
 our @EXPORT = qw(no_loss_ok);
 
-my $get = "GET / HTTP/1.1\r\nHost: a\r\n";
+my $get = "GET / HTTP/1.1\r\nHost: localhost\r\n";
 
 # Options: port or path (of a unix socket); keeps: keeps its connections; pause: seconds between
 # two requests.

@@ -61,7 +61,7 @@ sub start_probe {
 # The request for a path, as bytes.
 sub get {
     my ($path, @lines) = @_;
-    return join("\r\n", "GET $path HTTP/1.1", 'Host: test', @lines) . "\r\n\r\n";
+    return join("\r\n", "GET $path HTTP/1.1", 'Host: localhost', @lines) . "\r\n\r\n";
 }
 
 # The live objects of the server, less the request that asks.
