@@ -399,11 +399,18 @@ int sprig_socket_closed(int fd);
 /* The id of the request (option request_id), or nothing. Borrowed until the exchange ends. */
 struct sprig_span sprig_exchange_request_id(struct sprig_exchange *ex);
 
+typedef void sprig_pair_cb(struct sprig_span name, struct sprig_span value, void *arg);
+
+/* The fields behind the request's body (RFC 9110 section 6.5), once that is complete: in
+ * on_request, or with the last on_body. Names are in lower case; those that can only mean something
+ * ahead of a body, and those with '_', are left out. Borrowed for the call. */
+bool sprig_exchange_has_trailers(const struct sprig_exchange *ex);
+void sprig_exchange_trailers(const struct sprig_exchange *ex, sprig_pair_cb *tell, void *arg);
+
 /* The client speaks TLS with this server. Then: tells what is known of that, as variables with the
  * names that Apache's mod_ssl has (SSL_PROTOCOL, SSL_CLIENT_S_DN, ...). Borrowed for the call. */
 bool sprig_exchange_is_tls(const struct sprig_exchange *ex);
-typedef void sprig_tls_cb(struct sprig_span name, struct sprig_span value, void *arg);
-void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_tls_cb *tell, void *arg);
+void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_pair_cb *tell, void *arg);
 
 /* ------------------------------------------------------------ the response ---- */
 

@@ -14,6 +14,7 @@
 #include "responder.h"
 #include "server.h"
 #include "socket.h"
+#include "trailers.h"
 #include "websocket_object.h"
 #include "writer.h"
 
@@ -253,6 +254,13 @@ static void on_gone(struct sprig_exchange *ex, void *arg)
     with_exchange(ex, gone);
 }
 
+static void take_body(pTHX_ struct psgi_exchange *px, struct sprig_span bytes, bool is_last)
+{
+    if (is_last)
+        psgi_trailers_fill(aTHX_ px);
+    psgi_reader_body(aTHX_ px, bytes, is_last);
+}
+
 static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last, void *arg)
 {
     struct psgi_server *server = arg;
@@ -268,7 +276,7 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     if (px->ws != NULL)
         sprig_ws_input(px->ws, bytes, is_last);
     else
-        psgi_reader_body(aTHX_ px, bytes, is_last);
+        take_body(aTHX_ px, bytes, is_last);
     psgi_exchange_unref(aTHX_ px);
 }
 
@@ -338,6 +346,8 @@ static void sever_objects(pTHX_ struct psgi_exchange *px, enum sprig_end why)
     psgi_responder_ended(aTHX_ px, is_gone);
     psgi_writer_ended(aTHX_ px, is_gone);
     psgi_reader_ended(aTHX_ px, why);
+    if (px->trailers != NULL)
+        psgi_trailers_sever(aTHX_ px);
     if (px->ws != NULL || px->websocket != NULL)
         psgi_websocket_ended(aTHX_ px);
     psgi_promise_forget(aTHX_ px);

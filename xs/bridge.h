@@ -137,6 +137,7 @@ struct psgi_exchange {
     struct psgi_handle *writer;       /* severable */
     struct psgi_handle *socket;       /* severable: psgix.io */
     struct psgi_handle *reader;       /* severable: psgix.input.reader */
+    AV *trailers;                     /* owned: psgix.trailers that are still to come */
     CV *informer;                     /* owned: psgix.informational */
     CV *raiser;                       /* owned: psgix.raise, if the app has looked at it */
     struct psgi_pump *pump;           /* owned: an iterator body on its way, or NULL */

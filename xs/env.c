@@ -5,6 +5,7 @@
 #include "raiser.h"
 #include "reader.h"
 #include "socket.h"
+#include "trailers.h"
 #include "websocket_object.h"
 
 /* ---- values ---- */
@@ -382,6 +383,7 @@ static void put_reader(pTHX_ HV *env, struct psgi_exchange *px)
     (void)hv_stores(env, "psgix.input.streaming", newSVsv(&PL_sv_yes));
     (void)hv_stores(env, "psgix.input.buffered", newSVsv(&PL_sv_no));
     (void)hv_stores(env, "psgix.input.reader", psgi_reader_new(aTHX_ px));
+    psgi_trailers_put(aTHX_ env, px);
 }
 
 static void put_websocket(pTHX_ HV *env, struct psgi_exchange *px)
@@ -435,6 +437,8 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px)
     delete_stale(aTHX_ & b);
     if (sprig_exchange_is_streaming(px->ex))
         put_reader(aTHX_ b.env->hv, px);
+    else if (sprig_exchange_has_trailers(px->ex))
+        psgi_trailers_put(aTHX_ b.env->hv, px);
     if (b.req->upgrade && sprig_ws_is_handshake(b.req))
         put_websocket(aTHX_ b.env->hv, px);
     if (is_tls && config->tls_env)

@@ -107,8 +107,10 @@ static enum step h1_take_head(struct sprig_conn *c, struct sprig_span *input, si
         return STEP_STOP;
     }
     ex->body_left = ex->in->request.content_length;
-    if (ex->in->request.chunked)
+    if (ex->in->request.chunked) {
         chunk_init(&ex->in->chunk, config->max_header_bytes);
+        chunk_keep_trailers(&ex->in->chunk, &ex->in->trailers, config->max_headers);
+    }
     ex->streams = ex->body_open = exchange_must_stream(ex);
     return STEP_GO_ON;
 }

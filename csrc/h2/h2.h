@@ -171,6 +171,8 @@ void h2_remember_reset(struct h2 *h2, int32_t id);
 /* Takes a field while the head comes; or refuses the stream. False: it was refused, and goes far
  * beyond the limits all the same. */
 bool h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span value);
+/* The same for what stands behind the body. */
+bool h2_head_add_trailer(struct h2_stream *s, struct sprig_span name, struct sprig_span value);
 /* The head is complete: makes the exchange with its request; or refuses the stream. is_whole: there
  * is no body. */
 void h2_head_finish(struct h2_stream *s, bool is_whole);

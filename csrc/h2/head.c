@@ -109,6 +109,22 @@ bool h2_head_add(struct h2_stream *s, struct sprig_span name, struct sprig_span 
     return true;
 }
 
+static bool keep_trailer(struct trailers *t, struct sprig_span name, struct sprig_span value)
+{
+    t->n_fields++;
+    return trailers_add(t, name) && trailers_add(t, SPAN_LIT(": ")) && trailers_add(t, value) &&
+           trailers_add(t, SPAN_LIT("\r\n"));
+}
+
+bool h2_head_add_trailer(struct h2_stream *s, struct sprig_span name, struct sprig_span value)
+{
+    if (is_too_much(s, false, name.len + value.len + LINE_BYTES))
+        return !goes_on(s);
+    if (s->ex != NULL && !s->is_tunnel && !keep_trailer(&s->ex->in->trailers, name, value))
+        h2_stream_refuse(s, 503, "there is no memory for the trailers");
+    return true;
+}
+
 /* ------------------------------------------------------------------- as a request ---- */
 
 static struct sprig_span name_of(const struct h2_head *head, const struct h2_field *field)

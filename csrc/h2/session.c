@@ -97,8 +97,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *user_data)
 {
     (void)flags, (void)user_data;
-    struct h2_stream *s = is_request(frame) ? stream_of(session, frame->hd.stream_id) : NULL;
-    if (s != NULL && !h2_head_add(s, span_of(name, n_name), span_of(value, n_value)))
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
+    struct sprig_span key = span_of(name, n_name), what = span_of(value, n_value);
+    if (s != NULL &&
+        !(is_request(frame) ? h2_head_add(s, key, what) : h2_head_add_trailer(s, key, what)))
         be_calm(s->h2, "max_headers, max_header_bytes: the headers do not end");
     return 0;
 }
@@ -109,7 +111,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
                              size_t n_value, uint8_t flags, void *user_data)
 {
     (void)name, (void)n_name, (void)value, (void)n_value, (void)flags, (void)user_data;
-    struct h2_stream *s = is_request(frame) ? stream_of(session, frame->hd.stream_id) : NULL;
+    struct h2_stream *s = stream_of(session, frame->hd.stream_id);
     if (s != NULL)
         h2_stream_refuse(s, 400, "invalid character in a header");
     return 0;

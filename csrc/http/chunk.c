@@ -21,12 +21,19 @@ enum state {
     END_LF,    /* CR of the final empty line seen */
     DONE,      /* complete */
     BAD,       /* refused with 400 */
-    TOO_LARGE  /* refused with 431 */
+    TOO_LARGE, /* refused with 431 */
+    NO_MEMORY  /* refused with 503 */
 };
 
 void chunk_init(struct chunk *c, uint32_t max_trailer_bytes)
 {
     *c = (struct chunk){.max_trailers = max_trailer_bytes};
+}
+
+void chunk_keep_trailers(struct chunk *c, struct trailers *trailers, uint32_t max_fields)
+{
+    c->trailers = trailers;
+    c->max_fields = max_fields;
 }
 
 static void chunk_refuse(struct chunk *c, enum state state, const char *reason)
@@ -95,6 +102,22 @@ static void size_line_end(struct chunk *c, char byte)
     c->n_digits = 0;
 }
 
+static char lower(char byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
+}
+
+/* is_name: in the name of a field, or about to be. */
+static void keep_trailer(struct chunk *c, char byte, bool is_name)
+{
+    if (c->state == LINE && c->max_fields && c->trailers->n_fields == c->max_fields)
+        return chunk_refuse(c, TOO_LARGE, "max_headers: there are too many trailers");
+    c->trailers->n_fields += c->state == LINE;
+    char kept = is_name ? lower(byte) : byte;
+    if (!trailers_add(c->trailers, span_make(&kept, 1)))
+        chunk_refuse(c, NO_MEMORY, "there is no memory for the trailers");
+}
+
 /* A byte of a trailer section; its bytes are counted up to the limit, the final CRLF is not. */
 static void trailer_byte(struct chunk *c, char byte)
 {
@@ -105,6 +128,8 @@ static void trailer_byte(struct chunk *c, char byte)
     if (c->max_trailers && c->trailer_bytes == c->max_trailers)
         return chunk_refuse(c, TOO_LARGE, "trailers too large");
     c->trailer_bytes++;
+    if (c->trailers != NULL)
+        keep_trailer(c, byte, c->state == LINE || c->state == NAME);
     bool is_name = char_is(byte, CHAR_TOKEN);
     if (c->state == LINE)
         expect(c, is_name, true, NAME, "malformed trailer name");
@@ -141,6 +166,7 @@ static void framing_byte(struct chunk *c, char byte)
     case DONE:
     case BAD:
     case TOO_LARGE:
+    case NO_MEMORY:
         return;
     }
 }
@@ -168,7 +194,10 @@ int chunk_decode(struct chunk *c, struct sprig_span *in, struct sprig_span *data
     }
     if (c->state < DONE)
         return CHUNK_MORE;
-    return c->state == DONE ? CHUNK_END : c->state == BAD ? -400 : -431;
+    return c->state == DONE        ? CHUNK_END
+           : c->state == BAD       ? -400
+           : c->state == TOO_LARGE ? -431
+                                   : -503;
 }
 
 uint64_t chunk_announced(const struct chunk *c)

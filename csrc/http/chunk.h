@@ -3,6 +3,7 @@
 #define SPRIG_CHUNK_H
 
 #include "base/span.h"
+#include "http/trailers.h"
 #include <stdint.h>
 
 enum { CHUNK_MAX_SIZE_DIGITS = 16, CHUNK_MAX_EXTENSION_BYTES = 256 };
@@ -11,7 +12,7 @@ enum chunk_result {
     CHUNK_MORE = 0, /* all input used, the body goes on */
     CHUNK_DATA = 1, /* *data is a piece of the body */
     CHUNK_END = 2   /* the body, trailers included, is complete */
-    /* < 0: -400 malformed, -431 trailers over the limit */
+    /* < 0: -400 malformed, -431 trailers over a limit, -503 no memory for them */
 };
 
 struct chunk {
@@ -19,13 +20,17 @@ struct chunk {
     uint64_t total;         /* decoded bytes handed out so far */
     uint32_t max_trailers;  /* limit on the bytes of all trailer lines together, 0 = none */
     uint32_t trailer_bytes; /* of all trailer lines so far */
+    uint32_t max_fields;    /* limit on what is kept of them, 0 = none */
     uint16_t n_extension;   /* bytes of the extension on this size line */
     uint8_t n_digits;       /* digits of the size seen */
     uint8_t state;
-    const char *reason; /* after a refusal: static text for the log */
+    const char *reason;        /* after a refusal: static text for the log */
+    struct trailers *trailers; /* borrowed: keeps them; NULL: they are looked at only */
 };
 
 void chunk_init(struct chunk *c, uint32_t max_trailer_bytes);
+/* The trailers go there, max_fields at most. Behind chunk_init, before the first byte. */
+void chunk_keep_trailers(struct chunk *c, struct trailers *trailers, uint32_t max_fields);
 
 /* Consumes from *in (advanced past what was used). On CHUNK_DATA, *data is a borrowed span into the
  * input, never empty. Call again until CHUNK_MORE, CHUNK_END or an error. What follows the body

@@ -90,6 +90,7 @@ enum { REQUEST_ID_BYTES = 64 };
 struct incoming {
     struct sprig_request request;
     struct body body;
+    struct trailers trailers;
     struct sprig_span body_mem; /* borrowed: a small body that lies in the input buffer whole */
     /* what follows is as it was left by an earlier one */
     struct chunk chunk;              /* HTTP/1: the coding of the body */

@@ -103,6 +103,8 @@ void exchange_end(struct sprig_exchange *ex, enum sprig_end why)
     if (!is_forgotten) {
         request_clear(&ex->in->request);
         body_clear(&ex->in->body);
+        if (ex->in->trailers.bytes != NULL)
+            trailers_clear(&ex->in->trailers);
         ex->in->body_mem = span_make(NULL, 0);
         ex->in->client[0] = '\0';
     }
@@ -407,7 +409,19 @@ bool sprig_exchange_is_tls(const struct sprig_exchange *ex)
     return ex->conn->transport.tls != NULL || ex->conn->is_relayed;
 }
 
-void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_tls_cb *tell, void *arg)
+bool sprig_exchange_has_trailers(const struct sprig_exchange *ex)
+{
+    return ex->in->trailers.n_bytes > 0;
+}
+
+void sprig_exchange_trailers(const struct sprig_exchange *ex, sprig_pair_cb *tell, void *arg)
+{
+    struct sprig_span lines = trailers_lines(&ex->in->trailers), name, value;
+    while (trailers_next(&lines, &name, &value))
+        tell(name, value, arg);
+}
+
+void sprig_exchange_describe_tls(const struct sprig_exchange *ex, sprig_pair_cb *tell, void *arg)
 {
     transport_tls_describe(&ex->conn->transport, tell, arg);
 }

@@ -66,7 +66,8 @@ answered with 500, or the connection is closed if the answer has begun.
 =item on_end($callback)
 
 C<< $callback->($reader) >> is called once, when the body is complete; also if it has been for some
-time.
+time. What the client has sent behind it is in C<psgix.trailers> then: see
+L<Sprig::Manual::Extensions/THE REQUEST'S BODY>.
 
 =item on_error($callback)
 

@@ -150,6 +150,13 @@ sub data {
     return $self->send(frame('DATA', $option{end} ? $FLAG{END_STREAM} : 0, $id, $last));
 }
 
+# Fields behind a body, which end it.
+sub trailers {
+    my ($self, $id, @fields) = @_;
+    return $self->send(
+        frame('HEADERS', $FLAG{END_STREAM} | $FLAG{END_HEADERS}, $id, block(@fields)));
+}
+
 sub reset  { return $_[0]->send(frame('RST_STREAM',    0, $_[1], pack 'N', $_[2] // 8)) }
 sub window { return $_[0]->send(frame('WINDOW_UPDATE', 0, $_[1], pack 'N', $_[2])) }
 
