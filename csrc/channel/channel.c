@@ -386,8 +386,10 @@ void channels_read(struct sprig_channels *all)
     while (hub_read(&all->reader, &from)) {
         struct sprig_channel *ch = channel_find(all, from.channel, hash_of(from.channel));
         struct sprig_publication p = publication_of(&from);
-        if (ch != NULL && channel_take(ch, &p) != 0)
-            log_later(SPRIG_LOG_ERROR, "channel: out of memory: a message was lost");
+        if (ch == NULL || channel_take(ch, &p) == 0)
+            continue;
+        log_later(SPRIG_LOG_ERROR, "channel: out of memory: a message was lost");
+        members_lose(ch);
     }
     if (all->reader.n_lost > 0)
         log_later(SPRIG_LOG_WARN,

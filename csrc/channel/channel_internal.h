@@ -53,8 +53,10 @@ bool channels_attach(struct sprig_channels *all);
 /* Delivers what others have published so far. */
 void channels_read(struct sprig_channels *all);
 
-/* member.c: queues a message to all members; the end of all memberships, in a forked child. */
+/* member.c: queues a message to all members; ends them all, since they would miss one; forgets them
+ * all, in a forked child. */
 void members_send(struct sprig_channel *ch, struct message *m);
+void members_lose(struct sprig_channel *ch);
 void members_forget(struct sprig_channel *ch);
 void members_settle(struct ready *r, uint32_t what); /* on_left */
 

@@ -87,6 +87,19 @@ void members_forget(struct sprig_channel *ch)
 
 /* ----------------------------------------------------------------- writing ---- */
 
+/* It would miss a message without knowing: its client is to come back, and to ask for what it
+ * missed. Calls no handler: a Close is queued, or the stream is cut. */
+static void member_lose(struct member *mb)
+{
+    struct sprig_exchange *ex = mb->ex;
+    if (mb->ws != NULL && sprig_ws_is_open(mb->ws) &&
+        sprig_ws_close(mb->ws, WS_CLOSE_ERROR, SPAN_LIT("out of memory")) != 0)
+        ex = sprig_ws_exchange(mb->ws);
+    if (ex != NULL)
+        sprig_response_cut(ex, "out of memory");
+    member_end(mb);
+}
+
 /* To an empty queue a reference is cheaper than a copy, and a large message is shared with the
  * other members and with history. What may be moved to a file has to be a copy of its own. */
 static int member_write(struct member *mb, struct message *m)
@@ -118,8 +131,7 @@ static bool member_keeps_up(const struct member *mb, size_t n)
 static void member_send_event(struct member *mb, struct message *m)
 {
     if (!message_has_event(m)) {
-        sprig_response_cut(mb->ex, "out of memory");
-        member_end(mb);
+        member_lose(mb);
     } else if (member_keeps_up(mb, m->event.len)) {
         if (member_write(mb, m) < 0)
             member_end(mb);
@@ -133,7 +145,10 @@ static void member_send_event(struct member *mb, struct message *m)
 static void member_send_framed(struct member *mb, struct message *m)
 {
     struct sprig_ws_message *framed = message_framed(m);
-    if (framed == NULL || sprig_ws_send_message(mb->ws, framed) < 0)
+    int rc = framed != NULL ? sprig_ws_send_message(mb->ws, framed) : SPRIG_E_NOMEM;
+    if (rc == SPRIG_E_NOMEM)
+        member_lose(mb);
+    else if (rc < 0)
         member_end(mb);
 }
 
@@ -152,6 +167,12 @@ void members_send(struct sprig_channel *ch, struct message *m)
 {
     list_foreach_safe (it, next, &ch->members)
         member_send(list_entry(it, struct member, link), m);
+}
+
+void members_lose(struct sprig_channel *ch)
+{
+    list_foreach_safe (it, next, &ch->members)
+        member_lose(list_entry(it, struct member, link));
 }
 
 /* ----------------------------------------------------------------- joining ---- */
@@ -193,7 +214,9 @@ static bool member_repeat(struct member *mb, struct message *m)
         return true;
     if (mb->ws != NULL)
         member_send_framed(mb, m);
-    else if (!m->of.is_binary && message_has_event(m) && member_write(mb, m) < 0)
+    else if (!m->of.is_binary && !message_has_event(m))
+        member_lose(mb);
+    else if (!m->of.is_binary && member_write(mb, m) < 0)
         member_end(mb);
     return mb->ws != NULL || mb->ex != NULL;
 }
