@@ -141,6 +141,25 @@ subtest 'the master is killed while workers start' => sub {
     ok eventually(sub { !processes_in($master->dir) }), 'they end when they have loaded the app';
 };
 
+subtest 'the master is killed, and SIGPIPE is what the system makes of it' => sub {
+    my $prepare = q{END { note('notes', "END $$") }};
+    my $code    = app_text(dies => $prepare) =~ s{^my %app_for = \(}{<<'PATH'}mre;
+my %app_for = (
+    '/kill' => sub {
+        $SIG{PIPE} = 'DEFAULT';
+        kill 'KILL', getppid;
+        select undef, undef, undef, 0.3;
+        $_[0]{'psgix.harakiri.commit'} = 1;    # which is told to a master that is gone
+        return [200, [], ['killed']];
+    },
+PATH
+    my $master = start_workers(code => $code);
+    $master->serving(2);
+    is $master->body_of('/kill'), 'killed', 'a request in work is answered';
+    ok eventually(sub { !processes_in($master->dir) }), 'the workers end';
+    is scalar(grep { /^END/ } $master->lines('notes')), 2, 'as they always do';
+};
+
 subtest 'TERM while workers start' => sub {
     my $master = start_workers(
         code  => app_text(dies => 'select undef, undef, undef, 20;'),
