@@ -4,6 +4,7 @@
 #endif
 #include "ctl_http.h"
 
+#include "base/cloexec.h"
 #include "base/config_file.h"
 #include "process/admin.h"
 #include <ctype.h>
@@ -188,7 +189,7 @@ static int connect_unix(const struct sprig_listen_spec *spec)
            n < sizeof addr.sun_path - 1 ? n : sizeof addr.sun_path - 1);
     socklen_t len = is_abstract ? (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)
                                 : (socklen_t)sizeof addr;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = cloexec_socket(AF_UNIX, SOCK_STREAM, true);
     if (fd != -1 && connect(fd, (struct sockaddr *)&addr, len) == 0)
         return fd;
     int saved = errno;
@@ -208,7 +209,7 @@ static int connect_tcp(const struct sprig_listen_spec *spec)
         return -1;
     }
     for (a = list; a != NULL && fd == -1; a = a->ai_next) {
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fd = cloexec_socket(a->ai_family, SOCK_STREAM, true);
         if (fd != -1 && connect(fd, a->ai_addr, a->ai_addrlen) == -1) {
             int saved = errno;
             close(fd);

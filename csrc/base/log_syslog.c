@@ -2,6 +2,7 @@
 #include "base/log_syslog.h"
 
 #include "base/clock.h"
+#include "base/cloexec.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -79,7 +80,7 @@ int log_syslog_open(struct log_syslog *s, const char *path)
     s->level = SPRIG_LOG_INFO;
     if (set_address(s, path + sizeof prefix - 1) == -1)
         return -1;
-    int fd = socket(s->address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = cloexec_socket(s->address.ss_family, SOCK_DGRAM, false);
     if (fd != -1 && connect(fd, (struct sockaddr *)&s->address, s->n_address) == -1) {
         int saved = errno;
         close(fd);

@@ -2,6 +2,7 @@
 #include "base/notify.h"
 
 #include "base/clock.h"
+#include "base/cloexec.h"
 #include "base/number.h"
 
 #include <stdarg.h>
@@ -43,7 +44,7 @@ static void tell(const char *message)
     socklen_t n = read_address(&to);
     if (n == 0)
         return;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = cloexec_socket(AF_UNIX, SOCK_DGRAM, true);
     if (fd == -1)
         return;
     sendto(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, n);

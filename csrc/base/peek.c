@@ -1,9 +1,10 @@
 /* peek.c - the kernel copies, and says if it cannot: see peek.h */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* process_vm_readv, pipe2 */
+#define _GNU_SOURCE /* process_vm_readv */
 #endif
 #include "base/peek.h"
 
+#include "base/cloexec.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@ bool peek_by_pipe(void *to, const void *from, size_t n)
 {
     int ends[2];
     bool is_done = true;
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1)
+    if (cloexec_pipe(ends, false) == -1)
         return false;
     for (size_t at = 0; is_done && at < n; at += PIPE_BYTES)
         is_done = copy_part(ends, (char *)to + at, (const char *)from + at,

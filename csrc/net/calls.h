@@ -7,6 +7,8 @@
 #ifndef SPRIG_CALLS_H
 #define SPRIG_CALLS_H
 
+#include "base/cloexec.h"
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,7 +47,7 @@ static inline int call_accept(int fd, struct sockaddr *peer, socklen_t *len)
 #if CALLS_ARE_DIRECT
     return (int)syscall(SYS_accept4, fd, peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 #else
-    return accept4(fd, peer, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return cloexec_accept(fd, peer, len);
 #endif
 }
 

@@ -3,6 +3,7 @@
 #include "net/transport.h"
 
 #include "base/cidr.h"
+#include "base/cloexec.h"
 #include "base/number.h"
 #include "base/privileges.h"
 #include "net/any_address.h"
@@ -63,7 +64,7 @@ int socket_address(int fd, struct sprig_address *out)
 /* On failure -1, with the errno of the deciding call. */
 static int bind_and_listen(const struct sockaddr *sa, socklen_t len, const struct opening *o)
 {
-    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = cloexec_socket(sa->sa_family, SOCK_STREAM, false);
     if (fd == -1)
         return -1;
     int on = 1;
@@ -188,7 +189,7 @@ static bool remove_stale(const struct sockaddr_un *un)
         errno = EEXIST;
         return false;
     }
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int probe = cloexec_socket(AF_UNIX, SOCK_STREAM, false);
     if (probe == -1)
         return false;
     bool is_alive = connect(probe, (const struct sockaddr *)un, sizeof *un) == 0 || errno == EAGAIN;

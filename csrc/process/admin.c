@@ -4,6 +4,7 @@
 #endif
 #include "process/admin_internal.h"
 
+#include "base/cloexec.h"
 #include "base/err.h"
 #include "http/parser.h"
 #include "net/inherited.h"
@@ -55,7 +56,7 @@ static struct admin_conn *find_place(struct admin *a)
 static void accept_all(struct admin *a, int fd)
 {
     for (int i = 0; i < ADMIN_MAX_CONNS; i++) {
-        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int client = cloexec_accept(fd, NULL, NULL);
         if (client == -1)
             return;
         struct admin_conn *c = find_place(a);

@@ -1,10 +1,10 @@
 /* admin_thread.c - the admin listener of a single process; see admin_thread.h */
 #include "process/admin_thread.h"
 
+#include "base/cloexec.h"
 #include "net/inherited.h"
 #include "process/admin.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -184,7 +184,7 @@ static int open_admin(char *why, size_t n)
     own.pid = getpid();
     own.is_drained = false;
     own.board->entries[0].state = STATS_SERVING;
-    if (pipe2(own.wake, O_CLOEXEC) == 0 && start_thread() == 0)
+    if (cloexec_pipe(own.wake, true) == 0 && start_thread() == 0)
         return 0;
     snprintf(why, n, "cannot start the thread of the admin listener: %s", strerror(errno));
     release();

@@ -1,6 +1,7 @@
 /* daemon.c - leaving the terminal; see daemon.h */
 #include "process/daemon.h"
 
+#include "base/cloexec.h"
 #include "base/err.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,7 @@ int sprig_daemonize(int *status_fd, char *why, size_t n)
 {
     int pair[2];
     pid_t pid = -1, old = getpid();
-    bool has_pair = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
+    bool has_pair = cloexec_pair(SOCK_STREAM, pair) == 0;
     if (has_pair)
         pid = fork();
     if (pid == 0) {

@@ -2,6 +2,7 @@
 #include "serve/admission.h"
 
 #include "base/clock.h"
+#include "base/cloexec.h"
 #include "base/stats.h"
 #include "loop/timer.h"
 #include "serve/conn.h"
@@ -308,7 +309,7 @@ void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is
     if (a->spare_fd != -1)
         close(a->spare_fd);
     for (int fd; (int)n < max; n++) {
-        fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = cloexec_accept(listener_fd, NULL, NULL);
         if (fd == -1)
             break;
         answer_and_close(fd, is_tls, loop_read_buffer(server->loop));
