@@ -99,7 +99,7 @@ subtest 'a server that starts later' => sub {
 subtest 'a reload' => sub {
     my ($stream) = joined($servers[0]);
     $servers[0]->signal('HUP');
-    ok eventually(sub { $stream->is_over }, 15), 'ends streams';
+    ok eventually(sub { $stream->is_over }), 'ends streams';
     my $id = ($streams[4]->events(1))[-1]{id};
     $servers[1]->body_of('/publish?after');
     my $again = joined($servers[0], '', "Last-Event-ID: $id");

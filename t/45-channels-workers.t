@@ -95,7 +95,7 @@ subtest 'a polite application' => sub {
     my $stream = open_events($master->connect, '/polite?0');
     $stream->await(qr/\Aend\z/);
     $master->signal('HUP');
-    ok eventually(sub { $stream->is_over }, 10), 'its streams end';
+    ok eventually(sub { $stream->is_over }), 'its streams end';
     ok $stream->is_complete, 'in order';
     like $stream->{raw}, qr/: goodbye\n\n\z/, 'after it has said goodbye';
 };

@@ -373,7 +373,7 @@ subtest 'HUP: the error log in one process, and what ctl config says then' => su
     like slurp("$dir/one"), qr/^said$/m, 'at first';
     spew($conf, "log_level = info\nerror_log = $dir/two\nerror_log_format = json\nadmin = unix:$dir/ctl\n");
     kill HUP => $server->pid;
-    ok SprigTest::Server::_until(10, sub { -e "$dir/two" && slurp("$dir/two") =~ /HUP: the options were read again/ }),
+    ok SprigTest::Server::_until(30, sub { -e "$dir/two" && slurp("$dir/two") =~ /HUP: the options were read again/ }),
         'the new file has the message';
     $server->ask("GET / HTTP/1.0\r\n\r\n");
     my @lines = map { JSON::PP::decode_json($_) } split /\n/, slurp("$dir/two");

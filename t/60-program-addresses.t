@@ -155,7 +155,7 @@ subtest "plackup -s Sprig -l '[::1]:PORT'" => sub {
             or POSIX::_exit(127);
     }
     my $socket;
-    my $is_there = SprigTest::Server::_until(20,
+    my $is_there = SprigTest::Server::_until(30,
         sub { $socket = IO::Socket::IP->new(PeerHost => '::1', PeerPort => $port) });
     ok $is_there, 'it listens' or diag slurp($err);
     if ($is_there) {

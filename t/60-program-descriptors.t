@@ -52,7 +52,7 @@ for my $closed ([0], [1], [2], [0, 1], [0, 1, 2]) {
             $client->send($get);
             is $client->response->body, 'hi', 'it serves';
             kill 'TERM', $pid;
-            ok SprigTest::Server::_until(20, sub { !-e $pid_file }), 'and ends';
+            ok SprigTest::Server::_until(30, sub { !-e $pid_file }), 'and ends';
         }
     };
 }
@@ -73,7 +73,7 @@ subtest 'Sprig::Server in a perl without standard descriptors' => sub {
             or POSIX::_exit(127)
             if !$pid;
         my $socket;
-        SprigTest::Server::_until(20, sub { $socket = IO::Socket::UNIX->new("$dir/socket") })
+        SprigTest::Server::_until(30, sub { $socket = IO::Socket::UNIX->new("$dir/socket") })
             or fail 'somebody listens';
         my $client = SprigTest::Client->adopt($socket);
         $client->send($get);

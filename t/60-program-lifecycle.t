@@ -15,7 +15,7 @@ use Test::More;
 # True as soon as nobody accepts at its port.
 sub refuses_soon {
     my ($server) = @_;
-    return SprigTest::Server::_until(5, sub { !$server->_accepts });
+    return SprigTest::Server::_until(30, sub { !$server->_accepts });
 }
 
 my $dir   = File::Temp->newdir;

@@ -32,7 +32,7 @@ sub start {
         exec @command, '--listen', "127.0.0.1:$port", $app or POSIX::_exit(127);
     }
     $pid_of{$name} = $pid;
-    ok eventually(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") }, 20), "$name serves";
+    ok eventually(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") }), "$name serves";
     return $port;
 }
 

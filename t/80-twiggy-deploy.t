@@ -50,7 +50,7 @@ sub end_ok {
     my ($pid, $signal, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     kill $signal, $pid;
-    my $reaped = eventually(sub { waitpid($pid, POSIX::WNOHANG()) == $pid }, 20);
+    my $reaped = eventually(sub { waitpid($pid, POSIX::WNOHANG()) == $pid });
     is $reaped ? $? : 'still running', 0, $name;
     @running = grep { $_ != $pid } @running if $reaped;
     return;
@@ -166,7 +166,7 @@ for my $name (sort keys %command_for) {
             $starter, '--port', "127.0.0.1:$port", '--path', $path, '--interval', '1', '--',
             @{ $command_for{$name} }
         ]);
-        my $first = eventually(sub { who(tcp($port)) }, 20);
+        my $first = eventually(sub { who(tcp($port)) });
         ok $first, 'TCP' or diag slurp($log);
         is who(unix($path)), $first, 'unix';
 
@@ -202,7 +202,7 @@ for my $tool (['ab', '-q', '-n', 20_000, '-c', 8], ['wrk', '-c', 8, '-t', 1, '-d
             spawn([$path, @$tool[1 .. $#$tool], "http://127.0.0.1:$port/"]);
         ok eventually { (who(tcp($port)) || 0) > 0 }, 'under load';
         kill 'HUP', $pid;
-        ok eventually(sub { slurp($log) =~ /old worker \d+ died, status:0/ }, 10), 'is replaced';
+        ok eventually(sub { slurp($log) =~ /old worker \d+ died, status:0/ }), 'is replaced';
         my $has_ended = eventually(sub { waitpid($load, POSIX::WNOHANG()) == $load }, 30);
         @running = grep { $_ != $load } @running if $has_ended;
         my $text = slurp($report);
@@ -249,7 +249,7 @@ APP
         is $client{poll}->response->body, 'polled', 'the long poll is answered';
         cmp_ok time - $start, '<', 4, 'in its time';
         $client{stream}->rest;
-        my $ended = eventually(sub { !$server->is_alive }, 10);
+        my $ended = eventually(sub { !$server->is_alive });
         ok $ended, 'the process ends';
         cmp_ok time - $start, '<', 4, 'within graceful_timeout';
         $server->stop_ok('with status 0');

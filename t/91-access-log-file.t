@@ -18,7 +18,7 @@ sub get {
 
 sub log_has {
     my ($path, $pattern) = @_;
-    return SprigTest::Server::_until(5, sub { -e $path && slurp($path) =~ $pattern });
+    return SprigTest::Server::_until(30, sub { -e $path && slurp($path) =~ $pattern });
 }
 
 sub logged {
@@ -76,7 +76,7 @@ subtest 'USR1 opens the file anew' => sub {
     $server->ask(get('/still'));
     ok log_has("$log.1", qr{/still}), 'moved, it is written to all the same';
     kill 'USR1', $server->pid;
-    ok SprigTest::Server::_until(5, sub { -e $log }), 'behind the signal there is a new one';
+    ok SprigTest::Server::_until(30, sub { -e $log }), 'behind the signal there is a new one';
     $server->ask(get('/new'));
     ok log_has($log, qr{\AGET /new }), 'which gets the lines';
     unlike slurp("$log.1"), qr{/new}, 'and the old one does not';
@@ -97,7 +97,7 @@ subtest 'the folder may change' => sub {
     my $server = logged($name, code => 'chdir "/"; ' . $code);
     rename $log, "$log.1" or die "rename: $!";
     kill 'USR1', $server->pid;
-    ok SprigTest::Server::_until(5, sub { -e $log }),
+    ok SprigTest::Server::_until(30, sub { -e $log }),
         'a relative path means the folder of the start';
     chdir '/' or die "chdir: $!";
     $server->stop_ok;
@@ -140,11 +140,11 @@ subtest 'workers share the file, and the master hands USR1 on' => sub {
     my $server = logged($log, flags => ['--workers', 2]);
     my $ask    = sub { $server->ask(get($_[0])) };
     $ask->('/old') for 1 .. 20;
-    ok SprigTest::Server::_until(5, sub { 20 == (() = slurp($log) =~ m{^GET /old HTTP/1\.1$}mg) }),
+    ok SprigTest::Server::_until(30, sub { 20 == (() = slurp($log) =~ m{^GET /old HTTP/1\.1$}mg) }),
         'all lines are there';
     rename $log, "$log.1" or die "rename: $!";
     kill 'USR1', $server->pid;
-    ok SprigTest::Server::_until(5, sub { -e $log }), 'a new file';
+    ok SprigTest::Server::_until(30, sub { -e $log }), 'a new file';
     my $is_new = SprigTest::Server::_until(
         30,
         sub {

@@ -28,7 +28,7 @@ sub started {
     my $server = start_redirected({}, @here, '--access-log', $path, @args, $app);
     my $lines  = sub {
         my ($n) = @_;
-        $server->eventually(sub { (() = slurp($path) =~ /\n/g) >= $n }, 10);
+        $server->eventually(sub { (() = slurp($path) =~ /\n/g) >= $n });
         return split /\n/, slurp($path);
     };
     return ($server, $lines);

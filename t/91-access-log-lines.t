@@ -260,5 +260,5 @@ done_testing;
 # Waits until the file matches.
 sub log_has {
     my ($path, $pattern) = @_;
-    return SprigTest::Server::_until(5, sub { slurp($path) =~ $pattern });
+    return SprigTest::Server::_until(30, sub { slurp($path) =~ $pattern });
 }

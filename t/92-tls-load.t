@@ -125,7 +125,7 @@ for my $n_workers (1, 2) {
         }
         spew($pem, "broken\n");
         $hup->();
-        ok eventually(sub { $server->stderr =~ /the old certificates stay in use/ }, 20),
+        ok eventually(sub { $server->stderr =~ /the old certificates stay in use/ }),
             'a broken one is told of';
         await_more(10, @clients);
         is_deeply [map { $_->{serials} } @clients], [3, 3], 'and the old one stays';

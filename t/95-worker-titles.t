@@ -45,10 +45,10 @@ subtest 'titles' => sub {
     like $master->body_of('/name'), qr{/app\.psgi\z}, '$0 of the application is its file';
     is $master->body_of('/env'), "TITLE_A=$long TITLE_B=b c", 'the environment is what it was';
     $master->signal('HUP');
-    ok eventually(sub { titles($master) eq $named->(2, 2) }, 15), 'after a reload'
+    ok eventually(sub { titles($master) eq $named->(2, 2) }), 'after a reload'
         or diag titles($master);
     $master->signal('TTIN');
-    ok eventually(sub { titles($master) =~ /3 workers.*\nsprig: worker 3, generation 2/s }, 15),
+    ok eventually(sub { titles($master) =~ /3 workers.*\nsprig: worker 3, generation 2/s }),
         'one more';
     $master->ends_ok;
 };
@@ -78,7 +78,7 @@ subtest 'a perl' => sub {
 subtest 'an application that names its processes has the last word' => sub {
     my $master = start_workers(code => "sub { \$0 = 'mine'; [200, [], []] }", by => 'plackup');
     $master->body_of('/');
-    ok eventually(sub { titles($master) =~ /\Asprig: master.*\nmine\b/s }, 10), 'under plackup'
+    ok eventually(sub { titles($master) =~ /\Asprig: master.*\nmine\b/s }), 'under plackup'
         or diag titles($master);
     $master->ends_ok;
 };
@@ -125,13 +125,13 @@ subtest 'a master of one worker' => sub {
     my ($old) = $master->serving(1);
     isnt $old, $master->master, 'the worker is another process';
     kill 'KILL', $old;
-    ok eventually(sub { my ($new) = $master->serving(1); $new && $new != $old }, 15),
+    ok eventually(sub { my ($new) = $master->serving(1); $new && $new != $old }),
         'is started again';
     my ($before) = $master->serving(1);
     my @loads = $master->loads;
     $master->rewrite(version => 2);
     $master->signal('HUP');
-    ok eventually(sub { ($master->body_of('/') // '') eq '2' && !is_running($before) }, 15),
+    ok eventually(sub { ($master->body_of('/') // '') eq '2' && !is_running($before) }),
         'and reloaded';
     SprigTest::Load::no_loss_ok('HUP', @loads);
     $master->ends_ok;

@@ -78,7 +78,7 @@ subtest 'process 1, and USR2' => sub {
     my @loads = $outer->loads;
     $outer->put('lib/Changed.pm', 'package Changed; our $VERSION = "m2"; 1');
     kill 'USR2', $master;
-    ok eventually(sub { ($outer->body_of('/about') || '') =~ / m2$/ }, 10), 'the new module';
+    ok eventually(sub { ($outer->body_of('/about') || '') =~ / m2$/ }), 'the new module';
     ok eventually(sub { join('', $outer->lines('pid')) ne '1' }),           'of a new master';
     ok is_running($master), 'process 1 stays: all others would end with it';
     no_loss_ok('USR2', @loads);
@@ -135,7 +135,7 @@ subtest 'USR2 with sockets that were handed over' => sub {
     my $old   = $master->learn_master;
     my @loads = $master->loads;
     $master->signal('USR2');
-    ok eventually(sub { !is_running($old) }, 15), 'the old master is gone';
+    ok eventually(sub { !is_running($old) }), 'the old master is gone';
     isnt $master->learn_master, $old, 'there is a new one';
     ok $master->settles(2), 'two workers serve';
     no_loss_ok('USR2', @loads);
@@ -158,7 +158,7 @@ subtest 'start_server' => sub {
         ($master->loads, SprigTest::Load->start(path => $master->path('app.sock'), keeps => 1));
     $master->rewrite(version => 2);
     $master->signal('HUP');
-    ok eventually(sub { !is_running($first) }, 15), 'HUP to start_server: the first master is gone';
+    ok eventually(sub { !is_running($first) }), 'HUP to start_server: the first master is gone';
     is $master->body_of('/'), 2, 'the new code serves';
     no_loss_ok('HUP to start_server', @loads);
     $master->ends_ok(name => 'TERM to start_server ends all');
@@ -167,7 +167,7 @@ subtest 'start_server' => sub {
 # Runs a command in the folder of a new app and returns its status and seconds.
 sub run_daemon {
     my ($master) = @_;
-    ok eventually(sub { !$master->is_alive }, 20), 'the command returns' or diag $master->stderr;
+    ok eventually(sub { !$master->is_alive }), 'the command returns' or diag $master->stderr;
     return $master->{status} >> 8;
 }
 
@@ -205,7 +205,7 @@ for my $n (1, 2) {
                 'HUP';
             is $master->body_of('/'), 2, 'the new code serves';
             $master->signal('USR2');
-            ok eventually(sub { !is_running($pid) }, 15), 'USR2: the old master is gone';
+            ok eventually(sub { !is_running($pid) }), 'USR2: the old master is gone';
             isnt $master->learn_master, $pid, 'the pid file names the new one';
             ok $master->settles(2), 'two workers';
             no_loss_ok('HUP, USR2', @loads);

@@ -25,13 +25,13 @@ subtest 'USR2 behind an application that changed the process' => sub {
     my $first = $master->learn_master;
     is $master->body_of('/'), "kept $first", 'the first one serves';
     $master->signal('USR2');
-    my $is_new = eventually(sub { my ($pid) = $master->lines('pid'); $pid && $pid != $first }, 20);
+    my $is_new = eventually(sub { my ($pid) = $master->lines('pid'); $pid && $pid != $first });
     ok $is_new, 'another one takes over' or diag $master->stderr;
-    ok eventually(sub { !is_running($first) }, 15), 'the first one is gone';
+    ok eventually(sub { !is_running($first) }), 'the first one is gone';
     my $second = $master->learn_master;
     is $master->body_of('/'), "kept $second", 'it has the environment and the folder of the start';
     kill 'TERM', $second;
-    ok eventually(sub { !is_running($second) }, 15), 'it ends';
+    ok eventually(sub { !is_running($second) }), 'it ends';
     ok !-e $master->path('pid'),                     'and removes the pid file';
     $master->stop;
 };
@@ -51,7 +51,7 @@ for my $n (1, 2) {
         ok is_running($first), 'the file names the process';
         $master->rewrite(version => 2);
         $master->signal('HUP');
-        ok eventually(sub { !is_running($first) }, 20), 'HUP: the old process is gone'
+        ok eventually(sub { !is_running($first) }), 'HUP: the old process is gone'
             or diag $master->stderr;
         my $second;
         ok eventually(sub {

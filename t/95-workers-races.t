@@ -36,9 +36,9 @@ for my $by ('program', 'preload') {
         for my $dies ('die "broken\n";', 'exit 3;', 'kill KILL => $$;') {
             $master->rewrite(dies => $dies);
             $master->signal('USR2');
-            ok eventually(sub { 3 < processes_in($master->dir) }, 10),
+            ok eventually(sub { 3 < processes_in($master->dir) }),
                 "a new one starts, and ($dies)";
-            ok eventually(sub { 3 == processes_in($master->dir) }, 10), 'ends';
+            ok eventually(sub { 3 == processes_in($master->dir) }), 'ends';
             is unix_body($master), 1, 'the unix socket is still there';
         }
         is join(' ', $master->serving(2)), "@before", 'the old workers serve';
@@ -70,7 +70,7 @@ subtest 'USR2, and the new one hangs' => sub {
     is join(' ', $master->serving(2)), "@before", 'the old workers serve';
     $master->rewrite(version => 3);
     $master->signal('USR2');
-    ok eventually(sub { ($master->body_of('/') || 0) == 3 && !is_running($master->pid) }, 10),
+    ok eventually(sub { ($master->body_of('/') || 0) == 3 && !is_running($master->pid) }),
         'the next upgrade is one';
     $master->learn_master;
     $master->ends_ok;
@@ -106,7 +106,7 @@ exec 'sleep', 60 if !$child;
 sub { [200, [], [$child]] };
 APP
     $master->signal('USR2');
-    ok eventually(sub { !is_running($master->pid) }, 10), 'a new master';
+    ok eventually(sub { !is_running($master->pid) }), 'a new master';
     $master->learn_master;
     my $child = $master->body_of('/');
     ok eventually(sub { slurp("/proc/$child/cmdline") =~ /\Asleep/ }),
@@ -162,7 +162,7 @@ subtest 'USR2 by a user who was root when the pid file was made' => sub {
     );
     my $old = $master->learn_master;
     $master->signal('USR2');
-    ok eventually(sub { !is_running($old) }, 10), 'the old master is gone';
+    ok eventually(sub { !is_running($old) }), 'the old master is gone';
     my ($pid) = $master->lines('pid');
     isnt $pid || $old, $old, 'the pid file names the new one' or diag $master->stderr;
     $master->learn_master if $pid;

@@ -137,7 +137,7 @@ for my $name (sort keys %first) {
                 code    => defined $code ? "$code; sub { }" : undef,
                 waits   => 0,
             );
-            ok eventually(sub { !$master->is_alive }, 20), 'the server ends';
+            ok eventually(sub { !$master->is_alive }), 'the server ends';
             is $master->stop('CONT') >> 8, 1, 'with status 1';
             is scalar(() = $master->stderr =~ /$message/g), 1, 'and says why, once'
                 or diag $master->stderr;
@@ -168,7 +168,7 @@ subtest 'start_timeout' => sub {
     );
     ok eventually(sub { $master->_is_ready }), 'one worker loads, the other hangs';
     my ($hung) = map { (split)[1] } $master->lines('loads');
-    ok eventually(sub { $master->serving(2, 1) == 2 }, 20), 'which is replaced'
+    ok eventually(sub { $master->serving(2, 1) == 2 }), 'which is replaced'
         or diag $master->stderr;
     like $master->stderr, qr/start_timeout|in time|did not/, 'and told of';
     ok $master->settles(2), 'two serve';

@@ -29,7 +29,7 @@ sub start_upgradable {
 sub upgraded {
     my ($master) = @_;
     my $old      = $master->master;
-    my $is_new   = eventually(sub { my ($pid) = $master->lines('pid'); $pid && $pid != $old }, 15);
+    my $is_new   = eventually(sub { my ($pid) = $master->lines('pid'); $pid && $pid != $old });
     my $is_over  = eventually(sub { !is_running($old) },                                       15);
     diag $master->stderr if !$is_new || !$is_over;
     $master->learn_master;
@@ -142,7 +142,7 @@ subtest 'the pid file was removed by somebody' => sub {
     $master->serving(2);
     unlink $master->path('pid');
     $master->signal('USR2');
-    ok eventually(sub { -s $master->path('pid') && !is_running($master->pid) }, 10),
+    ok eventually(sub { -s $master->path('pid') && !is_running($master->pid) }),
         'the new master writes it anew';
     $master->learn_master;
     ok $master->settles(2), 'two workers serve';

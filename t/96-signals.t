@@ -76,7 +76,7 @@ subtest 'while the application is being loaded, and behind its end' => sub {
     );
     $master->stderr_like(qr/loading/);
     $master->signal($_) for qw(HUP USR1 USR2);
-    ok eventually(sub { $master->_is_ready }, 20), 'it serves';
+    ok eventually(sub { $master->_is_ready }), 'it serves';
     $master->signal('TERM');
     $master->stderr_like(qr/ending/);
     $master->signal($_) for qw(HUP USR1 USR2);

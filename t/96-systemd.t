@@ -110,7 +110,7 @@ subtest 'an upgrade names the new main process' => sub {
     is $server->ask("GET / HTTP/1.0\r\n\r\n")->status, 200, 'it serves';
     kill TERM => $new;
     told(qr/STOPPING/);
-    ok SprigTest::Server::_until(10, sub { !kill 0, $new }), 'it ends';
+    ok SprigTest::Server::_until(30, sub { !kill 0, $new }), 'it ends';
 };
 
 for my $n (1, 2) {
@@ -164,7 +164,7 @@ subtest 'sockets by name: that of the admin listener is not served on' => sub {
             local $/;
             return scalar(readline $client) // '';
         };
-        ok SprigTest::Server::_until(15, sub { -s $err && slurp($err) =~ /http/ }), "ready @$args"
+        ok SprigTest::Server::_until(30, sub { -s $err && slurp($err) =~ /http/ }), "ready @$args"
             or diag slurp($err);
         like $get->($web_port, '/'), qr/\A\S+ 200 .*\r\n\r\n[0-9]+\n\z/s, 'the other one is';
         like $get->($admin_port, '/healthz'), qr/\A\S+ 200 /,

@@ -60,7 +60,7 @@ subtest 'looking' => sub {
 subtest 'a blocked worker' => sub {
     my $client = $master->connect;
     $client->send(get('/block?4', 'Connection: close'));
-    ok eventually(sub { ctl('stuck')->{status} == 4 }, 15), 'stuck has status 4';
+    ok eventually(sub { ctl('stuck')->{status} == 4 }), 'stuck has status 4';
     like ctl('stuck')->{out}, qr/blocked for [\d.]+ s by GET \/block\?4\n/, 'and says by what';
     $client->response;
 };
@@ -91,7 +91,7 @@ subtest 'orders' => sub {
     says_ok(['reopen'], qr/\Alogs are reopened\n/);
     my $old = $master->learn_master;
     says_ok(['upgrade'], qr/\Aupgrading\n/);
-    ok eventually(sub { (($master->lines('pid'))[0] || $old) != $old && !is_running($old) }, 20), 'it does';
+    ok eventually(sub { (($master->lines('pid'))[0] || $old) != $old && !is_running($old) }), 'it does';
     $master->learn_master;
     ok $master->settles(2), 'the new one serves';
     says_ok(['workers'], qr/serving/);

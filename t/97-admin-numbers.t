@@ -123,9 +123,9 @@ subtest 'an upgrade' => sub {
     load($master, ('/x') x 30);
     my $old = $master->learn_master;
     $master->signal('USR2');
-    ok eventually(sub { ($master->lines('pid'))[0] != $old }, 20), 'another master serves';
+    ok eventually(sub { ($master->lines('pid'))[0] != $old }), 'another master serves';
     $master->learn_master;
-    ok eventually(sub { !is_running($old) }, 20), 'the one before has ended';
+    ok eventually(sub { !is_running($old) }), 'the one before has ended';
     load($master, ('/x') x 12);
     my $numbers = numbers($master->path('ctl'));
     is $numbers->{totals}{started}, 42,              'totals go on';

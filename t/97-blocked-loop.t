@@ -160,7 +160,7 @@ subtest 'block_timeout' => sub {
     my @before = $server->serving(2);
     my $client = $server->connect;
     $client->send(get('/forever?x=1'));
-    ok eventually(sub { numbers($server->path('ctl'))->{restarts}{blocked} == 1 }, 15), 'a worker is ended';
+    ok eventually(sub { numbers($server->path('ctl'))->{restarts}{blocked} == 1 }), 'a worker is ended';
     my $text = $server->stderr;
     like $text, qr/worker (\d) is ended: block_timeout, it was blocked for 1\.\d s/, 'the reason is told';
     like $text, qr/(?:    main::__ANON__ at \S*app\S* line \d+\n)/, 'and the stack';
@@ -175,7 +175,7 @@ subtest 'block_timeout in one process' => sub {
     my $server = start_program('-o', '127.0.0.1', '-p', 0, '--block-timeout', '1', $file);
     my $client = $server->connect;
     $client->send(get('/forever'));
-    ok eventually(sub { !$server->is_alive }, 15), 'it ends, for whoever starts it again';
+    ok eventually(sub { !$server->is_alive }), 'it ends, for whoever starts it again';
     is $server->stop & 127, POSIX::SIGABRT(), 'by ABRT';
     like $server->stderr, qr/the event loop is ended: block_timeout, it was blocked for 1\.\d s/, 'and says why';
     like $server->stderr, qr/(?:    main::__ANON__ at \S*app\S* line \d+\n)/, 'with the stack';

@@ -11,7 +11,7 @@ use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER SO_RCVBUF TCP_NODELAY);
 use SprigTest::Response;
 use Time::HiRes qw(time);
 
-our $SECONDS = 15;
+our $SECONDS = 30;
 
 sub connect {
     my ($class, $host, $port) = @_;

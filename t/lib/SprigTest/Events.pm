@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(open_events);
 
-my $SECONDS = 15;
+my $SECONDS = 30;
 
 # Returns when the head is there.
 sub open_events {

@@ -88,7 +88,7 @@ sub diary {
 # Asks again and again, for a few seconds.
 sub eventually (&;$) {
     my ($condition, $seconds) = @_;
-    my $deadline = time + ($seconds || 5);
+    my $deadline = time + ($seconds || 30);
     while (1) {
         my $result = $condition->();
         return $result if $result || time > $deadline;

@@ -54,7 +54,7 @@ sub run_redirected {
 
 sub eventually {
     my ($self, $code, $seconds) = @_;
-    return SprigTest::Server::_until($seconds || 5, $code);
+    return SprigTest::Server::_until($seconds || 30, $code);
 }
 
 sub _become {

@@ -69,7 +69,7 @@ sub raw_stderr { return SprigTest::slurp($_[0]{stderr_path}) }
 # Option `from`: the offset to look from.
 sub stderr_like {
     my ($self, $pattern, %option) = @_;
-    return _until(5, sub { substr($self->stderr, $option{from} || 0) =~ $pattern });
+    return _until(30, sub { substr($self->stderr, $option{from} || 0) =~ $pattern });
 }
 
 sub connect {
