@@ -125,6 +125,7 @@ static void check_frame(struct h2 *h2)
 bool h2_receive(struct h2 *h2, struct sprig_span bytes)
 {
     size_t at = 0, given = 0;
+    h2_memory_wake(&h2->memory);
     if (bytes.len == 0)
         return !h2->has_failed;
     while (at < bytes.len && !h2->is_ending) {

@@ -41,6 +41,32 @@ static void set_deadline(struct sprig_conn *c)
         deadline_set(&server->header_deadlines, &c->deadline);
 }
 
+/* ---------------------------------------------------------------------------- rest ---- */
+
+static bool may_rest(const struct h2 *h2)
+{
+    const struct sprig_conn *c = h2->conn;
+    return h2->n_streams == 0 && h2->has_ack && c->state == CONN_OPEN && !conn_has_output(c);
+}
+
+static void rest_later(struct h2 *h2)
+{
+    if (!may_rest(h2) || h2->memory.is_resting || list_linked(&h2->rest.deadline.link))
+        return;
+    h2->n_requests = h2->conn->n_requests;
+    deadline_set(&h2->conn->server->rest_deadlines, &h2->rest.deadline);
+}
+
+/* Nothing was asked for in the meantime, and nothing is on its way. */
+static void on_rest(struct stream_deadline *d)
+{
+    struct h2 *h2 = list_entry(d, struct h2, rest);
+    if (h2->n_requests != h2->conn->n_requests)
+        rest_later(h2);
+    else if (may_rest(h2) && !h2->is_inside)
+        h2_memory_rest(&h2->memory);
+}
+
 /* ------------------------------------------------------------------------ its end ---- */
 
 static void h2_over(struct sprig_conn *c, enum sprig_end why);
@@ -177,6 +203,7 @@ static void flush_and_settle(struct sprig_conn *c)
     set_deadline(c);
     decide_reading(c);
     close_if_over(c);
+    rest_later(h2);
 }
 
 static void h2_step(struct sprig_conn *c, uint32_t what)
@@ -276,6 +303,8 @@ static bool h2_begin(struct sprig_conn *c, struct sprig_span input)
     h2->wait = H2_WAITS_BEGIN;
     list_init(&h2->streams);
     list_init(&h2->due);
+    deadline_init(&h2->rest.deadline);
+    h2->rest.expire = on_rest;
     memcpy(c->own, &h2, sizeof h2);
     if (h2_session_new(h2) != 0)
         return false;
@@ -339,6 +368,7 @@ static void h2_over(struct sprig_conn *c, enum sprig_end why)
     }
     list_foreach (it, &h2_of(c)->streams)
         deadline_clear(&list_entry(it, struct h2_stream, link)->deadline.deadline);
+    deadline_clear(&h2_of(c)->rest.deadline);
 }
 
 static void h2_clear(struct sprig_conn *c)
@@ -349,7 +379,8 @@ static void h2_clear(struct sprig_conn *c)
         return;
     while ((first = list_first(&h2->streams)) != NULL)
         h2_stream_free(list_entry(first, struct h2_stream, link));
-    nghttp2_session_del(h2->session);
+    deadline_clear(&h2->rest.deadline);
+    nghttp2_session_del(h2_awake(h2));
     free(h2);
 }
 

@@ -20,6 +20,7 @@
 #define SPRIG_H2_H
 
 #include "h2/budget.h"
+#include "h2/memory.h"
 #include "h2/nghttp2.h"
 #include "serve/conn.h"
 
@@ -98,7 +99,10 @@ enum { H2_RESETS_KNOWN = 64 };
 
 struct h2 {
     struct sprig_conn *conn;
-    nghttp2_session *session;  /* owned */
+    nghttp2_session *session; /* owned; to be entered by h2_awake */
+    struct h2_memory memory;  /* its */
+    struct stream_deadline rest;
+    uint32_t n_requests;       /* of the connection, when that was set */
     struct list_link streams;  /* owned: struct h2_stream.link */
     struct list_link due;      /* struct h2_stream.due, in the order of their turns */
     struct h2_stream *heading; /* the one whose head is coming */
@@ -133,6 +137,13 @@ static inline struct h2 *h2_of(const struct sprig_conn *c)
     return h2;
 }
 
+/* Before nghttp2 is entered where no stream is open: the connection may be resting. */
+static inline nghttp2_session *h2_awake(struct h2 *h2)
+{
+    h2_memory_wake(&h2->memory);
+    return h2->session;
+}
+
 static inline struct h2_stream *h2_stream_of(const struct sprig_exchange *ex)
 {
     return ex->stream;
@@ -154,7 +165,7 @@ void h2_session_end(struct h2 *h2, uint32_t error, const char *reason);
 void h2_session_leave(struct h2 *h2);
 void h2_session_leave_now(struct h2 *h2);
 /* GOAWAY was sent, and all streams are over. */
-bool h2_session_is_over(const struct h2 *h2);
+bool h2_session_is_over(struct h2 *h2);
 /* Submits a response with what the stream has, or will have, as its body. */
 int h2_session_respond(struct h2_stream *s, const nghttp2_nv *fields, size_t n, bool has_body);
 

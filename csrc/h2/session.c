@@ -20,7 +20,7 @@ void h2_session_end(struct h2 *h2, uint32_t error, const char *reason)
     if (h2->fault == NULL)
         h2->fault = reason;
     h2->is_ending = true;
-    if (nghttp2_session_terminate_session(h2->session, error) != 0)
+    if (nghttp2_session_terminate_session(h2_awake(h2), error) != 0)
         conn_break(h2->conn);
     conn_flush_later(h2->conn);
 }
@@ -36,7 +36,7 @@ void h2_session_leave(struct h2 *h2)
     if (h2->is_leaving)
         return;
     h2->is_leaving = true;
-    if (nghttp2_submit_shutdown_notice(h2->session) != 0 ||
+    if (nghttp2_submit_shutdown_notice(h2_awake(h2)) != 0 ||
         nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, mark) != 0)
         conn_break(h2->conn);
     conn_flush_later(h2->conn);
@@ -47,7 +47,7 @@ void h2_session_leave_now(struct h2 *h2)
     if (!h2->is_leaving || h2->has_left)
         return;
     h2->has_left = true;
-    int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
+    int32_t last = nghttp2_session_get_last_proc_stream_id(h2_awake(h2));
     if (nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) != 0)
         conn_break(h2->conn);
     conn_flush_later(h2->conn);
@@ -316,8 +316,9 @@ int h2_session_new(struct h2 *h2)
     init_budgets(h2);
     nghttp2_session_callbacks *callbacks = callbacks_new();
     nghttp2_option *option = option_new();
+    nghttp2_mem memory = h2_memory_functions(&h2->memory);
     bool ok = callbacks != NULL && option != NULL &&
-              nghttp2_session_server_new2(&h2->session, callbacks, h2, option) == 0;
+              nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &memory) == 0;
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
     return ok && submit_settings(h2) == 0 ? 0 : SPRIG_E_NOMEM;
@@ -363,7 +364,7 @@ bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
     if (h2->is_ending || bytes.len == 0)
         return true;
     h2->is_inside = true;
-    ssize_t n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
+    ssize_t n = nghttp2_session_mem_recv(h2_awake(h2), (const uint8_t *)bytes.ptr, bytes.len);
     h2->is_inside = false;
     if (n < 0)
         fail(h2, (int)n);
@@ -382,7 +383,7 @@ bool h2_session_fill(struct h2 *h2)
     while (ok && out->size < H2_AHEAD_BYTES) {
         const uint8_t *bytes;
         uint64_t before = out->size;
-        ssize_t n = nghttp2_session_mem_send(h2->session, &bytes);
+        ssize_t n = nghttp2_session_mem_send(h2_awake(h2), &bytes);
         ok = n >= 0 && outq_add(out, span_of(bytes, n > 0 ? (size_t)n : 0)) == 0;
         if (ok && n > 0)
             h2->n_queued += (uint64_t)n;
@@ -393,9 +394,9 @@ bool h2_session_fill(struct h2 *h2)
     return ok;
 }
 
-bool h2_session_is_over(const struct h2 *h2)
+bool h2_session_is_over(struct h2 *h2)
 {
     if (h2->has_failed)
         return true;
-    return !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
+    return !nghttp2_session_want_read(h2_awake(h2)) && !nghttp2_session_want_write(h2->session);
 }

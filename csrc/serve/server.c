@@ -127,6 +127,7 @@ static int server_init_timers(struct sprig_server *server)
         &server->stream_body_deadlines,
         &server->stream_write_deadlines,
         &server->stream_queue_deadlines,
+        &server->rest_deadlines,
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -136,6 +137,7 @@ static int server_init_timers(struct sprig_server *server)
     deadline_list_set_length(&server->linger_deadlines, LINGER_SECONDS);
     deadline_list_set_length(&server->leave_deadlines, LEAVE_SECONDS);
     deadline_list_set_length(&server->goaway_deadlines, GOAWAY_SECONDS);
+    deadline_list_set_length(&server->rest_deadlines, REST_SECONDS);
     timer_init(&server->leaving, server_run_leaving);
     return rc | farewells_init(&server->farewells, server->loop) |
            timer_reserve(server->loop, &server->leaving);
@@ -156,6 +158,7 @@ static void server_clear_timers(struct sprig_server *server)
     deadline_list_clear(&server->stream_body_deadlines);
     deadline_list_clear(&server->stream_write_deadlines);
     deadline_list_clear(&server->stream_queue_deadlines);
+    deadline_list_clear(&server->rest_deadlines);
     timer_release(server->loop, &server->leaving);
 }
 

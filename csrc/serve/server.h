@@ -17,7 +17,8 @@ struct access_log;
 struct tls_context;
 struct tls_io;
 
-/* A deadline of one exchange, where a connection has many; in the lists stream_*_deadlines. */
+/* A deadline of one exchange, where a connection has many, in the lists stream_*_deadlines; or one
+ * of a connection beside its usual one, in rest_deadlines. */
 struct stream_deadline {
     struct deadline deadline;
     void (*expire)(struct stream_deadline *d); /* phase 2 */
@@ -41,7 +42,7 @@ struct sprig_server {
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
         linger_deadlines, leave_deadlines, queue_deadlines, handshake_deadlines;
     struct deadline_list stream_body_deadlines, stream_write_deadlines, stream_queue_deadlines;
-    struct deadline_list goaway_deadlines;
+    struct deadline_list goaway_deadlines, rest_deadlines;
     struct list_link pulses;    /* heartbeats, see feed.c */
     struct farewells farewells; /* of what would go on for ever */
     struct admission admission;
@@ -85,6 +86,10 @@ enum { WRITE_TICKS = 4 };
 /* Nor is the last stream of HTTP/2 named before its client has heard that one will be: it says so,
  * unless it takes longer than this. */
 #define GOAWAY_SECONDS 1.0
+
+/* When nothing has happened on a connection for so long, it gives back memory that it does not need
+ * at rest. */
+#define REST_SECONDS 1.0
 
 /* A server that is leaving does not wait for those that nobody can answer any more. A client that
  * has closed its sending side may still read: that is looked at twice, at this distance. */
