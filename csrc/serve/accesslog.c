@@ -276,7 +276,7 @@ struct access_record *access_record_new(struct access_log *log, const struct log
     log_format_input(&log->format, in, &record->data);
     record->headers_at = record->user_at = record->data.n;
     if (log->format.has_time)
-        record->started_ns = clock_monotonic_ns();
+        record->started_ns = loop_clock(log->loop);
     return record;
 }
 
@@ -320,7 +320,7 @@ void access_log_add(struct access_record *record, int status, const char *refuse
         .status = status,
         .refused = refused,
         .n_body = n_body,
-        .duration_ns = log->format.has_time ? clock_monotonic_ns() - record->started_ns : 0,
+        .duration_ns = log->format.has_time ? loop_clock(log->loop) - record->started_ns : 0,
         .queue_ns = times->queue_ns,
         .app_ns = times->app_ns,
         .send_ns = times->send_ns,

@@ -112,7 +112,7 @@ static struct log_times times_of(const struct sprig_exchange *ex)
 {
     if (!ex->record->log->format.has_time)
         return times_unknown;
-    uint64_t now = loop_clock_read(ex->conn->server->loop);
+    uint64_t now = loop_clock(ex->conn->server->loop);
     uint64_t first = ex->first_ns != 0 ? ex->first_ns : now;
     return (struct log_times){since(ex->complete_ns, ex->app_ns) + ex->queued_ns,
                               since(ex->app_ns, first), since(first, now)};

@@ -15,19 +15,20 @@ static const struct {
     {'m', LOG_METHOD}, {'U', LOG_PATH},       {'q', LOG_QUERY},   {'H', LOG_PROTOCOL},
 };
 
-/* Names of OpenTelemetry's semantic conventions, where there are some. */
+/* Names of OpenTelemetry's semantic conventions, where there are some. What the request tells
+ * stands together. */
 static const char json_text[] =
-    "{\"timestamp\":%{iso_time}x,\"client.address\":%h,\"user.name\":%u"
+    "{\"timestamp\":%{iso_time}x,\"client.address\":%h"
     ",\"http.request.method\":%m,\"url.path\":%U,\"url.query\":%q"
     ",\"network.protocol.name\":\"http\",\"network.protocol.version\":%{http_version}x"
     ",\"tls.protocol.version\":%{tls_protocol}x,\"tls.cipher\":%{tls_cipher}x"
     ",\"server.address\":%V,\"server.port\":%p"
-    ",\"http.response.status_code\":%s,\"http.response.body.size\":%b"
+    ",\"user_agent.original\":%{User-Agent}i,\"http.request.header.referer\":%{Referer}i"
+    ",\"sprig.request_id\":%{request_id}x,\"sprig.request.raw\":%{raw}x"
+    ",\"user.name\":%u,\"http.response.status_code\":%s,\"http.response.body.size\":%b"
     ",\"http.server.request.duration\":%D,\"sprig.queue_time\":%{queue}x"
     ",\"sprig.app_time\":%{app}x,\"sprig.send_time\":%{send}x"
-    ",\"user_agent.original\":%{User-Agent}i,\"http.request.header.referer\":%{Referer}i"
-    ",\"sprig.request_id\":%{request_id}x,\"sprig.refused\":%{refused}x"
-    ",\"sprig.request.raw\":%{raw}x,\"process.pid\":%P}";
+    ",\"sprig.refused\":%{refused}x,\"process.pid\":%P}";
 
 /* The texts that Apache gives these names to. */
 static const char *text_of(const char *format)
@@ -69,10 +70,13 @@ static bool find_extra(const char *name, enum log_kind *kind)
 
 static void add_item(struct log_format *f, enum log_kind kind, const char *text, size_t n)
 {
-    f->items[f->n_items++] = (struct log_item){kind, span_make(text, n)};
+    struct sprig_span before = span_make(f->fixed + strlen(f->fixed) - f->n_before, f->n_before);
+    f->n_before = 0;
+    f->items[f->n_items++] = (struct log_item){kind, 0, 0, before, span_make(text, n)};
     f->has_host |= kind == LOG_HOST;
     f->has_server |= kind == LOG_NAME || kind == LOG_ASKED_NAME || kind == LOG_PORT;
-    f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS || kind >= LOG_QUEUE_TIME;
+    f->has_time |= kind == LOG_SECONDS || kind == LOG_MICROSECONDS ||
+                   (kind >= LOG_QUEUE_TIME && kind < LOG_END);
     f->has_tls |= kind == LOG_TLS || kind == LOG_TLS_CIPHER;
     f->has_user |= kind == LOG_USER;
     f->has_out |= kind == LOG_OUT_HEADER;
@@ -82,17 +86,11 @@ static void add_item(struct log_format *f, enum log_kind kind, const char *text,
                                                : LOG_TIME_BYTES;
 }
 
-/* Neighbours become one. */
 static void add_text(struct log_format *f, const char *text, size_t n)
 {
-    struct log_item *last = f->n_items > 0 ? &f->items[f->n_items - 1] : NULL;
-    size_t used = strlen(f->fixed);
+    memcpy(f->fixed + strlen(f->fixed), text, n);
+    f->n_before += n;
     f->most_bytes += n;
-    memcpy(f->fixed + used, text, n);
-    if (last && last->kind == LOG_TEXT)
-        last->text.len += n;
-    else
-        add_item(f, LOG_TEXT, f->fixed + used, n);
 }
 
 /* %{name}x, at the brace. The end of the directive, or NULL. */
@@ -165,7 +163,21 @@ static bool read_items(struct log_format *f, char **bad)
             return false;
     }
     add_text(f, "\n", 1);
+    add_item(f, LOG_END, "", 0);
     return true;
+}
+
+/* Finds neighbours that are known when the request comes. */
+static void join_early(struct log_format *f)
+{
+    uint32_t n;
+    for (size_t i = 0; i < f->n_items; i += n + 1) {
+        struct log_item *first = &f->items[i];
+        first->n_fixed = LOG_BLOCK_BYTES;
+        for (n = 0; first[n].kind < LOG_LATE; n++) /* the last item is a late one */
+            first->n_fixed += first[n].before.len + LOG_VALUE_BYTES;
+        first->n_early = n;
+    }
 }
 
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
@@ -175,13 +187,16 @@ int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
     size_t most = strlen(text_of(text)) + 1; /* of items: one a byte, and the newline */
     f->text = strdup(text_of(text));
     f->items = calloc(most, sizeof(*f->items));
-    f->fixed = calloc(most + 1, 1);
+    f->fixed = calloc(most + 1 + LOG_BLOCK_BYTES, 1);
     if (!f->text || !f->items || !f->fixed) {
         log_format_clear(f);
         return SPRIG_E_NOMEM;
     }
-    if (read_items(f, &wrong))
+    f->most_bytes = LOG_BLOCK_BYTES;
+    if (read_items(f, &wrong)) {
+        join_early(f);
         return 0;
+    }
     char *brace = wrong[1] == '{' ? strchr(wrong, '}') : NULL;
     snprintf(bad, n, "%.*s", brace ? (int)(brace + 2 - wrong) : 2, wrong);
     log_format_clear(f);

@@ -20,6 +20,7 @@ struct log_format {
     char *text;        /* owned: of the format, names ended by a NUL */
     char *fixed;       /* owned: all fixed text, the newline included */
     size_t most_bytes; /* of a line, but for what the request, the headers and the user tell */
+    size_t n_before;   /* bytes of `fixed` that belong to the next item, while it is read */
     bool is_coloured;  /* for a terminal: %s, %{clock}x and %{took}x in colours */
     bool is_json;      /* each line is an object: values are quoted and escaped once more */
     bool has_host;     /* %h */
@@ -34,9 +35,8 @@ struct log_format {
 struct log_buffer {
     char *bytes; /* owned */
     size_t n, room;
-    bool is_short;   /* there was no memory: something is missing */
-    bool is_json;    /* what is escaped becomes part of a string of JSON */
-    bool is_missing; /* in JSON: the value that is being written is null */
+    bool is_short; /* there was no memory: something is missing */
+    bool is_json;  /* what is escaped becomes part of a string of JSON */
 };
 
 /* Room for n bytes behind those that are there; NULL: no memory. */
@@ -47,7 +47,7 @@ static inline char *log_buffer_room(struct log_buffer *b, size_t n)
 }
 
 /* Reads "common", "combined", "short", "json" (an object with the field names of OpenTelemetry:
- * times in seconds, what is not known is null), or directives:
+ * times in seconds, what is not known is left out), or directives:
  *   %%  %h  %l (-)  %u  %t  %r  %s  %b  %T  %D  %v  %V  %p  %P  %m  %U  %q  %H
  *   %{name}i of the request, %{name}o of the response, %{strftime}t; '<' and '>' are skipped
  *   %{queue}x, %{app}x, %{send}x: microseconds before the app was called, until its response began,

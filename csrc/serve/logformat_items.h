@@ -6,7 +6,6 @@
 
 /* What an item is. All before LOG_LATE are known when the request comes. */
 enum log_kind {
-    LOG_TEXT,
     LOG_HOST,
     LOG_LINE,
     LOG_METHOD,
@@ -39,19 +38,27 @@ enum log_kind {
     LOG_QUEUE_TIME,
     LOG_APP_TIME,
     LOG_SEND_TIME,
-    LOG_TOOK
+    LOG_TOOK,
+    LOG_END /* nothing: there is text before it */
 };
 
 enum {
     LOG_NUMBER_BYTES = 20,   /* of 64 bits in decimal */
     LOG_STRFTIME_BYTES = 64, /* of one %{}t, before it is escaped */
     LOG_TIME_BYTES = 28,     /* [22/Nov/2026:00:52:42 +0000] */
-    LOG_REASON_BYTES = 200   /* of a refusal */
+    LOG_REASON_BYTES = 200,  /* of a refusal */
+    LOG_VALUE_BYTES = 2,     /* quotes, or a dash */
+    LOG_BLOCK_BYTES = 32 /* fixed text is copied in blocks: room behind what is read and written */
 };
 
+/* A value. In JSON the text before it, which has its key, is left out together with it. */
 struct log_item {
     enum log_kind kind;
-    struct sprig_span text; /* fixed text, the name of a header, a format (with a NUL behind it) */
+    uint32_t n_early; /* neighbours that are known when the request comes: the first one has their
+                       * number, and all are written in one piece; else 0 */
+    size_t n_fixed;   /* of these: bytes of all but the values */
+    struct sprig_span before; /* fixed text */
+    struct sprig_span text;   /* the name of a header, a format (with a NUL behind it) */
 };
 
 #endif

@@ -52,46 +52,47 @@ char *log_buffer_grow(struct log_buffer *b, size_t n)
     return bytes + b->n;
 }
 
-/* True if nothing of it has to be escaped. The last word overlaps the one before it. */
-static bool is_plain(struct sprig_span bytes)
+/* Four to seven bytes as a word, some of them twice. */
+static uint64_t word_of_few(struct sprig_span bytes)
 {
-    uint64_t word;
-    const char *last = bytes.ptr + bytes.len - sizeof(word);
-    for (const char *p = bytes.ptr; p < last; p += sizeof(word)) {
-        memcpy(&word, p, sizeof(word));
-        if (has_special(word))
-            return false;
-    }
-    memcpy(&word, last, sizeof(word));
-    return !has_special(word);
+    uint32_t first, last;
+    memcpy(&first, bytes.ptr, sizeof first);
+    memcpy(&last, bytes.ptr + bytes.len - sizeof last, sizeof last);
+    return (uint64_t)last << 32 | first;
 }
 
-/* What a byte becomes at most. */
-static size_t escaped_bytes(const struct log_buffer *b)
+/* Writes as many bytes as need no escape, in steps of words; returns how many. The last step
+ * overlaps the one before it. */
+static size_t put_plain(char *at, struct sprig_span bytes)
 {
-    return b->is_json ? 5 : 4;
+    enum { STEP = sizeof(uint64_t), HALF = sizeof(uint32_t) };
+    size_t i = 0;
+    if (bytes.len < STEP) {
+        if (bytes.len < HALF || has_special(word_of_few(bytes)))
+            return 0;
+        memcpy(at, bytes.ptr, HALF);
+        memcpy(at + bytes.len - HALF, bytes.ptr + bytes.len - HALF, HALF);
+        return bytes.len;
+    }
+    for (; i < bytes.len; i += STEP) {
+        size_t from = bytes.len - i >= STEP ? i : bytes.len - STEP;
+        uint64_t word = word_at(bytes.ptr + from);
+        if (has_special(word))
+            return i;
+        memcpy(at + from, &word, STEP);
+    }
+    return bytes.len;
 }
 
 /* Needs room for so many times as many bytes; returns the end. */
 static char *escape(char *at, struct sprig_span bytes, bool is_json)
 {
     size_t i = 0;
-    if (bytes.len >= sizeof(uint64_t) && is_plain(bytes)) {
-        memcpy(at, bytes.ptr, bytes.len);
-        return at + bytes.len;
-    }
     while (i < bytes.len) {
-        uint64_t word;
-        if (bytes.len - i >= sizeof(word)) {
-            memcpy(&word, bytes.ptr + i, sizeof(word));
-            if (!has_special(word)) {
-                memcpy(at, &word, sizeof(word));
-                at += sizeof(word);
-                i += sizeof(word);
-                continue;
-            }
-        }
-        size_t end = bytes.len - i < sizeof(word) ? bytes.len : i + sizeof(word);
+        size_t n = put_plain(at, span_make(bytes.ptr + i, bytes.len - i));
+        at += n;
+        i += n;
+        size_t end = bytes.len - i < sizeof(uint64_t) ? bytes.len : i + sizeof(uint64_t);
         for (; i < end; i++)
             at = escape_byte(at, bytes.ptr[i], is_json);
     }
@@ -100,7 +101,7 @@ static char *escape(char *at, struct sprig_span bytes, bool is_json)
 
 void log_format_escape(struct log_buffer *b, struct sprig_span bytes)
 {
-    char *at = log_buffer_room(b, escaped_bytes(b) * bytes.len);
+    char *at = log_buffer_room(b, (b->is_json ? 5 : 4) * bytes.len);
     if (at)
         b->n = (size_t)(escape(at, bytes, b->is_json) - b->bytes);
 }
@@ -112,86 +113,144 @@ static char *put(char *at, struct sprig_span bytes)
     return at + bytes.len;
 }
 
-static void add(struct log_buffer *b, struct sprig_span bytes)
+/* Needs room for a block more; there is one behind the text. */
+static inline char *put_text(char *at, struct sprig_span text)
 {
-    char *at = log_buffer_room(b, bytes.len);
-    if (at)
-        b->n = (size_t)(put(at, bytes) - b->bytes);
+    memcpy(at, text.ptr, LOG_BLOCK_BYTES);
+    if (text.len > LOG_BLOCK_BYTES)
+        memcpy(at + LOG_BLOCK_BYTES, text.ptr + LOG_BLOCK_BYTES, text.len - LOG_BLOCK_BYTES);
+    return at + text.len;
 }
 
-/* In place of the whole value. */
-static void add_missing(struct log_buffer *b)
+/* ------------------------------------------------------------------- values ---- */
+
+/* A part that is being written. A value of JSON is a string or a number (a port). */
+struct part {
+    struct log_buffer *b;
+    char *at;     /* NULL: there was no memory */
+    char *before; /* the text before the value that is being written */
+    size_t spare; /* room that there is behind `at` whatever is written: for all but the values */
+    bool is_json;
+};
+
+static bool part_grow(struct part *p, size_t n)
 {
-    if (b->is_json)
-        b->is_missing = true;
+    size_t begin = p->b->n;
+    p->b->n = (size_t)(p->at - p->b->bytes);
+    p->at = log_buffer_grow(p->b, n);
+    p->b->n = begin;
+    return p->at != NULL;
+}
+
+/* Room for the escapes of n bytes. False: no memory. */
+static inline bool part_room(struct part *p, size_t n)
+{
+    size_t room = (size_t)(p->b->bytes + p->b->room - p->at), most = p->is_json ? 5 : 4;
+    return room >= most * n + p->spare || part_grow(p, most * n + p->spare);
+}
+
+/* Of a value that is there `before` is not needed any more, so it need not move with the buffer. */
+static inline void put_missing(struct part *p)
+{
+    if (p->is_json)
+        p->at = p->before;
     else
-        add(b, SPAN_LIT("-"));
+        *p->at++ = '-';
 }
 
-static void add_or_dash(struct log_buffer *b, struct sprig_span bytes)
+static inline void put_quote(struct part *p)
 {
-    if (bytes.len)
-        log_format_escape(b, bytes);
-    else
-        add_missing(b);
+    *p->at = '"';
+    p->at += p->is_json;
 }
 
-static bool is_number(const char *bytes, size_t n)
+static inline void put_value(struct part *p, struct sprig_span value)
 {
-    for (size_t i = 0; i < n; i++)
-        if (bytes[i] < '0' || bytes[i] > '9')
-            return false;
-    return n > 0;
-}
-
-/* What is written behind `start` becomes a value of JSON: a string, a number (a port), or null. */
-static void quote_value(struct log_buffer *b, size_t start, enum log_kind kind)
-{
-    if (!b->is_json || b->is_short)
+    if (!part_room(p, value.len))
         return;
-    size_t n = b->n - start;
-    if (b->is_missing) {
-        b->is_missing = false;
-        b->n = start;
-        add(b, SPAN_LIT("null"));
-    } else if ((kind != LOG_PORT || !is_number(b->bytes + start, n)) && log_buffer_room(b, 2)) {
-        memmove(b->bytes + start + 1, b->bytes + start, n);
-        b->bytes[start] = b->bytes[start + n + 1] = '"';
-        b->n += 2;
-    }
+    put_quote(p);
+    p->at = escape(p->at, value, p->is_json);
+    put_quote(p);
 }
 
-/* All values of that name, as the application would get them. False: there is none. */
-static bool add_header(struct log_buffer *b, const struct sprig_header *headers, size_t n,
+static bool is_number(struct sprig_span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+    return text.len > 0;
+}
+
+static void put_port(struct part *p, struct sprig_span port)
+{
+    if (!p->is_json || !is_number(port))
+        put_value(p, port);
+    else if (part_room(p, port.len))
+        p->at = put(p->at, port);
+}
+
+static void put_path(struct part *p, struct sprig_span path)
+{
+    if (!part_room(p, path.len))
+        return;
+    put_quote(p);
+    /* Decoded into the end of the room: what is written stays behind what is read. */
+    char *decoded = p->at + (p->is_json ? 4 : 3) * path.len;
+    size_t n = request_decode_path(path, decoded);
+    p->at = escape(p->at, span_make(decoded, n), p->is_json);
+    put_quote(p);
+}
+
+/* With its "?", which stands before it; nothing without one. */
+static void put_query(struct part *p, struct sprig_span query)
+{
+    put_value(p, query.len > 0 ? span_make(query.ptr - 1, query.len + 1) : query);
+}
+
+/* Has the name and is not empty. */
+static bool has_value(const struct sprig_header *header, struct sprig_span name)
+{
+    return header->name.len == name.len && header->value.len > 0 && span_ieq(header->name, name);
+}
+
+/* All values of that name, as the application would get them. False: there is
+ * none. */
+static bool put_header(struct part *p, const struct sprig_header *headers, size_t n,
                        struct sprig_span name)
 {
     bool any = false;
-    for (size_t i = 0; i < n; i++) {
-        if (headers[i].name.len != name.len || headers[i].value.len == 0 ||
-            !span_ieq(headers[i].name, name))
+    for (size_t i = 0; i < n && p->at; i++) {
+        if (!has_value(&headers[i], name) || !part_room(p, headers[i].value.len + 1))
             continue;
         if (any)
-            add(b, SPAN_LIT(", "));
+            p->at = put(p->at, SPAN_LIT(", "));
+        else
+            put_quote(p);
         any = true;
-        log_format_escape(b, headers[i].value);
+        p->at = escape(p->at, headers[i].value, p->is_json);
     }
-    return any;
+    if (any && p->at)
+        put_quote(p);
+    return any || !p->at;
 }
 
-/* A part is one value, with its length before it. Begins one; its place. */
-static size_t part_begin(struct log_buffer *b)
+/* A part has its length before it. n_fixed: what is written but for the values. */
+static struct part part_begin(struct log_buffer *b, size_t n_fixed)
 {
-    size_t part = b->n;
-    if (log_buffer_room(b, PART_BYTES))
-        b->n += PART_BYTES;
-    return part;
+    struct part p = {b, log_buffer_room(b, PART_BYTES + n_fixed), NULL, n_fixed, b->is_json};
+    if (p.at)
+        p.at += PART_BYTES;
+    return p;
 }
 
-static void part_end(struct log_buffer *b, size_t part)
+static void part_end(struct part *p)
 {
-    uint32_t n = (uint32_t)(b->n - part - PART_BYTES);
-    if (!b->is_short)
-        memcpy(b->bytes + part, &n, sizeof(n));
+    struct log_buffer *b = p->b;
+    if (!p->at)
+        return;
+    uint32_t n = (uint32_t)(p->at - (b->bytes + b->n) - PART_BYTES);
+    memcpy(b->bytes + b->n, &n, sizeof n);
+    b->n = (size_t)(p->at - b->bytes);
 }
 
 /* ---------------------------------------------------------- the request ---- */
@@ -224,18 +283,6 @@ static struct sprig_span asked_name(const struct log_input *in)
     return host.len ? host : in->server_name;
 }
 
-static void add_path(struct log_buffer *b, struct sprig_span path)
-{
-    /* Decoded into the end of the room: what is written stays behind what is read. */
-    size_t most = escaped_bytes(b);
-    char *at = log_buffer_room(b, most * path.len);
-    if (!at)
-        return;
-    char *decoded = at + (most - 1) * path.len;
-    size_t n = request_decode_path(path, decoded);
-    b->n = (size_t)(escape(at, span_make(decoded, n), b->is_json) - b->bytes);
-}
-
 /* "1.1" of "HTTP/1.1" */
 static struct sprig_span version_of(struct sprig_span protocol)
 {
@@ -245,90 +292,95 @@ static struct sprig_span version_of(struct sprig_span protocol)
     return span_make(slash + 1, (size_t)(protocol.ptr + protocol.len - slash) - 1);
 }
 
-static void add_early(const struct log_item *item, const struct log_input *in, struct log_buffer *b)
+static const struct sprig_span nothing = {NULL, 0};
+
+/* What is told as it is, or nothing. */
+static struct sprig_span plain_value(enum log_kind kind, const struct log_input *in)
 {
     const struct sprig_request *r = in->request;
-    switch ((int)item->kind) {
+    switch ((int)kind) {
     case LOG_HOST:
-        add_or_dash(b, in->host);
-        return;
+        return in->host;
     case LOG_LINE:
-        add_or_dash(b, request_line(in));
-        return;
+        return request_line(in);
     case LOG_NAME:
-        add_or_dash(b, in->server_name);
-        return;
-    case LOG_ASKED_NAME:
-        add_or_dash(b, asked_name(in));
-        return;
+        return in->server_name;
     case LOG_PORT:
-        add_or_dash(b, in->server_port);
-        return;
+        return in->server_port;
+    case LOG_ASKED_NAME:
+        return asked_name(in);
     case LOG_TLS:
-        add_or_dash(b, in->tls_protocol);
-        return;
+        return in->tls_protocol;
     case LOG_TLS_CIPHER:
-        add_or_dash(b, in->tls_cipher);
-        return;
+        return in->tls_cipher;
     case LOG_REQUEST_ID:
-        add_or_dash(b, in->request_id);
-        return;
+        return in->request_id;
     case LOG_RAW:
-        add_or_dash(b, in->raw);
-        return;
+        return in->raw;
     case LOG_ASKED:
-        add_or_dash(b, asked(in));
-        return;
-    }
-    if (!r) {
-        add_missing(b);
-        return;
-    }
-    switch ((int)item->kind) {
+        return asked(in);
     case LOG_METHOD:
-        log_format_escape(b, r->method);
-        return;
+        return r ? r->method : nothing;
     case LOG_PATH:
-        add_path(b, r->path);
-        return;
+        return r ? r->path : nothing;
     case LOG_QUERY:
-        if (r->query.len && !b->is_json) /* url.query has none */
-            add(b, SPAN_LIT("?"));
-        log_format_escape(b, r->query);
-        return;
+        return r ? r->query : nothing;
     case LOG_PROTOCOL:
-        add(b, request_protocol(r));
-        return;
-    case LOG_HEADER:
-        if (!add_header(b, r->headers, r->n_headers, item->text))
-            add_missing(b);
-        return;
+        return r ? request_protocol(r) : nothing;
     case LOG_VERSION:
-        add(b, version_of(request_protocol(r)));
+        return r ? version_of(request_protocol(r)) : nothing;
+    }
+    return nothing;
+}
+
+static void put_early(const struct log_item *item, const struct log_input *in, struct part *p)
+{
+    const struct sprig_request *r = in->request;
+    p->before = p->at;
+    p->at = put_text(p->at, item->before);
+    if (item->kind == LOG_HEADER) {
+        if (!r || !put_header(p, r->headers, r->n_headers, item->text))
+            put_missing(p);
         return;
     }
+    struct sprig_span value = plain_value(item->kind, in);
+    if (item->kind == LOG_QUERY && r && !p->is_json)
+        put_query(p, value);
+    else if (value.len == 0)
+        put_missing(p);
+    else if (item->kind == LOG_PATH)
+        put_path(p, value);
+    else if (item->kind == LOG_PORT)
+        put_port(p, value);
+    else
+        put_value(p, value);
+}
+
+/* One part for neighbours. */
+static void put_neighbours(const struct log_item *first, const struct log_input *in,
+                           struct log_buffer *b)
+{
+    const struct log_item *end = first + first->n_early;
+    struct part p = part_begin(b, first->n_fixed);
+    for (const struct log_item *item = first; item < end && p.at; item++)
+        put_early(item, in, &p);
+    part_end(&p);
 }
 
 void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b)
 {
     const struct log_item *end = f->items + f->n_items;
-    for (const struct log_item *item = f->items; item < end; item++) {
-        if (item->kind == LOG_TEXT || item->kind >= LOG_LATE)
-            continue;
-        size_t part = part_begin(b);
-        add_early(item, in, b);
-        quote_value(b, part + PART_BYTES, item->kind);
-        part_end(b, part);
-    }
+    for (const struct log_item *item = f->items; item < end; item += item->n_early + 1)
+        if (item->n_early > 0)
+            put_neighbours(item, in, b);
 }
 
 /* ---------------------------------------------------------- the response ---- */
 
-static void add_length(struct log_buffer *b, uint64_t length)
+static void put_length(struct part *p, uint64_t length)
 {
-    char *at = log_buffer_room(b, LOG_NUMBER_BYTES);
-    if (at)
-        b->n = (size_t)(number_write(at, length) - b->bytes);
+    char digits[LOG_NUMBER_BYTES];
+    put_value(p, span_make(digits, (size_t)(number_write(digits, length) - digits)));
 }
 
 void log_format_headers(const struct log_format *f, const struct sprig_header *headers,
@@ -338,15 +390,14 @@ void log_format_headers(const struct log_format *f, const struct sprig_header *h
         struct sprig_span name = f->items[i].text;
         if (f->items[i].kind != LOG_OUT_HEADER)
             continue;
-        size_t part = part_begin(b);
-        if (!add_header(b, headers, n_headers, name)) {
+        struct part p = part_begin(b, LOG_VALUE_BYTES);
+        if (p.at && !put_header(&p, headers, n_headers, name)) {
             if (length != UINT64_MAX && span_ieq(name, SPAN_LIT("Content-Length")))
-                add_length(b, length);
+                put_length(&p, length);
             else
-                add_missing(b);
+                put_missing(&p);
         }
-        quote_value(b, part + PART_BYTES, LOG_OUT_HEADER);
-        part_end(b, part);
+        part_end(&p);
     }
 }
 
@@ -466,11 +517,14 @@ static char *put_took(char *at, uint64_t ns)
 static char *put_seconds(char *at, uint64_t ns)
 {
     uint64_t us = ns / 1000;
+    int part = (int)(us % 1000000);
+    if (us == 0)
+        return put(at, SPAN_LIT("0.000000")); /* often */
     at = number_write(at, us / 1000000);
     *at++ = '.';
-    for (uint64_t unit = 100000; unit > 0; unit /= 10)
-        *at++ = (char)('0' + us / unit % 10);
-    return at;
+    at = put_two(at, part / 10000);
+    at = put_two(at, part / 100);
+    return put_two(at, part);
 }
 
 /* Texts of our own. They may have quotes, which would end the field of a format that has some. */
@@ -481,19 +535,30 @@ static char *put_reason(char *at, const char *reason)
     return at;
 }
 
-/* The forms that differ from those of text. */
+static char *put_status(char *at, int status)
+{
+    if (status == 0)
+        return put(at, SPAN_LIT("-"));
+    at[0] = (char)('0' + status / 100 % 10);
+    return put_two(at + 1, status % 100);
+}
+
+static char *put_quoted(char *at, struct sprig_span bytes)
+{
+    *at++ = '"';
+    at = put(at, bytes);
+    *at++ = '"';
+    return at;
+}
+
+/* NULL: it is not known. */
 static char *put_late_json(const struct log_item *item, const struct log_output *out, char *at)
 {
     switch ((int)item->kind) {
     case LOG_USER:
-        if (!out->user.len)
-            return put(at, SPAN_LIT("null"));
-        *at++ = '"';
-        at = put(at, out->user);
-        *at++ = '"';
-        return at;
+        return out->user.len > 0 ? put_quoted(at, out->user) : NULL;
     case LOG_STATUS:
-        return out->status ? number_write(at, (uint64_t)out->status) : put(at, SPAN_LIT("null"));
+        return out->status > 0 ? put_status(at, out->status) : NULL;
     case LOG_BYTES:
         return number_write(at, out->n_body);
     case LOG_MICROSECONDS:
@@ -508,7 +573,7 @@ static char *put_late_json(const struct log_item *item, const struct log_output 
         return number_write(at, (uint64_t)out->pid);
     case LOG_REFUSED:
         if (out->refused == NULL)
-            return put(at, SPAN_LIT("null"));
+            return NULL;
         *at++ = '"';
         at = put_reason(at, out->refused);
         *at++ = '"';
@@ -520,14 +585,6 @@ static char *put_late_json(const struct log_item *item, const struct log_output 
         return at;
     }
     return at;
-}
-
-static char *put_status(char *at, int status)
-{
-    if (status == 0)
-        return put(at, SPAN_LIT("-"));
-    at[0] = (char)('0' + status / 100 % 10);
-    return put_two(at + 1, status % 100);
 }
 
 /* Takes the next part off what was written before. */
@@ -615,18 +672,17 @@ void log_format_line(const struct log_format *f, const struct log_output *out, s
     char *at = log_buffer_room(b, most);
     if (!at)
         return;
-    const struct log_item *end = f->items + f->n_items;
-    for (const struct log_item *item = f->items; item < end; item++) {
-        if (item->kind == LOG_TEXT)
-            at = put(at, item->text);
-        else if (item->kind < LOG_LATE)
+    for (const struct log_item *item = f->items, *end = item + f->n_items; item < end; item++) {
+        if (item->n_early > 0) {
             at = put(at, next_part(&parts));
-        else if (f->is_json)
-            at = put_late_json(item, out, at);
-        else if (f->is_coloured)
-            at = put_coloured(item, out, &headers, at);
-        else
-            at = put_late(item, out, &headers, at);
+            item += item->n_early - 1;
+            continue;
+        }
+        char *value = put_text(at, item->before);
+        char *value_end = f->is_json       ? put_late_json(item, out, value)
+                          : f->is_coloured ? put_coloured(item, out, &headers, value)
+                                           : put_late(item, out, &headers, value);
+        at = value_end ? value_end : at;
     }
     b->n = (size_t)(at - b->bytes);
 }
