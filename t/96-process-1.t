@@ -44,16 +44,21 @@ my %app_for = (
     },
 PATHS
 
+# Its own children are the application's for as long as it likes.
+sub own_children_ok {
+    my ($server) = @_;
+    is $server->body_of('/system'),    3,      'system';
+    is $server->body_of('/backticks'), 'out4', 'backticks';
+    is $server->body_of('/waitpid'),   5,      'waitpid, some time later';
+    is $server->body_of('/child'),     6,      'AE::child';
+    return;
+}
+
 my $outer =
     start_workers(under => \@unshare, workers => 1, code => $code, flags => ['--pid', 'pid']);
 my ($first) = children_of($outer->pid);
 
-subtest 'children of the application' => sub {
-    is $outer->body_of('/system'),    3,      'system';
-    is $outer->body_of('/backticks'), 'out4', 'backticks';
-    is $outer->body_of('/waitpid'),   5,      'waitpid, some time later';
-    is $outer->body_of('/child'),     6,      'AE::child';
-};
+subtest 'children of the application' => sub { own_children_ok($outer) };
 
 subtest 'orphans' => sub {
     is $outer->body_of('/orphan'), 'left', 'a child of the app leaves one' for 1 .. 3;
@@ -81,6 +86,27 @@ subtest 'the status of the server is that of process 1' => sub {
     my $exits = start_workers(under => \@unshare, workers => 1);
     $exits->body_of('/exit?7');
     is $exits->stop('CONT') >> 8, 7, 'exit';
+};
+
+# plackup is process 1 itself, and the server is in it.
+subtest 'plackup as process 1' => sub {
+    my $text = $code =~ s{^my %app_for = \(}{<<'EARLY'}mre;
+require Sprig::Server;
+$Sprig::Server::ORPHAN_SECONDS = 0.1;
+my $early = fork;
+POSIX::_exit(8) if !$early;
+my %app_for = (
+    '/early' => sub { [200, [], [waitpid($early, 0) == $early ? $? >> 8 : 'lost']] },
+EARLY
+    my $plackup = start_workers(under => \@unshare, workers => 1, by => 'plackup', code => $text);
+    my ($one) = children_of($plackup->pid);
+    is $plackup->body_of('/orphan'), 'left', 'a child of the app leaves an orphan' for 1 .. 3;
+    ok eventually(sub { states_below($one) == 1 }), 'they are collected'
+        or diag join ' ', states_below($one);
+    own_children_ok($plackup);
+    is $plackup->body_of('/early'), 8, 'one that was forked while the application was loaded';
+    kill 'TERM', $one;
+    is $plackup->stop('CONT'), 0, 'it ends with status 0';
 };
 
 done_testing;

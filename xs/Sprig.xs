@@ -11,6 +11,7 @@
 #include "process.h"
 #include "process/daemon.h"
 #include "process/pidfile.h"
+#include "process/orphans.h"
 #include "process/quit.h"
 #include "process/title.h"
 #include "reader.h"

@@ -101,6 +101,18 @@ _quit_close()
     sprig_quit_release();
     sprig_quit_close();
 
+bool
+_orphans_begin()
+  CODE:
+    RETVAL = sprig_orphans_begin();
+  OUTPUT:
+    RETVAL
+
+void
+_orphans_collect()
+  CODE:
+    sprig_orphans_collect();
+
 void
 _alone_open()
   CODE:

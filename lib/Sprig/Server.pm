@@ -30,6 +30,9 @@ my @paths = qw(config access_log pid temp_dir tls_cert tls_key
 # Servers that listen or still have connections: they go on when their variable goes away.
 my %serving;
 
+# As process 1: how often it looks for processes that are nobody's.
+our $ORPHAN_SECONDS = 30;
+
 sub new {
     my ($class, %args) = @_;
     my $self = bless {%args}, $class;
@@ -354,6 +357,7 @@ sub _run_alone {
     Sprig::Worker::_alone_open();
     my $alone = AnyEvent::Util::guard { Sprig::Worker::_alone_close() };
     Sprig::Master::_daemonize() if $self->_setting('daemonize');
+    my $are_known = Sprig::Worker::_orphans_begin();
 
     # The file of the process before is left to it until this one serves.
     my $is_late = Sprig::Master::_may_replace_pid();
@@ -361,6 +365,8 @@ sub _run_alone {
     $app = $self->_built($app);
     $self->_heeding(sub {
         $self->register_service($app);
+        my $orphans = $are_known && AE::timer $ORPHAN_SECONDS, $ORPHAN_SECONDS,
+            \&Sprig::Worker::_orphans_collect;
         $self->{service}->stand_alone(1);
         Sprig::Master::_write_pid($pid) if length $pid && $is_late;
         Sprig::Master::_daemon_ready();
