@@ -125,6 +125,11 @@ subtest 'messages' => sub {
         'text(with a final block)',
         'one with a final block'
     );
+    is(
+        $ws->send(text => $final, rsv => 4)->next,
+        'text(with a final block)',
+        'one that ends with it'
+    );
     is($ws->send(text => fresh_deflate('and on'), rsv => 4)->next,
         'text(and on)', 'and one behind it');
     is($ws->close(1000)->story, 'close(1000) eof', 'closed');
@@ -151,6 +156,7 @@ subtest 'what is not right' => sub {
         malformed            => [1007, "\xff\xff\xff\xff"],
         'not UTF-8'          => [1007, fresh_deflate("abc\xff")],
         'cut in a character' => [1007, fresh_deflate("abc\xe2\x82")],
+        'cut in a block'     => [1007, substr fresh_deflate(join ' ', 1 .. 100), 0, -20],
         bomb                 => [1009, fresh_deflate("\0" x 100_000_000)],
     );
     my $before = $server->rss_kib;

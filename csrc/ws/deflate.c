@@ -219,6 +219,18 @@ static int run_inflate(z_stream *z, struct sprig_span bytes, uint64_t max, struc
     return 0;
 }
 
+/* What the client took off the end of a message (RFC 7692 section 7.2.2). It is an empty block, and
+ * is read as one only where a block before it has ended: a message that was cut is no message. */
+static int inflate_tail(z_stream *z, uint64_t max, struct ws_buffer *out)
+{
+    enum { LEFT_BITS = 0x3f, IS_LAST_BLOCK = 0x40, IS_BETWEEN_BLOCKS = 0x80 }; /* see zlib.h */
+    if (z->total_in == 0)
+        return 0; /* a final block was the last one, or there is none at all */
+    int rc = run_inflate(z, span_make("\0\0\xff\xff", 4), max, out);
+    int place = z->data_type & (LEFT_BITS | IS_LAST_BLOCK | IS_BETWEEN_BLOCKS);
+    return rc == 0 && place != IS_BETWEEN_BLOCKS ? -WS_CLOSE_NOT_UTF8 : rc;
+}
+
 int ws_inflate(struct ws_zlib *z, struct ws_stream **own, const struct ws_deflate_terms *terms,
                struct sprig_span piece, bool is_last, uint64_t max, struct ws_buffer *out)
 {
@@ -226,7 +238,7 @@ int ws_inflate(struct ws_zlib *z, struct ws_stream **own, const struct ws_deflat
         return -WS_CLOSE_ERROR;
     int rc = piece.len > 0 ? run_inflate(&(*own)->z, piece, max, out) : 0;
     if (rc == 0 && is_last)
-        rc = run_inflate(&(*own)->z, span_make("\0\0\xff\xff", 4), max, out);
+        rc = inflate_tail(&(*own)->z, max, out);
     if (rc == 0 && is_last && !terms->client_takeover) {
         inflater_give_back(z, *own);
         *own = NULL;
