@@ -1,172 +1,18 @@
 /* hub.c - the log that the processes of a server share, and who has which members; see hub.h */
-#define _GNU_SOURCE
-#include "base/hub.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/hub_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifdef __linux__
-#include <sys/eventfd.h>
-#endif
-#ifndef MAP_ANONYMOUS
-#define MAP_ANONYMOUS MAP_ANON
-#endif
-
 enum {
-    MAX_ROWS = 4096,       /* channels in the directory */
-    N_BUCKETS = 4096,      /* of the directory */
     READ_BYTES = 64 << 10, /* copied out of the log at one time, unless a message is longer */
-    PARTS_OF_LOG = 8,      /* the longest message is such a part of it */
-    LOCK_SECONDS = 1,
-    MIN_BYTES = 64 << 10,
-    DEFAULT_BYTES = 16 << 20,
-    DEFAULT_PROCESSES = 64
+    LOCK_SECONDS = 1
 };
-
-/* A channel. Rows count from 1; 0 is none. */
-struct row {
-    uint32_t next; /* in its bucket */
-    uint32_t n_remembered;
-    uint64_t n_messages;  /* so far, from some number on */
-    uint64_t last_number; /* of its last message */
-    uint64_t newest_at;   /* where its last entry begins */
-    uint8_t n_name;
-    char name[HUB_NAME_BYTES];
-};
-
-/* One message in the log; its parts follow: channel, event, id, text. */
-struct entry {
-    uint32_t n_bytes; /* all of it, a multiple of 8 */
-    uint32_t n_text, n_event, n_id;
-    uint64_t number;
-    uint64_t nth;     /* among those of its channel */
-    uint64_t prev_at; /* the entry of its channel that was written before */
-    uint8_t n_channel;
-    bool is_binary, has_event, has_id;
-    bool is_kept; /* a copy, which was carried along */
-};
-
-/* What is shared. Positions in the log only grow; a byte lies at its position modulo the size. The
- * log is whole at every moment: an entry counts when head has moved behind it, and tail moves
- * before anything is overwritten. */
-struct shared {
-    pthread_mutex_t lock;
-    pid_t reader;    /* who was the first to read */
-    bool has_others; /* others do as well */
-    uint64_t number; /* of the last message */
-    uint64_t head, tail;
-    uint64_t kept; /* bytes of entries that are copies */
-    uint32_t n_rows;
-    uint32_t buckets[N_BUCKETS];
-    struct row rows[MAX_ROWS + 1];
-};
-
-struct hub {
-    struct shared *shared;
-    pid_t *seats;      /* n_seats: who counts members */
-    uint32_t *members; /* n_seats for each row */
-    char *log;
-    uint64_t size; /* of the log */
-    uint32_t n_seats, seat;
-    pid_t seat_of; /* whose `seat` is */
-    size_t n_mapped;
-    char *scratch; /* owned: an entry that is carried along */
-    int wake_fd;
-};
-
-/* ------------------------------------------------------------------ memory ---- */
-
-static uint64_t round_up(uint64_t n, uint64_t to)
-{
-    return (n + to - 1) / to * to;
-}
-
-static bool shared_init(struct shared *s)
-{
-    pthread_mutexattr_t attr;
-    s->number = clock_real_ns() / 1000;
-    s->head = s->tail = 8; /* no entry is at 0 */
-    pthread_mutexattr_init(&attr);
-    bool ok = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
-              pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 &&
-              pthread_mutex_init(&s->lock, &attr) == 0;
-    pthread_mutexattr_destroy(&attr);
-    return ok;
-}
-
-static int open_wake_fd(void)
-{
-#ifdef __linux__
-    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-#else
-    return -1;
-#endif
-}
-
-struct hub *hub_new(uint64_t bytes, uint32_t n_processes)
-{
-    struct hub *hub = calloc(1, sizeof *hub);
-    if (hub == NULL)
-        return NULL;
-    uint64_t n_shared = round_up(sizeof *hub->shared, 64);
-    uint64_t n_seats = round_up(n_processes * sizeof *hub->seats, 64);
-    uint64_t n_members = round_up((uint64_t)(MAX_ROWS + 1) * n_processes * sizeof(uint32_t), 64);
-    hub->size = round_up(bytes < MIN_BYTES ? MIN_BYTES : bytes, 64);
-    hub->n_mapped = n_shared + n_seats + n_members + hub->size;
-    hub->n_seats = n_processes;
-    hub->scratch = malloc(hub->size / PARTS_OF_LOG);
-    char *at = mmap(NULL, hub->n_mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED || hub->scratch == NULL || !shared_init((struct shared *)at)) {
-        if (at != MAP_FAILED)
-            munmap(at, hub->n_mapped);
-        free(hub->scratch);
-        free(hub);
-        return NULL;
-    }
-    hub->shared = (struct shared *)at;
-    hub->seats = (pid_t *)(at + n_shared);
-    hub->members = (uint32_t *)(at + n_shared + n_seats);
-    hub->log = at + n_shared + n_seats + n_members;
-    hub->wake_fd = open_wake_fd();
-    return hub;
-}
-
-void hub_free(struct hub *hub)
-{
-    if (hub == NULL)
-        return;
-    munmap(hub->shared, hub->n_mapped);
-    if (hub->wake_fd != -1)
-        close(hub->wake_fd);
-    free(hub->scratch);
-    free(hub);
-}
-
-/* Of the process, and of those that it forks. */
-static uint64_t planned_bytes = DEFAULT_BYTES;
-static uint32_t planned_processes = DEFAULT_PROCESSES;
-static struct hub *hub_of_process;
-
-void hub_plan(uint64_t bytes, uint32_t n_processes)
-{
-    planned_bytes = bytes;
-    planned_processes = n_processes;
-}
-
-struct hub *hub_get(void)
-{
-    if (hub_of_process == NULL)
-        hub_of_process = hub_new(planned_bytes, planned_processes);
-    return hub_of_process;
-}
 
 /* -------------------------------------------------------------------- lock ---- */
 
@@ -203,7 +49,7 @@ static uint32_t bucket_of(struct sprig_span name)
     uint32_t h = 2166136261u;
     for (size_t i = 0; i < name.len; i++)
         h = (h ^ (unsigned char)name.ptr[i]) * 16777619u;
-    return (h ^ h >> 16) % N_BUCKETS;
+    return (h ^ h >> 16) % HUB_BUCKETS;
 }
 
 static struct row *row_find(struct shared *s, struct sprig_span name)
@@ -256,7 +102,7 @@ static struct row *row_get(struct hub *hub, struct sprig_span name)
     struct row *row = row_find(s, name);
     if (row != NULL)
         return row;
-    uint32_t i = s->n_rows < MAX_ROWS ? s->n_rows + 1 : row_evict(hub);
+    uint32_t i = s->n_rows < HUB_ROWS ? s->n_rows + 1 : row_evict(hub);
     if (i == 0)
         return NULL;
     row = &s->rows[i];
@@ -361,7 +207,7 @@ static void log_append(struct hub *hub, struct entry *e, const struct hub_messag
 
 size_t hub_max_bytes(const struct hub *hub)
 {
-    return hub->size / PARTS_OF_LOG - sizeof(struct entry) - 8;
+    return hub->size / HUB_PARTS_OF_LOG - sizeof(struct entry) - 8;
 }
 
 int hub_publish(struct hub *hub, const struct hub_message *m, uint64_t *number)
@@ -403,7 +249,7 @@ void hub_history(struct hub *hub, struct sprig_span channel, uint32_t n, uint64_
                  void (*seen)(const struct hub_message *message, void *arg), void *arg)
 {
     struct shared *s = hub->shared;
-    char *bytes = malloc(hub->size / PARTS_OF_LOG);
+    char *bytes = malloc(hub->size / HUB_PARTS_OF_LOG);
     if (bytes == NULL || channel.len > HUB_NAME_BYTES || !hub_lock(hub)) {
         free(bytes);
         return;

@@ -30,9 +30,16 @@ struct hub;
  * effect once there is one. */
 void hub_plan(uint64_t bytes, uint32_t n_processes);
 
-/* The hub of this process and of all that it forks from now on, made at the first call. NULL: errno
- * says why. It stays until the process ends. */
+/* The hub of this process and of all that it forks from now on, made at the first call; or that of
+ * the program that has executed this one (hub_pass), if it is what would be made now: as large, for
+ * as many processes, and laid out alike. NULL: errno says why. It stays until the process ends. */
 struct hub *hub_get(void);
+
+/* For a program that this process is about to execute: leaves the descriptors of the hub open for
+ * it, and prints what HUB_VARIABLE has to be there; "": there is no hub. */
+#define HUB_VARIABLE "SPRIG_CHANNELS"
+enum { HUB_TEXT_BYTES = 32 };
+void hub_pass(char text[HUB_TEXT_BYTES]);
 
 /* A hub apart, for tests; free unmaps it in this process only. */
 struct hub *hub_new(uint64_t bytes, uint32_t n_processes);

@@ -23,7 +23,7 @@ static struct {
     struct {
         const char *name;
         char value[2048];
-    } passed[2]; /* other variables that go along */
+    } passed[3]; /* other variables that go along */
 } origin;
 
 /* --------------------------------------------------------------------- keeping ---- */
@@ -88,7 +88,9 @@ static bool restore_environ(const char *name)
 
 void origin_pass(const char *name, const char *value)
 {
-    size_t i = origin.passed[0].name != NULL;
+    size_t i = 0;
+    while (origin.passed[i].name != NULL)
+        i++;
     origin.passed[i].name = name;
     snprintf(origin.passed[i].value, sizeof origin.passed[i].value, "%s", value);
 }

@@ -1,8 +1,8 @@
 /* upgrade.c - an upgrade: the program is executed anew with our sockets and takes our place. */
 #include "process/master_internal.h"
 
+#include "base/hub.h"
 #include "base/notify.h"
-
 #include "base/number.h"
 #include "net/tls.h"
 #include "process/master_signals.h"
@@ -67,6 +67,13 @@ static void pass_tickets(void)
     origin_pass(TLS_TICKETS_VARIABLE, text);
 }
 
+static void pass_channels(void)
+{
+    char text[HUB_TEXT_BYTES];
+    hub_pass(text);
+    origin_pass(HUB_VARIABLE, text);
+}
+
 __attribute__((noreturn)) static void become_successor(struct sprig_master *m, int control_fd,
                                                        bool is_first)
 {
@@ -76,6 +83,7 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
     sprig_quit_release();
     keep_on_exec(control_fd);
     pass_tickets();
+    pass_channels();
     if (sockets != NULL)
         origin_execute(m->argv, UPGRADE_VARIABLE, sockets);
     dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));

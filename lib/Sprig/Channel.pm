@@ -208,7 +208,9 @@ application keeps the event loop for so long that C<channel_bytes> of new messag
 read loses them for its members; there is a warning then.
 
 What channels remember is in that memory, too. It survives workers that end and are replaced, by a reload or
-otherwise. It does not survive the end of the master, and an upgrade by C<USR2> begins anew.
+otherwise, and an upgrade by C<USR2>: while old and new workers serve side by side, what is published in one reaches
+the members of all. (An upgrade begins anew if C<channel_bytes> has changed, if many more workers are asked for, or if
+the new version of Sprig has another layout.) It does not survive the end of the master.
 
 C<reuseport> and the kind of loop do not matter.
 
