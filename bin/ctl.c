@@ -5,6 +5,7 @@
 #include "ctl.h"
 
 #include "ctl_http.h"
+#include "ctl_reload.h"
 #include "ctl_top.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,26 +88,34 @@ static int run_worker(const struct ctl_server *server, int argc, char **argv)
     return print_answer(server, "POST", path, NULL);
 }
 
+static int run_reload(const struct ctl_server *server, int argc, char **argv)
+{
+    if (argc == 0)
+        return print_answer(server, "POST", "/reload", NULL);
+    if (argc == 1 && strcmp(argv[0], "--wait") == 0)
+        return ctl_reload_wait(server);
+    return usage("reload takes --wait or nothing");
+}
+
 static const struct verb verbs[] = {
-    {"status", "[--json]", NULL, NULL, "how the server is, as a table or as JSON", run_status,
-     NULL},
-    {"top", "[N]", NULL, NULL, "the same each second anew, N times or until it is ended", run_top,
-     NULL},
-    {"workers", NULL, "GET", "/workers", "the processes that serve", NULL, NULL},
-    {"worker", "add|remove|kill N", NULL, NULL, "one worker more or less, or kills number N",
+    {"status", "[--json]", NULL, NULL, "show the state of the server", run_status, NULL},
+    {"top", "[N]", NULL, NULL, "show rates each second, N times or until Ctrl-C", run_top, NULL},
+    {"workers", NULL, "GET", "/workers", "list the worker processes", NULL, NULL},
+    {"worker", "add|remove|kill N", NULL, NULL, "add or remove a worker, or kill number N",
      run_worker, NULL},
-    {"connections", NULL, "GET", "/connections", "open connections and their requests", NULL, NULL},
-    {"stuck", NULL, "GET", "/stuck", "where each worker is that blocks its event loop", NULL,
-     "blocked for"},
-    {"config", NULL, "GET", "/config", "the options in use", NULL, NULL},
-    {"reload", NULL, "POST", "/reload", "new workers with new code and options (HUP)", NULL, NULL},
-    {"upgrade", NULL, "POST", "/upgrade", "the program itself, without a break (USR2)", NULL, NULL},
-    {"reopen", NULL, "POST", "/reopen", "reopens the logs (USR1)", NULL, NULL},
-    {"drain", NULL, "POST", "/drain", "/readyz says no; serving goes on", NULL, NULL},
-    {"undrain", NULL, "POST", "/undrain", "/readyz says yes again", NULL, NULL},
-    {"stop", NULL, "POST", "/stop", "ends when the requests in work are answered (TERM)", NULL,
+    {"connections", NULL, "GET", "/connections", "list open connections and their requests", NULL,
      NULL},
-    {"quit", NULL, "POST", "/quit", "ends at once (INT)", NULL, NULL},
+    {"stuck", NULL, "GET", "/stuck", "show which Perl line blocks which worker", NULL,
+     "blocked for"},
+    {"config", NULL, "GET", "/config", "show the options in use", NULL, NULL},
+    {"reload", "[--wait]", NULL, NULL, "load new code and options (HUP)", run_reload, NULL},
+    {"upgrade", NULL, "POST", "/upgrade", "start the program anew, without a break (USR2)", NULL,
+     NULL},
+    {"reopen", NULL, "POST", "/reopen", "reopen the log files (USR1)", NULL, NULL},
+    {"drain", NULL, "POST", "/drain", "let /readyz answer 503; keep serving", NULL, NULL},
+    {"undrain", NULL, "POST", "/undrain", "let /readyz answer 200 again", NULL, NULL},
+    {"stop", NULL, "POST", "/stop", "finish current requests, then end (TERM)", NULL, NULL},
+    {"quit", NULL, "POST", "/quit", "end at once (INT)", NULL, NULL},
 };
 
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
@@ -121,12 +130,12 @@ const char *ctl_verb(size_t i)
 static int print_help(void)
 {
     puts("Usage: sprig ctl [--admin ADDRESS | --config FILE | --pid FILE] VERB\n"
-         "Asks a running server that has --admin, or tells it what to do.\n\n"
-         "Which server (else $SPRIG_ADMIN):\n"
-         "  --admin ADDRESS      what it was given as --admin: unix:PATH or HOST:PORT\n"
-         "  --config FILE        the file it reads; admin and admin_token_file stand there\n"
-         "  --pid FILE           the file it writes its number to\n"
-         "  --token-file FILE    what it was given as --admin-token-file\n\n"
+         "Inspect or control a running server that was started with --admin.\n\n"
+         "Which server (default: $SPRIG_ADMIN):\n"
+         "  --admin ADDRESS      the address of its admin listener: unix:PATH or HOST:PORT\n"
+         "  --config FILE        its configuration file, which has that address\n"
+         "  --pid FILE           its pid file\n"
+         "  --token-file FILE    its --admin-token-file\n\n"
          "Verbs:");
     for (int i = 0; i < N_VERBS; i++) {
         char left[64];
@@ -134,9 +143,8 @@ static int print_help(void)
                  verbs[i].argument != NULL ? verbs[i].argument : "");
         printf("  %-24s %s\n", left, verbs[i].help);
     }
-    puts("\nExit status: 0 done; 1 the server says no; 2 wrong usage; 3 no server answers; 4 "
-         "(status) "
-         "it is\nnot ready, (stuck) a worker is blocked.");
+    puts("\nExit status: 0 success, 1 the server refused or failed, 2 wrong usage, 3 no answer,\n"
+         "4 not ready (status) or a worker is blocked (stuck).");
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

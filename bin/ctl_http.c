@@ -315,3 +315,14 @@ void ctl_answer_clear(struct ctl_answer *answer)
     free(answer->body);
     answer->body = NULL;
 }
+
+double ctl_metric(const char *metrics, const char *name)
+{
+    size_t n = strlen(name);
+    const char *line = metrics;
+    while (line != NULL && (strncmp(line, name, n) != 0 || line[n] != ' ')) {
+        line = strchr(line, '\n');
+        line = line != NULL ? line + 1 : NULL;
+    }
+    return line != NULL ? strtod(line + n, NULL) : 0;
+}

@@ -29,4 +29,8 @@ int ctl_ask(const struct ctl_server *server, const char *method, const char *pat
             struct ctl_answer *answer);
 void ctl_answer_clear(struct ctl_answer *answer);
 
+/* In a text of /metrics: the value of the line that begins with this name (labels included); 0:
+ * there is none. */
+double ctl_metric(const char *metrics, const char *name);
+
 #endif

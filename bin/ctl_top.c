@@ -15,16 +15,9 @@ struct look {
     char *text; /* owned: /metrics; NULL: nothing yet */
 };
 
-/* The value of the line that begins with this name (labels included); 0: there is none. */
 static double value_of(const struct look *look, const char *name)
 {
-    size_t n = strlen(name);
-    const char *line = look->text;
-    while (line != NULL && (strncmp(line, name, n) != 0 || line[n] != ' ')) {
-        line = strchr(line, '\n');
-        line = line != NULL ? line + 1 : NULL;
-    }
-    return line != NULL ? strtod(line + n, NULL) : 0;
+    return ctl_metric(look->text, name);
 }
 
 static double seconds_between(const struct look *a, const struct look *b)

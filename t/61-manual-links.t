@@ -109,4 +109,4 @@ sub plackup_options {
         qw(--http --http-socket --http11-socket --max-workers --max-reqs-per-child --server
         --deploy-hook --init --enable-x --disable-x --verbose);
 }
-sub ctl_options { return qw(--json --admin --token-file --pid --config) }
+sub ctl_options { return qw(--json --wait --admin --token-file --pid --config) }

@@ -36,7 +36,7 @@ sub says_ok {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $run = ctl(@$words);
     is $run->{status}, $status || 0, "@$words: status " . ($status || 0);
-    like $run->{$status && $status < 4 ? 'err' : 'out'}, $pattern, "@$words: what it says";
+    like $run->{ $status && $status < 4 ? 'err' : 'out' }, $pattern, "@$words: what it says";
 }
 
 subtest 'looking' => sub {
@@ -49,11 +49,14 @@ subtest 'looking' => sub {
     $client->send(get('/'));
     $client->response;
     says_ok(['connections'], qr/\AWORKER +CLIENT.*\n\d +127\.0\.0\.1 \d+ +idle /);
-    says_ok(['stuck'], qr/\A(?:worker \d \(pid \d+\): not blocked\n){2}\z/);
-    says_ok(['config'], qr/^workers = 2 +# command line$/m);
+    says_ok(['stuck'],       qr/\A(?:worker \d \(pid \d+\): not blocked\n){2}\z/);
+    says_ok(['config'],      qr/^workers = 2 +# command line$/m);
     like ctl('config')->{out}, qr/^max_headers = 100 +# default$/m, 'defaults are called so';
-    says_ok(['top', 1], qr/\Asprig +ready .*^requests +[\d.]+\/s .*^WORKER +PID(?:.*\n +\d.*){2}\n\z/ms);
-    my ($widest) = sort { $b <=> $a } map { map { length } split /\n/, ctl($_)->{out} } qw(status workers);
+    says_ok(['top', 1],
+        qr/\Asprig +ready .*^requests +[\d.]+\/s .*^WORKER +PID(?:.*\n +\d.*){2}\n\z/ms);
+    my ($widest) = sort { $b <=> $a } map {
+        map { length } split /\n/, ctl($_)->{out}
+    } qw(status workers);
     cmp_ok $widest, '<=', 80, 'tables fit into 80 columns';
 };
 
@@ -83,11 +86,12 @@ subtest 'workers' => sub {
 };
 
 subtest 'orders' => sub {
-    says_ok(['drain'], qr/\Adraining/);
-    says_ok(['status'], qr/, not ready, /, 4);
+    says_ok(['drain'],   qr/\Adraining/);
+    says_ok(['status'],  qr/, not ready, /, 4);
     says_ok(['undrain'], qr/\Aready again\n/);
-    says_ok(['reload'], qr/\Areloading\n/);
-    ok eventually(sub { $master->stderr =~ /reloaded: all workers are of generation 2/ }), 'it does';
+    says_ok(['reload'],  qr/\Areloading\n/);
+    ok eventually(sub { $master->stderr =~ /reloaded: all workers are of generation 2/ }),
+        'it does';
     says_ok(['reopen'], qr/\Alogs are reopened\n/);
     my $old = $master->learn_master;
     says_ok(['upgrade'], qr/\Aupgrading\n/);
@@ -97,23 +101,58 @@ subtest 'orders' => sub {
     says_ok(['workers'], qr/serving/);
 };
 
+subtest 'reload --wait' => sub {
+    my $dir  = SprigTest::temp_path('release');
+    my $good = "sub { [200, [], ['new']] };\n";
+    mkdir $dir or die "$dir: $!";
+    my $app  = spew("$dir/app.psgi", "sub { [200, [], ['old']] };\n");
+    my $conf = spew("$dir/conf", my $options = "app = $app\nworkers = 2\nadmin = unix:$dir/ctl\n");
+    my $server = start_workers(flags => ['--config', $conf]);
+    my $wait   = sub { run_program('ctl', '--admin', "unix:$dir/ctl", 'reload', '--wait') };
+
+    spew($app, $good);
+    my $run = $wait->();
+    is_deeply [@$run{qw(status out)}], [0, "reloaded: all workers are of generation 2\n"],
+        'returns when it is done';
+    is $server->body_of('/'), 'new', '... and the new code answers' for 1 .. 4;
+
+    spew($app, "die 'broken';\n");
+    $run = $wait->();
+    is $run->{status}, 1, 'code that cannot be loaded is a failure';
+    like $run->{err}, qr/\Asprig ctl: the reload failed and the old workers go on/,
+        '... with a message';
+
+    spew($app,  $good);
+    spew($conf, "$options\nworkers = none\n");
+    is $wait->()->{status}, 1, 'and so is a configuration file with a mistake';
+    spew($conf, $options);
+    is $wait->()->{status}, 0, 'once it is mended, the next one succeeds';
+    $server->ends_ok;
+};
+
 subtest 'which server' => sub {
     my $found = sub { run_program(@_)->{out} =~ /, ready,/ };
-    ok $found->('ctl', '--admin=unix:' . $master->path('ctl'), 'status'), '--admin=';
+    ok $found->('ctl', '--admin=unix:' . $master->path('ctl'),            'status'), '--admin=';
     ok $found->({ SPRIG_ADMIN => 'unix:' . $master->path('ctl') }, 'ctl', 'status'), 'SPRIG_ADMIN';
     my $conf = spew(SprigTest::temp_path('conf'), 'admin = unix:' . $master->path('ctl') . "\n");
     ok $found->('ctl', '--config', $conf, 'status'), '--config';
-    ok $found->('ctl', '--pid', $master->path('pid'), 'status'), '--pid, a relative path in its command line';
-    my $other = start_workers(flags => ['--pid', 'pid', '--config', 'conf'],
-        prepare => sub { spew('conf', "admin = 127.0.0.1:0\nmaster = 1\n") });
-    ok $found->('ctl', '--pid', $other->path('pid'), 'status'), '--pid, any free port by a configuration file';
+    ok $found->('ctl', '--pid', $master->path('pid'), 'status'),
+        '--pid, a relative path in its command line';
+    my $other = start_workers(
+        flags   => ['--pid', 'pid', '--config', 'conf'],
+        prepare => sub { spew('conf', "admin = 127.0.0.1:0\nmaster = 1\n") }
+    );
+    ok $found->('ctl', '--pid', $other->path('pid'), 'status'),
+        '--pid, any free port by a configuration file';
     $other->ends_ok;
     my $run = run_program('ctl', 'status');
     is $run->{status}, 2, 'none at all is wrong usage';
-    like $run->{err}, qr/which server\? Give --admin ADDRESS, --config FILE or --pid FILE/, 'and says what to give';
+    like $run->{err}, qr/which server\? Give --admin ADDRESS, --config FILE or --pid FILE/,
+        'and says what to give';
     $run = run_program('ctl', '--admin', 'unix:' . $master->path('none'), 'status');
     is $run->{status}, 3, 'nobody there is 3';
-    like $run->{err}, qr/no server answers at unix:\S*none: No such file or directory/, 'with the reason';
+    like $run->{err}, qr/no server answers at unix:\S*none: No such file or directory/,
+        'with the reason';
 };
 
 subtest 'usage' => sub {
@@ -126,8 +165,18 @@ subtest 'usage' => sub {
     }
     is run_program('ctl', $_)->{out}, $help->{out}, "$_ is the same" for '--help', '-h';
     for my $words (
-        [], ['dance'], ['status', 'x'], ['workers', 'x'], ['worker'], ['worker', 'kill'],
-        ['worker', 'kill', '0'], ['worker', 'kill', '1x'], ['top', 'x'], ['--loud', 'status'])
+        [],
+        ['dance'],
+        ['status',  'x'],
+        ['workers', 'x'],
+        ['worker'],
+        ['worker', 'kill'],
+        ['worker', 'kill', '0'],
+        ['reload', '--now'],
+        ['worker', 'kill', '1x'],
+        ['top',    'x'],
+        ['--loud', 'status']
+        )
     {
         my $run = ctl(@$words);
         is $run->{status}, 2, "'@$words' is wrong usage";
@@ -138,19 +187,20 @@ subtest 'usage' => sub {
 };
 
 subtest 'a token' => sub {
-    my $port   = SprigTest::Server::_free_port();
-    my $file   = spew(SprigTest::temp_path('token'), "0123456789abcdef\n");
-    my $other  = start_workers(
+    my $port  = SprigTest::Server::_free_port();
+    my $file  = spew(SprigTest::temp_path('token'), "0123456789abcdef\n");
+    my $other = start_workers(
         code  => $APP,
         flags => ['--admin', "127.0.0.1:$port", '--admin-token-file', $file, '--pid', 'pid'],
     );
     my $run = run_program('ctl', '--admin', "127.0.0.1:$port", 'status');
     is $run->{status}, 1, 'without it the server says no';
     like $run->{err}, qr/the token of admin_token_file is needed/, 'and what is missing';
-    is run_program('ctl', '--admin', "127.0.0.1:$port", '--token-file', $file, 'status')->{status}, 0,
+    is run_program('ctl', '--admin', "127.0.0.1:$port", '--token-file', $file, 'status')->{status},
+        0,
         '--token-file';
     is run_program('ctl', '--pid', $other->path('pid'), 'status')->{status}, 0, 'found by --pid';
-    is run_program('ctl', '--pid', $other->path('pid'), 'quit')->{status}, 0, 'quit';
+    is run_program('ctl', '--pid', $other->path('pid'), 'quit')->{status},   0, 'quit';
     ok eventually(sub { !$other->is_alive }), 'ends it';
 };
 
@@ -166,7 +216,7 @@ subtest 'an application that is called ctl' => sub {
 subtest 'stop' => sub {
     says_ok(['stop'], qr/\Aending when the requests in work are answered\n/);
     ok eventually(sub { !is_running($master->master) }), 'it does';
-    ok !-e $master->path('ctl'), 'and its socket is gone';
+    ok !-e $master->path('ctl'),                         'and its socket is gone';
 };
 
 done_testing;

@@ -91,7 +91,7 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
              "responses   %" PRIu64 " 2xx, %" PRIu64 " 3xx, %" PRIu64 " 4xx, %" PRIu64
              " 5xx; %" PRIu64 " cut, %" PRIu64 " clients left\n"
              "refused     %" PRIu64 " requests, %" PRIu64 " connections\n"
-             "durations   50%% <= %s s, 95%% <= %s s, 99%% <= %s s\n"
+             "durations   50%% <= %s, 95%% <= %s, 99%% <= %s seconds\n"
              "connections %" PRIu64 " open, %" PRIu64 " accepted\n"
              "bytes       %s in, %s out, %s buffered\n"
              "trouble     %" PRIu64 " exceptions, blocked %" PRIu64 " times for %.1f s\n",

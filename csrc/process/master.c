@@ -240,6 +240,8 @@ void master_reload(struct sprig_master *m)
 {
     notify_reloading();
     if (!master_renew_config(m)) {
+        m->stats->n_reloads++;
+        m->stats->n_reloads_failed++;
         master_notify_ready(m);
         return;
     }
@@ -258,6 +260,9 @@ void master_reload(struct sprig_master *m)
         s->starting = NULL;
     }
     sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
+    if (m->config->preload_app)
+        sprig_log(SPRIG_LOG_WARN,
+                  "the code stays the same, for preload_app is on: send USR2 to load new code");
     master_show_title(m);
     if (m->dev != NULL)
         dev_hold(m);

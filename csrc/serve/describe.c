@@ -42,7 +42,12 @@ static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_
         return;
     out->state_age = seconds_since(ex->complete_ns, now);
     struct sprig_span label = exchange_label(ex);
-    snprintf(out->request, sizeof out->request, "%.*s", (int)label.len, label.ptr);
+    const struct sprig_request *req = &ex->in->request;
+    if (label.len == 0 && req->own != NULL) /* it waits to be started */
+        snprintf(out->request, sizeof out->request, "%.*s %.*s", (int)req->method.len,
+                 req->method.ptr, (int)req->path.len, req->path.ptr);
+    else
+        snprintf(out->request, sizeof out->request, "%.*s", (int)label.len, label.ptr);
 }
 
 void server_describe(struct look_hook *h)

@@ -1,0 +1,89 @@
+/* ctl_reload.c - see ctl_reload.h */
+#include "ctl_reload.h"
+
+#include "ctl.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { LOOK_MS = 50 };
+
+/* What the metrics tell of reloads. */
+struct look {
+    double n_reloads, n_failed;
+    double generation;
+    bool is_settled; /* all workers are of that generation, and there are as many as there should be
+                      */
+};
+
+static bool are_all_new(const char *metrics, double generation)
+{
+    static const char name[] = "\nsprig_worker_generation{";
+    unsigned n = 0;
+    for (const char *at = strstr(metrics, name); at != NULL; at = strstr(at + 1, name)) {
+        const char *value = strstr(at, "} ");
+        if (value == NULL || strtod(value + 2, NULL) < generation)
+            return false;
+        n++;
+    }
+    return n >= ctl_metric(metrics, "sprig_workers_wanted") &&
+           ctl_metric(metrics, "sprig_workers{state=\"starting\"}") == 0;
+}
+
+/* 0, or the exit status, after a message. */
+static int take_look(const struct ctl_server *server, struct look *look)
+{
+    struct ctl_answer answer;
+    if (ctl_ask(server, "GET", "/metrics", &answer) != 0) {
+        fprintf(stderr, "sprig ctl: %s\n", answer.why);
+        return CTL_UNREACHABLE;
+    }
+    int status = answer.status == 200 ? 0 : EXIT_FAILURE;
+    if (status != 0)
+        fprintf(stderr, "sprig ctl: %s", answer.body);
+    look->n_reloads = ctl_metric(answer.body, "sprig_reloads_total");
+    look->n_failed = ctl_metric(answer.body, "sprig_reloads_failed_total");
+    look->generation = ctl_metric(answer.body, "sprig_generation");
+    look->is_settled = are_all_new(answer.body, look->generation);
+    ctl_answer_clear(&answer);
+    return status;
+}
+
+static int ask_to_reload(const struct ctl_server *server)
+{
+    struct ctl_answer answer;
+    if (ctl_ask(server, "POST", "/reload", &answer) != 0) {
+        fprintf(stderr, "sprig ctl: %s\n", answer.why);
+        return CTL_UNREACHABLE;
+    }
+    int status = answer.status == 200 ? 0 : EXIT_FAILURE;
+    if (status != 0)
+        fprintf(stderr, "sprig ctl: %s", answer.body);
+    ctl_answer_clear(&answer);
+    return status;
+}
+
+int ctl_reload_wait(const struct ctl_server *server)
+{
+    static const struct timespec pause = {0, LOOK_MS * 1000000L};
+    struct look before, now;
+    int status = take_look(server, &before);
+    if (status == 0)
+        status = ask_to_reload(server);
+    while (status == 0) {
+        status = take_look(server, &now);
+        if (status != 0 || now.n_failed > before.n_failed)
+            break;
+        if (now.n_reloads > before.n_reloads && now.is_settled) {
+            printf("reloaded: all workers are of generation %.0f\n", now.generation);
+            return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        }
+        nanosleep(&pause, NULL);
+    }
+    if (status != 0)
+        return status;
+    fputs("sprig ctl: the reload failed and the old workers go on; the error log says why\n",
+          stderr);
+    return EXIT_FAILURE;
+}
