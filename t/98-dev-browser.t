@@ -60,8 +60,8 @@ SKIP: {
     ok scalar $dev->await_lines('report', 'version-3', 1, $SECONDS),
         'once it is mended, the browser shows the page again';
 
-    $dev->body_of('/break');
-    ok scalar $dev->await_lines('report', 'box-true', 1, $SECONDS),
+    # not before the page listens
+    ok eventually(sub { $dev->body_of('/break'); $dev->await_lines('report', 'box-true', 1, 1) }, $SECONDS),
         'what dies in a callback appears on the open page';
 }
 kill 'KILL', -$pid;
