@@ -16,11 +16,11 @@ my %KNOWS_NO = (net => [qw(loop)]);
 # Headers of the core that the bridge and the program may include.
 my %PUBLIC = map { $_ => 1 }
     qw(sprig.h master.h base/cloexec.h base/config_file.h base/list.h base/number.h base/privileges.h base/utf8.h net/inherited.h
-    serve/banner.h http/sse.h process/pidfile.h process/daemon.h process/origin.h process/quit.h process/init.h process/orphans.h);
+    serve/banner.h http/sse.h process/pidfile.h process/daemon.h process/origin.h process/quit.h process/init.h);
 $PUBLIC{$_} = 1 for qw(base/stats.h channel.h process/admin_thread.h);
 $PUBLIC{$_} = 1 for qw(base/peek.h net/listen_spec.h process/admin.h process/admin_config.h process/title.h);
 my %ALSO = ('bin/command.c' => 'http/parser.h');    # the name of the library, for --version
-$PUBLIC{'websocket.h'} = 1;
+$PUBLIC{$_} = 1 for qw(websocket.h process/orphans.h);
 
 my %PARSER_LIBRARY = (
     'csrc/http/parser_http_parser.c' => 'http_parser.h',
