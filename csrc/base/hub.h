@@ -34,9 +34,11 @@ void hub_plan(uint64_t bytes, uint32_t n_processes);
  * the program that has executed this one (hub_pass), if it is what would be made now: as large, for
  * as many processes, and laid out alike. NULL: errno says why. It stays until the process ends. */
 struct hub *hub_get(void);
+/* The same; one that is made now can be passed on. */
+struct hub *hub_get_to_pass(void);
 
 /* For a program that this process is about to execute: leaves the descriptors of the hub open for
- * it, and prints what HUB_VARIABLE has to be there; "": there is no hub. */
+ * it, and prints what HUB_VARIABLE has to be there; "": there is none that can be passed on. */
 #define HUB_VARIABLE "SPRIG_CHANNELS"
 enum { HUB_TEXT_BYTES = 32 };
 void hub_pass(char text[HUB_TEXT_BYTES]);

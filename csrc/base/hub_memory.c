@@ -126,20 +126,23 @@ static void close_fd(int fd)
         close(fd);
 }
 
-struct hub *hub_new(uint64_t bytes, uint32_t n_processes)
+static struct hub *hub_make(uint64_t size, uint32_t n_seats, int memory_fd)
 {
-    uint64_t size = log_size(bytes);
-    int memory_fd = open_memory(lay_out(size, n_processes).end);
-    struct hub *hub = hub_map(size, n_processes, memory_fd, -1);
+    struct hub *hub = hub_map(size, n_seats, memory_fd, -1);
     if (hub == NULL) {
         close_fd(memory_fd);
         return NULL;
     }
     hub->wake_fd = open_wake_fd();
-    if (shared_init(hub->shared, size, n_processes))
+    if (shared_init(hub->shared, size, n_seats))
         return hub;
     hub_free(hub);
     return NULL;
+}
+
+struct hub *hub_new(uint64_t bytes, uint32_t n_processes)
+{
+    return hub_make(log_size(bytes), n_processes, -1);
 }
 
 void hub_free(struct hub *hub)
@@ -208,6 +211,17 @@ struct hub *hub_get(void)
         hub_of_process = hub_inherit();
     if (hub_of_process == NULL)
         hub_of_process = hub_new(planned_bytes, planned_processes);
+    return hub_of_process;
+}
+
+struct hub *hub_get_to_pass(void)
+{
+    uint64_t size = log_size(planned_bytes);
+    uint32_t n = planned_processes;
+    if (hub_of_process == NULL)
+        hub_of_process = hub_inherit();
+    if (hub_of_process == NULL)
+        hub_of_process = hub_make(size, n, open_memory(lay_out(size, n).end));
     return hub_of_process;
 }
 

@@ -152,7 +152,7 @@ void sprig_channels_plan(const struct sprig_config *config)
 
 int sprig_channels_share(void)
 {
-    return hub_get() != NULL ? 0 : SPRIG_E_SYS;
+    return hub_get_to_pass() != NULL ? 0 : SPRIG_E_SYS;
 }
 
 struct sprig_channels *sprig_channels_new(struct sprig_loop *loop,
