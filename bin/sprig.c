@@ -46,7 +46,7 @@ static const char *app_file(const struct command *cmd, char **rest)
     if (file == NULL && *rest != NULL)
         file = *rest;
     if (file == NULL && command_setting(cmd, "eval") == NULL)
-        file = "app.psgi";
+        file = command_setting(cmd, "pagi") != NULL ? "app.pagi" : "app.psgi";
     return file;
 }
 

@@ -126,6 +126,10 @@ int sprig_ws_send_raw(struct sprig_ws *ws, struct sprig_span bytes, bool is_bina
 /* A Ping with at most 125 bytes. */
 int sprig_ws_ping(struct sprig_ws *ws, struct sprig_span payload);
 
+/* From now on pings this socket in such intervals, and gives the peer so long to answer (seconds;
+ * 0: never), in place of its options. SPRIG_E_NOMEM: nothing has changed. */
+int sprig_ws_set_ping(struct sprig_ws *ws, double interval, double timeout);
+
 /* Begins to close: nothing can be sent any more, and what comes is not looked at. The reason has at
  * most 123 bytes of UTF-8. SPRIG_E_STATE: it was closed before. */
 int sprig_ws_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason);

@@ -8,6 +8,8 @@
 #include "master.h"
 #include "net/inherited.h"
 #include "options.h"
+#include "pagi_connection.h"
+#include "pagi_mounts.h"
 #include "process.h"
 #include "process/daemon.h"
 #include "process/pidfile.h"
@@ -236,6 +238,8 @@ INCLUDE: Stream.xs
 
 INCLUDE: Channel.xs
 INCLUDE: WebSocket.xs
+
+INCLUDE: PAGI.xs
 
 INCLUDE: Watcher.xs
 

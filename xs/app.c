@@ -5,6 +5,7 @@
 #include "env.h"
 #include "exchange.h"
 #include "informer.h"
+#include "pagi.h"
 #include "promise.h"
 #include "pump.h"
 #include "raiser.h"
@@ -118,11 +119,11 @@ static void accept_response(pTHX_ struct psgi_exchange *px, SV *returned)
         refuse_response(aTHX_ px, returned);
 }
 
-static void run_app(pTHX_ struct psgi_exchange *px)
+static void run_psgi(pTHX_ struct psgi_exchange *px, SV *app)
 {
     SV *env = psgi_env_ref(aTHX_ px);
     SV *returned, *error;
-    bool ok = psgi_call_for(aTHX_ px->server, px->server->app, &env, 1, &returned, &error);
+    bool ok = psgi_call_for(aTHX_ px->server, app, &env, 1, &returned, &error);
 
     psgi_env_ref_release(aTHX_ px, env);
     if (ok)
@@ -131,6 +132,21 @@ static void run_app(pTHX_ struct psgi_exchange *px)
         psgi_exchange_fail(aTHX_ px, error);
     SvREFCNT_dec(returned);
     SvREFCNT_dec(error);
+}
+
+static void run_app(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_server *server = px->server;
+    const struct psgi_mount *mount = NULL;
+
+    if (server->mounts != NULL)
+        mount = psgi_server_find_mount(server, sprig_exchange_request(px->ex)->path);
+    if (mount != NULL && mount->is_pagi) {
+        psgi_scope_run(aTHX_ px, mount);
+        return;
+    }
+    px->env = psgi_env_build(aTHX_ px);
+    run_psgi(aTHX_ px, mount != NULL ? mount->app : server->app);
 }
 
 /* ---- callbacks from the core ---- */
@@ -175,7 +191,6 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     dTHXa(server->psgi->perl);
 
     psgi_exchange_ref(px);
-    px->env = psgi_env_build(aTHX_ px);
     ENTER;
     SAVETMPS;
     sprig_loop_count_app_call(server->psgi->loop, 1);
@@ -220,7 +235,9 @@ static inline void with_exchange(struct sprig_exchange *ex,
 
 static void drained(pTHX_ struct psgi_exchange *px)
 {
-    if (px->ws != NULL)
+    if (px->scope != NULL)
+        psgi_scope_drained(aTHX_ px->scope);
+    else if (px->ws != NULL)
         psgi_websocket_drained(aTHX_ px->websocket);
     else if (px->pump != NULL)
         psgi_pump_run(aTHX_ px);
@@ -243,6 +260,10 @@ static void on_drain(struct sprig_exchange *ex, void *arg)
 /* A future that is waited for is cancelled; then there will be no response. */
 static void gone(pTHX_ struct psgi_exchange *px)
 {
+    if (px->scope != NULL) {
+        psgi_scope_gone(aTHX_ px->scope);
+        return;
+    }
     psgi_writer_gone(aTHX_ px);
     if (psgi_promise_cancel(aTHX_ px) && px->ex != NULL && !px->is_answered)
         sprig_response_abort(px->ex, "the client left before the response");
@@ -273,7 +294,9 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     if (px == NULL)
         return;
     psgi_exchange_ref(px);
-    if (px->ws != NULL)
+    if (px->scope != NULL)
+        psgi_scope_input(aTHX_ px->scope, bytes, is_last);
+    else if (px->ws != NULL)
         sprig_ws_input(px->ws, bytes, is_last);
     else
         take_body(aTHX_ px, bytes, is_last);
@@ -342,6 +365,10 @@ static void sever_objects(pTHX_ struct psgi_exchange *px, enum sprig_end why)
     bool is_gone = why == SPRIG_END_GONE;
 
     list_remove(&px->dropped);
+    if (px->scope != NULL) {
+        psgi_scope_ended(aTHX_ px, why);
+        return;
+    }
     px->writer_dropped = false;
     psgi_responder_ended(aTHX_ px, is_gone);
     psgi_writer_ended(aTHX_ px, is_gone);

@@ -10,6 +10,7 @@
  *   psgi_exchange  -> env, app values owning
  *   psgi_exchange  -> psgi_handle     severable, not counted; the handle belongs to its Perl object
  *   psgi_handle    -> psgi_exchange   severable: NULL as soon as the exchange is over
+ *   psgi_exchange  -> psgi_scope      counted; psgi_scope -> psgi_exchange severable likewise
  * An open WebSocket takes the place of its psgi_exchange, when nobody needs that any more. */
 #ifndef SPRIG_BRIDGE_H
 #define SPRIG_BRIDGE_H
@@ -32,6 +33,8 @@ struct sprig_ws_group;
 struct psgi_watch; /* watcher.c: the wall clock of a pass, foreign hosts */
 struct lazyio;     /* lazyio.c: a file handle without a descriptor */
 struct psgi_exchange;
+struct psgi_scope; /* pagi_scope.h: a call of a PAGI application */
+struct psgi_mount; /* pagi_mounts.h: an application below a path */
 
 /* Takes what a promise has yielded (borrowed). */
 typedef void psgi_on_value(pTHX_ struct psgi_exchange *px, SV *value);
@@ -50,6 +53,9 @@ struct psgi {
     bool exit_told;           /* the app has called exit */
     CV *eval;                 /* owned: the XSUB through which psgi_eval enters eval */
     struct psgi_eval_job *eval_job; /* what it is about to run */
+    SV *ready_future;               /* owned: see pagi_future.h; NULL until then */
+    struct psgi_scope *spare_scopes; /* owned: with objects that nobody else has */
+    unsigned n_spare_scopes;
     SV *thrown;                     /* owned: an exception of a %SIG handler, until psgi_rethrow */
     struct psgi_exchange *spare_exchanges; /* owned: memory for the next ones, by `next_spare` */
     unsigned n_spare_exchanges;
@@ -62,7 +68,7 @@ struct psgi {
     struct lazyio *spare_io; /* memory of closed lazy handles, for the next ones */
     uint32_t call_depth;     /* psgi_call frames on the stack */
     uint32_t n_exchanges, n_responders, n_writers, n_readers, n_watchers, n_pumps, n_sockets,
-        n_websockets; /* live objects */
+        n_websockets, n_scopes; /* live objects */
     uint32_t n_taken; /* of the sockets: those that the app has used and not closed */
     uint64_t n_env_built, n_env_recycled;
 };
@@ -93,6 +99,8 @@ struct psgi_server {
     uint32_t n_spare_envs;
     struct list_link taken; /* struct lazyio.among: sockets that the app has used and not closed */
     bool is_leaving;
+    struct psgi_mount *mounts; /* owned array, the longest path first; NULL: it has `app` alone */
+    uint32_t n_mounts;
     COP caller; /* who calls the app, as far as `caller` can see: see psgi_caller_init */
 };
 
@@ -145,6 +153,7 @@ struct psgi_exchange {
     SV *promise;                      /* owned: a future, condvar or promise that is waited for */
     struct psgi_websocket *websocket; /* severable: the object */
     struct sprig_ws *ws;              /* counted: the socket, until on_end; NULL: none */
+    struct psgi_scope *scope;         /* counted: it runs a PAGI application; NULL: a PSGI one */
     psgi_on_value *on_failure; /* gets what a promise failed with where it is too late for a 500 */
     psgi_on_value *on_value;   /* gets its value; NULL: it only keeps a delayed callback going */
     uint8_t promise_depth;     /* promises that yielded promises, to end a circle */

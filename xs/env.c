@@ -306,7 +306,7 @@ static void put_exit_guard(pTHX_ struct env_builder *b, SV *guard)
 
 /* A copy of the glob, as the other servers give: `local *STDERR` in an app does not reach it. Where
  * the program has put another handle in its place, there is a new copy. */
-static SV *error_handle(pTHX_ struct psgi *psgi)
+SV *psgi_env_errors(pTHX_ struct psgi *psgi)
 {
     GV *copy = (GV *)psgi->errors;
 
@@ -321,7 +321,7 @@ static SV *error_handle(pTHX_ struct psgi *psgi)
 static void put_errors(pTHX_ struct env_builder *b, struct psgi *psgi)
 {
     SV *sv = value_of(aTHX_ b, KEY_ERRORS);
-    SV *handle = error_handle(aTHX_ psgi);
+    SV *handle = psgi_env_errors(aTHX_ psgi);
 
     if (SvROK(sv) && SvRV(sv) == handle)
         return;

@@ -115,6 +115,8 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
  * that the app put there; else, or if it is not what it was, it goes its own way. May run
  * destructors. */
 void psgi_env_release(pTHX_ struct psgi_exchange *px);
+/* The glob behind psgi.errors; borrowed. */
+SV *psgi_env_errors(pTHX_ struct psgi *psgi);
 /* A reference to the env for one call, and its end: spares making one. */
 SV *psgi_env_ref(pTHX_ struct psgi_exchange *px);
 void psgi_env_ref_release(pTHX_ struct psgi_exchange *px, SV *ref);

@@ -71,17 +71,22 @@ static void send_500(pTHX_ struct psgi_exchange *px)
     psgi_exchange_finish(aTHX_ px);
 }
 
+void psgi_exchange_refuse(pTHX_ struct psgi_exchange *px)
+{
+    if (px->ex == NULL)
+        return;
+    if (!sprig_response_has_head(px->ex))
+        send_500(aTHX_ px);
+    else
+        sprig_response_abort(px->ex, "the app failed in the middle of a response");
+}
+
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message)
 {
     psgi_exchange_ref(px);
     stats_add(STAT_EXCEPTIONS, 1);
     psgi_report(aTHX_ px->env, message);
-    if (px->ex != NULL) {
-        if (!sprig_response_has_head(px->ex))
-            send_500(aTHX_ px);
-        else
-            sprig_response_abort(px->ex, "the app failed in the middle of a response");
-    }
+    psgi_exchange_refuse(aTHX_ px);
     psgi_exchange_unref(aTHX_ px);
 }
 

@@ -20,6 +20,8 @@ static inline void psgi_exchange_unref(pTHX_ struct psgi_exchange *px)
 /* The options of its server, also while that is being stopped. The exchange must not be over. */
 const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px);
 
+/* Answers 500 if no head is out, aborts the response otherwise. */
+void psgi_exchange_refuse(pTHX_ struct psgi_exchange *px);
 /* Answers 500 and reports `message` (borrowed) if no head is out, aborts the response otherwise. */
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);
 void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...);

@@ -7,6 +7,7 @@
 #include "lazyio.h"
 #include "loop.h"
 #include "options.h"
+#include "pagi_mounts.h"
 #include "place.h"
 #include "process/admin_config.h"
 #include "process/admin_thread.h"
@@ -24,6 +25,7 @@ void psgi_server_unref(pTHX_ struct psgi_server *server)
     if (--server->refs > 0)
         return;
     psgi_env_pool_clear(aTHX_ server);
+    psgi_server_unmount_all(aTHX_ server);
     psgi_caller_clear(aTHX_ server);
     while (!list_empty(&server->taken)) /* the app's handles may outlive us */
         list_remove(list_first(&server->taken));
@@ -401,6 +403,7 @@ HV *psgi_counters(pTHX_ struct psgi_server *server)
     (void)hv_stores(out, "pumps", newSVuv(psgi->n_pumps));
     (void)hv_stores(out, "sockets", newSVuv(psgi->n_sockets));
     (void)hv_stores(out, "websockets", newSVuv(psgi->n_websockets));
+    (void)hv_stores(out, "scopes", newSVuv(psgi->n_scopes));
     (void)hv_stores(out, "taken", newSVuv(psgi->n_taken));
     (void)hv_stores(out, "env_built", newSVuv((UV)psgi->n_env_built));
     (void)hv_stores(out, "env_recycled", newSVuv((UV)psgi->n_env_recycled));

@@ -97,6 +97,25 @@ static void on_ping_time(struct sprig_ws *ws)
         deadline_set(ws->is_pinged ? &settings->pong : &settings->ping, &ws->deadline);
 }
 
+int sprig_ws_set_ping(struct sprig_ws *ws, double interval, double timeout)
+{
+    struct ws_settings *old = ws->settings;
+    struct sprig_ws_options options = old->options;
+    options.ping_interval = interval;
+    options.ping_timeout = timeout;
+    struct ws_settings *fresh = ws_settings_take(old->group, &options, old->handler);
+    if (fresh == NULL)
+        return SPRIG_E_NOMEM;
+    ws->settings = fresh;
+    if (ws->state == WS_STATE_OPEN) {
+        deadline_clear(&ws->deadline);
+        ws->is_pinged = false;
+        deadline_set(&fresh->ping, &ws->deadline);
+    }
+    ws_settings_unref(old);
+    return 0;
+}
+
 void ws_due(struct sprig_ws *ws)
 {
     if (ws->ex == NULL || !sprig_exchange_is_live(ws->ex))

@@ -13,11 +13,11 @@ use Sprig::Application ();
 our $VERSION = '0.001';
 
 # Settings that come several times.
-my %is_list = map { $_ => 1 } qw(listen module Reload);
+my %is_list = map { $_ => 1 } qw(listen module mount Reload);
 
 # Settings for this module; all others are options of the server.
 my @own = qw(
-    app eval module env default_middleware path listen reload Reload loader check
+    app eval module env default_middleware path pagi mount listen reload Reload loader check
 );
 
 # Runs the program; @ARGV is "name=value" ... "--" [app] arguments of the app. Returns the exit status.
@@ -120,14 +120,51 @@ sub _load_modules {
 sub _choose_app {
     my ($self, $words) = @_;
     $self->{app} = shift @$words if !defined $self->{app} && @$words;
-    $self->{app} = 'app.psgi'    if !defined $self->{app} && !defined $self->{eval};
+    $self->{app} = $self->{pagi} ? 'app.pagi' : 'app.psgi'
+        if !defined $self->{app} && !defined $self->{eval};
     return;
+}
+
+# ---- PAGI, and several applications ----
+
+sub _is_pagi_file { return $_[0] =~ /\.pagi\z/ }
+
+sub _is_pagi {
+    my ($self) = @_;
+    return $self->{pagi} || defined $self->{app} && _is_pagi_file($self->{app});
+}
+
+# The application with those of --mount beside it.
+sub _site {
+    my ($self, $app) = @_;
+    require Sprig::PAGI;
+    my @mounts = map { $self->_load_mount($_) } @{ $self->{mount} || [] };
+    return $app->add(@mounts) if ref $app eq 'Sprig::PAGI::Site';
+    my $path = $self->_is_pagi && defined $self->{path} ? $self->{path} : '/';
+    return Sprig::PAGI->site($path => { ($self->_is_pagi ? 'pagi' : 'psgi') => $app }, @mounts);
+}
+
+sub _load_mount {
+    my ($self, $mount) = @_;
+    my ($path, $file)  = $mount =~ m{\A(/[^=]*)=(.+)\z}
+        or die "option --mount is PATH=FILE, as in /live=live.pagi, not '$mount'\n";
+    my $kind = _is_pagi_file($file) ? 'pagi' : 'psgi';
+    Sprig::PAGI::prepare() if $kind eq 'pagi';
+    my $app   = _load_file($file);
+    my $wrong = Sprig::Application::wrong($kind eq 'pagi' ? Sprig::PAGI::to_code($app) : $app);
+    die "$file must return $wrong\n" if defined $wrong;
+    return ($path => { $kind => $app });
 }
 
 sub _load_app {
     my ($self) = @_;
     my ($code, $file) = @$self{qw(eval app)};
-    my $app   = defined $code ? _load_code($code, $file) : _load_file($file);
+    if ($self->_is_pagi) {
+        require Sprig::PAGI;
+        Sprig::PAGI::prepare();
+    }
+    my $app = defined $code ? _load_code($code, $file) : _load_file($file);
+    $app = Sprig::PAGI::to_code($app) if $self->_is_pagi;
     my $wrong = Sprig::Application::wrong($app);
     return $app if !defined $wrong;
     my $source = defined $code ? 'the code of -e' : $file;
@@ -178,6 +215,13 @@ sub _as_line {
 
 # Mounts it at --path, and adds the middleware of the environment, as plackup does.
 sub _wrap {
+    my ($self, $app) = @_;
+    return $self->_site($app) if $self->_is_pagi || ref $app eq 'Sprig::PAGI::Site';
+    $app = $self->_wrap_psgi($app);
+    return $self->{mount} ? $self->_site($app) : $app;
+}
+
+sub _wrap_psgi {
     my ($self, $app) = @_;
     if (defined $self->{path}) {
         require Plack::App::URLMap;

@@ -8,7 +8,7 @@ use AnyEvent               ();
 use AnyEvent::Util         ();
 use Carp                   qw(croak);
 use POSIX                  ();
-use Scalar::Util           qw(refaddr weaken);
+use Scalar::Util           qw(blessed refaddr weaken);
 use Sprig                  ();
 use Sprig::Application     ();
 use Sprig::Loop            ();
@@ -93,7 +93,8 @@ sub _options {
     my %options = %$self;
     $options{header_timeout} = $options{timeout} if !defined $options{header_timeout};
     delete $options{header_timeout} if !defined $options{header_timeout};
-    $options{option_defaults} = { %DEFAULTS, %{ $self->{option_defaults} || {} } };
+    $options{option_defaults} =
+        { %DEFAULTS, %{ $self->{site_defaults} || {} }, %{ $self->{option_defaults} || {} } };
     return \%options;
 }
 
@@ -125,7 +126,8 @@ sub start_listen {
     my ($self, $app) = @_;
     local ($@, $!);    # are the caller's
     my $service = $self->_service($app);
-    my @infos   = map { $self->_listen($service, $_) } $self->_addresses;
+    $self->_start_applications;
+    my @infos = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;
     _plainly(sub { $service->admin });
     $self->_join_loop($service);
@@ -167,11 +169,69 @@ sub _listen_socks {
 
 sub _service {
     my ($self, $app) = @_;
+    return $self->{service} if $self->{service};
+    my $site    = $self->_site($app);
     my $wrong   = Sprig::Application::wrong($app);
     my $address = refaddr $self;
-    croak "the server needs $wrong" if defined $wrong;
-    return $self->{service} ||=
-        Sprig::Service->new($app, _options($self), sub { _left($serving{$address}) });
+    croak "the server needs $wrong" if defined $wrong && !$site;
+    $self->{site_defaults} = $site->defaults if $site;
+    $self->{service}       = Sprig::Service->new($site ? $site->can('nothing') : $app,
+        _options($self), sub { _left($serving{$address}) });
+    $self->_mount($site) if $site;
+    return $self->{service};
+}
+
+# ---- PAGI applications, see Sprig::PAGI ----
+
+# Several applications, or one of PAGI; nothing for one of PSGI.
+sub _site {
+    my ($self, $app) = @_;
+    return $app if blessed($app) && $app->isa('Sprig::PAGI::Site');
+    return      if !$self->{pagi};
+    require Sprig::PAGI;
+    return Sprig::PAGI->site('/' => { pagi => $app });
+}
+
+sub _mount {
+    my ($self, $site) = @_;
+    require Sprig::PAGI::Lifespan if grep { $_->{is_pagi} } $site->mounts;
+    for my $mount ($site->mounts) {
+        my ($app, $is_pagi) = @$mount{qw(app is_pagi)};
+        my $lifespan = $is_pagi
+            && Sprig::PAGI::Lifespan->new(app => $app, worker => Sprig::Worker->current);
+        push @{ $self->{lifespans} }, $lifespan if $lifespan;
+        $self->{service}
+            ->mount($mount->{path}, $app, $is_pagi, $lifespan ? $lifespan->state : undef);
+    }
+    return;
+}
+
+# Before anything is accepted. Dies if one of them cannot start.
+sub _start_applications {
+    my ($self) = @_;
+    my $lifespans = $self->{lifespans} or return;
+    Sprig::Loop::attach();
+    _plainly(sub { $_->start($self->_setting('start_timeout')) for @$lifespans });
+    return;
+}
+
+# The last connection is gone: now they clean up. True as long as one of them is not done.
+sub _awaits_applications {
+    my ($self)    = @_;
+    my $lifespans = $self->{lifespans} or return 0;
+    my $address   = refaddr $self;
+    if (!defined $self->{n_cleaning}) {
+        my $is_telling = 1;
+        $self->{n_cleaning} = @$lifespans;
+        for my $lifespan (@$lifespans) {
+            $lifespan->stop(sub {
+                $self->{n_cleaning}--;
+                _left($serving{$address}) if !$is_telling;
+            });
+        }
+        $is_telling = 0;
+    }
+    return $self->{n_cleaning} > 0 && !$self->{is_cut};
 }
 
 sub _listen {
@@ -285,7 +345,7 @@ sub _stop {
 # The last connection is gone.
 sub _left {
     my ($self) = @_;
-    return if !$self || $self->{has_left} || _awaits_taken($self);
+    return if !$self || $self->{has_left} || _awaits_taken($self) || _awaits_applications($self);
     $self->{has_left}++;
     delete $serving{ refaddr $self};
     _tell_shutdown($self);
@@ -407,7 +467,7 @@ sub _serve {
 # one from its master besides that of its group, and leaves the hurry to the master.
 sub _on_signal {
     my ($self, $name) = @_;
-    my $delay    = $name eq 'TERM' && $self->{service} && $self->{service}->option('drain_delay') || 0;
+    my $delay = $name eq 'TERM' && $self->{service} && $self->{service}->option('drain_delay') || 0;
     return if $delay > 0 && Sprig::Worker->current;    # the master will say when
     my $is_first = !$self->{got_signal}++;
     if ($name eq 'INT' || !$self->{exit_guard}) {

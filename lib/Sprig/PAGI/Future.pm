@@ -1,0 +1,45 @@
+package Sprig::PAGI::Future;
+
+use strict;
+use warnings;
+
+use parent 'Future';
+use AnyEvent ();
+
+our $VERSION = '0.001';
+
+# Where somebody asks for the value of one that is not ready, the loop runs until it is.
+sub await {
+    my ($self) = @_;
+    return $self if $self->is_ready;
+    my $cv = AE::cv();
+    $self->on_ready(sub { $cv->send });
+    $cv->recv;
+    return $self;
+}
+
+1;
+
+__END__
+
+=encoding utf8
+
+=head1 NAME
+
+Sprig::PAGI::Future - the futures that PAGI applications get
+
+=head1 DESCRIPTION
+
+What C<< $receive->() >> and C<< $send->(...) >> return is a L<Future> like any other. C<await>, and so
+C<get>, of one that is not ready runs the event loop until it is.
+
+=head1 METHODS
+
+=head2 await
+
+    $future->await;
+
+Returns the future when it is ready. It is better to C<await> it by L<Future::AsyncAwait>: that keeps nobody
+waiting.
+
+=cut

@@ -1,0 +1,107 @@
+# PAGI.xs - the methods of pagi.connection and pagi.transport, and the applications of a server.
+
+MODULE = Sprig    PACKAGE = Sprig::Service
+
+PROTOTYPES: DISABLE
+
+void
+mount(self, path, app, is_pagi, state)
+    SV *self
+    SV *path
+    SV *app
+    bool is_pagi
+    SV *state
+  CODE:
+    STRLEN len;
+    const char *text = SvPV(path, len);
+    HV *shared = SvROK(state) && SvTYPE(SvRV(state)) == SVt_PVHV ? (HV *)SvRV(state) : NULL;
+    psgi_server_mount(aTHX_ psgi_server_get(aTHX_ self), span_make(text, len), app, is_pagi,
+                      shared);
+
+MODULE = Sprig    PACKAGE = Sprig::PAGI
+
+void
+_log(text)
+    const char *text
+  CODE:
+    sprig_log(SPRIG_LOG_INFO, "%s", text);
+
+MODULE = Sprig    PACKAGE = Sprig::PAGI::Connection
+
+bool
+is_connected(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_connection_is_connected(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+SV *
+disconnect_reason(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_connection_reason(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+SV *
+response_started(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_connection_started(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+SV *
+response_complete(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_connection_complete(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+SV *
+disconnect_future(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_connection_future(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+void
+on_disconnect(self, cb)
+    SV *self
+    SV *cb
+  ALIAS:
+    on_complete = 1
+  CODE:
+    psgi_connection_on(aTHX_ self, ix == 0 ? SCOPE_ON_DISCONNECT : SCOPE_ON_COMPLETE, cb);
+
+MODULE = Sprig    PACKAGE = Sprig::PAGI::Transport
+
+UV
+buffered_amount(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_transport_buffered(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+UV
+high_water_mark(self)
+    SV *self
+  ALIAS:
+    low_water_mark = 1
+  CODE:
+    RETVAL = psgi_transport_mark(aTHX_ self, ix == 0);
+  OUTPUT:
+    RETVAL
+
+void
+on_high_water(self, cb)
+    SV *self
+    SV *cb
+  ALIAS:
+    on_drain = 1
+  CODE:
+    psgi_connection_on(aTHX_ self, ix == 0 ? SCOPE_ON_HIGH_WATER : SCOPE_ON_DRAIN, cb);

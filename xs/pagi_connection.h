@@ -1,0 +1,31 @@
+/* pagi_connection.h - pagi.connection and pagi.transport of a PAGI application: what has become of
+ * its client, and how much waits to be sent. */
+#ifndef SPRIG_PAGI_CONNECTION_H
+#define SPRIG_PAGI_CONNECTION_H
+
+#include "pagi_scope.h"
+
+/* The client has left, for one of the standard reasons (static text): sets the state, settles
+ * disconnect_future and calls back, in this order. Harmless if it has an end already. */
+void psgi_scope_left(pTHX_ struct psgi_scope *scope, const char *reason);
+/* The response was delivered. Likewise. */
+void psgi_scope_served(pTHX_ struct psgi_scope *scope);
+
+/* Something was queued, and the queue is above high_water_bytes; it is low again. */
+void psgi_scope_high(pTHX_ struct psgi_scope *scope);
+void psgi_scope_low(pTHX_ struct psgi_scope *scope);
+
+/* ---- methods; they croak if `self` is something else ---- */
+
+bool psgi_connection_is_connected(pTHX_ SV *self);
+SV *psgi_connection_reason(pTHX_ SV *self); /* owned by the caller */
+/* undef where it says nothing: of an event stream or WebSocket. */
+SV *psgi_connection_started(pTHX_ SV *self);
+SV *psgi_connection_complete(pTHX_ SV *self);
+SV *psgi_connection_future(pTHX_ SV *self); /* owned by the caller */
+/* Those of pagi.transport, too. Called at once where it has come true before. */
+void psgi_connection_on(pTHX_ SV *self, enum psgi_scope_callback which, SV *cb);
+UV psgi_transport_buffered(pTHX_ SV *self);
+UV psgi_transport_mark(pTHX_ SV *self, bool is_high);
+
+#endif

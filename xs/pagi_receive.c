@@ -1,0 +1,269 @@
+/* pagi_receive.c - what a PAGI application hears by $receive: the body of the request in pieces,
+ * the messages of a WebSocket, and the end. */
+#include "pagi_receive.h"
+#include "pagi_future.h"
+
+#include <unistd.h>
+
+enum {
+    BODY_PIECE_BYTES = 64 * 1024,  /* of a body that lies in a file */
+    QUEUED_MESSAGES_BYTES = 65536, /* of a WebSocket, that nobody has asked for */
+    QUEUED_MESSAGES = 64
+};
+
+/* ---- events ---- */
+
+SV *psgi_scope_event(pTHX_ const char *type)
+{
+    HV *hv = newHV();
+
+    (void)hv_stores(hv, "type", newSVpv(type, 0));
+    return newRV_noinc((SV *)hv);
+}
+
+/* `bytes` is taken. */
+static SV *body_event(pTHX_ const struct psgi_scope *scope, SV *bytes, bool more)
+{
+    SV *event = psgi_scope_event(aTHX_ scope->type == SCOPE_SSE ? "sse.request" : "http.request");
+
+    (void)hv_stores(psgi_scope_fields(event), "body", bytes);
+    (void)hv_stores(psgi_scope_fields(event), "more", newSViv(more));
+    return event;
+}
+
+static SV *end_event(pTHX_ const struct psgi_scope *scope)
+{
+    static const char *const types[] = {"http.disconnect", "sse.disconnect",
+                                        "websocket.disconnect"};
+    SV *event = psgi_scope_event(aTHX_ types[scope->type]);
+    HV *hv = psgi_scope_fields(event);
+    const char *reason = scope->reason != NULL ? scope->reason : "";
+
+    if (scope->type == SCOPE_WEBSOCKET)
+        (void)hv_stores(hv, "code", newSVuv(scope->close_code != 0 ? scope->close_code : 1006));
+    if (scope->type != SCOPE_HTTP && scope->close_reason != NULL)
+        (void)hv_stores(hv, "reason", newSVsv(scope->close_reason));
+    else if (scope->type != SCOPE_HTTP)
+        (void)hv_stores(hv, "reason", newSVpv(reason, 0));
+    return event;
+}
+
+/* ---- the body ---- */
+
+void psgi_scope_take_body(pTHX_ struct psgi_scope *scope)
+{
+    struct sprig_body body;
+
+    scope->body_streams = sprig_exchange_is_streaming(scope->px->ex);
+    if (scope->body_streams)
+        return;
+    sprig_exchange_take_body(scope->px->ex, &body);
+    scope->body_fd = body.fd;
+    scope->body_left = body.size;
+    if (body.fd < 0 && body.mem.len > 0)
+        scope->body = newSVpvn(body.mem.ptr, body.mem.len);
+}
+
+/* A piece of the file. What cannot be read is as bad as a client that has left. */
+static SV *next_piece(pTHX_ struct psgi_scope *scope)
+{
+    size_t n = scope->body_left < BODY_PIECE_BYTES ? (size_t)scope->body_left : BODY_PIECE_BYTES;
+    SV *bytes = newSV(n + 1);
+    ssize_t got = read(scope->body_fd, SvPVX(bytes), n);
+
+    SvPOK_only(bytes);
+    SvCUR_set(bytes, got > 0 ? (STRLEN)got : 0);
+    *SvEND(bytes) = '\0';
+    scope->body_left = got > 0 ? scope->body_left - (uint64_t)got : 0;
+    if (scope->body_left == 0) {
+        close(scope->body_fd);
+        scope->body_fd = -1;
+    }
+    return bytes;
+}
+
+static SV *next_of_body(pTHX_ struct psgi_scope *scope)
+{
+    SV *bytes = scope->body;
+
+    if (scope->body_fd >= 0)
+        bytes = next_piece(aTHX_ scope);
+    else if (bytes == NULL)
+        bytes = newSVpvs("");
+    scope->body = NULL;
+    scope->body_is_read = scope->body_fd < 0;
+    return body_event(aTHX_ scope, bytes, !scope->body_is_read);
+}
+
+static void read_on(struct psgi_scope *scope)
+{
+    if (scope->body_streams && !scope->body_is_read && psgi_scope_exchange(scope) != NULL)
+        sprig_exchange_read_body(scope->px->ex,
+                                 scope->waiting != NULL && AvFILLp(scope->waiting) >= 0);
+}
+
+void psgi_scope_body(pTHX_ struct psgi_scope *scope, struct sprig_span bytes, bool is_last)
+{
+    SV *piece = newSVpvn(bytes.len > 0 ? bytes.ptr : "", bytes.len);
+
+    scope->body_is_read = is_last;
+    psgi_scope_deliver(aTHX_ scope, body_event(aTHX_ scope, piece, !is_last));
+    read_on(scope);
+}
+
+/* ---- who waits, and for what ---- */
+
+static bool has_events(const struct psgi_scope *scope)
+{
+    return scope->events != NULL && AvFILLp(scope->events) >= 0;
+}
+
+/* Nothing will come any more. */
+static bool is_over(const struct psgi_scope *scope)
+{
+    if (scope->type == SCOPE_WEBSOCKET)
+        return scope->close_code != 0 || scope->px == NULL;
+    return !psgi_scope_is_connected(scope) || scope->px == NULL ||
+           scope->response == RESPONSE_COMPLETE;
+}
+
+static uint64_t size_of_message(pTHX_ SV *event)
+{
+    SV **sv = hv_fetchs(psgi_scope_fields(event), "text", 0);
+
+    if (sv == NULL)
+        sv = hv_fetchs(psgi_scope_fields(event), "bytes", 0);
+    return sv != NULL && SvPOK(*sv) ? SvCUR(*sv) : 0;
+}
+
+void psgi_scope_adjust(struct psgi_scope *scope)
+{
+    bool wants = !has_events(scope) || (scope->n_queued_bytes < QUEUED_MESSAGES_BYTES &&
+                                        AvFILLp(scope->events) < QUEUED_MESSAGES);
+
+    if (scope->ws != NULL)
+        sprig_ws_want(scope->ws, wants);
+}
+
+/* The next event, owned by the caller; NULL: there is none yet. */
+static SV *next_event(pTHX_ struct psgi_scope *scope)
+{
+    SV *event;
+
+    if (scope->type == SCOPE_WEBSOCKET && !scope->connect_told) {
+        scope->connect_told = true;
+        return psgi_scope_event(aTHX_ "websocket.connect");
+    }
+    if (has_events(scope)) {
+        event = av_shift(scope->events);
+        if (scope->type == SCOPE_WEBSOCKET) {
+            scope->n_queued_bytes -= size_of_message(aTHX_ event);
+            psgi_scope_adjust(scope);
+        }
+        return event;
+    }
+    if (scope->type != SCOPE_WEBSOCKET && !scope->body_streams && !scope->body_is_read)
+        return next_of_body(aTHX_ scope);
+    return is_over(scope) ? end_event(aTHX_ scope) : NULL;
+}
+
+SV *psgi_scope_receive(pTHX_ struct psgi_scope *scope)
+{
+    SV *event = next_event(aTHX_ scope), *future;
+
+    if (event != NULL) {
+        future = psgi_future_done(aTHX_ event);
+        SvREFCNT_dec(event);
+        return future;
+    }
+    future = psgi_future_new(aTHX);
+    if (scope->waiting == NULL)
+        scope->waiting = newAV();
+    av_push(scope->waiting, newRV_inc(SvRV(future)));
+    read_on(scope);
+    return future;
+}
+
+XS(psgi_scope_receive_xs)
+{
+    dXSARGS;
+    struct psgi_scope *scope;
+
+    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    PERL_UNUSED_VAR(items);
+    scope = psgi_scope_of_sub(cv);
+    ST(0) = sv_2mortal(psgi_scope_receive(aTHX_ scope));
+    XSRETURN(1);
+}
+
+/* ---- settling ---- */
+
+/* The value (borrowed) may be NULL. The future may run code of the application. */
+static void settle(pTHX_ struct psgi_scope *scope, SV *future, SV *value)
+{
+    SV *error = psgi_future_settle(aTHX_ future, value);
+
+    if (error != NULL)
+        psgi_scope_report(aTHX_ scope, error);
+    SvREFCNT_dec(error);
+}
+
+/* The first that still waits: one that lost a race was cancelled. Owned by the caller, or NULL. */
+static SV *next_waiting(pTHX_ struct psgi_scope *scope)
+{
+    while (scope->waiting != NULL && AvFILLp(scope->waiting) >= 0) {
+        SV *future = av_shift(scope->waiting);
+        if (!psgi_future_is_ready(aTHX_ future))
+            return future;
+        SvREFCNT_dec(future);
+    }
+    return NULL;
+}
+
+void psgi_scope_deliver(pTHX_ struct psgi_scope *scope, SV *event)
+{
+    SV *future = next_waiting(aTHX_ scope);
+
+    if (future != NULL) {
+        psgi_scope_ref(scope);
+        settle(aTHX_ scope, future, event);
+        SvREFCNT_dec(future);
+        SvREFCNT_dec(event);
+        psgi_scope_unref(aTHX_ scope);
+        return;
+    }
+    if (scope->events == NULL)
+        scope->events = newAV();
+    av_push(scope->events, event);
+    if (scope->type == SCOPE_WEBSOCKET)
+        scope->n_queued_bytes += size_of_message(aTHX_ event);
+}
+
+void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope)
+{
+    SV *future;
+
+    psgi_scope_ref(scope);
+    psgi_scope_unblock(aTHX_ scope);
+    while (is_over(scope) && (future = next_waiting(aTHX_ scope)) != NULL) {
+        SV *event = end_event(aTHX_ scope);
+        settle(aTHX_ scope, future, event);
+        SvREFCNT_dec(event);
+        SvREFCNT_dec(future);
+    }
+    psgi_scope_unref(aTHX_ scope);
+}
+
+void psgi_scope_unblock(pTHX_ struct psgi_scope *scope)
+{
+    AV *list = scope->blocked;
+
+    if (list == NULL)
+        return;
+    scope->blocked = NULL;
+    psgi_scope_ref(scope);
+    for (SSize_t i = 0; i <= AvFILLp(list); i++)
+        settle(aTHX_ scope, AvARRAY(list)[i], NULL);
+    SvREFCNT_dec((SV *)list);
+    psgi_scope_unref(aTHX_ scope);
+}

@@ -1,0 +1,245 @@
+/* pagi_response.c - the response of a PAGI application; see pagi_response.h */
+#include "pagi_response.h"
+#include "body.h"
+#include "bytes.h"
+#include "exchange.h"
+#include "pagi_connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PUMP_BYTES = 64 * 1024 };
+
+/* ---- head and end ---- */
+
+bool psgi_scope_start(pTHX_ struct psgi_scope *scope, struct psgi_event *ev,
+                      const struct psgi_head *head)
+{
+    struct sprig_head plain = {head->status, head->headers, head->n, SPRIG_LENGTH_UNKNOWN};
+    char why[256];
+    int rc = sprig_response_head(scope->px->ex, &plain, why, sizeof why);
+
+    if (rc == SPRIG_E_INVALID)
+        return psgi_event_refuse(aTHX_ ev, "%s", why);
+    if (rc == SPRIG_E_NOMEM)
+        return psgi_event_refuse(aTHX_ ev, "out of memory");
+    scope->px->is_answered = true;
+    scope->response = RESPONSE_STARTED;
+    scope->has_length = head->has_length;
+    return true;
+}
+
+bool psgi_scope_is_full(pTHX_ struct psgi_scope *scope, int rc)
+{
+    if (rc <= 0 || psgi_scope_exchange(scope) == NULL)
+        return false;
+    sprig_response_want_drain(scope->px->ex);
+    psgi_scope_high(aTHX_ scope);
+    return true;
+}
+
+void psgi_scope_finish(pTHX_ struct psgi_scope *scope)
+{
+    struct psgi_exchange *px = scope->px;
+
+    scope->response = RESPONSE_COMPLETE;
+    if (px == NULL)
+        return;
+    psgi_exchange_ref(px);
+    psgi_exchange_finish(aTHX_ px);
+    psgi_exchange_unref(aTHX_ px);
+}
+
+/* What `more` or the kind of the body ends: trailers may be due. */
+static void end_body(pTHX_ struct psgi_scope *scope)
+{
+    if (scope->has_trailers)
+        scope->response = RESPONSE_BODY_SENT;
+    else
+        psgi_scope_finish(aTHX_ scope);
+}
+
+/* ---- files ---- */
+
+/* A part of a file; the descriptor is owned until it is queued. */
+struct part {
+    int fd;
+    uint64_t offset, length;
+};
+
+static void release_fd(void *fd)
+{
+    close((int)(intptr_t)fd);
+}
+
+/* Of a file of this size; what lies behind its end is nothing. */
+static void cut_part(struct part *part, uint64_t size, uint64_t length)
+{
+    uint64_t rest = part->offset < size ? size - part->offset : 0;
+
+    part->length = length < rest ? length : rest;
+}
+
+static bool open_file(pTHX_ struct psgi_event *ev, SV *sv, struct part *part, uint64_t length)
+{
+    STRLEN len;
+    const char *path = SvPV_nomg(sv, len);
+    struct stat st;
+
+    if (SvROK(sv) || len == 0 || strlen(path) != len)
+        return psgi_event_refuse(aTHX_ ev, "file must be a path");
+    part->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (part->fd < 0)
+        return psgi_event_refuse(aTHX_ ev, "cannot open file '%s': %s", path, Strerror(errno));
+    if (fstat(part->fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        cut_part(part, (uint64_t)st.st_size, length);
+        return true;
+    }
+    close(part->fd);
+    return psgi_event_refuse(aTHX_ ev, "'%s' is not a plain file", path);
+}
+
+static void send_part(pTHX_ struct psgi_scope *scope, const struct part *part, bool *wait)
+{
+    int rc = 0;
+
+    if (sprig_response_is_bodyless(scope->px->ex) || part->length == 0)
+        close(part->fd);
+    else
+        rc = sprig_response_write_file(scope->px->ex, part->fd, part->offset, part->length,
+                                       release_fd, (void *)(intptr_t)part->fd);
+    *wait = psgi_scope_is_full(aTHX_ scope, rc);
+    end_body(aTHX_ scope);
+}
+
+/* ---- handles that are no plain files ---- */
+
+/* Reads on until the queue is full, or there is nothing more. */
+void psgi_scope_pump(pTHX_ struct psgi_scope *scope)
+{
+    PerlIO *file = IoIFP(psgi_io_of(scope->source));
+    char buf[PUMP_BYTES];
+    int rc = 0;
+
+    while (rc == 0 && psgi_scope_exchange(scope) != NULL && scope->source_left > 0) {
+        size_t n = scope->source_left < sizeof buf ? (size_t)scope->source_left : sizeof buf;
+        SSize_t got = file != NULL ? PerlIO_read(file, buf, n) : 0;
+        if (got <= 0)
+            break;
+        scope->source_left -= (uint64_t)got;
+        rc = sprig_response_write(scope->px->ex, span_make(buf, (size_t)got));
+    }
+    if (psgi_scope_is_full(aTHX_ scope, rc))
+        return;
+    SvREFCNT_dec(scope->source);
+    scope->source = NULL;
+    if (psgi_scope_exchange(scope) != NULL)
+        end_body(aTHX_ scope);
+}
+
+static bool send_stream(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, SV *fh,
+                        const struct part *part, uint64_t length, bool *wait)
+{
+    PerlIO *file = IoIFP(psgi_io_of(fh));
+
+    if (part->offset > 0 && PerlIO_seek(file, (Off_t)part->offset, SEEK_SET) != 0)
+        return psgi_event_refuse(aTHX_ ev, "cannot seek in fh: %s", Strerror(errno));
+    if (sprig_response_is_bodyless(scope->px->ex)) {
+        end_body(aTHX_ scope);
+        return true;
+    }
+    scope->source = newSVsv(fh);
+    scope->source_left = length;
+    psgi_scope_pump(aTHX_ scope);
+    *wait = scope->source != NULL;
+    return true;
+}
+
+static bool send_handle(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, SV *fh,
+                        struct part *part, uint64_t length, bool *wait)
+{
+    IO *io = psgi_io_of(fh);
+    struct psgi_body body;
+    SV *error = NULL;
+    bool is_file;
+
+    if (io == NULL || IoIFP(io) == NULL)
+        return psgi_event_refuse(aTHX_ ev, "fh is not an open file handle");
+    is_file = psgi_body_inspect(aTHX_ fh, &body, &error) == 1 && body.kind == PSGI_BODY_FILE;
+    SvREFCNT_dec(error);
+    if (!is_file) {
+        psgi_body_clear(&body);
+        return send_stream(aTHX_ scope, ev, fh, part, length, wait);
+    }
+    part->fd = body.fd;
+    uint64_t size = body.offset + body.length;
+    if (part->offset == 0)
+        part->offset = body.offset; /* from where it stands */
+    cut_part(part, size, length);
+    send_part(aTHX_ scope, part, wait);
+    return true;
+}
+
+static bool send_from(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, SV *file, SV *fh,
+                      bool *wait)
+{
+    struct part part = {-1, 0, 0};
+    uint64_t length = UINT64_MAX;
+
+    if (!psgi_event_count(aTHX_ ev, "offset", INT64_MAX, &part.offset) ||
+        !psgi_event_count(aTHX_ ev, "length", INT64_MAX, &length))
+        return false;
+    if (file == NULL)
+        return send_handle(aTHX_ scope, ev, fh, &part, length, wait);
+    if (!open_file(aTHX_ ev, file, &part, length))
+        return false;
+    send_part(aTHX_ scope, &part, wait);
+    return true;
+}
+
+/* ---- the body ---- */
+
+bool psgi_scope_write(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
+{
+    SV *body, *file, *fh;
+    int rc = 0;
+
+    *wait = false;
+    if (scope->response == RESPONSE_NEW)
+        return psgi_event_refuse(aTHX_ ev, "the response has not been started");
+    if (scope->response != RESPONSE_STARTED || scope->source != NULL)
+        return psgi_event_refuse(aTHX_ ev, "the body is complete");
+    file = scope->is_declined ? NULL : psgi_event_field(aTHX_ ev, "file");
+    fh = scope->is_declined ? NULL : psgi_event_field(aTHX_ ev, "fh");
+    if (!psgi_event_bytes(aTHX_ ev, "body", &body))
+        return false;
+    if ((body != NULL) + (file != NULL) + (fh != NULL) > 1)
+        return psgi_event_refuse(aTHX_ ev, "give one of body, file and fh");
+    if (file != NULL || fh != NULL)
+        return send_from(aTHX_ scope, ev, file, fh, wait);
+    bool more = psgi_event_flag(aTHX_ ev, "more");
+    if (psgi_scope_exchange(scope) == NULL)
+        return true; /* code of the event has ended it */
+    if (body != NULL && SvCUR(body) > 0)
+        rc = psgi_write_bytes(aTHX_ scope->px->ex, body);
+    *wait = psgi_scope_is_full(aTHX_ scope, rc);
+    if (!more && psgi_scope_exchange(scope) != NULL)
+        end_body(aTHX_ scope);
+    return true;
+}
+
+bool psgi_scope_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+{
+    struct psgi_head head;
+
+    if (!scope->has_trailers)
+        return psgi_event_refuse(aTHX_ ev, "http.response.start had no trailers => 1");
+    if (scope->response != RESPONSE_BODY_SENT)
+        return psgi_event_refuse(aTHX_ ev, "the body is not complete");
+    if (!psgi_event_headers(aTHX_ ev, &head))
+        return false;
+    psgi_scope_finish(aTHX_ scope);
+    return true;
+}

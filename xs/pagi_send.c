@@ -1,0 +1,119 @@
+/* pagi_send.c - what a PAGI application says by $send: told apart by the type of its scope. */
+#include "pagi_send.h"
+#include "pagi_future.h"
+#include "pagi_response.h"
+#include "pagi_sse.h"
+#include "pagi_websocket.h"
+
+static bool start_response(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+{
+    struct psgi_head head;
+
+    if (scope->response != RESPONSE_NEW)
+        return psgi_event_refuse(aTHX_ ev, "the response was started before");
+    if (!psgi_event_head(aTHX_ ev, 0, &head))
+        return false;
+    bool has_trailers = psgi_event_flag(aTHX_ ev, "trailers");
+    if (psgi_scope_exchange(scope) == NULL)
+        return true;
+    if (!psgi_scope_start(aTHX_ scope, ev, &head))
+        return false;
+    scope->has_trailers = has_trailers;
+    return true;
+}
+
+static bool send_http(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
+{
+    if (psgi_event_is(ev, "http.response.start"))
+        return start_response(aTHX_ scope, ev);
+    if (psgi_event_is(ev, "http.response.body"))
+        return psgi_scope_write(aTHX_ scope, ev, wait);
+    if (psgi_event_is(ev, "http.response.trailers"))
+        return psgi_scope_trailers(aTHX_ scope, ev);
+    return psgi_event_refuse(aTHX_ ev, "there is no such event for an http scope");
+}
+
+static bool send_event(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
+{
+    if (scope->type != SCOPE_WEBSOCKET && psgi_event_is(ev, "http.fullflush")) {
+        sprig_response_flush(scope->px->ex);
+        return true;
+    }
+    switch (scope->type) {
+    case SCOPE_SSE:
+        return psgi_scope_send_sse(aTHX_ scope, ev, wait);
+    case SCOPE_WEBSOCKET:
+        return psgi_scope_send_websocket(aTHX_ scope, ev, wait);
+    default:
+        return send_http(aTHX_ scope, ev, wait);
+    }
+}
+
+/* The client has left, or the server has cut it off: what is sent is for nobody. But what the
+ * application itself has ended it may not go on with. */
+static bool is_for_nobody(const struct psgi_scope *scope)
+{
+    return psgi_scope_exchange(scope) == NULL && !scope->is_closed &&
+           !(scope->response == RESPONSE_COMPLETE && scope->reason == NULL);
+}
+
+/* It has ended the response before. A second sse.close does no harm. */
+static bool refuse_late(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+{
+    if (scope->reason != NULL || (scope->is_closed && psgi_event_is(ev, "sse.close")))
+        return true;
+    return psgi_event_refuse(aTHX_ ev, scope->is_closed ? "the stream was closed before"
+                                                        : "the response is complete");
+}
+
+static SV *wait_for_room(pTHX_ struct psgi_scope *scope)
+{
+    SV *future = psgi_future_new(aTHX);
+
+    if (scope->blocked == NULL)
+        scope->blocked = newAV();
+    av_push(scope->blocked, newRV_inc(SvRV(future)));
+    return future;
+}
+
+SV *psgi_scope_send(pTHX_ struct psgi_scope *scope, SV *event)
+{
+    struct psgi_event ev;
+    bool wait = false, ok;
+
+    if (is_for_nobody(scope))
+        return psgi_future_ready(aTHX);
+    ok = psgi_event_read(aTHX_ & ev, event);
+    if (ok && psgi_scope_exchange(scope) == NULL)
+        ok = refuse_late(aTHX_ scope, &ev);
+    else if (ok)
+        ok = send_event(aTHX_ scope, &ev, &wait);
+    if (!ok && ev.error != NULL)
+        return psgi_future_failed(aTHX_ ev.error);
+    SvREFCNT_dec(ev.error);
+    if (wait && psgi_scope_exchange(scope) != NULL)
+        return wait_for_room(aTHX_ scope);
+    return psgi_future_ready(aTHX);
+}
+
+XS(psgi_scope_send_xs)
+{
+    dXSARGS;
+    struct psgi_scope *scope;
+    SV *future;
+
+    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    scope = psgi_scope_of_sub(cv);
+    if (items < 1)
+        croak("Usage: $send->($event)");
+    bool in_use = scope->refs > 0;
+    if (in_use)
+        psgi_scope_ref(scope);
+    future = psgi_scope_send(aTHX_ scope, ST(0));
+    if (in_use && scope->server != NULL)
+        sprig_loop_lend(scope->server->psgi->loop);
+    if (in_use)
+        psgi_scope_unref(aTHX_ scope);
+    ST(0) = sv_2mortal(future);
+    XSRETURN(1);
+}
