@@ -7,19 +7,24 @@ use warnings;
 use IO::Socket::INET;
 use Time::HiRes qw(time);
 
-sub _run {
-    my (@command) = @_;
-    my $pid       = open my $out, '-|';
-    defined $pid or die "fork: $!";
-    if (!$pid) {
-        open STDERR, '>&', \*STDOUT;
-        exec @command or die "$command[0]: $!";
+# What a command says; so many of them at once.
+sub _run_many {
+    my ($n, @command) = @_;
+    my @pipes;
+    for (1 .. $n) {
+        my $pid = open my $out, '-|';
+        defined $pid or die "fork: $!";
+        if (!$pid) {
+            open STDERR, '>&', \*STDOUT;
+            exec @command or die "$command[0]: $!";
+        }
+        push @pipes, $out;
     }
     local $/;
-    my $text = readline $out;
-    close $out;
-    return defined $text ? $text : '';
+    return map { my $text = readline $_; close $_; defined $text ? $text : '' } @pipes;
 }
+
+sub _run { my ($text) = _run_many(1, @_); return $text }
 
 my %MS = (us => 0.001, ms => 1, s => 1000, m => 60_000);
 
@@ -71,21 +76,25 @@ sub _wrk {
     };
 }
 
-# One connection after the other for one request each: with a full handshake, or by the session of the
-# first. Not wrk, which resumes its sessions by itself.
+# Each client makes one connection after the other for one request each: with a full handshake, or by the
+# session of its first. Not wrk, which resumes its sessions by itself.
 sub _handshakes {
     my ($server, $scenario, %at) = @_;
     my $is_full = $scenario->{load} eq 'full';
-    my $text    = _run(
-        @{ $at{pin} }, 'openssl',                    's_time', $is_full ? '-new' : '-reuse',
-        '-connect',    '127.0.0.1:' . $server->port, '-www',   $scenario->{path},
-        '-time',       $at{seconds}
+    my @texts   = _run_many(
+        $scenario->{clients},         @{ $at{pin} }, 'openssl',                    's_time',
+        $is_full ? '-new' : '-reuse', '-connect',    '127.0.0.1:' . $server->port, '-www',
+        $scenario->{path},            '-time',       $at{seconds}
     );
-    my ($said) = $text =~ /^([*r]{3,})/m;
-    my ($n)    = $text =~ /^(\d+) connections in \d+ real seconds/m;
-    return { error    => 'openssl s_time failed' } if !$n || !defined $said;
-    return { error    => 'other handshakes' }      if $said =~ ($is_full ? qr/r/ : qr/[*]/);
-    return { requests => $n, rate => $n / $at{seconds} };
+    my $sum = 0;
+    for my $text (@texts) {
+        my ($said) = $text =~ /^([*r]{3,})/m;
+        my ($n)    = $text =~ /^(\d+) connections in \d+ real seconds/m;
+        return { error => 'openssl s_time failed' } if !$n || !defined $said;
+        return { error => 'other handshakes' }      if $said =~ ($is_full ? qr/r/ : qr/[*]/);
+        $sum += $n;
+    }
+    return { requests => $sum, rate => $sum / $at{seconds} };
 }
 
 sub _unix {

@@ -98,31 +98,34 @@ my @ALL = (
         target => ['cpu', 'nginx', 1.15]
     },
     {
-        name   => 'tls-full',
-        path   => '/',
-        nginx  => 1,
-        tls    => 'ecdsa',
-        only   => \@TLS,
-        load   => 'full',
-        target => ['cpu', 'nginx', 1.05]
+        name    => 'tls-full',
+        path    => '/',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        load    => 'full',
+        clients => 4,
+        target  => ['cpu', 'nginx', 1.05]
     },
     {
-        name   => 'tls-full-rsa',
-        path   => '/',
-        nginx  => 1,
-        tls    => 'rsa',
-        only   => \@TLS,
-        load   => 'full',
-        target => ['cpu', 'nginx', 1.05]
+        name    => 'tls-full-rsa',
+        path    => '/',
+        nginx   => 1,
+        tls     => 'rsa',
+        only    => \@TLS,
+        load    => 'full',
+        clients => 4,
+        target  => ['cpu', 'nginx', 1.05]
     },
     {
-        name   => 'tls-resumed',
-        path   => '/',
-        nginx  => 1,
-        tls    => 'ecdsa',
-        only   => \@TLS,
-        load   => 'resumed',
-        target => ['cpu', 'nginx', 1.05]
+        name    => 'tls-resumed',
+        path    => '/',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        load    => 'resumed',
+        clients => 4,
+        target  => ['cpu', 'nginx', 1.05]
     },
     {
         name    => 'tls-file-32m',
