@@ -162,6 +162,16 @@ subtest 'garbage' => sub {
     $server->stop_ok;
 };
 
+subtest 'bytes behind a handshake that has failed' => sub {
+    my $server = start();
+    my $client = $server->connect;
+    $client->send("\x16\x03\x01\x00\x05wrong" . 'x' x 30_000);
+    ok $client->wait_for_bytes(7), 'it gets an alert';
+    $server->idle_ok('nothing spins while it stays');
+    $client->close;
+    $server->stop_ok;
+};
+
 subtest 'one line a second' => sub {
     my $server = start();
     my $start  = time;

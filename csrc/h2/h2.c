@@ -128,8 +128,6 @@ static void decide_reading(struct sprig_conn *c)
     if (c->state != CONN_OPEN || c->peer_shut || (c->reading != READING_OFF) == !is_full)
         return;
     conn_set_reading(c, !is_full);
-    if (!is_full && transport_has_input(&c->transport))
-        ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
 }
 
 static void receive(struct sprig_conn *c)

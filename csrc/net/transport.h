@@ -73,8 +73,14 @@ struct transport_ops {
 /* Takes the connected, non-blocking socket of this address family. */
 void transport_plain_init(struct transport *t, int fd, int family);
 
-/* Operations of plain sockets. They look at nothing of a transport but its descriptor. */
+/* Operations of plain sockets. They look at nothing of a transport but its descriptor. These are
+ * those of encrypted ones as well, with recv as their discard. */
 extern const struct transport_ops transport_plain;
+ssize_t transport_plain_recv(struct transport *t, void *buf, size_t n);
+bool transport_plain_is_hung_up(const struct transport *t);
+void transport_plain_ack(struct transport *t);
+enum transport_sides transport_plain_closed(const struct transport *t);
+void transport_plain_reset(struct transport *t);
 
 static inline bool transport_has_input(const struct transport *t)
 {

@@ -26,7 +26,7 @@
 /* Bytes read from a file at a time where the kernel cannot send it by itself. */
 enum { COPY_BYTES = 32 * 1024 };
 
-static ssize_t plain_recv(struct transport *t, void *buf, size_t n)
+ssize_t transport_plain_recv(struct transport *t, void *buf, size_t n)
 {
     ssize_t got;
     do
@@ -105,7 +105,7 @@ static int plain_n_unsent(const struct transport *t)
 }
 
 /* Linux tells it of unix sockets; elsewhere POLLHUP may mean the end of file only. */
-static bool plain_is_hung_up(const struct transport *t)
+bool transport_plain_is_hung_up(const struct transport *t)
 {
 #ifdef __linux__
     struct pollfd p = {.fd = t->fd};
@@ -117,7 +117,7 @@ static bool plain_is_hung_up(const struct transport *t)
 }
 
 /* Fails on unix sockets, which is as well. */
-static void plain_ack(struct transport *t)
+void transport_plain_ack(struct transport *t)
 {
 #ifdef TCP_QUICKACK
     int on = 1;
@@ -144,7 +144,7 @@ static enum transport_sides unix_closed(int fd)
     return p.revents & (POLLHUP | POLLERR) ? SIDES_BOTH : SIDES_ONE;
 }
 
-static enum transport_sides plain_closed(const struct transport *t)
+enum transport_sides transport_plain_closed(const struct transport *t)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
@@ -164,7 +164,7 @@ static enum transport_sides plain_closed(const struct transport *t)
     }
 }
 #else
-static enum transport_sides plain_closed(const struct transport *t)
+enum transport_sides transport_plain_closed(const struct transport *t)
 {
     (void)t;
     return SIDES_NONE;
@@ -185,7 +185,7 @@ static void plain_hang_up(struct transport *t, bool is_complete)
 /* A close with SO_LINGER resets only where nobody else holds the socket. Dissolving the association
  * does at once, on Linux; other systems refuse to. A unix socket has neither way: it resets by what
  * lies unread, if at all. */
-static void plain_reset(struct transport *t)
+void transport_plain_reset(struct transport *t)
 {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     struct linger hard = {1, 0};
@@ -202,17 +202,17 @@ static void plain_close(struct transport *t)
 }
 
 const struct transport_ops transport_plain = {
-    .recv = plain_recv,
+    .recv = transport_plain_recv,
     .writev = plain_writev,
     .sendfile = plain_sendfile,
     .finish = plain_finish,
-    .discard = plain_recv,
+    .discard = transport_plain_recv,
     .n_unsent = plain_n_unsent,
-    .is_hung_up = plain_is_hung_up,
-    .ack = plain_ack,
-    .closed = plain_closed,
+    .is_hung_up = transport_plain_is_hung_up,
+    .ack = transport_plain_ack,
+    .closed = transport_plain_closed,
     .hang_up = plain_hang_up,
-    .reset = plain_reset,
+    .reset = transport_plain_reset,
     .close = plain_close,
 };
 

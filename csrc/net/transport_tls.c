@@ -18,7 +18,8 @@ enum {
     OUT_BYTES = 4 * (RECORD_BYTES + RECORD_MORE),
     FIRST_RECORD_BYTES = 4 * 1024,   /* while the client may still wait for the first packets */
     FIRST_RECORDS_BYTES = 64 * 1024, /* behind its last bytes */
-    JOINED_BYTES = 4 * 1024 /* so little that is unsent leaves together with what follows */
+    JOINED_BYTES = 4 * 1024, /* so little that is unsent leaves together with what follows */
+    MAX_EVENTS = 100         /* see on_info */
 };
 
 struct tls_io {
@@ -37,14 +38,16 @@ struct tls {
     struct kept unsent;
     size_t n_burst;       /* plain bytes written since the last input */
     int error;            /* errno of a system call that has failed */
+    uint8_t n_events;     /* see on_info */
     bool may_receive : 1; /* within a call */
     bool has_begun : 1;   /* a byte has come */
     bool is_text : 1;     /* ... and it was that of a method of HTTP */
     bool is_eof : 1;      /* of the socket */
     bool is_over : 1;     /* no input will follow */
-    bool is_told : 1;     /* and recv has said so */
+    bool is_open : 1;     /* the handshake is complete */
     bool is_failed : 1;   /* OpenSSL does not go on with it */
     bool has_said_end : 1;
+    bool is_finished : 1; /* what follows is not looked at */
 };
 
 /* ---------------------------------------------------------------------- buffers ---- */
@@ -165,7 +168,7 @@ static ssize_t receive(struct transport *t)
         return -1;
     }
     s->may_receive = false;
-    ssize_t n = transport_plain.recv(t, s->io->in, IN_BYTES);
+    ssize_t n = transport_plain_recv(t, s->io->in, IN_BYTES);
     if (n > 0) {
         s->in = span_make(s->io->in, (size_t)n);
     } else if (n == 0) {
@@ -197,7 +200,7 @@ static int bio_read(BIO *bio, char *to, int n)
     }
     if (!s->has_begun)
         look_for_text(s);
-    if (s->is_text)
+    if (s->is_text || s->n_events > MAX_EVENTS)
         return -1;
     size_t len = s->in.len < (size_t)n ? s->in.len : (size_t)n;
     memcpy(to, s->in.ptr, len);
@@ -236,16 +239,30 @@ static void end_input(struct tls *s)
     s->in = span_make(NULL, 0);
 }
 
-/* Why there is no more input: EAGAIN, or it is over. */
-static void note_end(struct tls *s, int rc)
+/* Behind the handshake clients can have OpenSSL work that never gives us a byte: by new keys, which
+ * cost as much as a request, or by what is answered with an alert. MAX_EVENTS of that are enough (a
+ * new key is three), unless bytes come in between, and the client takes our answers. */
+static void on_info(const SSL *ssl, int where, int value)
 {
+    struct transport *t = BIO_get_data(SSL_get_rbio(ssl));
+    (void)value;
+    if (t->tls->is_open && (where & (SSL_CB_LOOP | SSL_CB_ALERT)) && t->tls->n_events <= MAX_EVENTS)
+        t->tls->n_events++;
+}
+
+/* Why there is no more input: EAGAIN, or it is over. An alert still leaves. */
+static void note_end(struct transport *t, int rc)
+{
+    struct tls *s = t->tls;
     int error = SSL_get_error(s->ssl, rc);
     tls_forget_errors();
     if (error == SSL_ERROR_WANT_READ)
         return;
     s->is_over = true;
-    if (error != SSL_ERROR_ZERO_RETURN && !s->is_eof)
-        tls_fail(s, EPROTO);
+    if (error == SSL_ERROR_ZERO_RETURN || s->is_eof)
+        return;
+    send_records(t);
+    tls_fail(s, EPROTO);
 }
 
 static ssize_t tell_end(struct tls *s)
@@ -254,7 +271,6 @@ static ssize_t tell_end(struct tls *s)
         errno = EAGAIN;
         return -1;
     }
-    s->is_told = true;
     if (!s->is_failed)
         return 0;
     errno = s->error;
@@ -274,23 +290,25 @@ static ssize_t tls_recv(struct transport *t, void *buf, size_t n)
         tls_forget_errors();
         int rc = SSL_read(s->ssl, (char *)buf + got, (int)(n - got));
         if (rc <= 0) {
-            note_end(s, rc);
+            note_end(t, rc);
             break;
         }
         got += (size_t)rc;
         s->may_receive = false;
+        s->n_events = t->has_unsent ? s->n_events : 0;
     } while (got < n && (s->in.len > 0 || SSL_pending(s->ssl) > 0));
     end_input(s);
     if (s->io->n_out > 0)
-        send_records(t); /* an alert, or the answer to an update of keys */
+        send_records(t); /* the answer to an update of keys */
     s->n_burst = 0;
     return got > 0 ? (ssize_t)got : tell_end(s);
 }
 
+/* The end is input, again and again, as that of a socket is. */
 static bool tls_has_input(const struct transport *t)
 {
     const struct tls *s = t->tls;
-    return s->unread.len > 0 || (s->is_over && !s->is_told) || SSL_pending(s->ssl) > 0;
+    return !s->is_finished && (s->unread.len > 0 || s->is_over || SSL_pending(s->ssl) > 0);
 }
 
 /* ---------------------------------------------------------------------- writing ---- */
@@ -450,6 +468,7 @@ static int tls_end(struct transport *t)
 
 static int tls_finish(struct transport *t)
 {
+    t->tls->is_finished = true;
     tls_end(t);
     return transport_plain.finish(t);
 }
@@ -481,36 +500,11 @@ static void tls_close(struct transport *t)
 
 /* ------------------------------------------------------------------- operations ---- */
 
-static ssize_t tls_discard(struct transport *t, void *buf, size_t n)
-{
-    return transport_plain.recv(t, buf, n);
-}
-
 /* What moves from here to the kernel is no progress yet, and what it takes from there is one. */
 static int tls_n_unsent(const struct transport *t)
 {
     int n = transport_plain.n_unsent(t);
     return n == -1 ? -1 : n + (int)kept_span(&t->tls->unsent).len;
-}
-
-static bool tls_is_hung_up(const struct transport *t)
-{
-    return transport_plain.is_hung_up(t);
-}
-
-static void tls_ack(struct transport *t)
-{
-    transport_plain.ack(t);
-}
-
-static enum transport_sides tls_closed(const struct transport *t)
-{
-    return transport_plain.closed(t);
-}
-
-static void tls_reset(struct transport *t)
-{
-    transport_plain.reset(t);
 }
 
 static const struct transport_ops transport_tls = {
@@ -521,13 +515,13 @@ static const struct transport_ops transport_tls = {
     .has_input = tls_has_input,
     .end = tls_end,
     .finish = tls_finish,
-    .discard = tls_discard,
+    .discard = transport_plain_recv,
     .n_unsent = tls_n_unsent,
-    .is_hung_up = tls_is_hung_up,
-    .ack = tls_ack,
-    .closed = tls_closed,
+    .is_hung_up = transport_plain_is_hung_up,
+    .ack = transport_plain_ack,
+    .closed = transport_plain_closed,
     .hang_up = tls_hang_up,
-    .reset = tls_reset,
+    .reset = transport_plain_reset,
     .close = tls_close,
 };
 
@@ -562,6 +556,7 @@ int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
     SSL_set_accept_state(s->ssl);
+    SSL_set_info_callback(s->ssl, on_info);
     s->ctx = tls_context_hold(ctx);
     s->io = io;
     t->ops = &transport_tls;
@@ -600,6 +595,7 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
         if (s->io->n_out > 0)
             t->has_unsent = kept_append(&s->unsent, s->io->out, s->io->n_out);
         s->io->n_out = 0;
+        s->is_open = true;
         return TLS_IS_OPEN;
     }
     send_records(t);
@@ -613,7 +609,7 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
 ssize_t transport_tls_receive(struct transport *t, struct sprig_span *input)
 {
     struct tls *s = t->tls;
-    ssize_t n = transport_plain.recv(t, s->io->in, IN_BYTES);
+    ssize_t n = transport_plain_recv(t, s->io->in, IN_BYTES);
     if (n > 0 && !kept_append(&s->unread, s->io->in, (size_t)n)) {
         errno = ENOMEM;
         return -1;

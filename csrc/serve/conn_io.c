@@ -49,8 +49,11 @@ static void conn_start_reading(struct sprig_conn *c, short events)
     event_assign(&c->read_event, loop_base(c->server->loop), c->transport.fd,
                  (short)(events | EV_PERSIST), conn_on_event, c);
     c->reading = READING_ON;
-    if (loop_event_add(c->server->loop, &c->read_event) == 0)
+    if (loop_event_add(c->server->loop, &c->read_event) == 0) {
+        if (transport_has_input(&c->transport))
+            ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
         return;
+    }
     c->reading = READING_OFF;
     conn_break(c);
     log_later(SPRIG_LOG_ERROR, "cannot watch the connection of %s: %s", conn_client(c),
