@@ -61,7 +61,9 @@ SKIP: {
         'once it is mended, the browser shows the page again';
 
     # not before the page listens
-    ok eventually(sub { $dev->body_of('/break'); $dev->await_lines('report', 'box-true', 1, 1) }, $SECONDS),
+    ok eventually(
+        sub { $dev->body_of('/break'); $dev->await_lines('report', 'box-true', 1, 1) }, $SECONDS
+        ),
         'what dies in a callback appears on the open page';
 }
 kill 'KILL', -$pid;
