@@ -75,25 +75,25 @@ static const struct {
     {NULL, "Run an application"},
     {"listen", "HOST:PORT, PORT, unix:PATH; repeatable [5000]"},
     {"env", "development shows errors [deployment]"},
-    {"dev", "for developing: reloads on each change"},
-    {"include", "look for modules there; repeatable"},
-    {"eval", "code instead of, or around, a file"},
-    {NULL, "Put it into production"},
-    {"workers", "processes; auto: one for each CPU [1]"},
+    {"dev", "development: reloads code when you save it"},
+    {"include", "look for modules in this folder; repeatable"},
+    {"eval", "Perl code instead of, or around, a file"},
+    {NULL, "Run it in production"},
+    {"workers", "worker processes; auto: one per CPU [1]"},
     {"config", "read options from this file"},
-    {"tls_cert", "HTTPS and HTTP/2 with this certificate"},
-    {"trusted_proxies", "believe these proxies who the client is"},
-    {"user", "give up root when all addresses are bound"},
-    {NULL, "See what it does"},
-    {"access_log", "a line for each request; - is the output"},
-    {"admin", "metrics, health and sprig ctl"},
-    {"check", "try options and application, and end"},
+    {"tls_cert", "serve HTTPS and HTTP/2 with this certificate"},
+    {"trusted_proxies", "trust these proxies to name the client"},
+    {"user", "drop root once all addresses are bound"},
+    {NULL, "Monitor it"},
+    {"access_log", "log each request; - is standard output"},
+    {"admin", "serve metrics, health checks and sprig ctl"},
+    {"check", "check options and application, then end"},
 };
 
 static void print_common(void)
 {
     printf("Usage: sprig [options] [app.psgi [arguments]]     serve a PSGI application\n"
-           "       sprig ctl VERB                             control a server that runs\n");
+           "       sprig ctl VERB                             control a running server\n");
     for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) {
         if (common[i].name == NULL) {
             print_heading(common[i].help);
@@ -102,8 +102,8 @@ static void print_common(void)
         print_flags(sprig_option_find(common[i].name));
         print_wrapped(common[i].help);
     }
-    print_heading("Know more");
-    puts("  --help OPTION                   its entry in the manual: sprig --help workers\n"
+    print_heading("More help");
+    puts("  --help OPTION                   the manual's entry: sprig --help workers\n"
          "  --help-all                      all options        man sprig   the manual");
 }
 
@@ -121,10 +121,11 @@ void help_print_all(void)
         print_option(&options[i]);
     }
     print_heading("Signals");
-    puts("TERM and QUIT end the server when requests in work are answered, INT at once.\n"
-         "To a master: HUP reloads, USR2 upgrades, TTIN and TTOU add and remove a worker.\n"
+    puts("TERM and QUIT finish current requests and end the server; INT ends it at once.\n"
+         "A master also reloads (HUP), upgrades (USR2), and adds (TTIN) or removes (TTOU)\n"
+         "a worker.\n"
          "\n"
-         "Most options have a variable of the environment, too: --max-headers is\n"
+         "Most options can also be set in the environment: --max-headers is\n"
          "SPRIG_MAX_HEADERS. Manual: man sprig");
 }
 

@@ -31,14 +31,13 @@ const char *const restart_names[N_RESTARTS] = {RESTARTS(RESTARTS_TEXT)};
 
 const struct times_row times_rows[N_TIMES] = {
     {"request", "http_server_request_duration_seconds",
-     "From the last byte of a request to the last byte of its response."},
+     "Time from the last byte of a request to the last byte of its response."},
     {"first_byte", "sprig_time_to_first_byte_seconds",
-     "From the last byte of a request to the first byte of its response."},
+     "Time from the last byte of a request to the first byte of its response."},
     {"queue", "sprig_request_queue_seconds",
-     "How long requests waited for the application to be called, before the server "
-     "(X-Request-Start) and in it."},
-    {"pass", "sprig_loop_pass_seconds",
-     "How long the passes of the event loops took, without the time asleep."},
+     "Time that requests waited for the application, in the proxy (X-Request-Start) and in the "
+     "server."},
+    {"pass", "sprig_loop_pass_seconds", "Duration of event loop passes, without the time asleep."},
 };
 
 #define MS(n) (UINT64_C(1000000) * (n))

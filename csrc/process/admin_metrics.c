@@ -94,15 +94,14 @@ static void add_states(const struct writer *w, const struct admin *a)
     admin_foreach(a, s) for (int i = 0; i < 4; i++) n[i] +=
         strcmp(admin_state(a, s), names[i]) == 0;
     begin(w, "sprig_workers", "gauge",
-          "Processes that serve, by state; blocked: Perl keeps the event loop.");
+          "Worker processes by state; blocked means that Perl code occupies the event loop.");
     for (int i = 0; i < 4; i++)
         text_add(w->out, "sprig_workers{state=\"%s\"} %u\n", names[i], n[i]);
 }
 
 static void add_restarts(const struct writer *w, const struct stats_board *board)
 {
-    begin(w, "sprig_worker_restarts_total", "counter",
-          "Workers that were replaced, by what made it necessary.");
+    begin(w, "sprig_worker_restarts_total", "counter", "Workers replaced, by reason.");
     for (int i = 0; i < N_RESTARTS; i++)
         text_add(w->out, "sprig_worker_restarts_total{reason=\"%s\"} %" PRIu64 "\n",
                  restart_names[i], board->n_restarts[i]);
@@ -115,21 +114,22 @@ static void add_server(const struct writer *w, const struct admin *a)
     a->host.get_wanted(&n_workers, &generation, a->host.arg);
     begin(w, "sprig_build_info", "gauge", "Always 1; the version is a label.");
     text_add(w->out, "sprig_build_info{version=\"" SPRIG_VERSION "\"} 1\n");
-    begin(w, "sprig_start_time_seconds", "gauge", "When the server began, in seconds since 1970.");
+    begin(w, "sprig_start_time_seconds", "gauge",
+          "Start time of the server, in seconds since 1970.");
     text_add(w->out, "sprig_start_time_seconds ");
     add_seconds(w->out, board->since_ns);
     text_add(w->out, "\n");
-    add_gauge(w, "sprig_ready", "What /readyz says: 1 is ready.", a->host.is_ready(a->host.arg));
-    add_gauge(w, "sprig_workers_wanted", "Workers that there should be.", n_workers);
-    add_gauge(w, "sprig_generation", "Generation of workers: one more after each reload.",
+    add_gauge(w, "sprig_ready", "What /readyz answers; 1 means ready.",
+              a->host.is_ready(a->host.arg));
+    add_gauge(w, "sprig_workers_wanted", "Number of workers that should run.", n_workers);
+    add_gauge(w, "sprig_generation", "Generation of the workers; each reload adds one.",
               generation);
     add_states(w, a);
     add_restarts(w, board);
-    add_counter(w, "sprig_reloads_total", "Reloads that were asked for.", board->n_reloads);
-    add_counter(w, "sprig_reloads_failed_total", "Reloads that failed: the workers stayed.",
+    add_counter(w, "sprig_reloads_total", "Reloads requested.", board->n_reloads);
+    add_counter(w, "sprig_reloads_failed_total", "Reloads that failed; the old workers stayed.",
                 board->n_reloads_failed);
-    add_counter(w, "sprig_upgrades_total", "Upgrades of the program that took place.",
-                board->n_upgrades);
+    add_counter(w, "sprig_upgrades_total", "Completed upgrades of the program.", board->n_upgrades);
     add_counter(w, "sprig_admin_requests_total", "Requests to the admin listener.",
                 board->n_admin_requests);
 }
@@ -182,19 +182,19 @@ static void add_worker_busy(struct text *out, const struct stats *s)
 }
 
 static const struct worker_row worker_rows[] = {
-    {"sprig_worker_start_time_seconds", "gauge", "When the process began, in seconds since 1970.",
-     add_worker_start},
+    {"sprig_worker_start_time_seconds", "gauge",
+     "Start time of the process, in seconds since 1970.", add_worker_start},
     {"sprig_worker_generation", "gauge", "Generation of the process.", add_worker_generation},
-    {"sprig_worker_requests_total", "counter", "Requests started by the process.",
-     add_worker_requests},
-    {"sprig_worker_active_requests", "gauge", "Requests in work in the process.",
+    {"sprig_worker_requests_total", "counter",
+     "Requests that the process has passed to the application.", add_worker_requests},
+    {"sprig_worker_active_requests", "gauge", "Requests in the application, in the process.",
      add_worker_active},
     {"sprig_worker_connections", "gauge", "Open connections of the process.",
      add_worker_connections},
     {"sprig_worker_resident_memory_bytes", "gauge", "Memory of the process (RSS).", add_worker_rss},
     {"sprig_worker_cpu_seconds_total", "counter", "CPU time of the process.", add_worker_cpu},
     {"sprig_worker_busy_seconds", "gauge",
-     "For how long the process has not been back in its event loop; 0: it waits there.",
+     "Time since the process last returned to its event loop; 0 while it waits there.",
      add_worker_busy},
 };
 
