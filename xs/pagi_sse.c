@@ -242,6 +242,8 @@ bool psgi_scope_send_sse(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, 
         return decline(aTHX_ scope, ev, wait);
     if (!is_of_stream(ev))
         return psgi_event_refuse(aTHX_ ev, "there is no such event for an sse scope");
+    if (scope->is_closed && psgi_event_is(ev, "sse.close"))
+        return true;
     if (!check_order(aTHX_ scope, ev))
         return false;
     if (psgi_event_is(ev, "sse.send"))

@@ -4,21 +4,22 @@ use 5.016;
 use strict;
 use warnings;
 
-use AnyEvent               ();
-use AnyEvent::Util         ();
-use Carp                   qw(croak);
-use POSIX                  ();
-use Scalar::Util           qw(blessed refaddr weaken);
-use Sprig                  ();
-use Sprig::Application     ();
-use Sprig::Loop            ();
-use Sprig::Master          ();
-use Sprig::Worker          ();
-use Sprig::WebSocket       ();
-use Sprig::Server::Workers ();
+use AnyEvent                    ();
+use AnyEvent::Util              ();
+use Carp                        qw(croak);
+use POSIX                       ();
+use Scalar::Util                qw(refaddr weaken);
+use Sprig                       ();
+use Sprig::Application          ();
+use Sprig::Loop                 ();
+use Sprig::Master               ();
+use Sprig::Worker               ();
+use Sprig::WebSocket            ();
+use Sprig::Server::Applications ();
+use Sprig::Server::Workers      ();
 
 our $VERSION  = '0.001';
-our @CARP_NOT = qw(Sprig::Server::Workers);
+our @CARP_NOT = qw(Sprig::Server::Workers Sprig::Server::Applications);
 
 # Defaults other than those of the table, for all servers of the program: see Sprig::Compat::Twiggy.
 our %DEFAULTS;
@@ -126,7 +127,7 @@ sub start_listen {
     my ($self, $app) = @_;
     local ($@, $!);    # are the caller's
     my $service = $self->_service($app);
-    $self->_start_applications;
+    Sprig::Server::Applications::start($self);
     my @infos = map { $self->_listen($service, $_) } $self->_addresses;
     push @infos, map { $self->_listen_on($service, $_) } $self->_listen_socks;
     _plainly(sub { $service->admin });
@@ -170,68 +171,15 @@ sub _listen_socks {
 sub _service {
     my ($self, $app) = @_;
     return $self->{service} if $self->{service};
-    my $site    = $self->_site($app);
+    my $site    = Sprig::Server::Applications::site($self, $app);
     my $wrong   = Sprig::Application::wrong($app);
     my $address = refaddr $self;
     croak "the server needs $wrong" if defined $wrong && !$site;
     $self->{site_defaults} = $site->defaults if $site;
     $self->{service}       = Sprig::Service->new($site ? $site->can('nothing') : $app,
         _options($self), sub { _left($serving{$address}) });
-    $self->_mount($site) if $site;
+    Sprig::Server::Applications::mount($self, $site) if $site;
     return $self->{service};
-}
-
-# ---- PAGI applications, see Sprig::PAGI ----
-
-# Several applications, or one of PAGI; nothing for one of PSGI.
-sub _site {
-    my ($self, $app) = @_;
-    return $app if blessed($app) && $app->isa('Sprig::PAGI::Site');
-    return      if !$self->{pagi};
-    require Sprig::PAGI;
-    return Sprig::PAGI->site('/' => { pagi => $app });
-}
-
-sub _mount {
-    my ($self, $site) = @_;
-    require Sprig::PAGI::Lifespan if grep { $_->{is_pagi} } $site->mounts;
-    for my $mount ($site->mounts) {
-        my ($app, $is_pagi) = @$mount{qw(app is_pagi)};
-        my $lifespan = $is_pagi
-            && Sprig::PAGI::Lifespan->new(app => $app, worker => Sprig::Worker->current);
-        push @{ $self->{lifespans} }, $lifespan if $lifespan;
-        $self->{service}
-            ->mount($mount->{path}, $app, $is_pagi, $lifespan ? $lifespan->state : undef);
-    }
-    return;
-}
-
-# Before anything is accepted. Dies if one of them cannot start.
-sub _start_applications {
-    my ($self) = @_;
-    my $lifespans = $self->{lifespans} or return;
-    Sprig::Loop::attach();
-    _plainly(sub { $_->start($self->_setting('start_timeout')) for @$lifespans });
-    return;
-}
-
-# The last connection is gone: now they clean up. True as long as one of them is not done.
-sub _awaits_applications {
-    my ($self)    = @_;
-    my $lifespans = $self->{lifespans} or return 0;
-    my $address   = refaddr $self;
-    if (!defined $self->{n_cleaning}) {
-        my $is_telling = 1;
-        $self->{n_cleaning} = @$lifespans;
-        for my $lifespan (@$lifespans) {
-            $lifespan->stop(sub {
-                $self->{n_cleaning}--;
-                _left($serving{$address}) if !$is_telling;
-            });
-        }
-        $is_telling = 0;
-    }
-    return $self->{n_cleaning} > 0 && !$self->{is_cut};
 }
 
 sub _listen {
@@ -322,7 +270,8 @@ sub shutdown {
         return;
     }
     my $seconds = $service->option('graceful_timeout') || 0;    # undefined: it was stopped
-    $self->{graceful_timer} ||= AE::timer($seconds, 0, sub { $self->_stop }) if $seconds > 0;
+    $self->{graceful_timer} ||= AE::timer($seconds, 0, sub { $self->{is_late} = 1; $self->_stop })
+        if $seconds > 0;
     my $worker = Sprig::Worker->current;
     $service->reloading if $worker && $worker->is_replaced;
     Sprig::Worker->leave;
@@ -342,10 +291,17 @@ sub _stop {
     return;
 }
 
+# The same, for who must not keep the server.
+sub _left_at { return _left($serving{ $_[0] }) }
+
 # The last connection is gone.
 sub _left {
     my ($self) = @_;
-    return if !$self || $self->{has_left} || _awaits_taken($self) || _awaits_applications($self);
+    return
+           if !$self
+        || $self->{has_left}
+        || _awaits_taken($self)
+        || Sprig::Server::Applications::are_cleaning($self);
     $self->{has_left}++;
     delete $serving{ refaddr $self};
     _tell_shutdown($self);
@@ -459,6 +415,7 @@ sub _serve {
     $self->{exit_guard}->send if $self->{is_stopping};
     $self->{exit_guard}->recv;
     $self->_stop;
+    Sprig::Server::Applications::let_end($self);
     delete $self->{listen_guards};
     return;
 }

@@ -59,7 +59,7 @@ sub _start {
     my $service = $server->_service($app);
     $server->_keep;
     $server->_join_loop($service);
-    $server->_start_applications;
+    Sprig::Server::Applications::start($server);
     $server->{exit_guard} = $server->_exit_guard;
     $service->exit_guard($server->{exit_guard});
     $service->on_event(sub { _on_event($server, $worker, $_[0]) });
