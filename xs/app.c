@@ -28,7 +28,7 @@ static void call_reporting(pTHX_ struct psgi_exchange *px, SV *code, SV *arg)
     if (psgi_call_for(aTHX_ px->server, code, &arg, arg != NULL ? 1 : 0, NULL, &error))
         return;
     if (error != NULL)
-        psgi_report(aTHX_ px->env, error);
+        psgi_exchange_report(aTHX_ px, error);
     SvREFCNT_dec(error);
 }
 
@@ -183,6 +183,35 @@ static void app_left(pTHX_ void *arg)
         tell_exit(aTHX_ call->px);
 }
 
+/* What an application has found out about the client, for the access log: a plain value only. */
+static void tell_user(pTHX_ struct psgi_exchange *px)
+{
+    SV **user;
+
+    if (px->env == NULL || SvRMAGICAL((SV *)px->env) || !sprig_exchange_wants_user(px->ex))
+        return;
+    user = hv_fetchs(px->env, "REMOTE_USER", 0);
+    if (user != NULL && SvPOK(*user) && !SvGMAGICAL(*user))
+        sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
+}
+
+/* It has returned, and the response is still to come, or to be completed. */
+static bool is_waited_for(const struct psgi_exchange *px)
+{
+    return px->ex != NULL && (px->promise != NULL || px->pump != NULL ||
+                              (px->responder != NULL && !px->responder->is_used) ||
+                              (px->writer != NULL && !px->writer->is_used));
+}
+
+/* That may take hours, and most apps have by now what they need of the env. */
+static void let_env_go(pTHX_ struct psgi_exchange *px)
+{
+    if (!psgi_env_is_done_with(aTHX_ px))
+        return;
+    tell_user(aTHX_ px);
+    psgi_env_let_go(aTHX_ px);
+}
+
 static void on_request(struct sprig_exchange *ex, void *arg)
 {
     struct psgi_server *server = arg;
@@ -199,6 +228,8 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     call.has_returned = true;
     FREETMPS;
     LEAVE;
+    if (is_waited_for(px))
+        let_env_go(aTHX_ px);
     psgi_exchange_unref(aTHX_ px);
 }
 
@@ -301,18 +332,6 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     else
         take_body(aTHX_ px, bytes, is_last);
     psgi_exchange_unref(aTHX_ px);
-}
-
-/* What an application has found out about the client, for the access log: a plain value only. */
-static void tell_user(pTHX_ struct psgi_exchange *px)
-{
-    SV **user;
-
-    if (px->env == NULL || SvRMAGICAL((SV *)px->env) || !sprig_exchange_wants_user(px->ex))
-        return;
-    user = hv_fetchs(px->env, "REMOTE_USER", 0);
-    if (user != NULL && SvPOK(*user) && !SvGMAGICAL(*user))
-        sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
 }
 
 /* Nobody needs it but the core, the WebSocket, and who calls this. */

@@ -139,8 +139,9 @@ struct psgi_exchange {
     uint32_t refs;
     struct sprig_exchange *ex;        /* severable: NULL after on_end */
     struct psgi_server *server;       /* counted */
-    HV *env;                          /* owned by `entries` */
+    HV *env;                          /* owned by `entries`; NULL: see psgi_env_let_go */
     struct psgi_env *entries;         /* owned: the env, ready to be recycled */
+    char *name;                       /* owned: of the request, where the env went early; or NULL */
     struct psgi_handle *responder;    /* severable */
     struct psgi_handle *writer;       /* severable */
     struct psgi_handle *socket;       /* severable: psgix.io */

@@ -104,6 +104,8 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key);
  * business. Empty if the app has put something else there. Enters no Perl; env may be NULL. */
 enum { PSGI_REQUEST_NAME_BYTES = 256 };
 void psgi_env_request_name(pTHX_ HV *env, char name[PSGI_REQUEST_NAME_BYTES]);
+/* A copy of it, without looking for its parts in the hash. */
+char *psgi_env_copy_name(pTHX_ const struct psgi_exchange *px);
 /* False if psgix.cleanup.handlers is surely empty. */
 bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px);
 
@@ -117,6 +119,11 @@ HV *psgi_env_build(pTHX_ struct psgi_exchange *px);
 void psgi_env_release(pTHX_ struct psgi_exchange *px);
 /* The glob behind psgi.errors; borrowed. */
 SV *psgi_env_errors(pTHX_ struct psgi *psgi);
+/* The app has returned, and its response will come or go on: true if nobody can see the env any
+ * more, and nothing is left to be done with it. Then psgi_env_let_go releases it now, and keeps the
+ * name of the request for messages. */
+bool psgi_env_is_done_with(pTHX_ struct psgi_exchange *px);
+void psgi_env_let_go(pTHX_ struct psgi_exchange *px);
 /* A reference to the env for one call, and its end: spares making one. */
 SV *psgi_env_ref(pTHX_ struct psgi_exchange *px);
 void psgi_env_ref_release(pTHX_ struct psgi_exchange *px, SV *ref);

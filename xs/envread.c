@@ -49,14 +49,19 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
     return job.value;
 }
 
-/* The text of a value with which no code comes along; ptr NULL if it is another. */
-static struct sprig_span plain_text(pTHX_ HV *env, const char *key)
+/* The text of a value with which no code comes along; ptr NULL if it is another, or none. */
+static struct sprig_span plain_text(SV *value)
+{
+    if (value == NULL || SvGMAGICAL(value) || !SvPOK(value))
+        return span_make(NULL, 0);
+    return span_make(SvPVX_const(value), SvCUR(value));
+}
+
+static SV *value_of(pTHX_ HV *env, const char *key)
 {
     SV **value = hv_fetch(env, key, (I32)strlen(key), 0);
 
-    if (value == NULL || SvGMAGICAL(*value) || !SvPOK(*value))
-        return span_make(NULL, 0);
-    return span_make(SvPVX_const(*value), SvCUR(*value));
+    return value != NULL ? *value : NULL;
 }
 
 /* Printable characters as they are; where there is no room for more, dots. */
@@ -75,25 +80,44 @@ static char *put_printable(char *at, const char *end, struct sprig_span text)
     return at;
 }
 
-void psgi_env_request_name(pTHX_ HV *env, char name[PSGI_REQUEST_NAME_BYTES])
+/* Where it ends. */
+static const char *put_name(char name[PSGI_REQUEST_NAME_BYTES], SV *of_method, SV *of_uri)
 {
-    const char *end = name + PSGI_REQUEST_NAME_BYTES;
-    struct sprig_span method = {NULL, 0}, uri = {NULL, 0};
-    const char *query;
+    const char *end = name + PSGI_REQUEST_NAME_BYTES, *query;
+    struct sprig_span method = plain_text(of_method), uri = plain_text(of_uri);
 
     name[0] = '\0';
-    if (env != NULL && !SvRMAGICAL((SV *)env)) {
-        method = plain_text(aTHX_ env, "REQUEST_METHOD");
-        uri = plain_text(aTHX_ env, "REQUEST_URI");
-    }
     if (method.ptr == NULL || uri.ptr == NULL)
-        return;
+        return name;
     query = memchr(uri.ptr, '?', uri.len);
     if (query != NULL)
         uri.len = (size_t)(query - uri.ptr);
     char *at = put_printable(name, end - 16, method);
     *at++ = ' ';
-    put_printable(at, end, uri);
+    return put_printable(at, end, uri);
+}
+
+void psgi_env_request_name(pTHX_ HV *env, char name[PSGI_REQUEST_NAME_BYTES])
+{
+    name[0] = '\0';
+    if (env != NULL && !SvRMAGICAL((SV *)env))
+        put_name(name, value_of(aTHX_ env, "REQUEST_METHOD"), value_of(aTHX_ env, "REQUEST_URI"));
+}
+
+static SV *entry_value(pTHX_ const struct psgi_exchange *px, int slot)
+{
+    HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, slot);
+
+    return he != NULL ? HeVAL(he) : NULL;
+}
+
+char *psgi_env_copy_name(pTHX_ const struct psgi_exchange *px)
+{
+    char name[PSGI_REQUEST_NAME_BYTES];
+    const char *end = put_name(name, entry_value(aTHX_ px, KEY_REQUEST_METHOD),
+                               entry_value(aTHX_ px, KEY_REQUEST_URI));
+
+    return savepvn(name, (I32)(end - name));
 }
 
 bool psgi_env_has_handlers(pTHX_ struct psgi_exchange *px)

@@ -39,6 +39,7 @@ void psgi_exchange_free(pTHX_ struct psgi_exchange *px)
     SvREFCNT_dec(px->guard);
     SvREFCNT_dec(px->promise);
     SvREFCNT_dec(px->on_complete);
+    Safefree(px->name);
     psgi_server_unref(aTHX_ px->server);
     if (psgi->n_spare_exchanges >= SPARE_EXCHANGES) {
         Safefree(px);
@@ -52,6 +53,13 @@ void psgi_exchange_free(pTHX_ struct psgi_exchange *px)
 const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px)
 {
     return sprig_server_config(sprig_exchange_server(px->ex));
+}
+
+void psgi_exchange_report(pTHX_ struct psgi_exchange *px, SV *message)
+{
+    psgi_exchange_ref(px); /* the text of the message may end it */
+    psgi_report_of(aTHX_ px->env, px->name, message);
+    psgi_exchange_unref(aTHX_ px);
 }
 
 /* The answer of last resort. */
@@ -85,7 +93,7 @@ void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message)
 {
     psgi_exchange_ref(px);
     stats_add(STAT_EXCEPTIONS, 1);
-    psgi_report(aTHX_ px->env, message);
+    psgi_exchange_report(aTHX_ px, message);
     psgi_exchange_refuse(aTHX_ px);
     psgi_exchange_unref(aTHX_ px);
 }
@@ -152,7 +160,7 @@ bool psgi_exchange_can_fail(const struct psgi_exchange *px)
 void psgi_exchange_raise(pTHX_ struct psgi_exchange *px, SV *error)
 {
     if (!psgi_exchange_can_fail(px)) {
-        psgi_report(aTHX_ px->env, error);
+        psgi_exchange_report(aTHX_ px, error);
         return;
     }
     px->is_answered = true;

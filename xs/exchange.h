@@ -26,6 +26,9 @@ void psgi_exchange_refuse(pTHX_ struct psgi_exchange *px);
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);
 void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...);
 
+/* psgi_report about this request, also if its env went early. */
+void psgi_exchange_report(pTHX_ struct psgi_exchange *px, SV *message);
+
 /* sprig_response_end for all of the bridge: on_end waits for the kernel to have every byte if there
  * are cleanup handlers or a completion callback. May free what px points to, not px itself if it is
  * held. */

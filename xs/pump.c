@@ -80,7 +80,7 @@ static void pump_destroy(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump)
     if (pump->rest != NULL)
         sprig_timer_free(pump->rest);
     if (!pump_close(aTHX_ pump, &error) && error != NULL)
-        psgi_report(aTHX_ px->env, error);
+        psgi_exchange_report(aTHX_ px, error);
     SvREFCNT_dec(error);
     SvREFCNT_dec(pump->body);
     px->server->psgi->n_pumps--;

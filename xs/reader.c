@@ -165,7 +165,7 @@ void psgi_reader_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
     if (cb != NULL) {
         handle->on_error = NULL;
         if (!psgi_call_for(aTHX_ px->server, cb, &object, 1, NULL, &error) && error != NULL)
-            psgi_report(aTHX_ px->env, error);
+            psgi_exchange_report(aTHX_ px, error);
         SvREFCNT_dec(error);
         SvREFCNT_dec(cb);
     }

@@ -366,6 +366,48 @@ static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
            HvTOTALKEYS(env->hv) == env->n_present;
 }
 
+/* ---- before the end of a request ---- */
+
+/* What the app has added are strings: anything else may be there to go away with the request. */
+static bool has_plain_extras(const struct psgi_keys *keys, HV *hv)
+{
+    for (STRLEN i = 0; i <= HvMAX(hv); i++)
+        for (HE *he = HvARRAY(hv)[i]; he != NULL; he = HeNEXT(he))
+            if ((SvROK(HeVAL(he)) || SvMAGICAL(HeVAL(he))) &&
+                psgi_keys_of_entry(keys, he) == NO_SLOT)
+                return false;
+    return true;
+}
+
+/* What fails later is to be told where the app wants it: by the handle that we have, too. */
+static bool has_our_errors(pTHX_ struct psgi_exchange *px)
+{
+    HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_ERRORS);
+
+    return he != NULL && is_ref(HeVAL(he)) && SvRV(HeVAL(he)) == px->server->psgi->errors;
+}
+
+bool psgi_env_is_done_with(pTHX_ struct psgi_exchange *px)
+{
+    struct psgi_env *env = px->entries;
+
+    if (env == NULL || !is_sole_hash(aTHX_ env->hv) || px->socket != NULL || px->reader != NULL ||
+        px->websocket != NULL || px->ws != NULL)
+        return false;
+    if (!has_our_errors(aTHX_ px) || psgi_env_has_handlers(aTHX_ px))
+        return false;
+    if (HvTOTALKEYS(env->hv) == env->n_present)
+        return true;
+    return has_plain_extras(px->server->psgi->keys, env->hv) &&
+           !hv_exists(env->hv, "psgix.harakiri.commit", 21);
+}
+
+void psgi_env_let_go(pTHX_ struct psgi_exchange *px)
+{
+    px->name = psgi_env_copy_name(aTHX_ px);
+    psgi_env_release(aTHX_ px);
+}
+
 /* ---- the end of a request ---- */
 
 void psgi_env_release(pTHX_ struct psgi_exchange *px)

@@ -129,8 +129,9 @@ bool psgi_stderr_is_plain(pTHX)
 }
 
 struct print_job {
-    HV *env;  /* borrowed */
-    SV *text; /* borrowed */
+    HV *env;          /* borrowed; NULL: see psgi_report_of */
+    const char *name; /* borrowed: of the request, where there is no env */
+    SV *text;         /* borrowed */
     bool done;
 };
 
@@ -159,7 +160,10 @@ static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
     if (!SvROK(handle) || SvRV(handle) != psgi_get(aTHX)->errors || io == NULL ||
         SvRMAGICAL((SV *)io))
         return job->text;
-    psgi_env_request_name(aTHX_ job->env, name);
+    if (job->env != NULL)
+        psgi_env_request_name(aTHX_ job->env, name);
+    else
+        my_strlcpy(name, job->name, sizeof name);
     if (name[0] == '\0')
         return job->text;
     struct sprig_span id = sprig_log_is_json() ? span_make(NULL, 0) : log_request_id();
@@ -171,22 +175,32 @@ static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
     return text;
 }
 
+/* psgi.errors, a mortal; NULL if there is none. */
+static SV *error_handle(pTHX_ HV *env)
+{
+    SV **errors;
+
+    if (env == NULL)
+        return psgi_get(aTHX)->errors != NULL ? sv_2mortal(newRV_inc(psgi_get(aTHX)->errors))
+                                              : NULL;
+    errors = hv_fetchs(env, "psgi.errors", 0);
+    if (errors == NULL)
+        return NULL;
+    SvGETMAGIC(*errors);
+    return SvOK(*errors) ? sv_mortalcopy(*errors) : NULL;
+}
+
 /* psgi.errors->print. Looks the handle up only now: the app may have put another one there. */
 static void run_print(pTHX_ void *arg)
 {
     struct print_job *job = arg;
-    SV **errors = hv_fetchs(job->env, "psgi.errors", 0);
-    SV *handle, *text;
+    SV *handle = error_handle(aTHX_ job->env), *text;
     IO *io;
 
-    if (errors == NULL)
-        return;
-    SvGETMAGIC(*errors);
-    if (!SvOK(*errors))
+    if (handle == NULL)
         return;
     SAVEGENERICSV(PL_ors_sv); /* the app's $\ is not for us */
     PL_ors_sv = NULL;
-    handle = sv_mortalcopy(*errors);
     io = psgi_io_of(handle);
     text = with_request(aTHX_ job, handle);
     text = io != NULL ? printable(aTHX_ text, io) : text;
@@ -204,11 +218,16 @@ static void flush_stderr(pTHX)
 
 void psgi_report(pTHX_ HV *env, SV *message)
 {
+    psgi_report_of(aTHX_ env, NULL, message);
+}
+
+void psgi_report_of(pTHX_ HV *env, const char *name, SV *message)
+{
     if (PL_phase == PERL_PHASE_DESTRUCT)
         return;
     SvREFCNT_inc((SV *)env); /* the text of the message may end the exchange */
-    struct print_job job = {env, message_text(aTHX_ message), false};
-    if (env == NULL || !psgi_eval(aTHX_ run_print, &job, NULL) || !job.done)
+    struct print_job job = {env, name, message_text(aTHX_ message), false};
+    if ((env == NULL && name == NULL) || !psgi_eval(aTHX_ run_print, &job, NULL) || !job.done)
         psgi_warn(aTHX_ job.text);
     flush_stderr(aTHX);
     SvREFCNT_dec(job.text);

@@ -18,6 +18,9 @@ bool psgi_print_as_json(pTHX_ SV *message);
 /* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn.
  * env may be NULL. Never dies. */
 void psgi_report(pTHX_ HV *env, SV *message);
+/* The same about a request whose env may be gone by now: then its name (psgi_env_request_name) says
+ * which one it was, and psgi.errors is the one of the server. Both NULL: falls back to warn. */
+void psgi_report_of(pTHX_ HV *env, const char *name, SV *message);
 void psgi_reportf(pTHX_ HV *env, const char *fmt, ...);
 
 /* Calls a callback that belongs to nobody who could hear of its death: reports it to

@@ -493,15 +493,20 @@ void psgi_writer_drained(pTHX_ struct psgi_exchange *px)
 static void tell_gone(pTHX_ struct psgi_handle *handle)
 {
     SV *cb = handle->on_disconnect, *error = NULL;
-    HV *env = handle->px != NULL ? handle->px->env : NULL;
+    struct psgi_exchange *px = handle->px;
+    HV *env = px != NULL ? px->env : NULL;
 
     handle->on_disconnect = NULL;
     handle->wants_gone = false;
     if (cb == NULL)
         return;
     SvREFCNT_inc((SV *)env); /* the exchange may end meanwhile */
+    if (px != NULL)
+        psgi_exchange_ref(px);
     if (!run_callback(aTHX_ handle, cb, &error))
-        psgi_report(aTHX_ env, error);
+        psgi_report_of(aTHX_ env, px != NULL ? px->name : NULL, error);
+    if (px != NULL)
+        psgi_exchange_unref(aTHX_ px);
     SvREFCNT_dec((SV *)env);
     SvREFCNT_dec(error);
     SvREFCNT_dec(cb);
