@@ -110,6 +110,26 @@ sub _unix {
     return $requests ? { requests => $requests, rate => $rate } : { error => 'h2load failed' };
 }
 
+# HTTP/2, so many requests at a time on each connection. fair: answers of the client that got most, for
+# each of the one that got least.
+sub _h2load {
+    my ($server, $scenario, %at) = @_;
+    my $text = _run(
+        @{ $at{pin} },
+        'h2load', '-c', $scenario->{clients} || 50,
+        '-m',     $scenario->{streams}, '-D', $at{seconds}, $server->url . $scenario->{path}
+    );
+    my ($requests) = $text =~ /(\d+) succeeded/;
+    my ($rate)     = $text =~ m{([\d.]+) req/s};
+    my ($bad)      = $text =~ /(\d+) failed/;
+    my ($errored)  = $text =~ /(\d+) errored/;
+    my ($min, $max) = $text =~ m{^req/s\s*:\s*([\d.]+)\s+([\d.]+)}m;
+    return { error    => 'h2load failed' }            if !$requests;
+    return { error    => 'not HTTP/2' }               if $text !~ /protocol: h2\b/;
+    return { error    => "$bad answers were errors" } if $bad - $errored > 0;
+    return { requests => $requests, rate => $rate, fair => $min ? $max / $min : undef };
+}
+
 # Connections that have had an answer and stay open.
 sub _open_clients {
     my ($server, $n, $path) = @_;
@@ -176,6 +196,7 @@ sub _push {
 }
 
 my %LOAD = (
+    h2load  => \&_h2load,
     full    => \&_handshakes,
     resumed => \&_handshakes,
     wrk     => \&_wrk,

@@ -18,6 +18,7 @@ my @COLUMNS = (
     ['rss',    'RSS KB',  '%.0f'],
     ['idle',   'B/conn',  '%.0f'],
     ['push',   'us/push', '%.2f'],
+    ['fair',   'max/min', '%.2f'],
 );
 
 # $results{scenario}{server} = [measurement, ...]; each is a hash of numbers.
@@ -42,23 +43,31 @@ sub value {
 
 # The ratio that a scenario is about: (number, wanted, met) for a server, or nothing.
 sub verdict {
-    my ($self, $scenario, $server) = @_;
-    my ($key,  $base,     $wanted) = @{ $scenario->{target} || return };
+    my ($self, $scenario, $server, $target) = @_;
+    my ($key, $base, $wanted) = @{ $target || $scenario->{target} || return };
     my $mine = $self->value($scenario->{name}, $server, $key);
     my $other =
-          !defined $base   ? 1
-        : $base eq 'hello' ? $self->value('hello', $server, $key)
-        :                    $self->value($scenario->{name}, $base, $key);
+        !defined $base ? 1
+        : (grep { $_->{name} eq $base } @{ $self->{scenarios} })
+        ? $self->value($base,             $server, $key)
+        : $self->value($scenario->{name}, $base,   $key);
     return if !$mine || !$other;
     my $ratio = $mine / $other;
     return ($ratio, $wanted, $key eq 'rate' ? $ratio >= $wanted : $ratio <= $wanted);
 }
 
 sub _verdict_text {
-    my ($self,  $scenario, $server) = @_;
-    my ($ratio, $wanted,   $met)    = $self->verdict($scenario, $server) or return '';
-    my ($key, $base) = @{ $scenario->{target} };
-    my $what = !defined $base ? '' : $base eq 'hello' ? ' x its hello' : " x $base";
+    my ($self, $scenario, $server) = @_;
+    return join '; ', grep { length }
+        map { $self->_target_text($scenario, $server, $_) } grep { $_ } @$scenario{qw(target also)};
+}
+
+sub _target_text {
+    my ($self, $scenario, $server, $target) = @_;
+    my ($ratio, $wanted, $met) = $self->verdict($scenario, $server, $target) or return '';
+    my ($key, $base) = @$target;
+    my $is_own = defined $base && grep { $_->{name} eq $base } @{ $self->{scenarios} };
+    my $what   = !defined $base ? '' : $is_own ? " x its $base" : " x $base";
     return sprintf '%.2f%s, wanted %s %s: %s', $ratio, $what, $key eq 'rate' ? '>=' : '<=', $wanted,
         $met ? 'met' : 'NOT MET';
 }
@@ -149,7 +158,9 @@ my %AXIS = (
     rate => 'requests a second (more is better)',
     cpu  => 'microseconds of processor time for a request (less is better)',
     idle => 'bytes for an idle connection (less is better)',
-    push => 'microseconds of processor time for a write (less is better)'
+    push => 'microseconds of processor time for a write (less is better)',
+    fair =>
+        'answers of the client that got most, for each of the one that got least (less is better)'
 );
 
 # Horizontal bars, one for each server.

@@ -3,15 +3,18 @@ package SprigBench::Scenarios;
 # What is measured: the load, and the ratio that is to be reached.
 #
 #   path       what is asked for
-#   load       wrk (the default), full, resumed, unix, idle, push
+#   load       wrk (the default), h2load, full, resumed, unix, idle, push
 #   tls        over TLS, with a certificate of this kind: ecdsa, rsa
 #   lua        what wrk does otherwise than GET
 #   headers    for wrk
 #   close      one connection for each request
 #   clients    connections, 50 if not given
+#   streams    h2load: requests at a time on each
 #   only       servers that can do it; else all
 #   nginx      false if nginx has nothing like it
-#   target     [what, than what, at most (or at least)]
+#   target     [what, than what, at most (or at least)]: than another server, or than this one in
+#              another scenario
+#   also       another one
 
 use strict;
 use warnings;
@@ -135,6 +138,38 @@ my @ALL = (
         only    => \@TLS,
         clients => 4,
         target  => ['cpu', 'nginx', 1.1]
+    },
+    {
+        name    => 'h2-hello',
+        path    => '/',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        load    => 'h2load',
+        streams => 10,
+        target  => ['cpu', 'nginx',     1.2],
+        also    => ['cpu', 'tls-hello', 1.3]
+    },
+    {
+        name    => 'h2-fair',
+        path    => '/',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        load    => 'h2load',
+        streams => 100,
+        target  => ['fair', undef, 2]
+    },
+    {
+        name    => 'h2-file-32m',
+        path    => '/32m',
+        nginx   => 1,
+        tls     => 'ecdsa',
+        only    => \@TLS,
+        load    => 'h2load',
+        clients => 4,
+        streams => 1,
+        target  => ['cpu', 'tls-file-32m', 1.5]
     },
     {
         name    => 'tls-idle',

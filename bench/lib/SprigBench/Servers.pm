@@ -139,7 +139,7 @@ sub nginx_conf {
           "ssl_certificate $at{folder}/$at{tls}.pem; ssl_certificate_key $at{folder}/$at{tls}.pem; "
         . 'ssl_protocols TLSv1.2 TLSv1.3;'
         if $at{tls};
-    my $ssl = $at{tls} ? ' ssl' : '';
+    my $ssl = $at{tls} ? ' ssl http2' : '';
     open my $out, '>', $path or die "$path: $!";
     print {$out} <<"END";
 worker_processes 1;
