@@ -212,6 +212,8 @@ subtest 'with TLS' => sub {
     is(fetch(@args, '--http1.1', "$url/env?SERVER_PROTOCOL"), 'HTTP/1.1', 'or HTTP/1');
     is(fetch(@args, '--no-alpn', "$url/env?SERVER_PROTOCOL"), 'HTTP/1.1', 'or nothing');
     is(md5_hex(fetch(@args, "$url/file")), md5_hex($large), 'a large body');
+    is(md5_hex(fetch(@args, '--limit-rate', '5M', "$url/file")),
+        md5_hex($large), 'that is taken bit by bit');
     is(fetch(@args, '-T', $file, "$url/length"), length($large) . ' ' . length($large),
         'an upload');
     $tls->stop_ok;

@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_BYTES = 16 * 1024,     /* of a recycled segment, its header included */
-    MAX_FREE = 64,               /* recycled segments kept by a pool */
-    MAX_FREE_REFERENCES = 1024,  /* the same, of those without a buffer */
-    MAX_IOV = 64,                /* memory pieces in one writev */
-    CARRY_BYTES = 1 << 30,       /* carried before the next outq_settle: n_carried has 32 bits */
-    SENDFILE_BYTES = 512 * 1024, /* for one call, so that one connection does not hold the loop */
-    SPILL_FILE_BYTES = 64 << 20, /* after so much a new temporary file is begun */
+    BLOCK_BYTES = 16 * 1024,      /* of a recycled segment, its header included */
+    MAX_FREE = 64,                /* recycled segments kept by a pool */
+    MAX_FREE_REFERENCES = 1024,   /* the same, of those without a buffer */
+    MAX_IOV = 64,                 /* memory pieces in one writev */
+    CARRY_BYTES = 1 << 30,        /* carried before the next outq_settle: n_carried has 32 bits */
+    FILE_AHEAD_BYTES = 64 * 1024, /* that a transport is told of */
+    SENDFILE_BYTES = 512 * 1024,  /* for one call, so that one connection does not hold the loop */
+    SPILL_FILE_BYTES = 64 << 20,  /* after so much a new temporary file is begun */
 };
 
 enum { BLOCK_ROOM = BLOCK_BYTES - sizeof(struct outq_segment) };
@@ -406,6 +407,23 @@ static bool is_file_error(int err)
            err == EOVERFLOW || err == ESTALE || err == ENXIO;
 }
 
+/* How many bytes of its file follow on the range at the head, with little between: the frames of
+ * HTTP/2 have a piece of it each. */
+static size_t bytes_ahead(const struct outq *q)
+{
+    const struct outq_segment *s = q->head;
+    uint64_t at = s->offset + s->left, n = 0;
+    while ((s = s->next) != NULL && n < FILE_AHEAD_BYTES) {
+        if (!outq_is_in_file(s))
+            continue;
+        if (s->fd != q->head->fd || s->offset != at)
+            break;
+        at += s->left;
+        n += s->left;
+    }
+    return (size_t)n;
+}
+
 /* One sendfile for the range at the head. OUTQ_MORE: go on. A short count says nothing by itself:
  * the socket may be full or the file may have ended, and the next call tells which. */
 static enum outq_result send_file(struct outq *q, struct transport *t, uint64_t limit,
@@ -415,6 +433,8 @@ static enum outq_result send_file(struct outq *q, struct transport *t, uint64_t 
     uint64_t n = s->left < limit ? s->left : limit;
     if (n > SENDFILE_BYTES)
         n = SENDFILE_BYTES;
+    if (t->is_gathering)
+        t->n_file_ahead = bytes_ahead(q);
     ssize_t sent = t->ops->sendfile(t, s->fd, &s->offset, (size_t)n);
     if (sent > 0) {
         consume(q, (uint64_t)sent);
@@ -463,8 +483,8 @@ static enum outq_result send_memory(struct outq *q, struct transport *t, uint64_
     return (uint64_t)sent < asked ? OUTQ_BLOCKED : OUTQ_MORE;
 }
 
-static enum outq_result flush(struct outq *q, struct transport *t, uint64_t budget,
-                              uint64_t *n_written)
+static enum outq_result send_all(struct outq *q, struct transport *t, uint64_t budget,
+                                 uint64_t *n_written)
 {
     while (q->head) {
         uint64_t limit = budget ? budget - *n_written : UINT64_MAX;
@@ -475,9 +495,19 @@ static enum outq_result flush(struct outq *q, struct transport *t, uint64_t budg
         if (result != OUTQ_MORE)
             return result;
     }
-    if (t->ops->flush != NULL && t->ops->flush(t) == -1)
-        return write_failed();
     return OUTQ_DRAINED;
+}
+
+static enum outq_result flush(struct outq *q, struct transport *t, uint64_t budget,
+                              uint64_t *n_written)
+{
+    if (t->ops->flush == NULL)
+        return send_all(q, t, budget, n_written);
+    t->is_gathering = true;
+    enum outq_result result = send_all(q, t, budget, n_written);
+    t->is_gathering = false;
+    bool is_whole = t->ops->flush(t) == 0;
+    return is_whole || result == OUTQ_GONE || result == OUTQ_SHORT ? result : write_failed();
 }
 
 enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,

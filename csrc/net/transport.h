@@ -25,6 +25,10 @@ struct transport {
     int fd;          /* owned; -1 once closed or given away */
     /* Something that was taken is still inside: see flush. */
     bool has_unsent;
+    /* Between here and flush more is written at once: all that is taken may wait for that. */
+    bool is_gathering;
+    /* And of the file, so many bytes behind those of this sendfile. */
+    size_t n_file_ahead;
     /* Whether a reset needs input that lies unread: see unread_byte of struct sprig_conn. */
     bool resets_by_input;
 };

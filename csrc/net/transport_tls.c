@@ -18,15 +18,20 @@ enum {
     OUT_BYTES = 4 * (RECORD_BYTES + RECORD_MORE),
     FIRST_RECORD_BYTES = 4 * 1024,   /* while the client may still wait for the first packets */
     FIRST_RECORDS_BYTES = 64 * 1024, /* behind its last bytes */
+    LINE_BYTES = 64, /* the kernel copies slowly between addresses that differ within these */
     JOINED_BYTES = 4 * 1024, /* so little that is unsent leaves together with what follows */
     MAX_EVENTS = 100         /* see on_info */
 };
 
 struct tls_io {
-    char in[IN_BYTES];        /* what was received, or read from a file to be sent */
-    char out[OUT_BYTES];      /* records to be sent */
-    char plain[RECORD_BYTES]; /* small pieces of one record */
+    _Alignas(LINE_BYTES) char in[IN_BYTES]; /* what was received, or read from a file to be sent */
+    char out[OUT_BYTES];                    /* records to be sent */
+    char plain[RECORD_BYTES];               /* small pieces of one record */
     size_t n_out;
+    /* While output is gathered: bytes of this file that lie in `in`, and from where in both. */
+    size_t n_in, in_at;
+    uint64_t in_offset;
+    int in_fd;
 };
 
 struct tls {
@@ -54,9 +59,10 @@ struct tls {
 
 struct tls_io *tls_io_new(void)
 {
-    struct tls_io *io = malloc(sizeof *io);
-    if (io != NULL)
-        io->n_out = 0;
+    void *io;
+    if (posix_memalign(&io, LINE_BYTES, sizeof(struct tls_io)) != 0)
+        return NULL;
+    ((struct tls_io *)io)->n_out = ((struct tls_io *)io)->n_in = 0;
     return io;
 }
 
@@ -388,6 +394,7 @@ static ssize_t tls_writev(struct transport *t, const struct iovec *iov, int n, b
     struct tls *s = t->tls;
     struct cursor c = {iov, n, 0};
     size_t taken = 0;
+    (void)more; /* told by is_gathering */
     if (!begin_output(t))
         return -1;
     cursor_advance(&c, 0);
@@ -397,12 +404,8 @@ static ssize_t tls_writev(struct transport *t, const struct iovec *iov, int n, b
             return -1;
         taken += record.len;
     }
-    if (more && !t->has_unsent && s->io->n_out <= JOINED_BYTES) {
-        t->has_unsent = kept_append(&s->unsent, s->io->out, s->io->n_out) || tls_fail(s, ENOMEM);
-        s->io->n_out = 0;
-    } else if (s->io->n_out > 0) {
+    if (s->io->n_out > 0 && !t->is_gathering)
         send_records(t);
-    }
     errno = s->error;
     return s->is_failed ? -1 : (ssize_t)taken;
 }
@@ -416,6 +419,29 @@ static ssize_t read_file(int fd, char *buf, size_t n, uint64_t offset)
     return got;
 }
 
+/* At most n bytes: of what was read before, or with what will be asked for next. As read(). */
+static ssize_t next_of_file(struct transport *t, int fd, size_t n, uint64_t offset,
+                            const char **bytes)
+{
+    struct tls_io *io = t->tls->io;
+    if (io->n_in == 0 || io->in_fd != fd || io->in_offset != offset) {
+        size_t wanted = n + (t->is_gathering ? t->n_file_ahead : 0);
+        size_t at = offset % LINE_BYTES, room = IN_BYTES - at;
+        ssize_t got = read_file(fd, io->in + at, wanted < room ? wanted : room, offset);
+        if (got <= 0)
+            return got;
+        io->n_in = (size_t)got;
+        io->in_at = at;
+        io->in_fd = fd;
+    }
+    size_t len = io->n_in < n ? io->n_in : n;
+    *bytes = io->in + io->in_at;
+    io->in_at += len;
+    io->n_in -= len;
+    io->in_offset = offset + len;
+    return (ssize_t)len;
+}
+
 static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
 {
     struct tls *s = t->tls;
@@ -424,17 +450,17 @@ static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, si
     if (!begin_output(t))
         return -1;
     while (taken < n && !t->has_unsent) {
-        size_t len = n - taken < IN_BYTES ? n - taken : IN_BYTES;
-        got = read_file(in_fd, s->io->in, len, *offset);
+        const char *bytes;
+        got = next_of_file(t, in_fd, n - taken, *offset, &bytes);
         if (got <= 0)
             break;
-        if (!encrypt_all(t, s->io->in, (size_t)got))
+        if (!encrypt_all(t, bytes, (size_t)got))
             return -1;
         taken += (size_t)got;
         *offset += (uint64_t)got;
     }
     int error = errno;
-    if (s->io->n_out > 0)
+    if (s->io->n_out > 0 && !t->is_gathering)
         send_records(t);
     errno = s->is_failed ? s->error : error;
     return s->is_failed ? -1 : taken > 0 ? (ssize_t)taken : got;
@@ -443,7 +469,10 @@ static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, si
 static int tls_flush(struct transport *t)
 {
     struct tls *s = t->tls;
-    if (t->has_unsent)
+    s->io->n_in = 0;
+    if (s->io->n_out > 0)
+        send_records(t);
+    else if (t->has_unsent)
         send_unsent(t);
     errno = s->is_failed ? s->error : EAGAIN;
     return t->has_unsent ? -1 : 0;
