@@ -225,8 +225,9 @@ static int inflate_tail(z_stream *z, uint64_t max, struct ws_buffer *out)
 {
     enum { LEFT_BITS = 0x3f, IS_LAST_BLOCK = 0x40, IS_BETWEEN_BLOCKS = 0x80 }; /* see zlib.h */
     if (z->total_in == 0)
-        return 0; /* a final block was the last one, or there is none at all */
+        return 0; /* a final block was the last one, or there is none in this message */
     int rc = run_inflate(z, span_make("\0\0\xff\xff", 4), max, out);
+    z->total_in = 0; /* of the next message */
     int place = z->data_type & (LEFT_BITS | IS_LAST_BLOCK | IS_BETWEEN_BLOCKS);
     return rc == 0 && place != IS_BETWEEN_BLOCKS ? -WS_CLOSE_NOT_UTF8 : rc;
 }

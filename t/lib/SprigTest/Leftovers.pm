@@ -96,12 +96,14 @@ sub _counters {
     return { map { $_ => $counters->{$_} || 0 } @KINDS };
 }
 
-# Sockets and files. Pipes and the like belong to event loops, which stay.
+# Sockets and files. Pipes and the like belong to event loops, which stay, and so does what channels
+# have in memory.
 sub _descriptors {
     my %is;
     for my $path (glob '/proc/self/fd/*') {
         my $to = readlink $path;
-        $is{ $path =~ s{.*/}{}r } = $to if defined $to && $to =~ m{\A(?:socket:|/)};
+        $is{ $path =~ s{.*/}{}r } = $to
+            if defined $to && $to =~ m{\A(?:socket:|/(?!memfd:sprig-channels))};
     }
     return \%is;
 }
