@@ -4,6 +4,7 @@
 #endif
 #include "ctl.h"
 
+#include "base/number.h"
 #include "ctl_http.h"
 #include "ctl_reload.h"
 #include "ctl_top.h"
@@ -11,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* More than any worker has. */
+enum { MAX_NUMBER = 99999 };
 
 /* ---------------------------------------------------------------------- the verbs ---- */
 
@@ -67,24 +71,24 @@ static int run_status(const struct ctl_server *server, int argc, char **argv)
 
 static int run_top(const struct ctl_server *server, int argc, char **argv)
 {
-    char *end = NULL;
-    unsigned long n = argc == 1 ? strtoul(argv[0], &end, 10) : 0;
-    if (argc > 1 || (argc == 1 && (*end != '\0' || n == 0)))
+    uint64_t n = 0;
+    if (argc > 1 || (argc == 1 && (!number_read(span_str(argv[0]), UINT32_MAX, &n) || n == 0)))
         return usage("top takes a number of pictures or nothing");
     return ctl_top(server, (unsigned)n);
 }
 
 static int run_worker(const struct ctl_server *server, int argc, char **argv)
 {
-    char path[64], *end = NULL;
+    char path[64];
+    uint64_t n = 0;
     if (argc == 1 && strcmp(argv[0], "add") == 0)
         return print_answer(server, "POST", "/workers/add", NULL);
     if (argc == 1 && strcmp(argv[0], "remove") == 0)
         return print_answer(server, "POST", "/workers/remove", NULL);
-    unsigned long n = argc == 2 ? strtoul(argv[1], &end, 10) : 0;
-    if (argc != 2 || strcmp(argv[0], "kill") != 0 || n == 0 || n > 99999 || *end != '\0')
+    if (argc != 2 || strcmp(argv[0], "kill") != 0 ||
+        !number_read(span_str(argv[1]), MAX_NUMBER, &n) || n == 0)
         return usage("worker takes add, remove or kill N");
-    snprintf(path, sizeof path, "/workers/%lu/kill", n);
+    snprintf(path, sizeof path, "/workers/%u/kill", (unsigned)n);
     return print_answer(server, "POST", path, NULL);
 }
 

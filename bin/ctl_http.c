@@ -50,8 +50,11 @@ static int read_token(struct ctl_server *server, const char *path, char *why, si
 
 static int take_address(struct ctl_server *server, const char *text, char *why, size_t n)
 {
-    if (sprig_listen_spec_read(&server->address, text, why, n) != 0)
+    if (sprig_listen_spec_read(&server->address, text, why, n) != 0) {
+        snprintf(why, n, "'%s' is no address of an admin listener: give unix:PATH or HOST:PORT",
+                 text);
         return -1;
+    }
     sprig_listen_spec_print(&server->address, server->text, sizeof server->text);
     return 0;
 }

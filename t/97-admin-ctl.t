@@ -174,7 +174,10 @@ subtest 'usage' => sub {
         ['worker', 'kill', '0'],
         ['reload', '--now'],
         ['worker', 'kill', '1x'],
+        ['worker', 'kill', '-1'],
+        ['worker', 'kill', '+1'],
         ['top',    'x'],
+        ['top',    '-1'],
         ['--loud', 'status']
         )
     {

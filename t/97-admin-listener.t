@@ -41,6 +41,9 @@ subtest 'a unix socket' => sub {
     like scalar ask($ctl, '/metrics', 'Accept: application/openmetrics-text'),
         qr{^Content-Type: application/openmetrics-text.*# EOF\n\z}ms, 'or as OpenMetrics';
     is +(ask($ctl, '/nothing'))[0],     404, 'another path is 404';
+    for my $path (map { "/workers/$_/kill" } '-1', '+1', '1x', ' 1', '') {
+        like scalar ask($ctl, "POST $path", $COMMAND), qr{\AHTTP/1\.1 40[04] (?!.*no worker)}s, "as is $path";
+    }
     is +(ask($ctl, '/reload'))[0],      405, 'a command is no GET';
     is +(ask($ctl, 'POST /reload'))[0], 403, 'and needs a field that no form can send';
     is +(ask($ctl, 'PUT /x'))[0],       405, 'nor is there PUT';
@@ -139,6 +142,9 @@ subtest 'TCP' => sub {
         'with a word on what is missing';
     $run = run_program('-p', 0, '--admin', "0.0.0.0:$port", app_file($APP));
     like $run->{err}, qr/admin must be a unix socket or a loopback address/, 'in a single process, too';
+    $run = run_program('-p', 0, '--admin', "$where,$_", app_file($APP))
+        and is $run->{err}, "sprig: admin must be an address alone, without ',$_'\n", "$_ is refused"
+        for qw(tls proxy_protocol redirect);
 };
 
 subtest 'a socket of systemd' => sub {
@@ -179,6 +185,15 @@ subtest 'with a token' => sub {
     spew($file, "short\n");
     my $run = run_program('-p', 0, '--admin', $where, '--admin-token-file', $file, app_file($APP));
     like $run->{err}, qr/admin_token_file \S+ must hold at least 16 characters/, 'a short one is none';
+    for my $token ("0123456789\x01abcdef", "0123456789abcde\xff", "0123456789 abcdef", "0123456789\nabcdef\n") {
+        spew($file, $token);
+        $run = run_program('-p', 0, '--admin', $where, '--admin-token-file', $file, app_file($APP));
+        like $run->{err}, qr/admin_token_file \S+ must hold one word of printable ASCII/,
+            'nor is ' . $token =~ s/([^ -~])/sprintf '\x%02x', ord $1/ger;
+    }
+    spew($file, 'x' x 501);
+    $run = run_program('-p', 0, '--admin', $where, '--admin-token-file', $file, app_file($APP));
+    like $run->{err}, qr/admin_token_file \S+ must hold at least 16 characters, and 500 at most/, 'nor one of 501';
 };
 
 subtest 'the page' => sub {

@@ -292,7 +292,7 @@ static int read_setting(struct reader *r, char *at)
 {
     size_t n = strcspn(at, " \t=");
     char *equals = at + n + strspn(at + n, " \t");
-    if (*equals != '=')
+    if (*equals != '=' || n == 0)
         return wrong(r, "a line must be \"option = value\", \"@include FILE\" or a comment");
     char *start = equals + 1 + strspn(equals + 1, " \t");
     at[n] = '\0';

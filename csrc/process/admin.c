@@ -220,6 +220,19 @@ int admin_timeout(const struct admin *a)
 /* ----------------------------------------------------------------- open and close ---- */
 
 /* Nobody else may open it, unless the options for sockets say so. */
+/* What an address may have besides is for those that serve. */
+static int check_flags(struct sprig_listen_spec *spec, char *why, size_t n)
+{
+    size_t n_flags;
+    const struct sprig_listen_flag *flags = sprig_listen_flags(&n_flags);
+    for (size_t i = 0; i < n_flags; i++)
+        if (*sprig_listen_flag(&spec->options, &flags[i])) {
+            snprintf(why, n, "admin must be an address alone, without ',%s'", flags[i].name);
+            return SPRIG_E_INVALID;
+        }
+    return 0;
+}
+
 static int open_address(struct admin *a, char *why, size_t n)
 {
     struct sprig_listen_spec spec;
@@ -230,6 +243,8 @@ static int open_address(struct admin *a, char *why, size_t n)
         return socket_adopt(a->host.config, fd, a->sockets, why, n);
     }
     int rc = sprig_listen_spec_read(&spec, a->host.config->admin, why, n);
+    if (rc == 0)
+        rc = check_flags(&spec, why, n);
     if (rc != 0)
         return rc;
     if (sprig_config_copy(&config, a->host.config) != 0)

@@ -8,6 +8,7 @@
 #include "process/admin_internal.h"
 
 #include "base/err.h"
+#include "base/number.h"
 #include "http/status.h"
 #include "process/processes.h"
 #include <ctype.h>
@@ -17,6 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum {
+    TOKEN_MIN_BYTES = 16,
+    TOKEN_MAX_BYTES = 500,
+    MAX_NUMBER = 99999 /* more than any worker has */
+};
 
 /* --------------------------------------------------------------------- answers ---- */
 
@@ -60,10 +67,21 @@ void admin_answer_body(struct admin_conn *c, const char *type, const struct text
 
 /* ----------------------------------------------------------------- who may ask ---- */
 
+/* What is wrong with a token; NULL: nothing. It has to fit in a header field. */
+static const char *token_fault(const char *text, size_t n)
+{
+    if (n < TOKEN_MIN_BYTES || n > TOKEN_MAX_BYTES)
+        return "must hold at least 16 characters, and 500 at most";
+    for (size_t i = 0; i < n; i++)
+        if (text[i] <= ' ' || text[i] > '~')
+            return "must hold one word of printable ASCII characters";
+    return NULL;
+}
+
 int admin_read_token(struct admin *a, char *why, size_t n)
 {
     const char *path = a->host.config->admin_token_file;
-    char text[512];
+    char text[TOKEN_MAX_BYTES + 12]; /* with white space behind it */
     if (path == NULL)
         return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -78,8 +96,9 @@ int admin_read_token(struct admin *a, char *why, size_t n)
     while (len > 0 && isspace((unsigned char)text[len - 1]))
         len--;
     text[len] = '\0';
-    if (len < 16) {
-        snprintf(why, n, "admin_token_file %s must hold at least 16 characters", path);
+    const char *fault = token_fault(text, (size_t)len);
+    if (fault != NULL) {
+        snprintf(why, n, "admin_token_file %s %s", path, fault);
         return SPRIG_E_INVALID;
     }
     a->token = strdup(text);
@@ -296,16 +315,16 @@ static void answer_verb(struct admin *a, struct admin_conn *c, enum admin_verb v
 /* "/workers/3/kill" */
 static bool is_kill(struct sprig_span path, uint32_t *number)
 {
-    char text[64];
-    int end = 0;
-    unsigned n = 0;
-    if (path.len >= sizeof text)
+    static const char before[] = "/workers/";
+    const size_t n = sizeof before - 1;
+    uint64_t value;
+    if (path.len <= n || memcmp(path.ptr, before, n) != 0)
         return false;
-    memcpy(text, path.ptr, path.len);
-    text[path.len] = '\0';
-    bool is_one = sscanf(text, "/workers/%5u/kill%n", &n, &end) == 1 && end == (int)path.len;
-    *number = n;
-    return is_one;
+    path = span_make(path.ptr + n, path.len - n);
+    if (!number_take(&path, MAX_NUMBER, &value) || !span_eq(path, SPAN_LIT("/kill")))
+        return false;
+    *number = (uint32_t)value;
+    return true;
 }
 
 static const struct {
