@@ -86,9 +86,18 @@ static void print_bash(void)
          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
          "    COMPREPLY=()\n"
          "    if [[ ${COMP_WORDS[1]} == ctl && $COMP_CWORD -gt 1 ]]; then");
-    fputs("        COMPREPLY=($(compgen -W '--admin --config --pid --token-file ", stdout);
+    puts("        local words\n"
+         "        case $prev in\n"
+         "            worker) words='add remove kill' ;;\n"
+         "            status) words=--json ;;\n"
+         "            --config|--pid|--token-file) compopt -o filenames;"
+         " COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+         "            --admin) return ;;");
+    fputs("            *) words='--admin --config --pid --token-file ", stdout);
     print_verbs();
-    puts("' -- \"$cur\"))\n"
+    puts("' ;;\n"
+         "        esac\n"
+         "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
          "        return\n"
          "    fi\n"
          "    case $prev in");
@@ -165,10 +174,17 @@ static void print_zsh(void)
           "# written by sprig --completion zsh\n"
           "_sprig() {\n"
           "    if [[ $words[2] == ctl && $CURRENT -gt 2 ]]; then\n"
-          "        compadd -- --admin --config --pid --token-file ",
+          "        case $words[CURRENT-1] in\n"
+          "            worker) compadd add remove kill ;;\n"
+          "            status) compadd -- --json ;;\n"
+          "            --config|--pid|--token-file) _files ;;\n"
+          "            --admin) ;;\n"
+          "            *) compadd -- --admin --config --pid --token-file ",
           stdout);
     print_verbs();
-    puts("\n        return\n"
+    puts(" ;;\n"
+         "        esac\n"
+         "        return\n"
          "    fi\n"
          "    _arguments -S \\");
     for (size_t i = 0; i < n; i++) {
@@ -241,9 +257,18 @@ static void print_fish(void)
             print_fish_option(o, option_flag(o, "no-", name, sizeof name), 0);
     }
     puts("complete -c sprig -n __fish_is_first_token -a ctl -d 'Asks a running server'");
-    fputs("complete -c sprig -n '__fish_seen_subcommand_from ctl' -f -a '", stdout);
+    puts("complete -c sprig -n '__fish_seen_subcommand_from ctl' -f");
+    fputs("complete -c sprig -n '__fish_seen_subcommand_from ctl;"
+          " and not __fish_seen_subcommand_from worker status' -a '",
+          stdout);
     print_verbs();
-    puts("'");
+    puts("'\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from worker' -a 'add remove kill'\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from status' -l json\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l admin -x\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l config -r -F\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l pid -r -F\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l token-file -r -F");
 }
 
 bool completion_print(const char *shell)

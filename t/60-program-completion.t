@@ -50,6 +50,29 @@ sub offered {
     return map { s/\t.*//r } @lines;
 }
 
+# What the tabulator makes of these lines in a terminal of zsh.
+sub typed_in_zsh {
+    my ($zsh, $file, @lines) = @_;
+    my $code = spew(SprigTest::temp_path('zsh'), <<'END' =~ s/FILE/$file/r);
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1=; autoload -U compinit; compinit -D -u; source FILE'
+zpty -w shell 'tab() { zle complete-word; print -r -- "<$BUFFER>"; BUFFER= }; zle -N tab; bindkey "^I" tab'
+zpty -w shell 'print -r -- "<"ready">"'
+zpty -r -m shell text '*<ready>*'
+for line; do
+    zpty -w -n shell "$line"$'\t'
+    zpty -r -m shell text '*<*>*'
+    print -r -- "${${text##*<}%%>*}"
+done
+zpty -d shell
+END
+    open my $in, '-|', 'timeout', 60, $zsh, '-f', $code, @lines or die "$zsh: $!";
+    chomp(my @made = <$in>);
+    close $in;
+    return @made;
+}
+
 for my $shell (qw(bash fish)) {
     subtest $shell => sub {
         SprigTest::tool_path($shell) or plan skip_all => "$shell is not installed";
@@ -60,6 +83,11 @@ for my $shell (qw(bash fish)) {
         my @switch = grep { /reuseport/ } offered($shell, 'sprig', '--no-re');
         is_deeply \@switch, ['--no-reuseport'], 'a switch';
         ok + (grep { $_ eq 'reload' } offered($shell, 'sprig', 'ctl', 'rel')), 'verbs of ctl';
+        is_deeply [sort(offered($shell, 'sprig', 'ctl', 'worker', ''))], [qw(add kill remove)],
+            'what worker takes';
+        is_deeply [offered($shell, 'sprig', 'ctl', 'status', '--')], ['--json'], 'and status'
+            if $shell eq 'bash';
+        ok + (grep { $_ eq '--admin' } offered($shell, 'sprig', 'ctl', '--adm')), 'options of ctl';
         my $dir = SprigTest::temp_path('apps');
         mkdir $dir;
         spew("$dir/$_", '') for qw(one.psgi other.txt);
@@ -75,9 +103,14 @@ subtest 'zsh' => sub {
     my $file = spew(SprigTest::temp_path('_sprig'), $script{zsh});
     my $out  = qx{$zsh -f -n $file 2>&1};
     is "$? $out", '0 ', 'the script is one of zsh';
-    $out =
-        qx{$zsh -f -c 'autoload -U compinit; compinit -D; source $file; print -- \$_comps[sprig]' 2>&1};
-    is $out, "_sprig\n", 'and is what completes sprig';
+    my $dir = SprigTest::temp_path('apps');
+    mkdir $dir;
+    spew("$dir/one.psgi", '');
+    my @typed = ('sprig --access-log-form', 'sprig --nested cr', 'sprig ctl und', 'sprig ctl worker k',
+        "sprig $dir/o", "sprig ctl --config $dir/o");
+    is_deeply [typed_in_zsh($zsh, $file, @typed)],
+        ['sprig --access-log-format ', 'sprig --nested croak ', 'sprig ctl undrain ', 'sprig ctl worker kill ',
+        "sprig $dir/one.psgi ", "sprig ctl --config $dir/one.psgi "], 'what the tabulator makes of lines';
 };
 
 my $run = run_program('--completion', 'tcsh');
