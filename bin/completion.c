@@ -90,6 +90,7 @@ static void print_bash(void)
          "        case $prev in\n"
          "            worker) words='add remove kill' ;;\n"
          "            status) words=--json ;;\n"
+         "            reload) words=--wait ;;\n"
          "            --config|--pid|--token-file) compopt -o filenames;"
          " COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
          "            --admin) return ;;");
@@ -177,6 +178,7 @@ static void print_zsh(void)
           "        case $words[CURRENT-1] in\n"
           "            worker) compadd add remove kill ;;\n"
           "            status) compadd -- --json ;;\n"
+          "            reload) compadd -- --wait ;;\n"
           "            --config|--pid|--token-file) _files ;;\n"
           "            --admin) ;;\n"
           "            *) compadd -- --admin --config --pid --token-file ",
@@ -259,12 +261,13 @@ static void print_fish(void)
     puts("complete -c sprig -n __fish_is_first_token -a ctl -d 'Asks a running server'");
     puts("complete -c sprig -n '__fish_seen_subcommand_from ctl' -f");
     fputs("complete -c sprig -n '__fish_seen_subcommand_from ctl;"
-          " and not __fish_seen_subcommand_from worker status' -a '",
+          " and not __fish_seen_subcommand_from worker status reload' -a '",
           stdout);
     print_verbs();
     puts("'\n"
          "complete -c sprig -n '__fish_seen_subcommand_from worker' -a 'add remove kill'\n"
          "complete -c sprig -n '__fish_seen_subcommand_from status' -l json\n"
+         "complete -c sprig -n '__fish_seen_subcommand_from reload' -l wait\n"
          "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l admin -x\n"
          "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l config -r -F\n"
          "complete -c sprig -n '__fish_seen_subcommand_from ctl' -l pid -r -F\n"
