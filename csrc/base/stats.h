@@ -23,7 +23,7 @@
     X(STARTED, COUNTER, "sprig_requests_started_total", NULL,                                      \
       "Requests passed to the application.")                                              \
     X(INFORMED, COUNTER, "sprig_responses_total", "class=\"1xx\"",                                 \
-      "Responses completed by the application, by class; 1xx are interim responses.")                \
+      "Responses completed by the application, by class; 1xx are interim responses.")              \
     X(ANSWERED_2, COUNTER, "sprig_responses_total", "class=\"2xx\"", NULL)                         \
     X(ANSWERED_3, COUNTER, "sprig_responses_total", "class=\"3xx\"", NULL)                         \
     X(ANSWERED_4, COUNTER, "sprig_responses_total", "class=\"4xx\"", NULL)                         \
@@ -81,11 +81,11 @@
       "PSGI environments reused.")                                                   \
     X(PASSES, COUNTER, "sprig_loop_passes_total", NULL, "Passes of the event loops.")              \
     X(BLOCKED, COUNTER, "sprig_loop_blocked_total", NULL,                                          \
-      "How often Perl code blocked an event loop for longer than block_warning.")                    \
+      "How often Perl code blocked an event loop for longer than block_warning.")                  \
     X(BLOCKED_TIME, SECONDS, "sprig_loop_blocked_seconds_total", NULL,                             \
-      "Total duration of these blocks, added when they end.")                                                 \
+      "Total duration of these blocks, added when they end.")                                      \
     X(LAG, LONGEST, "sprig_loop_lag_seconds", NULL,                                                \
-      "Duration of the latest pass; whatever was ready meanwhile had to wait.")                      \
+      "Duration of the latest pass; whatever was ready meanwhile had to wait.")                    \
     X(LONGEST_BLOCK, LONGEST, "sprig_loop_longest_pass_seconds", NULL,                             \
       "Longest pass of an event loop since its process started.")                                \
     X(LOG_DROPPED, COUNTER, "sprig_log_lines_dropped_total", NULL,                                 \
