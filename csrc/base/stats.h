@@ -21,7 +21,7 @@
 /* clang-format off */
 #define STATS(X)                                                                                   \
     X(STARTED, COUNTER, "sprig_requests_started_total", NULL,                                      \
-      "Requests passed to the application.")                                              \
+      "Requests passed to the application.")                                                       \
     X(INFORMED, COUNTER, "sprig_responses_total", "class=\"1xx\"",                                 \
       "Responses completed by the application, by class; 1xx are interim responses.")              \
     X(ANSWERED_2, COUNTER, "sprig_responses_total", "class=\"2xx\"", NULL)                         \
@@ -30,19 +30,19 @@
     X(ANSWERED_5, COUNTER, "sprig_responses_total", "class=\"5xx\"", NULL)                         \
     X(ANSWERED_OTHER, COUNTER, "sprig_responses_total", "class=\"other\"", NULL)                   \
     X(CUT, COUNTER, "sprig_responses_cut_total", NULL,                                             \
-      "Responses cut off by the server or by the application.")         \
+      "Responses cut off by the server or by the application.")                                    \
     X(DISCONNECTS, COUNTER, "sprig_client_disconnects_total", NULL,                                \
       "Clients that left before their response was complete.")                                     \
     X(DETACHED, COUNTER, "sprig_sockets_taken_total", NULL,                                        \
-      "Sockets taken over by the application (psgix.io).")                                   \
+      "Sockets taken over by the application (psgix.io).")                                         \
     X(EXCEPTIONS, COUNTER, "sprig_app_exceptions_total", NULL,                                     \
-      "Uncaught exceptions of the application.")                                         \
+      "Uncaught exceptions of the application.")                                                   \
     X(ACTIVE, GAUGE, "http_server_active_requests", NULL,                                          \
-      "Requests in the application whose response is not complete.")            \
+      "Requests in the application whose response is not complete.")                               \
     X(WAITING, GAUGE, "sprig_requests_waiting", NULL,                                              \
-      "Requests waiting for their turn (max_requests_in_flight, nested).")              \
+      "Requests waiting for their turn (max_requests_in_flight, nested).")                         \
     X(REFUSED_400, COUNTER, "sprig_requests_refused_total", "status=\"400\"",                      \
-      "Requests refused by the server itself, by status; the log has the reasons.")             \
+      "Requests refused by the server itself, by status; the log has the reasons.")                \
     X(REFUSED_408, COUNTER, "sprig_requests_refused_total", "status=\"408\"", NULL)                \
     X(REFUSED_413, COUNTER, "sprig_requests_refused_total", "status=\"413\"", NULL)                \
     X(REFUSED_414, COUNTER, "sprig_requests_refused_total", "status=\"414\"", NULL)                \
@@ -50,35 +50,35 @@
     X(REFUSED_503, COUNTER, "sprig_requests_refused_total", "status=\"503\"", NULL)                \
     X(REFUSED_OTHER, COUNTER, "sprig_requests_refused_total", "status=\"other\"", NULL)            \
     X(SHED_FULL, COUNTER, "sprig_connections_refused_total", "reason=\"max_connections\"",         \
-      "Connections refused with 503 when they were accepted, by reason.")                        \
+      "Connections refused with 503 when they were accepted, by reason.")                          \
     X(SHED_IP, COUNTER, "sprig_connections_refused_total", "reason=\"max_connections_per_ip\"",    \
       NULL)                                                                                        \
     X(SHED_FILES, COUNTER, "sprig_connections_refused_total", "reason=\"descriptors\"", NULL)      \
     X(HANDSHAKES_FAILED, COUNTER, "sprig_handshakes_failed_total", NULL,                           \
-      "Connections that failed in the TLS handshake or the PROXY header.")         \
+      "Connections that failed in the TLS handshake or the PROXY header.")                         \
     X(EVICTED, COUNTER, "sprig_connections_evicted_total", NULL,                                   \
-      "Idle connections closed to make room for new ones (max_connections).")            \
+      "Idle connections closed to make room for new ones (max_connections).")                      \
     X(ACCEPTED, COUNTER, "sprig_connections_accepted_total", NULL,                                 \
-      "Connections accepted.")                                                           \
+      "Connections accepted.")                                                                     \
     X(REUSED, COUNTER, "sprig_requests_on_kept_connections_total", NULL,                           \
       "Requests that were not the first of their connection.")                                     \
     X(CONNECTIONS, GAUGE, "sprig_connections_open", NULL, "Open connections.")                     \
     X(STREAMING, GAUGE, "sprig_responses_streaming", NULL,                                         \
-      "Responses that have been sent in part.")                                     \
+      "Responses that have been sent in part.")                                                    \
     X(WEBSOCKETS, GAUGE, "sprig_websockets_open", NULL, "Open WebSocket connections.")             \
     X(RECEIVED, COUNTER, "sprig_received_bytes_total", NULL,                                       \
-      "Bytes read from clients.")                                                        \
-    X(SENT, COUNTER, "sprig_sent_bytes_total", NULL, "Bytes written to clients.")        \
+      "Bytes read from clients.")                                                                  \
+    X(SENT, COUNTER, "sprig_sent_bytes_total", NULL, "Bytes written to clients.")                  \
     X(BUFFERED, GAUGE, "sprig_output_buffered_bytes", NULL,                                        \
-      "Bytes of responses that clients have not read yet, in memory and in files.")               \
+      "Bytes of responses that clients have not read yet, in memory and in files.")                \
     X(SPILLED, COUNTER, "sprig_output_spilled_bytes_total", NULL,                                  \
-      "Bytes of responses written to a temporary file (output_buffer_bytes).")              \
+      "Bytes of responses written to a temporary file (output_buffer_bytes).")                     \
     X(BODY_FILES, COUNTER, "sprig_request_body_files_total", NULL,                                 \
-      "Request bodies written to a temporary file (body_buffer_bytes).")                         \
+      "Request bodies written to a temporary file (body_buffer_bytes).")                           \
     X(ENV_BUILT, COUNTER, "sprig_env_built_total", NULL,                                           \
-      "PSGI environments built from scratch.")                                           \
+      "PSGI environments built from scratch.")                                                     \
     X(ENV_RECYCLED, COUNTER, "sprig_env_recycled_total", NULL,                                     \
-      "PSGI environments reused.")                                                   \
+      "PSGI environments reused.")                                                                 \
     X(PASSES, COUNTER, "sprig_loop_passes_total", NULL, "Passes of the event loops.")              \
     X(BLOCKED, COUNTER, "sprig_loop_blocked_total", NULL,                                          \
       "How often Perl code blocked an event loop for longer than block_warning.")                  \
@@ -87,7 +87,7 @@
     X(LAG, LONGEST, "sprig_loop_lag_seconds", NULL,                                                \
       "Duration of the latest pass; whatever was ready meanwhile had to wait.")                    \
     X(LONGEST_BLOCK, LONGEST, "sprig_loop_longest_pass_seconds", NULL,                             \
-      "Longest pass of an event loop since its process started.")                                \
+      "Longest pass of an event loop since its process started.")                                  \
     X(LOG_DROPPED, COUNTER, "sprig_log_lines_dropped_total", NULL,                                 \
       "Log lines dropped because nobody read them in time.")
 /* clang-format on */
