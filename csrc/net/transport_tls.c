@@ -7,6 +7,7 @@
 #include "net/tls_internal.h"
 
 #include "base/err.h"
+#include "net/ahead.h"
 #include "net/kept.h"
 #include <errno.h>
 #include <unistd.h>
@@ -18,20 +19,17 @@ enum {
     OUT_BYTES = 4 * (RECORD_BYTES + RECORD_MORE),
     FIRST_RECORD_BYTES = 4 * 1024,   /* while the client may still wait for the first packets */
     FIRST_RECORDS_BYTES = 64 * 1024, /* behind its last bytes */
-    LINE_BYTES = 64, /* the kernel copies slowly between addresses that differ within these */
     JOINED_BYTES = 4 * 1024, /* so little that is unsent leaves together with what follows */
     MAX_EVENTS = 100         /* see on_info */
 };
 
 struct tls_io {
-    _Alignas(LINE_BYTES) char in[IN_BYTES]; /* what was received, or read from a file to be sent */
-    char out[OUT_BYTES];                    /* records to be sent */
-    char plain[RECORD_BYTES];               /* small pieces of one record */
+    /* What was received, or read from a file to be sent. */
+    _Alignas(AHEAD_LINE_BYTES) char in[IN_BYTES];
+    char out[OUT_BYTES];      /* records to be sent */
+    char plain[RECORD_BYTES]; /* small pieces of one record */
     size_t n_out;
-    /* While output is gathered: bytes of this file that lie in `in`, and from where in both. */
-    size_t n_in, in_at;
-    uint64_t in_offset;
-    int in_fd;
+    struct ahead ahead; /* in `in`, while output is gathered */
 };
 
 struct tls {
@@ -60,9 +58,10 @@ struct tls {
 struct tls_io *tls_io_new(void)
 {
     void *io;
-    if (posix_memalign(&io, LINE_BYTES, sizeof(struct tls_io)) != 0)
+    if (posix_memalign(&io, AHEAD_LINE_BYTES, sizeof(struct tls_io)) != 0)
         return NULL;
-    ((struct tls_io *)io)->n_out = ((struct tls_io *)io)->n_in = 0;
+    ((struct tls_io *)io)->n_out = 0;
+    ((struct tls_io *)io)->ahead = (struct ahead){0};
     return io;
 }
 
@@ -410,38 +409,6 @@ static ssize_t tls_writev(struct transport *t, const struct iovec *iov, int n, b
     return s->is_failed ? -1 : (ssize_t)taken;
 }
 
-static ssize_t read_file(int fd, char *buf, size_t n, uint64_t offset)
-{
-    ssize_t got;
-    do
-        got = pread(fd, buf, n, (off_t)offset);
-    while (got == -1 && errno == EINTR);
-    return got;
-}
-
-/* At most n bytes: of what was read before, or with what will be asked for next. As read(). */
-static ssize_t next_of_file(struct transport *t, int fd, size_t n, uint64_t offset,
-                            const char **bytes)
-{
-    struct tls_io *io = t->tls->io;
-    if (io->n_in == 0 || io->in_fd != fd || io->in_offset != offset) {
-        size_t wanted = n + (t->is_gathering ? t->n_file_ahead : 0);
-        size_t at = offset % LINE_BYTES, room = IN_BYTES - at;
-        ssize_t got = read_file(fd, io->in + at, wanted < room ? wanted : room, offset);
-        if (got <= 0)
-            return got;
-        io->n_in = (size_t)got;
-        io->in_at = at;
-        io->in_fd = fd;
-    }
-    size_t len = io->n_in < n ? io->n_in : n;
-    *bytes = io->in + io->in_at;
-    io->in_at += len;
-    io->n_in -= len;
-    io->in_offset = offset + len;
-    return (ssize_t)len;
-}
-
 static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, size_t n)
 {
     struct tls *s = t->tls;
@@ -451,7 +418,8 @@ static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, si
         return -1;
     while (taken < n && !t->has_unsent) {
         const char *bytes;
-        got = next_of_file(t, in_fd, n - taken, *offset, &bytes);
+        got = ahead_read(&s->io->ahead, s->io->in, IN_BYTES, in_fd, *offset, n - taken,
+                         t->is_gathering ? t->n_file_ahead : 0, &bytes);
         if (got <= 0)
             break;
         if (!encrypt_all(t, bytes, (size_t)got))
@@ -469,7 +437,7 @@ static ssize_t tls_sendfile(struct transport *t, int in_fd, uint64_t *offset, si
 static int tls_flush(struct transport *t)
 {
     struct tls *s = t->tls;
-    s->io->n_in = 0;
+    s->io->ahead.n = 0;
     if (s->io->n_out > 0)
         send_records(t);
     else if (t->has_unsent)
