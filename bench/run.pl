@@ -12,10 +12,11 @@ use SprigBench::Report;
 use SprigBench::Scenarios;
 use SprigBench::Servers;
 
-my %option = (seconds => 3, rounds => 3, log => 0, out => "$FindBin::Bin/reports");
+my %option = (log => 0, add => [], out => "$FindBin::Bin/reports");
 GetOptions(
     \%option, 'servers=s', 'scenarios=s', 'seconds=i', 'rounds=i', 'out=s',
-    'log!',   'callgrind', 'realtime',    'list', 'help'
+    'add=s@', 'log!',      'callgrind',   'realtime',  'quick',    'list',
+    'help'
 ) or usage(2);
 usage(0) if $option{help};
 
@@ -30,6 +31,8 @@ Usage: dev/bench [options]
   --rounds N        measurements of each, the servers alternating; the median counts [3]
   --log             the program sprig writes an access log
   --out DIR         where the report goes [bench/reports]
+  --add DIR         what an earlier run has found goes into the report as well; repeatable
+  --quick           the scenarios that say most, one round of a second: less than five minutes
   --callgrind       counts instructions instead
   --realtime        WebSockets and event streams instead: echo, broadcast, idle sockets beside
                     Mojolicious, node's ws and python's websockets, events by channel and from Perl
@@ -46,6 +49,15 @@ sub chosen {
     $known{$_} or die "there is no '$_', only: @all\n" for @names;
     return @names;
 }
+
+if ($option{quick}) {
+    $option{seconds} ||= 1;
+    $option{rounds}  ||= 1;
+    $option{scenarios} = 'hello,browser,close,post,writer,delayed,file-64k,overload,slow,push'
+        if !defined $option{scenarios};
+}
+$option{seconds} ||= 3;
+$option{rounds}  ||= 3;
 
 my %scenario = map { $_->{name} => $_ } SprigBench::Scenarios->all;
 my @names    = chosen($option{scenarios}, map { $_->{name} } SprigBench::Scenarios->all);
@@ -109,7 +121,7 @@ sub can_do {
 }
 
 # Loads that are no row of requests, and what only the kernel works for.
-my %is_left_out = map { $_ => 1 } qw(file-64k file-32m unix idle push),
+my %is_left_out = map { $_ => 1 } qw(file-64k file-32m unix idle push steady overload slow),
     grep { $scenario{$_}{tls} } keys %scenario;
 
 sub callgrind {
@@ -128,7 +140,7 @@ sub measure {
     my $result = eval {
         my %short = (%at, pin => \@pin);
         SprigBench::Load->measure($process, $scenario, %short, seconds => 1)
-            if !$scenario->{load} || $scenario->{load} =~ /\A(?:full|resumed)\z/;    # warm
+            if !$scenario->{load} || $scenario->{load} =~ /\A(?:full|resumed|steady)\z/;    # warm
         SprigBench::Load->measure($process, $scenario, %short);
     } || { error => $@ =~ s/\n//r };
     $process->stop;
@@ -141,25 +153,26 @@ if ($option{callgrind}) {
     exit 0;
 }
 
-my %results;
 my $report = SprigBench::Report->new(
-    results    => \%results,
     servers    => \@servers,
     versions   => \%version,
-    scenarios  => [map { $scenario{$_} } @names],
+    commands   => { map { $_ => SprigBench::Servers->shown_command($_, %at) } @servers },
+    scenarios  => [SprigBench::Scenarios->all],
     conditions => sprintf(
-        '%d rounds of %d s, medians; servers %s; %s.',
-        $option{rounds},
+        '%s of %d s; servers %s; %s.',
+        $option{rounds} == 1 ? 'one round' : "medians of $option{rounds} rounds",
         $option{seconds},
         $can_pin     ? 'on processor 0, the load on the others' : 'not pinned',
         $option{log} ? 'sprig writes an access log'             : 'no access log'
     ),
 );
+$report->add_run($_) for @{ $option{add} };
 for my $name (@names) {
     my @able    = grep { can_do($_, $scenario{$name}) } @servers;
     my $is_once = ($scenario{$name}{load} || '') =~ /\A(?:idle|push)\z/;
+    $report->forget($name);
     for my $round (1 .. ($is_once ? 1 : $option{rounds})) {
-        push @{ $results{$name}{$_} }, measure($_, $scenario{$name}) for @able;
+        $report->add($name, $_, measure($_, $scenario{$name})) for @able;
     }
     print $report->table($scenario{$name}), "\n";
 }

@@ -5,6 +5,8 @@ package SprigBench::Load;
 use strict;
 use warnings;
 use IO::Socket::INET;
+use POSIX ();
+use SprigBench::Steady;
 use Time::HiRes qw(time);
 
 # What a command says; so many of them at once.
@@ -202,7 +204,11 @@ my %LOAD = (
     wrk     => \&_wrk,
     unix    => \&_unix,
     idle    => \&_idle,
-    push    => \&_push
+    push    => \&_push,
+
+    steady   => \&SprigBench::Steady::steady,
+    overload => sub { SprigBench::Steady::overload(@_, most => \&_wrk) },
+    slow     => \&SprigBench::Steady::slow,
 );
 
 sub measure {

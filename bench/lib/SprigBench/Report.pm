@@ -1,10 +1,12 @@
 package SprigBench::Report;
 
-# Medians, ratios, the table, the report and its charts.
+# Medians, ratios, tables, and the files of a report.
 
 use strict;
 use warnings;
-use POSIX qw(strftime uname);
+use JSON::PP ();
+use POSIX    qw(strftime uname);
+use SprigBench::Page;
 
 my @COLUMNS = (
 
@@ -15,16 +17,50 @@ my @COLUMNS = (
     ['system', 'system',  '%.2f'],
     ['p50',    'p50 ms',  '%.2f'],
     ['p99',    'p99 ms',  '%.2f'],
+    ['p999',   'p99.9',   '%.2f'],
+    ['worst',  'worst',   '%.2f'],
+    ['asked',  'asked/s', '%.0f'],
+    ['failed', 'failed',  '%.0f'],
     ['rss',    'RSS KB',  '%.0f'],
     ['idle',   'B/conn',  '%.0f'],
     ['push',   'us/push', '%.2f'],
     ['fair',   'max/min', '%.2f'],
+    ['spread', 'spread',  '%.0f %%'],
 );
 
-# $results{scenario}{server} = [measurement, ...]; each is a hash of numbers.
+# results{scenario}{server} = [measurement, ...]; each is a hash of numbers.
 sub new {
     my ($class, %self) = @_;
-    return bless {%self}, $class;
+    return bless { results => {}, runs => [], %self }, $class;
+}
+
+sub add {
+    my ($self, $scenario, $server, $measurement) = @_;
+    push @{ $self->{results}{$scenario}{$server} }, $measurement;
+    return;
+}
+
+sub forget { my ($self, $scenario) = @_; delete $self->{results}{$scenario}; return }
+
+# What the folder of an earlier report says.
+sub add_run {
+    my ($self, $folder) = @_;
+    open my $in, '<', "$folder/results.json" or die "$folder/results.json: $!\n";
+    local $/;
+    my $run = JSON::PP->new->decode(readline $in);
+    $self->{results}{$_}  = $run->{results}{$_}  for keys %{ $run->{results} };
+    $self->{commands}{$_} = $run->{commands}{$_} for keys %{ $run->{commands} };
+    $self->{versions}{$_} ||= $run->{versions}{$_} for keys %{ $run->{versions} };
+    my %known = map { $_ => 1 } @{ $self->{servers} };
+    push @{ $self->{servers} }, grep { !$known{$_} } @{ $run->{servers} };
+    push @{ $self->{runs} }, @{ $run->{runs} };
+    return;
+}
+
+# Scenarios that something is known of.
+sub measured {
+    my ($self) = @_;
+    return grep { $self->{results}{ $_->{name} } } @{ $self->{scenarios} };
 }
 
 sub median {
@@ -37,8 +73,26 @@ sub median {
 
 sub value {
     my ($self, $scenario, $server, $key) = @_;
+    return $self->_spread($scenario, $server) if $key eq 'spread';
     my $value = median(map { $_->{$key} } @{ $self->{results}{$scenario}{$server} || [] });
     return defined $value && $key eq 'rss' ? $value / 1024 : $value;
+}
+
+# The figure that a scenario is about.
+sub key_of {
+    my ($self, $scenario) = @_;
+    return $scenario->{target} ? $scenario->{target}[0] : 'cpu';
+}
+
+# From the least to the most of the rounds, in percent of the median.
+sub _spread {
+    my ($self, $name, $server) = @_;
+    my ($scenario) = grep { $_->{name} eq $name } @{ $self->{scenarios} };
+    my @values = sort { $a <=> $b }
+        grep { defined }
+        map { $_->{ $self->key_of($scenario) } } @{ $self->{results}{$name}{$server} };
+    my $median = median(@values);
+    return @values > 1 && $median ? 100 * ($values[-1] - $values[0]) / $median : undef;
 }
 
 # The ratio that a scenario is about: (number, wanted, met) for a server, or nothing.
@@ -73,7 +127,7 @@ sub _target_text {
 }
 
 # Rows of texts for one scenario, the first one with the titles.
-sub _rows {
+sub rows {
     my ($self, $scenario) = @_;
     my $of      = $self->{results}{ $scenario->{name} };
     my @servers = grep { $of->{$_} } @{ $self->{servers} };
@@ -94,12 +148,15 @@ sub _rows {
             $server eq 'sprig' ? $self->_verdict_text($scenario, $server) : $error || ''
             ];
     }
+    if (!grep { length $_->[-1] } @rows[1 .. $#rows]) {
+        pop @$_ for @rows;
+    }
     return @rows;
 }
 
 sub table {
     my ($self, $scenario) = @_;
-    my @rows = $self->_rows($scenario);
+    my @rows = $self->rows($scenario);
     my @width;
     for my $row (@rows) {
         for my $i (0 .. $#$row) {
@@ -134,71 +191,58 @@ sub _lines {
     return map { chomp; $_ } readline $in;
 }
 
+# All that page and files tell about this run.
+sub about {
+    my ($self) = @_;
+    return (
+        machine    => machine(),
+        conditions => $self->{conditions},
+        runs       => $self->{runs},
+        servers    => [
+            map { {
+                name    => $_,
+                version => $self->{versions}{$_},
+                command => $self->{commands}{$_}
+            } } @{ $self->{servers} }
+        ],
+    );
+}
+
+sub _write {
+    my ($path, @text) = @_;
+    open my $out, '>:utf8', $path or die "$path: $!";
+    print {$out} @text;
+    close $out or die "$path: $!";
+    return;
+}
+
 sub write_files {
     my ($self, $folder) = @_;
     my $date = strftime('%Y-%m-%d-%H%M%S', gmtime);
     my $path = "$folder/$date";
     mkdir $path or die "$path: $!";
-    open my $out, '>', "$path/report.md" or die "$path/report.md: $!";
-    print {$out} "# Benchmark of $date (UTC)\n\n", machine(), "\n\n";
-    print {$out} "- $_ $self->{versions}{$_}\n" for @{ $self->{servers} };
-    print {$out} "\n$self->{conditions}\n";
-
-    for my $scenario (@{ $self->{scenarios} }) {
-        my ($title, @rows) = $self->_rows($scenario);
-        print {$out} "\n## $scenario->{name}\n\n![chart]($scenario->{name}.svg)\n\n",
-            map({ '| ' . join(' | ', @$_) . " |\n" } $title, [map { '---' } @$title], @rows);
-        $self->_chart($scenario, "$path/$scenario->{name}.svg");
-    }
-    close $out or die "$path/report.md: $!";
-    return "$path/report.md";
+    push @{ $self->{runs} }, "$date UTC, " . machine() . ": $self->{conditions}";
+    my %all = map { $_ => $self->{$_} } qw(results versions servers commands runs);
+    _write("$path/results.json", JSON::PP->new->canonical->pretty->encode(\%all));
+    _write("$path/report.md",    $self->_markdown($date));
+    my $page = SprigBench::Page->new($self);
+    _write("$path/index.html", $page->html($date));
+    _write("$path/readme.pod", $page->pod);
+    return "$path/index.html";
 }
 
-my %AXIS = (
-    rate => 'requests a second (more is better)',
-    cpu  => 'microseconds of processor time for a request (less is better)',
-    idle => 'bytes for an idle connection (less is better)',
-    push => 'microseconds of processor time for a write (less is better)',
-    fair =>
-        'answers of the client that got most, for each of the one that got least (less is better)'
-);
-
-# Horizontal bars, one for each server.
-sub _chart {
-    my ($self, $scenario, $path) = @_;
-    my $key  = $scenario->{target} ? $scenario->{target}[0] : 'cpu';
-    my @bars = grep { $_->[1] }
-        map { [$_, $self->value($scenario->{name}, $_, $key)] } @{ $self->{servers} };
-    my ($max) = sort { $b <=> $a } map { $_->[1] } @bars;
-    my $height = 70 + 34 * @bars;
-    open my $out, '>', $path or die "$path: $!";
-    print {$out}
-        qq(<svg xmlns="http://www.w3.org/2000/svg" width="760" height="$height"),
-        qq( font-family="sans-serif" font-size="14">\n),
-        qq(<rect width="760" height="$height" fill="#ffffff"/>\n),
-        qq(<text x="20" y="26" font-size="17" font-weight="bold" fill="#222222">),
-        qq($scenario->{name}</text>\n),
-        qq(<text x="20" y="46" fill="#666666">$AXIS{$key}</text>\n);
-    for my $i (0 .. $#bars) {
-        my ($server, $value) = @{ $bars[$i] };
-        my $y     = 62 + 34 * $i;
-        my $width = sprintf '%.1f', 500 * $value / $max;
-        my $fill  = $server =~ /\A(?:sprig|plackup)\z/ ? '#2e7d32' : '#90a4ae';
-        my $text  = sprintf $value >= 100 ? '%.0f' : '%.2f', $value;
-        print {$out} sprintf(
-            qq(<text x="120" y="%d" text-anchor="end" fill="#222222">%s</text>\n),
-            $y + 17, $server
-            ),
-            qq(<rect x="130" y="$y" width="$width" height="24" fill="$fill"/>\n),
-            sprintf(
-            qq(<text x="%.1f" y="%d" fill="#222222">%s</text>\n),
-            138 + $width,
-            $y + 17, $text
-            );
+sub _markdown {
+    my ($self, $date) = @_;
+    my @text = ("# Benchmark of $date (UTC)\n\n", map { "$_\n\n" } @{ $self->{runs} });
+    push @text,
+        map { "- $_ $self->{versions}{$_}: `" . ($self->{commands}{$_} || '') . "`\n" }
+        @{ $self->{servers} };
+    for my $scenario ($self->measured) {
+        my ($title, @rows) = $self->rows($scenario);
+        push @text, "\n## $scenario->{name}\n\n",
+            map({ '| ' . join(' | ', @$_) . " |\n" } $title, [map { '---' } @$title], @rows);
     }
-    print {$out} "</svg>\n";
-    close $out or die "$path: $!";
-    return;
+    return @text;
 }
 
 1;

@@ -3,7 +3,9 @@ package SprigBench::Scenarios;
 # What is measured: the load, and the ratio that is to be reached.
 #
 #   path       what is asked for
-#   load       wrk (the default), h2load, full, resumed, unix, idle, push
+#   load       wrk (the default), h2load, full, resumed, unix, idle, push; steady, overload, slow: see
+#              Steady.pm
+#   rate       requests a second, for steady and slow
 #   tls        over TLS, with a certificate of this kind: ecdsa, rsa
 #   lua        what wrk does otherwise than GET
 #   headers    for wrk
@@ -83,7 +85,10 @@ my @ALL = (
         clients => 4,
         target  => ['cpu', 'nginx', 1.3]
     },
-    { name => 'unix', path => '/', nginx => 1, load => 'unix' },
+    { name => 'steady',   path => '/', nginx => 1, load => 'steady', rate => 2000 },
+    { name => 'overload', path => '/', nginx => 1, load => 'overload' },
+    { name => 'slow',     path => '/', nginx => 1, load => 'slow', rate => 1000 },
+    { name => 'unix',     path => '/', nginx => 1, load => 'unix' },
     {
         name    => 'idle',
         path    => '/',

@@ -120,6 +120,17 @@ sub names { return qw(sprig plackup nginx twiggy feersum starman uwsgi hypnotoad
 
 sub mojo_app { return File::Spec->rel2abs('bench/mojo.pl') }
 
+# How one is started, for people: without the names of our scratch files.
+sub shown_command {
+    my ($class, $name, %at) = @_;
+    my @command =
+        $SERVER{$name}[1]
+        ->(%at, port => 'PORT', unix => 'SOCKET', folder => $at{folder}, tls => undef);
+    my $text = join ' ', @command;
+    $text =~ s/\Q$at{folder}\E/FOLDER/g;
+    return $text;
+}
+
 sub version { my ($class, $name) = @_; return $SERVER{$name} ? $SERVER{$name}[0]->() : undef }
 
 sub _plackup {
