@@ -582,6 +582,9 @@ the first worker serves.
 C<USR2> starts the program anew with the words of its command line; from a perl that was given switches
 besides C<-I>, that may want a look.
 
+Where this process is the first one of a container (process 1), the processes that others leave to it are
+collected within a minute, and those that it has forked itself are not touched.
+
 =head2 shutdown
 
     $server->shutdown($cb);
