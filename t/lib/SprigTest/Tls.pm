@@ -37,10 +37,21 @@ sub _signed {
     spew($extra, join "\n", @extra, '');
     return output_of(@$new, '-new', '-out', $request)
         . output_of(
-            qw(openssl x509 -req -days), $days, '-in', $request, '-out', $file->{cert}, '-CA',
-            $by->{cert}, '-CAkey', $by->{key}, '-set_serial', 1 + int rand 1e9,
-            '-extfile', $extra
+        qw(openssl x509 -req -days),
+        $days,       '-in',    $request,   '-out',        $file->{cert}, '-CA',
+        $by->{cert}, '-CAkey', $by->{key}, '-set_serial', 1 + int rand 1e9,
+        '-extfile',  $extra
         );
+}
+
+# What is added to one that signs itself. That of authorities goes by a configuration of its own: OpenSSL 1.1.1 adds
+# what is in the system's, too, and takes no certificate that says twice that it is one.
+sub _additions {
+    my ($is_ca, @extra) = @_;
+    return map { ('-addext', $_) } @extra if !$is_ca;
+    my @lines =
+        ('[req]', 'distinguished_name=dn', 'x509_extensions=more', '[dn]', '[more]', @extra);
+    return ('-config', spew(SprigTest::temp_path('ca.cnf'), join "\n", @lines, ''));
 }
 
 # A certificate that is signed by itself: { cert, key, both } are paths, the last one of a file with
@@ -63,7 +74,8 @@ sub certificate {
     my $said =
         $option{by}
         ? _signed(\%file, $option{by}, $life, \@new, @extra)
-        : output_of(@new, '-x509', '-days', $life, '-out', $file{cert}, map { ('-addext', $_) } @extra);
+        : output_of(@new, '-x509', '-days', $life, '-out', $file{cert},
+        _additions($option{is_ca}, @extra));
     -s $file{cert} or die "openssl made no certificate:\n$said";
     spew($file{both}, slurp($file{cert}) . slurp($file{key}));
     return \%file;
@@ -83,7 +95,9 @@ sub s_client {
     my $wait = length $bytes ? '-ign_eof' : '';
     my $line = qq{exec openssl s_client "\$@" $wait <$file};
     return as_before(
-        output_of('/bin/sh', '-c', $line, 'sh', '-connect', '127.0.0.1:' . $server->port, @arguments)
+        output_of(
+            '/bin/sh', '-c', $line, 'sh', '-connect', '127.0.0.1:' . $server->port, @arguments
+        )
     );
 }
 
