@@ -230,11 +230,8 @@ static bool resets_by_input(int family)
 
 void transport_plain_init(struct transport *t, int fd, int family)
 {
-    t->ops = &transport_plain;
-    t->tls = NULL;
-    t->fd = fd;
-    t->has_unsent = false;
-    t->resets_by_input = resets_by_input(family);
+    *t = (struct transport){
+        .ops = &transport_plain, .fd = fd, .resets_by_input = resets_by_input(family)};
 }
 
 ssize_t transport_look(const struct transport *t, void *buf, size_t n)
