@@ -34,7 +34,9 @@ paths(
     'lifespan' => async sub {
         my ($scope, $receive, $send) = @_;
         my $event = await $receive->();
-        note(join ' ', $event->{type}, $scope->{type}, @{ $scope->{pagi} }{qw(version spec_version is_worker)}, $scope->{pagi}{worker_num} // 'undef');
+        my $pagi = $scope->{pagi};
+        note(join ' ', $event->{type}, $scope->{type}, @$pagi{qw(version spec_version is_worker)},
+            $pagi->{worker_num} // 'undef');
         await a_moment();
         return                   if $ENV{TEST_HOW} eq 'returns';
         die "on purpose\n"       if $ENV{TEST_HOW} eq 'dies';
@@ -49,7 +51,8 @@ paths(
         $event = await $receive->();
         note($event->{type});
         await a_moment();
-        return await $send->({ type => 'lifespan.shutdown.failed', message => 'the pool is stuck' }) if $ENV{TEST_HOW} eq 'fails late';
+        return await $send->({ type => 'lifespan.shutdown.failed', message => 'the pool is stuck' })
+            if $ENV{TEST_HOW} eq 'fails late';
         await Future->new if $ENV{TEST_HOW} eq 'hangs late';
         note('cleaned up');
         await $send->({ type => 'lifespan.shutdown.complete' });
