@@ -33,6 +33,14 @@ routes(
     '/blocking' => accepting(on_open => sub { my ($ws) = @_; $ws->send('two, please');
         my ($one, $two) = map { $ws->next->recv } 1 .. 2; $ws->send("$one and $two"); $socket{blocking} = $ws }),
     '/keep'  => accepting(on_open => sub { $socket{keep} = $_[0]; $_[0]->send('kept') }),
+    '/once' => accepting(
+        websocket_ping_interval => 0.2,
+        on_open                 => sub {
+            my ($ws) = @_;
+            push @{ $socket{once} }, $ws;
+            $ws->next->cb(sub { note_down('heard ' . $_[0]->recv) });
+        }
+    ),
     '/ask'   => sub {
         return sub {
             my $respond = shift;
@@ -112,6 +120,22 @@ subtest 'nothing is read while nobody asks' => sub {
     $client->close;
     is(join('|', await_diary($server, 1)), 'closed 1006', 'the end is noticed');
     is(ask('/over'),                       'undef', 'a socket that is over has no next message');
+    ask('/drop');
+};
+
+subtest 'an end that nobody asks for' => sub {
+    my $alive = socket_at('/once');
+    $alive->text('one')->text('two');
+    is($alive->next, 'ping(heartbeat)', 'one that waits to be read from is asked whether it is there');
+    is(join('|', await_diary($server, 1)), 'heard one', 'the application has asked once');
+    my $left = socket_at('/once');
+    $left->text('one')->text('two');
+    is(join('|', await_diary($server, 1)), 'heard one', 'another one');
+    $left->client->close;
+    is(join('|', await_diary($server, 1)), 'closed 1006', 'that it has left is noticed');
+    is($alive->next,                       'ping(heartbeat)', 'the first one goes on');
+    $alive->client->close;
+    is(join('|', await_diary($server, 1)), 'closed 1006', 'until it leaves');
     ask('/drop');
 };
 

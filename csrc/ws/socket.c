@@ -82,14 +82,27 @@ static bool is_deaf(const struct sprig_ws *ws)
     return ws->has_message || ws_has_kept(ws);
 }
 
+/* An application that does not ask for what has come hears nothing of the client's end, either. If
+ * it has not asked since the last look, and the client has closed, it will not miss anything. */
+static void look_at_deaf(struct sprig_ws *ws)
+{
+    const struct transport *t = &ws->ex->conn->transport;
+    bool is_forgotten = ws->is_unasked;
+    ws->is_unasked = true;
+    if (is_forgotten && t->ops->closed(t) != SIDES_NONE)
+        ws_lost(ws, NULL);
+    else if (sprig_ws_buffered(ws) == 0)
+        ws_send_control(ws, WS_PING, WS_HEARTBEAT); /* the kernel hears whether anybody is there */
+}
+
 static void on_ping_time(struct sprig_ws *ws)
 {
     struct ws_settings *settings = ws->settings;
-    if (ws->is_pinged && !is_deaf(ws)) {
+    if (is_deaf(ws)) {
+        look_at_deaf(ws);
+    } else if (ws->is_pinged) {
         ws_lost(ws, "websocket_ping_timeout: the peer is silent");
-        return;
-    }
-    if (!is_deaf(ws)) {
+    } else {
         ws->is_pinged = settings->options.ping_timeout > 0;
         ws_send_control(ws, WS_PING, WS_HEARTBEAT);
     }
@@ -277,6 +290,7 @@ void ws_adjust_reading(struct sprig_ws *ws)
 void sprig_ws_want(struct sprig_ws *ws, bool on)
 {
     ws->is_wanted = on;
+    ws->is_unasked &= !on;
     if (on && ws_is_live(ws) && is_deaf(ws))
         ws_resume_later(ws);
 }

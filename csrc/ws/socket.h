@@ -72,6 +72,7 @@ struct sprig_ws {
     bool is_wanted : 1;           /* messages are */
     bool has_message : 1;         /* backlog->message is a whole one that nobody wanted yet */
     bool is_binary : 1;           /* the message that comes in */
+    bool is_unasked : 1;          /* messages were not wanted since the last look at it */
     bool is_pinged : 1;           /* a Ping of ours has no answer yet */
     bool is_ended : 1;            /* the peer's end of file has come */
     bool is_broken : 1;           /* it has broken a rule: what comes is not looked at */

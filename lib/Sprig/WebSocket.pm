@@ -76,7 +76,8 @@ Sprig::WebSocket - a WebSocket, for any PSGI application
     sub {
         my ($env) = @_;
         my $ws = $env->{'psgix.websocket'}
-            or return [426, ['Upgrade' => 'websocket', 'Connection' => 'Upgrade'], ["WebSocket only\n"]];
+            or return [426, ['Upgrade' => 'websocket', 'Connection' => 'Upgrade', 'Sec-WebSocket-Version' => 13],
+                       ["WebSocket only\n"]];
         return $ws->accept(
             on_message => sub {
                 my ($ws, $message, $is_binary) = @_;
