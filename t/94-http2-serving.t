@@ -57,6 +57,7 @@ sub {
     }
     return [200, ['X-A' => "a\nb"], ['never seen']] if $path eq '/bad';
     return [200, ['Content-Length' => 10], ['short']] if $path eq '/short';
+    return [200, ['Content-Length' => 2],  ['long']]  if $path eq '/long';
     die "no more\n" if $path eq '/die';
     if ($path eq '/die-later') {
         return sub { my $w = $_[0]->([200, []]); $w->write('x' x 100); die "no more\n" };
@@ -156,6 +157,7 @@ subtest 'responses' => sub {
     my $cut = $get->('/die-later');
     is("$cut->{status} $cut->{reset}", '200 2', 'in its body: the stream is reset');
     is($get->('/short')->{reset},      2,       'a body that is too short as well');
+    is($get->('/long')->{reset},       2,       'and one that is too long');
     my $hints = $get->('/hints');
     is("@{ $hints->{interim} } $hints->{body}", '103 after hints', 'interim responses');
     is($get->('/x')->{body},                    'hello', 'the connection goes on all the while');

@@ -260,11 +260,26 @@ static nghttp2_session_callbacks *callbacks_new(void)
     return cb;
 }
 
-static nghttp2_option *option_new(void)
+/* Those of the library must not be narrower than ours, which can be set and are told in the log. */
+static void set_limits(nghttp2_option *option, const struct sprig_config *config)
+{
+#ifdef SPRIG_NGHTTP2_LIMITS
+    enum { FRAME_BYTES = 16 * 1024, FEW = 8, HALF = UINT32_MAX / 2 };
+    uint64_t resets = config->http2_max_resets != 0 ? config->http2_max_resets : HALF;
+    nghttp2_option_set_stream_reset_rate_limit(option, 2 * resets, resets);
+    nghttp2_option_set_max_continuations(option, FEW + config->max_header_bytes / FRAME_BYTES);
+#else
+    (void)option, (void)config;
+#endif
+}
+
+static nghttp2_option *option_new(const struct sprig_config *config)
 {
     nghttp2_option *option;
     if (nghttp2_option_new(&option) != 0)
         return NULL;
+    set_limits(option, config);
+    nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     /* As many as one read may ask for: of a client that takes none of them no more is read. */
@@ -315,7 +330,7 @@ int h2_session_new(struct h2 *h2)
     h2_scan_init(&h2->scan);
     init_budgets(h2);
     nghttp2_session_callbacks *callbacks = callbacks_new();
-    nghttp2_option *option = option_new();
+    nghttp2_option *option = option_new(&h2->conn->server->config);
     nghttp2_mem memory = h2_memory_functions(&h2->memory);
     bool ok = callbacks != NULL && option != NULL &&
               nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &memory) == 0;

@@ -160,6 +160,8 @@ static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
         return exchange_abandon(ex, "the app's own chunks are malformed");
     if (rc < 0)
         return exchange_failed(ex, rc);
+    if (ex->response.cut && !was_cut && ex->response.version == 20)
+        return exchange_abandon(ex, "the body is longer than its Content-Length");
     if (ex->response.cut && !was_cut)
         log_later(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
     exchange_added(ex);
