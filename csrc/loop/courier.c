@@ -12,6 +12,7 @@ enum { STACK_BYTES = 256 * 1024 };
 void courier_init(struct courier *courier)
 {
     atomic_init(&courier->state, COURIER_HOME);
+    atomic_init(&courier->n_turns, 1);
     atomic_init(&courier->is_asleep, true);
     pthread_mutex_init(&courier->lock, NULL);
     pthread_cond_init(&courier->wake, NULL);
@@ -63,7 +64,7 @@ static bool courier_rest(struct courier *courier, const struct watch *watch)
     const struct timespec tick = {0, COURIER_TICK_MS * NS_PER_MS};
     pthread_mutex_lock(&courier->lock);
     atomic_store(&courier->is_asleep, true);
-    if (atomic_load(&courier->was_lent) || watch->waits)
+    if (atomic_load(&courier->lent_in) != 0 || watch->waits)
         atomic_store(&courier->is_asleep, false);
     while (atomic_load(&courier->is_asleep) && !atomic_load(&courier->must_end))
         pthread_cond_wait(&courier->wake, &courier->lock);
@@ -82,11 +83,14 @@ static void watch_turn(struct watch *watch, const struct courier *courier)
     watch->n_turns = n_turns;
 }
 
+/* Where the turn in which something was lent is over, that has left: nothing waits, and the loop
+ * may sleep for long. */
 static void watch_look(struct watch *watch, struct courier *courier)
 {
+    uint32_t lent_in = atomic_exchange(&courier->lent_in, 0); /* first: turns go on meanwhile */
     watch->tick++;
     watch_turn(watch, courier);
-    if (atomic_exchange(&courier->was_lent, false) && !watch->waits) {
+    if (lent_in == watch->n_turns && !watch->waits) {
         watch->waits = true;
         watch->since = watch->tick;
     }
@@ -203,7 +207,8 @@ void sprig_loop_lend(struct sprig_loop *loop)
     loop_take_back(loop);
     if (list_empty(&loop->flush))
         return;
-    atomic_store_explicit(&courier->was_lent, true, memory_order_relaxed);
+    uint32_t turn = atomic_load_explicit(&courier->n_turns, memory_order_relaxed);
+    atomic_store_explicit(&courier->lent_in, turn, memory_order_release);
     atomic_exchange(&courier->state, COURIER_LENT);
     if (atomic_load(&courier->is_asleep))
         courier_rouse(loop);

@@ -26,9 +26,11 @@ enum courier_state {
 };
 
 struct courier {
-    _Atomic uint32_t state;   /* enum courier_state */
-    _Atomic uint32_t n_turns; /* how often the whole list was flushed */
-    _Atomic bool was_lent;    /* since the courier looked at its watch last */
+    _Atomic uint32_t state; /* enum courier_state */
+    _Atomic uint32_t
+        n_turns; /* the number of this one: a turn ends when the whole list is flushed */
+    _Atomic uint32_t lent_in; /* the last turn in which something was lent since the courier looked
+                                 at its watch; 0: none */
     _Atomic bool is_asleep;   /* has to be woken; also while there is no thread */
     _Atomic bool must_end;
     bool has_carried; /* to be settled when it is taken back; whoever has the list */
@@ -50,8 +52,8 @@ void courier_forget(struct courier *courier);
 /* The whole list is being flushed: what was lent before waits no longer. */
 static inline void courier_turn(struct courier *courier)
 {
-    uint32_t n = atomic_load_explicit(&courier->n_turns, memory_order_relaxed);
-    atomic_store_explicit(&courier->n_turns, n + 1, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&courier->n_turns, memory_order_relaxed) + 1;
+    atomic_store_explicit(&courier->n_turns, n != 0 ? n : 1, memory_order_relaxed);
 }
 
 /* The slow part of loop_recall(): takes back what is lent, and settles what was carried. */
