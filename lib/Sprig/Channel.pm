@@ -52,7 +52,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Channel - one message to many clients, in all workers
+Sprig::Channel - send one message to many clients, in all workers
 
 =head1 SYNOPSIS
 
@@ -77,32 +77,32 @@ Sprig::Channel - one message to many clients, in all workers
 =head1 DESCRIPTION
 
 A channel has a name and members: event streams (L<Sprig::Writer/event>) and WebSockets
-(L<Sprig::WebSocket>). What is published in it reaches all members, those of the other workers included.
+(L<Sprig::WebSocket>). Whatever you publish reaches all members, including those in other workers.
 
 =over
 
 =item *
 
-A message is encoded once and queued in C. Perl is not called for the members, so that thousands of them cost
+A message is encoded once and queued in C. No Perl code runs for the members, so thousands of them cost
 little more than their system calls.
 
 =item *
 
-All workers deliver all messages in the same order; each member gets each message once.
+All workers deliver all messages in the same order, and each member gets each message once.
 
 =item *
 
-A worker that is killed takes its own members along, and nothing else. Those of its clients that come back
-find what they missed in the history of the channel.
+If a worker is killed, only its own members are lost. When these clients reconnect, the history of the channel has
+what they have missed.
 
 =item *
 
-Nobody waits for a member that does not read: see L</join>.
+A member that does not read holds up nobody: see L</join>.
 
 =back
 
-The objects are handles: there is one channel of each name, however many objects there are for it. It is gone
-when the last object is, unless it has members; but what it remembers may be found again, as long as the memory
+The objects are handles: there is one channel of each name, however many objects refer to it. It disappears
+with the last object, unless it has members. A new object of that name may still find its history, as long as the memory
 of the server (option C<channel_bytes>) has room for it.
 
 =head1 METHODS
@@ -111,89 +111,90 @@ of the server (option C<channel_bytes>) has room for it.
 
     my $channel = Sprig::Channel->new($name, history => 100, backend => $backend);
 
-A name is characters, of 1 to 200 bytes in UTF-8. C<history> is how many messages are
-remembered; without it, none. If several objects say different numbers, the largest counts. C<backend>: see
+The name is a string of characters that takes 1 to 200 bytes in UTF-8. C<history> is the number of messages to
+remember; the default is none. If several objects give different numbers, the largest counts. For C<backend>, see
 L</BACKENDS>.
 
-Channels may be made at any time, also in an application that is loaded before the workers are forked.
+You can create channels at any time, even in an application that is loaded before the workers are forked.
 
 =head2 publish
 
     $channel->publish($text, event => $name, id => $id);
 
-Sends a text to all members. It is characters, not bytes (see L<Sprig::Writer/event> for what that means for
-JSON). C<event> is the name of the event for event streams.
+Sends a text to all members. The text consists of characters, not bytes (see L<Sprig::Writer/event> for what that means
+for JSON). C<event> is the name of the event for event streams.
 
-Without an C<id> a message gets a number as its id, if the channel has a history. These numbers grow, over all
-channels of all workers and from one start of the server to the next. So one C<Last-Event-ID> is good for a
-stream that is a member of several channels. If you give ids, give them to all messages of a channel.
+If the channel has a history and you give no C<id>, the message gets a number as its id. These numbers increase, across
+all channels and workers and from one start of the server to the next. So one C<Last-Event-ID> works for a
+stream that is a member of several channels. If you give ids, give one to every message of the channel.
 
 Returns true, or false with a warning if other processes are stuck. Dies if the text is longer than an eighth of
-C<channel_bytes>, has what is no Unicode character, or if there is a line end in name or id.
+C<channel_bytes>, if it contains something that is not a Unicode character, or if there is a line end in C<event> or
+C<id>.
 
-May be called in any process that was forked from the server or its workers, with or without an event loop.
+You can call it in any process forked from the server or its workers, with or without an event loop.
 
 =head2 publish_binary
 
     $channel->publish_binary($bytes);
 
-The same for bytes. Event streams cannot carry them and are passed over.
+The same for bytes. Event streams cannot carry bytes and are skipped.
 
 =head2 join
 
     $channel->join($writer, since => $env->{HTTP_LAST_EVENT_ID}, slow => 'close', queue_bytes => 100_000);
     $channel->join($websocket, since => $number);
 
-Makes a client a member, until its connection ends or it leaves. The writer's response has to be a
-C<text/event-stream>; a WebSocket has to be accepted. The channel keeps the object: nobody else needs to. If the
-client of a writer closes its side, the response ends.
+Makes a client a member until its connection ends or it leaves. The writer's response must be a
+C<text/event-stream>, and a WebSocket must have been accepted. The channel keeps the object alive, so you do not have
+to. If the client of a writer closes its side, the response ends.
 
 =over
 
 =item since
 
-The id of the message that the client has seen last: those behind it, as far as the channel remembers them, are sent
-first. What is unknown, such as 0, means all that it remembers. Undefined or empty: nothing is repeated.
+The id of the last message that the client has seen. The messages after it are sent first, as far as the channel
+remembers them. An unknown id, such as 0, means the whole history. If it is undefined or empty, nothing is repeated.
 
 =item slow
 
-What becomes of the member when more than C<queue_bytes> wait to be read by it: C<close> ends its connection without a
-last chunk, and an C<EventSource> comes back by itself and catches up; C<drop> leaves messages out until it has
-read; C<spill> stores them in a temporary file, up to C<max_output_bytes>. If it is not given, the option
-C<channel_slow> counts.
+What happens to the member when more than C<queue_bytes> are waiting for it. C<close> ends its connection without a
+last chunk; an C<EventSource> reconnects by itself and catches up. C<drop> leaves out messages until it has
+read. C<spill> stores them in a temporary file, up to C<max_output_bytes>. The default is the option
+C<channel_slow>.
 
 =item queue_bytes
 
-If it is not given, the option C<channel_queue_bytes> counts. What is repeated by C<since> is not counted.
+The default is the option C<channel_queue_bytes>. Messages repeated because of C<since> do not count.
 
 =back
 
-WebSockets have C<since> only: what becomes of those that do not read is told when they are accepted. They get
-the text, and not the id of a message; a page that is to come back without a loss has to find a number in it.
+A WebSocket takes only C<since>; you set what happens to a slow one when you accept it. It receives
+the text of a message but not its id, so put a number into the text if a page should be able to catch up.
 
-Returns true, or false if the client has left already. Joining twice is joining once.
+Returns true, or false if the client has already left. Joining again has no effect.
 
 =head2 leave
 
     $channel->leave($writer_or_websocket);
 
-It gets no more messages; its response or connection goes on. If nobody else has the object, that ends.
-Returns false if it was no member.
+The member gets no more messages, but its response or connection continues. If nothing else refers to the object, it
+ends. Returns false if it was not a member.
 
 =head2 members
 
-How many members the channel has in all workers.
+The number of members in all workers.
 
 =head2 on_publish
 
     $channel->on_publish(sub { my ($text, $event, $id, $is_binary) = @_; ... });
 
-Calls back, in this process, for each message that is published anywhere from now on, a little later. The object has one
-callback, as long as it exists; C<undef> removes it. If it dies, that is a warning.
+Calls the code in this process, shortly afterwards, for each message published anywhere from now on. The object has one
+callback as long as it exists; C<undef> removes it. If it dies, Sprig warns.
 
 =head2 name, history
 
-What C<new> was given.
+The values given to C<new>.
 
 =head2 deliver, deliver_binary
 
@@ -203,44 +204,44 @@ For backends: sends a message to the members in this process, and to no other.
 
 =head1 WORKERS
 
-Messages pass through memory that the workers share, in the order in which they were published. A worker whose
-application keeps the event loop for so long that C<channel_bytes> of new messages overwrite those that it has not
-read loses them for its members; there is a warning then.
+Messages pass through memory that the workers share, in the order in which they were published. If an
+application blocks its worker for so long that C<channel_bytes> of new messages overwrite unread ones, the members in
+that worker lose them, and Sprig warns.
 
-What channels remember is in that memory, too. It survives workers that end and are replaced, by a reload or
-otherwise, and an upgrade by C<USR2>: while old and new workers serve side by side, what is published in one reaches
-the members of all. (An upgrade begins anew if C<channel_bytes> has changed, if many more workers are asked for, or if
-the new version of Sprig has another layout.) It does not survive the end of the master.
+The history is in that memory, too. It survives when workers are replaced, and also an upgrade with C<USR2>: while old
+and new workers serve side by side, messages published in any of them reach all members. (An upgrade starts with an
+empty history if C<channel_bytes> has changed, if there are many more workers, or if the new version of Sprig uses
+another layout.) It does not survive the end of the master.
 
-C<reuseport> and the kind of loop do not matter.
+All this works with C<reuseport>, and on any event loop.
 
 =head1 BACKENDS
 
-A backend carries messages further than the workers of one server. L<Sprig::Channel::Redis> is one. Others, on
-NATS or on NOTIFY of PostgreSQL for instance, are objects with these methods:
+A backend carries messages beyond the workers of one server. L<Sprig::Channel::Redis> is one. You can write others, for
+example for NATS or PostgreSQL's NOTIFY, as objects with these methods:
 
 =over
 
 =item subscribe($channel)
 
-The channel was made in this process. The backend may keep the object, but only weakly. It begins to pass on
-what is published elsewhere by C<deliver>, in each process for itself; L<Sprig::Worker/after_fork> tells it
-when a process begins to serve.
+Called when the channel is created in this process. The backend may keep the object, but only as a weak reference. From
+then on, it passes messages published elsewhere to C<deliver>, in each process separately. It can use
+L<Sprig::Worker/after_fork> to learn when a process begins to serve.
 
 =item publish($channel, $text, %option)
 
-Called in place of L</publish> and L</publish_binary> (then with C<< is_binary => 1 >>). What it returns is
-what they return. It must not wait. The message has to come back to this process as well, by C<deliver>.
+Called instead of L</publish> and L</publish_binary> (then with C<< is_binary => 1 >>), which return whatever it
+returns. It must not wait. It must also deliver the message to this process, with C<deliver>.
 
 =item unsubscribe($channel)
 
-The object is about to go.
+Called when the object is about to be destroyed.
 
 =back
 
 C<id> and C<number> of C<deliver> should be the same in all processes, so that C<Last-Event-ID> means the same
-in all of them. Numbers grow with time; ids of the form C<MILLISECONDS-NUMBER> go with numbers C<<
-($milliseconds << 20) + $number >>. Messages that arrive late take their place in the history by their number.
+in all of them. Numbers increase with time. For ids of the form C<MILLISECONDS-NUMBER>, use the numbers C<<
+($milliseconds << 20) + $number >>. Messages that arrive late are sorted into the history by their number.
 
 =head1 SEE ALSO
 

@@ -32,7 +32,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Inherited - listening sockets that another program has opened for this one
+Sprig::Inherited - use listening sockets opened by another program
 
 =head1 SYNOPSIS
 
@@ -40,21 +40,20 @@ Sprig::Inherited - listening sockets that another program has opened for this on
 
 =head1 DESCRIPTION
 
-The program L<sprig> and L<Plack::Handler::Sprig> listen on inherited sockets, if there are any,
-and then on nothing else: C<--listen>, C<--host> and C<--port> are not looked at.
+If there are inherited sockets, the program L<sprig> and L<Plack::Handler::Sprig> listen on these
+and ignore C<--listen>, C<--host> and C<--port>.
 
 =over
 
-=item * L<Server::Starter> tells of them by C<SERVER_STARTER_PORT>; TCP and unix sockets.
+=item * L<Server::Starter> passes TCP and unix sockets with C<SERVER_STARTER_PORT>.
 
-=item * systemd (C<Sockets=>) and programs like it tell of them by C<LISTEN_FDS>, and by C<LISTEN_PID>
-for which process they are meant. One that C<LISTEN_FDNAMES> calls C<admin> is left to the admin listener.
+=item * systemd (C<Sockets=>) and similar programs pass them with C<LISTEN_FDS>, and name the process that should use
+them with C<LISTEN_PID>. A socket that C<LISTEN_FDNAMES> calls C<admin> is used for the admin listener.
 
 =back
 
-When such a program replaces a server it sends C<TERM> to the old one, which stops accepting at once and
-finishes what it has begun. Connections that nobody has accepted yet wait in the socket for the new
-one.
+When such a program replaces a server, it sends C<TERM> to the old one, which stops accepting at once and
+finishes its requests. Connections that nobody has accepted yet wait in the socket for the new server.
 
 =head1 FUNCTIONS
 
@@ -62,11 +61,11 @@ one.
 
     my @sockets = Sprig::Inherited::sockets();
 
-Handles of all inherited listening sockets. Dies if one of them is none. The variables of systemd are
-taken out of the environment, so that this can be asked once in a process.
+Returns handles of all inherited listening sockets. Dies if one of them is not a listening socket. It removes systemd's
+variables from the environment, so it works once per process.
 
 =head2 descriptors
 
-The same as numbers.
+Returns their descriptors as numbers.
 
 =cut

@@ -290,46 +290,45 @@ Sprig::Loop - the event loop of Sprig
 
 =head1 DESCRIPTION
 
-Sprig serves on an event loop in C that is also a complete backend of L<AnyEvent>: see
-L<AnyEvent::Impl::Sprig>. Loading this module makes AnyEvent choose it, unless AnyEvent has chosen
-already, or C<EV>, C<Event>, C<Glib>, C<POE>, C<Tk> or C<UV> is loaded, since then the program is
-going to run that one. The environment variable C<PERL_ANYEVENT_MODEL=Sprig> chooses it in every
-case. The program L<sprig> always runs on it; under C<plackup>, C<plackup -MSprig::Loop -s
-Sprig> does.
+Sprig runs on an event loop in C, which is also a complete L<AnyEvent> backend: see
+L<AnyEvent::Impl::Sprig>. If you load this module, AnyEvent uses it, unless AnyEvent has already
+chosen a backend, or C<EV>, C<Event>, C<Glib>, C<POE>, C<Tk> or C<UV> is loaded, because the program
+will then run that loop. The environment variable C<PERL_ANYEVENT_MODEL=Sprig> always chooses Sprig's loop. The program
+L<sprig> always runs on it. For C<plackup>, type C<plackup -MSprig::Loop -s Sprig>.
 
 =head2 In the loop of another module
 
-Where another loop runs, it drives this one: C<AE::cv-E<gt>recv> with any backend of AnyEvent,
-C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve, with one wake-up
-for each time that something is ready, and none while nothing is. L<Sprig::Server> sees to it.
+If the program runs another loop, that loop drives Sprig's: C<AE::cv-E<gt>recv> with any AnyEvent backend,
+C<EV::run>, C<Mojo::IOLoop-E<gt>start> and C<IO::Async::Loop-E<gt>run> all serve requests. There is one wake-up
+whenever something is ready, and none otherwise. L<Sprig::Server> takes care of this.
 
-Where Sprig's own loop runs, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loaded too, that one
-does the waiting, so that its timers and futures go on in the applications of L<sprig>. This can
-be only one: the first of these three.
+If the program runs Sprig's own loop, but C<EV>, L<Mojo::IOLoop> or L<IO::Async> is loaded, that loop
+does the waiting, so that its timers and futures work in applications of L<sprig>. This works for only one
+of them, the first of these three.
 
-Under C<PERL_ANYEVENT_MODEL=IOAsync>, AnyEvent 7.17 never frees the callback of a timer that is
-cancelled, nor what it closes over, such as a writer. Where L<IO::Async> is only loaded, as above,
-AnyEvent's timers are Sprig's, and that does not happen.
+Under C<PERL_ANYEVENT_MODEL=IOAsync>, AnyEvent 7.17 never frees the callback of a cancelled timer,
+or the variables that it closes over, such as a writer. If L<IO::Async> is only loaded, as above,
+AnyEvent uses Sprig's timers, and this does not happen.
 
 =head2 Blocking in callbacks
 
-C<< $cv->recv >> may be called in callbacks, in PSGI applications too, and again in callbacks that
-run meanwhile, up to the depth of the option C<nested_depth> (32). Watchers and responses that are
-under way go on. What happens to new requests during a blocking application says the option
-C<nested>: C<hold> lets them wait, C<dispatch> starts them, and C<croak> forbids to block. An
-application that holds its worker and waits for a request to the same worker waits forever.
+You can call C<< $cv->recv >> in callbacks and PSGI applications, and again in callbacks that
+run meanwhile, up to the depth of the option C<nested_depth> (32). Watchers and responses in progress
+continue. The option C<nested> decides what happens to new requests meanwhile:
+C<hold> lets them wait, C<dispatch> starts them, and C<croak> makes C<recv> die. With C<hold>, an
+application that waits for a request to its own worker waits forever.
 
-In the loop of another module its own rules hold.
+If another loop runs, the rules of that loop apply.
 
 =head2 Signals
 
-Handlers in C<%SIG> run as soon as the signal comes, also while the loop sleeps. An exception thrown
-by one leaves the C<recv> that waits, so C<alarm> with a handler that dies limits its time.
+Handlers in C<%SIG> run as soon as the signal arrives, even while the loop sleeps. If a handler dies, the exception
+leaves the waiting C<recv>, so C<alarm> with a handler that dies limits its time.
 
 =head2 Processes
 
-A child of C<fork> that goes on using the loop has one of its own from the first call on, with
-copies of all watchers. Children that only C<exec> or C<exit> cost nothing.
+A child of C<fork> gets a loop of its own with copies of all watchers when it first uses the loop. Children that only
+C<exec> or C<exit> cost nothing.
 
 =head1 FUNCTIONS
 
@@ -337,86 +336,86 @@ copies of all watchers. Children that only C<exec> or C<exit> cost nothing.
 
     my $watcher = Sprig::Loop::io($fh, $is_write, sub { ... });
 
-As documented in L<AE>, where they are called C<AE::io> and so on. These work on Sprig's loop also
-where AnyEvent runs on another one.
+The functions documented in L<AE>, where they are called C<AE::io> and so on. They use Sprig's loop even
+if AnyEvent runs on another one.
 
 =head2 poll
 
     Sprig::Loop::poll();
 
-Waits for something to be ready and runs what is.
+Waits until something is ready, and runs its callbacks.
 
 =head2 pass
 
     my $n = Sprig::Loop::pass($block);
 
-The same; without C<$block> it does not wait. Returns the number of callbacks.
+The same, but without C<$block> it does not wait. Returns the number of callbacks.
 
 =head2 depth
 
     my $depth = Sprig::Loop::depth();
 
-How many passes are on the stack: 0 outside of callbacks.
+Returns the number of passes on the stack: 0 outside callbacks.
 
 =head2 wait_for
 
     Sprig::Loop::wait_for($cv);
 
-Runs until the condvar was sent: what C<recv> does.
+Runs the loop until the condition variable has been sent, like C<recv>.
 
 =head2 may_wait
 
     my $bool = Sprig::Loop::may_wait();
 
-Whether C<nested_depth> allows one more blocking C<recv>.
+Returns whether C<nested_depth> allows another blocking C<recv>.
 
 =head2 register
 
     Sprig::Loop::register();
 
-Makes AnyEvent choose this loop, if it has not chosen yet, whatever is loaded.
+Makes AnyEvent use this loop, whatever is loaded, unless it has already chosen a backend.
 
 =head2 attach
 
     my @loops = Sprig::Loop->attach;
 
-Makes all other loops that are loaded drive this one, and chooses a backend for AnyEvent if none was
-chosen. Returns their names. May be called again at any time.
+Makes all other loaded loops drive this one, and chooses a backend for AnyEvent if it has none.
+Returns the names of these loops. You can call it again at any time.
 
 =head2 poll_fd
 
     my $fd = Sprig::Loop::poll_fd();
 
-A descriptor that is readable whenever C<Sprig::Loop::pass(0)> has something to do: for loops that
-this module does not know. It may change in a child of C<fork>. -1 where the system has none.
+Returns a descriptor that is readable whenever C<Sprig::Loop::pass(0)> has something to do, for loops that
+this module does not know. It may change in a child of C<fork>. It is -1 if the system has none.
 
 =head2 counters
 
     my $counters = Sprig::Loop->counters;
 
-Hash reference with the number of live objects: C<watchers>, C<exchanges>, C<responders> and so on.
+Returns a hash reference with the number of live objects: C<watchers>, C<exchanges>, C<responders> and so on.
 
 =head1 VARIABLES
 
 =head2 $Sprig::Loop::DIED
 
-Code that is called with the exception of a callback that died. Without it, C<warn> is. The loop
-goes on in any case.
+Code that is called with the exception if a callback dies. The default is C<warn>. The loop
+continues in any case.
 
 =head2 $Sprig::Loop::N_PASSES
 
-How often another loop gave us a pass.
+The number of passes that another loop has given to this one.
 
 =head2 $Sprig::Loop::NESTED, $Sprig::Loop::NESTED_DEPTH
 
-The options C<nested> and C<nested_depth> of the server that was started last.
+The options C<nested> and C<nested_depth> of the most recently started server.
 
 =head1 ENVIRONMENT
 
 =head2 SPRIG_LOOP_INTEREST
 
-If true, other loops watch each descriptor by itself rather than the one of C<poll_fd>. This is what
-happens where there is no such descriptor.
+If true, other loops watch each descriptor separately instead of the one from C<poll_fd>. This is the default on
+systems without such a descriptor.
 
 =head1 SEE ALSO
 

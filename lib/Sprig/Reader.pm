@@ -15,7 +15,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Reader - the body of a request while it comes
+Sprig::Reader - read the body of a request while it arrives
 
 =head1 SYNOPSIS
 
@@ -34,25 +34,25 @@ Sprig::Reader - the body of a request while it comes
 
 =head1 DESCRIPTION
 
-Usually an application is called when the body of its request is complete. Where the server has the
-option C<streaming_input>, this is different for requests that have a body and whose path is the one
-given there or below it: then the application is called as soon as the head is complete,
-C<psgix.input.streaming> is true in its environment, C<psgi.input> is empty,
-C<psgix.input.buffered> is false, and C<psgix.input.reader> is an object of this class. It is for proxies
-and for progress bars.
+Usually, Sprig calls an application when the body of the request is complete. With the
+option C<streaming_input>, requests that have a body and a path at or below the given one are different:
+Sprig calls the application as soon as the head is complete. Then
+C<psgix.input.streaming> is true, C<psgi.input> is empty,
+C<psgix.input.buffered> is false, and C<psgix.input.reader> is an object of this class. Use it for proxies,
+for progress bars, and for uploads that you do not want to store first.
 
-C<CONTENT_LENGTH> is what the client announced; if it sends chunks there is none. The body is decoded
-in either case.
+C<CONTENT_LENGTH> is the length that the client has announced. It does not exist if the client sends chunks. The
+reader always gets the decoded body.
 
-Nothing is read before C<on_data> is called, nor while the reader is paused: the client has to wait
-then. Somebody who only waits is not missed when he leaves; that is noticed when reading goes on, or
-by writing. A client that asked whether it shall go on (C<Expect: 100-continue>) is answered when
-C<on_data> is called, so an application can refuse a body before it is sent.
+Nothing is read before you call C<on_data>, or while the reader is paused: the client has to wait.
+Meanwhile, Sprig does not notice if the client leaves, until it reads or writes again. A client that asks for
+permission first (C<Expect: 100-continue>) gets it when you call
+C<on_data>, so an application can refuse a body before it is sent.
 
-C<body_timeout> counts while the server waits for bytes; C<min_body_rate> does not apply.
+C<max_body_bytes> applies. C<body_timeout> applies while the server waits for data. C<min_body_rate> does not apply.
 
-The application may answer at any time. If the answer is complete before the body is, the connection
-is closed after it.
+The application may answer at any time. If the response is complete before the body is, the connection
+is closed after the response.
 
 =head1 METHODS
 
@@ -60,8 +60,8 @@ is closed after it.
 
 =item on_data($callback)
 
-C<< $callback->($reader, $bytes) >> is called with each piece of the body. If it dies, the request is
-answered with 500, or the connection is closed if the answer has begun.
+C<< $callback->($reader, $bytes) >> is called with each piece of the body. If it dies, the client
+gets a 500, or the connection is closed if the response has begun.
 
 =item on_end($callback)
 
@@ -71,20 +71,20 @@ L<Sprig::Manual::Extensions/THE REQUEST'S BODY>.
 
 =item on_error($callback)
 
-C<< $callback->($reader) >> is called once, if the body will never be complete: because the client
-left or made a mistake, or C<body_timeout> or C<max_body_bytes> was exceeded. No response can be sent
-any more.
+C<< $callback->($reader) >> is called once if the body will never be complete, because the client
+has left or made a mistake, or because of C<body_timeout> or C<max_body_bytes>. You can no longer send
+a response.
 
 =item pause
 
 =item resume
 
-Stops reading, and goes on. At most one more piece comes after C<pause>, and none if it is called
-from C<on_data>.
+Stop and continue reading. At most one more piece arrives after C<pause>, and none if you call it
+in C<on_data>.
 
 =back
 
-All callbacks are released when they cannot be called any more.
+All callbacks are released when they can no longer be called.
 
 =head1 SEE ALSO
 

@@ -463,7 +463,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Server - serves PSGI applications in a program of your own
+Sprig::Server - serve PSGI applications from a program of your own
 
 =head1 SYNOPSIS
 
@@ -484,9 +484,8 @@ Sprig::Server - serves PSGI applications in a program of your own
 
 =head1 DESCRIPTION
 
-Serves on whatever event loop the program runs: see L<Sprig::Loop>. A server goes on serving when
-the variable that holds it goes out of scope; it ends by L</shutdown>, or when its L</listen_guards>
-are dropped.
+The server runs on whatever event loop the program uses: see L<Sprig::Loop>. It keeps serving when
+the variable that holds it goes out of scope. End it with L</shutdown>, or drop its L</listen_guards>.
 
 =head1 METHODS
 
@@ -495,42 +494,42 @@ are dropped.
     my $server = Sprig::Server->new(%options);
     my $server = Sprig::Server->new(config => '/etc/sprig.conf', %options);
 
-Checks the options and keeps them; binds nothing. Dies if a value is not acceptable. Keys that are
-no options are kept in the object and mean nothing to it.
+Checks and stores the options. It does not listen yet. Dies if a value is invalid. Keys that are
+not options are stored in the object and otherwise ignored.
 
 =over
 
 =item host, port
 
-Address to listen on if C<listen> is not given. Without a host all addresses, without a port one
+The address to listen on if there is no C<listen>. The default is all addresses, and a port
 that the system chooses.
 
 =item listen
 
-Array reference of addresses: C<port>, C<:port> and C<*:port> are all IPv4 addresses; C<host:port> is each
-address of that name; C<[v6]:port>; C<unix:path> or a path with a slash is a unix socket, C<@name> an
-abstract one. C<host> and C<port> mean nothing then.
+An array reference of addresses. C<port>, C<:port> and C<*:port> mean all IPv4 addresses, C<host:port> each
+address of that name, C<[v6]:port> that address, C<unix:path> or a path with a slash a unix socket, and C<@name> an
+abstract one. C<host> and C<port> are then ignored.
 
 =item listen_sock
 
-A socket that listens already, or an array reference of such sockets. C<host> and C<port> mean nothing
-then; addresses of C<listen> are served besides. The sockets stay the caller's: Sprig uses duplicates.
+A listening socket, or an array reference of listening sockets. C<host> and C<port> are then ignored, but addresses in
+C<listen> are served as well. The sockets still belong to the caller: Sprig uses duplicates.
 
 =item server_ready
 
-Code that is called once for each listener, as soon as it listens, with a hash reference: C<host> and
-C<port> as bound (C<unix/> and the path for a unix socket), C<proto> (C<http> or C<https>),
+Code that is called once for each listener, when it listens, with a hash reference: C<host> and
+C<port> as bound (C<unix/> and the path for a unix socket), C<proto> (C<http> or C<https>), and
 C<server_software>.
 
 =item tls_cert, tls_key
 
-Paths of files, or of folders with certificates; several of them in an array reference. C<ssl_cert_file> and C<ssl_key_file> of
-L<HTTP::Server::PSGI>, C<ssl_cert> and C<ssl_key> of L<Starman> mean the same, unless C<ssl> (or
+The paths of files, or of folders with certificates; several in an array reference. C<ssl_cert_file> and
+C<ssl_key_file> of L<HTTP::Server::PSGI>, and C<ssl_cert> and C<ssl_key> of L<Starman>, mean the same, unless C<ssl> (or
 C<enable_ssl>) is false.
 
 =item timeout
 
-The same as C<header_timeout>, which wins if both are given.
+The same as C<header_timeout>, which takes precedence.
 
 =back
 
@@ -543,15 +542,15 @@ the other methods never fork.
 
 =item config
 
-A file with options: see L<sprig.conf>. Here only options of this method count that have a
-value of their own there, not addresses. The environment wins over the file, and what is given here wins over
-both. C<HUP> to a process that stays in L</run> reads it anew.
+A configuration file: see L<sprig.conf>. Only options of this method count, and not addresses. The environment
+takes precedence over the file, and arguments of C<new> take precedence over
+both. C<HUP> to a process in L</run> reads the file again.
 
 =item psgi_app_builder
 
-Code that returns the application, in place of the argument of L</run>: it is called in each worker,
-so that a reload (C<HUP>) finds what is new; with C<preload_app>, once, in the master, when root was given
-up.
+Code that returns the application, instead of the argument of L</run>. It is called in each worker,
+so that a reload (C<HUP>) loads new code. With C<preload_app>, it is called once, in the master, after the process has
+given up root.
 
 =back
 
@@ -565,22 +564,22 @@ Listens on all addresses and joins the event loop. Dies if an address cannot be 
 
     $server->register_service($app);
 
-L</start_listen>, and makes L</exit_guard>.
+Calls L</start_listen>, and creates L</exit_guard>.
 
 =head2 run
 
     $server->run($app);
 
-L</register_service>, then serves until the process gets C<TERM> or C<QUIT>, which let requests in
-work finish for at most C<graceful_timeout> seconds, or C<INT>, or another signal a second after the
-first or later, which end it at once. Returns.
+Calls L</register_service>, and serves until the process gets a signal. C<TERM> and C<QUIT> let current requests
+finish for at most C<graceful_timeout> seconds. C<INT>, or another signal at least a second after the
+first, ends the server at once. Then C<run> returns.
 
-With C<workers> of 2 or more, or with C<master>, this process becomes their master, and returns when all is over; it obeys
-the signals that L<sprig/WORKERS> lists. The workers end with C<exit> and run the C<END> blocks that were
-compiled; what follows this call is run by the master only. C<server_ready> is called in the master, when
+With C<workers> of 2 or more, or with C<master>, this process becomes the master, and returns when all workers have
+ended. It obeys the signals listed in L<sprig/WORKERS>. The workers end with C<exit> and run their C<END> blocks; only
+the master executes the code after this call. C<server_ready> is called in the master when
 the first worker serves.
-C<USR2> starts the program anew with the words of its command line; from a perl that was given switches
-besides C<-I>, that may want a look.
+C<USR2> starts the program again with the same command line. Check that this works if perl was started with switches
+other than C<-I>.
 
 Where this process is the first one of a container (process 1), the processes that others leave to it are
 collected within a minute, and those that it has forked itself are not touched.
@@ -590,14 +589,14 @@ collected within a minute, and those that it has forked itself are not touched.
     $server->shutdown($cb);
 
 Stops listening, closes idle connections, lets the others finish for at most C<graceful_timeout>
-seconds, and then calls the code reference or condvar, if there is one.
+seconds, and then calls the code reference or condition variable, if there is one.
 
 =head2 stop_listening
 
     $server->stop_listening;
 
-Drops the L</listen_guards>: no connection is accepted any more, and those that there are end with
-the response they wait for.
+Drops the L</listen_guards>. The server accepts no more connections, and existing connections end after
+their current response.
 
 =head1 ATTRIBUTES
 
@@ -605,15 +604,15 @@ the response they wait for.
 
     delete $server->{listen_guards};
 
-Array of one guard object for each listener, which stops when its guard goes away.
+An array with a guard object for each listener. A listener stops when its guard is destroyed.
 
 =head2 exit_guard
 
     $server->{exit_guard}->recv;
 
-Condvar that is sent when the server has ended. C<end> on it begins a graceful end, as L</shutdown>;
-C<begin> first puts that off until the C<end> that belongs to it. During a graceful end, too, C<begin>
-holds it, for at most C<graceful_timeout> seconds. In workers applications get it as C<psgix.exit_guard>:
+A condition variable that is sent when the server has ended. C<end> on it starts a graceful shutdown, like
+L</shutdown>. A previous C<begin> delays that until the matching C<end>. C<begin> also delays a shutdown that has
+already started, for at most C<graceful_timeout> seconds. In workers, applications get it as C<psgix.exit_guard>:
 see L<Sprig::Worker/THE END OF A WORKER>.
 
 =head1 ENVIRONMENT
@@ -622,11 +621,10 @@ see L<Sprig::Worker/THE END OF A WORKER>.
 
     SPRIG_MAX_BODY_BYTES=10M SPRIG_KEEPALIVE=0 perl my-server.pl
 
-Every option of L<sprig> that C<new> takes, in capitals, for programs that make their server themselves.
-What is given to C<new> wins, and then the environment, before the default. A variable that is empty counts for
-nothing, one that is the name of no option is not looked at, and of a wrong value C<new> dies with a
-message that names the variable. There is none for C<host>, C<port>, C<listen>, C<harakiri> and what is no
-plain value.
+Every option of L<sprig> that C<new> takes, in capitals. Arguments of C<new> take precedence over the environment. An
+empty variable has no effect, and variables that are not options are ignored. If a value is wrong, C<new> dies with a
+message that names the variable. There are no variables for C<host>, C<port>, C<listen>, C<harakiri>, and for options
+that are not plain values.
 
 =head1 SEE ALSO
 

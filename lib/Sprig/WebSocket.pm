@@ -89,21 +89,21 @@ Sprig::WebSocket - a WebSocket, for any PSGI application
 
 =head1 DESCRIPTION
 
-A request that opens a WebSocket (RFC 6455) comes with C<psgix.websocket> in its env. The application accepts
-it, or answers the request like any other. The protocol is the server's: framing, fragments, masking, UTF-8,
-compression, pings and the closing handshake are done in C. The application gets whole messages and sends whole
+A request that opens a WebSocket (RFC 6455) has C<psgix.websocket> in its environment. The application accepts
+the socket, or answers the request like any other. The server implements the protocol in C: framing, fragments,
+masking, UTF-8, compression, pings and the closing handshake. The application receives and sends whole
 messages.
 
-L<Sprig::Manual::Realtime> shows how to build with it. The limits are options of the server, which begin with
+L<Sprig::Manual::Realtime> shows how to use it. The limits are options of the server that begin with
 C<websocket_>: see L<sprig/WebSocket>.
 
 =head1 ACCEPTING
 
 =head2 $ws->accept(%options)
 
-Returns the response: a code reference that calls the responder with C<[101, [...]]>. Middleware sees the
-handshake like any response, and may add headers to it or refuse it. An application that answers later, after a
-question to a database for instance, calls the code reference with its responder:
+Returns the response, a code reference that calls the responder with C<[101, [...]]>. Middleware sees the
+handshake like any other response, and can add headers or refuse it. If the application answers later, for example
+after a database query, it calls the code reference with its responder:
 
     return sub {
         my ($respond) = @_;
@@ -114,14 +114,14 @@ question to a database for instance, calls the code reference with its responder
         });
     };
 
-What is sent before the 101 waits behind it. The options:
+Messages sent before the 101 follow it. The options are:
 
 =over
 
 =item protocols => ['chat.v2', 'chat']
 
-Subprotocols of the application, the best first. The first that the client offers is agreed on, and
-C<< $ws->protocol >> tells it; there may be none.
+The application's subprotocols in order of preference. Sprig chooses the first one that the client offers, if any;
+C<< $ws->protocol >> returns it.
 
 =item headers => ['Set-Cookie' => '...']
 
@@ -137,25 +137,24 @@ Any option C<websocket_...> of the server, for this socket alone.
 
 =back
 
-Where C<websocket_origins> does not allow the page that opens the socket, the code reference answers 403.
-C<accept> dies if an option is wrong, or if the socket was accepted before.
+If C<websocket_origins> does not allow the page that opens the socket, the code reference answers 403.
+C<accept> dies if an option is wrong, or if the socket has been accepted before.
 
 =head1 CALLBACKS
 
-Each can be given to C<accept> or set later by the method of its name; an undefined one removes it. The first
-argument is the socket. A callback that dies is reported to C<psgi.errors>, and the socket is closed with 1011;
-the server goes on. When the socket is over all of them are let go of, so that a callback may well refer to its
-socket.
+Pass a callback to C<accept>, or set it later with the method of its name; C<undef> removes it. The first
+argument is the socket. If a callback dies, the error goes to C<psgi.errors>, and the socket is closed with 1011.
+When the socket has ended, all callbacks are released, so a callback may refer to its socket without a leak.
 
 =head2 $ws->on_open(sub { my ($ws) = @_ })
 
-The 101 is sent. What it returns may be a future (an C<async sub>): it is kept until it is ready, and if it
-fails the socket is closed with 1011.
+Called when the 101 has been sent. If it returns a future (as an C<async sub> does), the future is kept until it is
+ready, and if it fails the socket is closed with 1011.
 
 =head2 $ws->on_message(sub { my ($ws, $message, $is_binary) = @_ })
 
-A whole message: characters if it is text, bytes if it is binary. It is called for one message of a socket at a
-time: while it waits for something (a nested C<recv>), the next one waits, too.
+Called with a whole message: characters if it is text, bytes if it is binary. The messages of a socket arrive one at a
+time: while the callback waits for something (a nested C<recv>), the next message waits, too.
 
 =head2 $ws->on_close(sub { my ($ws, $code, $reason) = @_ })
 
@@ -165,34 +164,35 @@ told.
 
 =head2 $ws->on_drain(sub { my ($ws) = @_ })
 
-What was sent is with the kernel, but for C<low_water_bytes> at most: time to send more. It is called after each
-C<send> as soon as that is so.
+Called after each C<send>, as soon as all but C<low_water_bytes> have been handed to the kernel: time to send more.
 
 =head2 $ws->on_pong(sub { my ($ws, $payload) = @_ })
 
-The answer to a C<ping> of the application.
+Called with the answer to a C<ping> of the application.
 
 =head2 $ws->on_error(sub { my ($ws, $message) = @_ })
 
-The client broke a rule or a limit, or is silent: what was wrong, in words. C<on_close> follows.
+Called if the client violated the protocol or a limit, or does not respond. The message says what was wrong. C<on_close>
+follows.
 
 =head1 METHODS
 
 =head2 $ws->send($characters)
 
-Sends a text. A reference to a string does as well. Returns true if it was queued; false if the socket is closed,
-or if the message would have gone beyond C<websocket_queue_bytes>. Dies if there is something in it that is no
-Unicode character (half a surrogate pair), or if it is undefined.
+Sends a text, given as a string or a reference to one. Returns true if it was queued, and false if the socket is closed
+or if the message would have exceeded C<websocket_queue_bytes>. Dies if the text is undefined or contains something
+that is not a Unicode character (half a surrogate pair).
 
 =head2 $ws->send_binary($bytes)
 
-Sends bytes, and returns likewise. A reference to a string does as well; large strings are not copied. Dies for
-characters above 0xFF, before anything is sent: encode them first.
+Sends bytes, given as a string or a reference to one, and returns the same values. Large strings are not copied. Dies
+before anything is sent if there are characters above 0xFF; encode them first.
 
 =head2 $ws->next
 
-The next message, as an object that has what L<AnyEvent/CONDITION VARIABLES> has and that can be awaited with
-L<Future::AsyncAwait>: undefined when there will be none. So a conversation can be written from top to bottom:
+Returns the next message as an object with the methods of L<AnyEvent/CONDITION VARIABLES>, which you can also await with
+L<Future::AsyncAwait>. The value is undefined when no more messages will come. You can thus write a conversation from
+top to bottom:
 
     on_open => async sub {
         my ($ws) = @_;
@@ -201,19 +201,19 @@ L<Future::AsyncAwait>: undefined when there will be none. So a conversation can 
         }
     },
 
-Nothing is read while nobody asks, so that a client that is too fast has to wait. Before C<on_message> gets a
-message, those who wait with C<next> do.
+Nothing is read until you ask, so a client that is too fast has to wait. A waiting C<next> gets a message before
+C<on_message> does.
 
 =head2 $ws->ping($bytes)
 
-Sends a ping with at most 125 bytes; C<on_pong> gets them back. The server sends pings of its own
-(C<websocket_ping_interval>), about which nobody hears.
+Sends a ping with at most 125 bytes; C<on_pong> gets them back. The server also sends pings of its own
+(C<websocket_ping_interval>), which do not call C<on_pong>.
 
 =head2 $ws->close($code, $reason)
 
-Begins to close; 1000 and nothing if not given. The code is one of 1000 to 1003, 1007 to 1014 or 3000 to 4999, the
-reason at most 123 bytes long in UTF-8. Nothing can be sent afterwards, and messages are not heard any more. When
-the client has answered, or C<websocket_close_timeout> is over, C<on_close> is called.
+Starts the closing handshake. The default is code 1000 without a reason. The code must be one of 1000 to 1003, 1007 to
+1014 or 3000 to 4999, and the reason at most 123 bytes long in UTF-8. From then on you can send nothing, and no
+messages arrive. C<on_close> is called when the client has answered, or after C<websocket_close_timeout>.
 
 =head2 $ws->abort
 
@@ -221,27 +221,27 @@ Ends the connection at once.
 
 =head2 $ws->buffered
 
-Bytes that are queued and not with the kernel yet.
+Returns the number of bytes that are queued but not yet handed to the kernel.
 
 =head2 $ws->protocol
 
-The subprotocol that was agreed on, or C<undef>.
+Returns the chosen subprotocol, or C<undef>.
 
 =head2 $ws->is_open
 
-True as long as messages can be sent: from the beginning until one side closes.
+Returns true as long as messages can be sent, until one side closes.
 
-=head1 WHO KEEPS IT
+=head1 LIFETIME
 
-A socket with C<on_message> lives by itself: the callback is called with it. Without, it lives as long as the
-application keeps it, and when the last reference goes, it is closed with 1001. The same happens if the
+A socket with C<on_message> stays alive by itself. Without it, the socket lives as long as the
+application keeps a reference, and is closed with 1001 when the last one goes. The same happens if the
 application sets C<on_message> to C<undef> and has no other reference.
 
-=head1 THE END OF THE SERVER
+=head1 SHUTDOWN
 
-A server that ends closes its sockets with 1001, and with 1012 where another one takes over (a reload): one after
-the other within C<graceful_timeout>, so that clients do not all come back at the same moment. What
-L<Sprig::Worker/before_leave> has to say is sent before.
+A server that ends closes its sockets with 1001, or with 1012 if another one takes over (a reload). It closes them one
+after the other within C<graceful_timeout>, so that the clients do not all reconnect at once. Messages sent in
+L<Sprig::Worker/before_leave> arrive before that.
 
 =head1 SEE ALSO
 

@@ -230,7 +230,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Worker - a process that serves: what an application may do at its beginning and end
+Sprig::Worker - code to run when a worker process starts and ends
 
 =head1 SYNOPSIS
 
@@ -250,18 +250,16 @@ Sprig::Worker - a process that serves: what an application may do at its beginni
 
 =head1 DESCRIPTION
 
-With C<< sprig --workers N >> or C<< plackup -s Sprig --workers N >> an application runs in several
-processes. What must not be shared between processes, such as connections to databases, sockets, and
-handles of random generators, is made in each of them by L</after_fork>. The hooks run as well where
-there is only one process, so that an application need not care.
+With C<< sprig --workers N >> or C<< plackup -s Sprig --workers N >>, an application runs in several
+processes. Use L</after_fork> to create whatever processes must not share, such as database connections, sockets, and
+random generators. The hooks also run if there is only one process, so the application need not distinguish.
 
-Without C<--preload-app> the program C<sprig> compiles the application in each worker, and what
-its file does happens once in each. With it, and with C<plackup> (unless by C<-L Delayed>), the
-application is compiled in the master, and the workers are copies of that process: then the hooks are the
-place.
+Without C<--preload-app>, the program C<sprig> compiles the application in each worker, so the code in
+its file runs once in each. With C<--preload-app>, and with C<plackup> (unless you use C<-L Delayed>), the
+application is compiled in the master and the workers are copies of that process. Then you need the hooks.
 
-In each worker C<rand> and the random generators of the C library are seeded anew. Those of other
-modules are not known here.
+In each worker, C<rand> and the random generators of the C library get a new seed. Sprig does not know those of other
+modules.
 
 =head1 METHODS
 
@@ -269,46 +267,47 @@ modules are not known here.
 
     Sprig::Worker->after_fork(sub { my ($worker) = @_; ... });
 
-Calls the code once in each process that serves: when the application is loaded and the event loop is
-chosen, before the first request. May be called several times, and at any time; in a process that serves
-already the code is run at once. If it dies, the worker cannot start, and the master says why.
+Calls the code once in each process that serves, after the application has been loaded and the event loop
+chosen, and before the first request. You can register several hooks, at any time; in a process that already serves,
+the code runs at once. If it dies, the worker cannot start, and the master logs the reason.
 
 =head2 before_leave
 
     Sprig::Worker->before_leave(sub { my ($worker) = @_; ... });
 
-Calls the code in each process that serves, when it is told to end: before it stops listening, and before its
-WebSockets are closed, so that an application can say goodbye. C<< $worker->is_replaced >> is true if another
-worker takes over. If it dies, that is a warning.
+Calls the code in each process that serves when it is told to end, before it stops listening and closes its
+WebSockets, so that an application can say goodbye. C<< $worker->is_replaced >> is true if another
+worker takes over. If the code dies, Sprig warns.
 
 =head2 before_exit
 
     Sprig::Worker->before_exit(sub { my ($worker) = @_; ... });
 
-Calls the code in each process that has served, when it has answered its last request, or when the
-application calls C<exit>, before C<END> blocks. If it dies, that is a warning.
+Calls the code in each process that has served, after it has answered its last request or when the
+application calls C<exit>, and before C<END> blocks run. If the code dies, Sprig warns.
 
-A worker that is killed has no time for this.
+A worker that is killed cannot run it.
 
 =head2 current
 
     my $worker = Sprig::Worker->current;
 
-This process as a worker, or undef if it is none: the master, a single process, a child of a worker.
+Returns the worker object of this process, or undef if the process is not a worker but the master, a single process, or
+a child of a worker.
 
 =head2 number
 
-The place of this worker among the others, from 1 on. The one that replaces it gets the same. In a hook of a
+The number of this worker, from 1 on. The worker that replaces it gets the same number. In a hook of a
 single process it is 1.
 
 =head2 generation
 
-From 1 on; the next one after each reload (C<HUP>).
+The generation of the worker, from 1 on. Each reload (C<HUP>) adds one.
 
 =head2 is_replaced
 
-True if the worker is told to end because another one takes over (C<HUP>, C<USR2>, C<max_requests>), and not at the
-end of all.
+True if the worker must end because another one takes over (C<HUP>, C<USR2>, C<max_requests>), and false if the whole
+server ends.
 
 =head2 start, leave, finish, attend, tell, report, probe, is_daemon
 
@@ -317,10 +316,10 @@ itself a request.
 
 =head1 THE END OF A WORKER
 
-A worker that is to leave (reload, C<max_requests>, C<psgix.harakiri>, the end of all) accepts no more
-connections, answers the requests in work and ends, at the latest after C<graceful_timeout> seconds.
-Work that goes on behind a response holds it by C<psgix.exit_guard>, a condvar as that of
-Twiggy::Prefork, which is there in workers:
+A worker that must leave (because of a reload, C<max_requests>, C<psgix.harakiri>, or the end of the server) accepts no
+more connections, finishes its requests and ends, at the latest after C<graceful_timeout> seconds.
+To keep it alive for work that continues after a response, use C<psgix.exit_guard>, a condition variable like that of
+Twiggy::Prefork, which exists in workers:
 
     sub {
         my ($env) = @_;
@@ -332,8 +331,8 @@ Twiggy::Prefork, which is there in workers:
         return [202, [], []];
     };
 
-C<psgix.harakiri> is true in workers: C<< $env->{'psgix.harakiri.commit'} = 1 >> ends the worker behind this
-response, and another takes its place.
+C<psgix.harakiri> is true in workers: C<< $env->{'psgix.harakiri.commit'} = 1 >> ends the worker after this
+response, and another worker takes its place.
 
 =head1 SEE ALSO
 

@@ -112,38 +112,37 @@ Sprig::Writer - the body of a response, written piece by piece
 
 =head1 DESCRIPTION
 
-What L<the responder|Sprig::Responder> returns if it is given a status and headers, but no body.
+L<The responder|Sprig::Responder> returns a writer if you call it with a status and headers but no body.
 
-To a client of HTTP/1.1 the body is sent in chunks, unless the headers have a C<Content-Length>. Bytes
-leave at the end of the turn of the event loop, so that many small writes make one packet.
-Where the turn takes longer, because the application goes on working in the same call, they leave some
-milliseconds after they were written.
+An HTTP/1.1 client receives the body in chunks, unless the headers have a C<Content-Length>. Bytes
+leave at the end of the current turn of the event loop, so that many small writes make one packet.
+If the application keeps working in the same call, they leave a few milliseconds after they were written.
 
-The response ends with C<close>, or as soon as the last reference to the writer is gone. Where that
-happens because an exception passes by, the response is cut off instead, so that the client can see
-that it is not complete.
+The response ends with C<close>, or when the last reference to the writer goes. If that
+happens because of an exception, the response is cut off instead, so that the client can tell
+that it is incomplete.
 
-The writer is a blessed hash; its keys are the application's to use.
+The writer is a blessed hash, and the application may use its keys.
 
 =head1 METHODS
 
 =head2 $writer->write(@data)
 
-Writes the values, any number of them, one after the other; empty and undefined ones are nothing.
-Values are bytes: encode text first. With a character above 255 in any of them C<write> dies, and
-nothing of this call is written.
+Writes any number of values, one after the other. Empty and undefined values are ignored.
+Values are bytes, so encode text first. If any value has a character above 255, C<write> dies and
+writes nothing.
 
 Returns true, or false (but defined) if
 
 =over
 
-=item * more than C<high_water_bytes> are waiting to be sent: what was given is queued all the same, but
-now is the time to pause until C<on_drain>; beyond C<output_buffer_bytes> it waits in a temporary file,
-and beyond C<max_output_bytes>, if that is set, the response is aborted;
+=item * more than C<high_water_bytes> are waiting to be sent. The data is queued anyway, but
+you should pause until C<on_drain>. Beyond C<output_buffer_bytes> it waits in a temporary file,
+and beyond C<max_output_bytes>, if that is set, the response is aborted.
 
-=item * the client has left, or the response was ended by an error: what was given is lost;
+=item * the client has left, or an error has ended the response. The data is lost.
 
-=item * the writer is closed: there is a warning, too.
+=item * the writer is closed. There is also a warning.
 
 =back
 
@@ -151,21 +150,21 @@ With the option C<die_on_disconnect>, writing to a client that has left dies wit
 
 =head2 $writer->close
 
-The body is complete. A second call does nothing.
+Completes the body. A second call has no effect.
 
 =head2 $writer->flush
 
-Sends what is waiting now, not at the end of the turn.
+Sends waiting output now, instead of at the end of the turn.
 
 =head2 $bytes = $writer->buffered
 
-How many bytes are waiting to be sent, framing included.
+Returns the number of bytes that are waiting to be sent, including framing.
 
 =head2 $writer->on_drain(sub { my ($writer) = @_; ... })
 
-Calls back each time that what was written has been sent, all but C<low_water_bytes> of it; the first
-time in the next turn of the loop, if nothing is waiting then. If nothing is written, it is not called again.
-An undefined value removes the callback.
+Calls the code whenever all output but C<low_water_bytes> has been sent. If nothing is waiting, the first call comes in
+the next turn of the event loop. If you write nothing, there is no further call.
+C<undef> removes the callback.
 
     # copies a source of any length without filling memory
     $writer->on_drain(sub {
@@ -175,91 +174,91 @@ An undefined value removes the callback.
 
 =head2 $writer->on_disconnect(sub { my ($writer) = @_; ... })
 
-Calls back once, when the client leaves before the response is complete. This is noticed also while
-nothing is being written. If the client has left already, the callback is called soon.
+Calls the code once, when the client leaves before the response is complete, even if
+nothing is being written. If the client has already left, the call comes shortly.
 
-A client that only ends its own side of the connection counts as one that leaves, since that cannot be
-told from the other. What is written afterwards may or may not reach it.
+A client that closes only its sending side counts as one that leaves, because the server cannot tell the
+difference. Later writes may or may not reach it.
 
-For a C<text/event-stream> it is also called when the server is told to end, or the worker to make room for another
-one: what the callback writes still reaches the client, and then the response ends in order. The browser
-comes back by itself. Where there are many streams this is spread over some seconds, at most half of
+For a C<text/event-stream>, the code is also called when the server or the worker must end. What it
+writes still reaches the client, and then the response ends properly. The browser
+reconnects by itself. If there are many streams, this is spread over several seconds, at most half of
 C<graceful_timeout>.
 
 =head2 $writer->poll_cb(sub { my ($writer) = @_; ... })
 
-Calls back whenever no more than C<low_water_bytes> are waiting, until C<close>. If the callback
-writes nothing, it is asked again a little later (20 ms).
+Calls the code whenever C<low_water_bytes> or less are waiting, until C<close>. If it
+writes nothing, it is called again after 20 ms.
 
 =head2 $io = $writer->socket
 
-C<< $env->{'psgix.io'} >> of the request. It is inert until it is used; from then on the server does not
-read from the connection any more, so that C<on_disconnect> is not called for a client that leaves while
+Returns C<< $env->{'psgix.io'} >> of the request. Once you use it, the server no longer
+reads from the connection. Then C<on_disconnect> is not called if the client leaves while
 nothing is being written.
 
 =head2 $writer->event(data => $text, event => $name, id => $id, retry => $ms)
 
-Sends an event to an C<EventSource> of a browser; see L<Sprig::Manual::Realtime/SERVER-SENT EVENTS>. The
-C<Content-Type> of the response has to be C<text/event-stream>. All fields are optional:
+Sends an event to the browser's C<EventSource>: see L<Sprig::Manual::Realtime/SERVER-SENT EVENTS>. The
+C<Content-Type> of the response must be C<text/event-stream>. All fields are optional:
 
 =over
 
 =item data
 
-The text, of any number of lines, which end at CR, LF or CRLF. It is characters, not bytes: do not encode it, nor
-give it what C<encode_json> returns (C<< JSON::PP->new->encode >> is right). Without it the browser takes note
-of the other fields, but tells its page nothing.
+The text, of any number of lines that end with CR, LF or CRLF. It consists of characters, not bytes: do not encode it,
+and do not use C<encode_json>, which returns bytes (C<< JSON::PP->new->encode >> is right). Without C<data>, the browser
+processes the other fields but passes nothing to the page.
 
 =item event
 
-The name of the event; without it, it is C<message>.
+The name of the event. The default is C<message>.
 
 =item id
 
-What the browser sends back as C<Last-Event-ID> when it connects again.
+The id, which the browser sends back as C<Last-Event-ID> when it reconnects.
 
 =item retry
 
-After how many milliseconds it does so when the connection is lost.
+The number of milliseconds before the browser reconnects if it loses the connection.
 
 =back
 
-Dies, before anything is sent, if there is a line end or NUL in a name or id, or in any field what is no
-Unicode character. Returns what C<write> would.
+Dies before anything is sent if C<event> or C<id> contains a line end or NUL, or if any field contains something that is
+not a Unicode character. Otherwise returns the same values as C<write>.
 
 =head2 $writer->comment($text)
 
-Sends a comment, which browsers ignore, on such a stream.
+Sends a comment on an event stream. Browsers ignore comments.
 
 =head2 $writer->heartbeat($seconds)
 
-From now on a comment is sent on such a stream every so many seconds, which may be a fraction; 0 ends that.
-Proxies then do not take the connection for an idle one, and a client that has vanished without a word
-(a network cable, a telephone in a tunnel) is noticed within two heartbeats, but not sooner than after 3 seconds: its end
-is told to C<on_disconnect>. A client that takes nothing for so long is gone as well. 15 to 30 seconds are
-usual. Many streams cost no more than one timer.
+Sends a comment on an event stream at this interval, which may be a fraction of a second; 0 stops it.
+Proxies then do not consider the connection idle. A client that has vanished without closing the connection
+(an unplugged cable, a phone in a tunnel) or that reads nothing is noticed within two heartbeats, but not before 3
+seconds, and C<on_disconnect> is called. An interval of 15 to 30 seconds is usual. Any number of streams share one
+timer.
 
 =head2 $writer->{handle}
 
-For code that was written for other servers, C<< $writer->{handle} >> has the look of an
+For code written for other servers, C<< $writer->{handle} >> imitates an
 L<AnyEvent::Handle>: C<push_write>, C<push_shutdown>, C<destroy>, C<on_drain>, C<on_error>, C<on_eof> and
-C<fh> do what such code expects, and options such as C<low_water_mark> and C<timeout> are accepted without
-effect. C<on_error> and C<on_eof> take the place of C<on_disconnect>. It is made when it is first looked
-at. After the end of the response it does nothing.
+C<fh> do what such code expects, and options such as C<low_water_mark> and C<timeout> are accepted but ignored.
+C<on_error> and C<on_eof> replace C<on_disconnect>. The object is created on first use. After the end of the response
+it has no effect.
 
 =head1 FUNCTIONS
 
 =head2 Sprig::Writer::set_class($class)
 
-Writers that are made from now on are objects of this class, which has to inherit from Sprig::Writer.
+From now on, new writers are objects of this class, which must inherit from Sprig::Writer.
 L<Sprig::Compat::Twiggy> uses it.
 
 =head1 CALLBACKS
 
 If a callback of C<on_drain> or C<poll_cb> dies, the response is cut off and the message goes to
-C<psgi.errors>. While a call of C<on_drain> or C<poll_cb> is due, the writer is kept alive: nobody else
-needs to have a reference to it. All callbacks are released when the response ends: they may use the writer without
-making a circle that lives for ever.
+C<psgi.errors>. While such a call is due, the writer stays alive even if the application has no
+reference to it. All callbacks are released when the response ends, so they may refer to the writer without
+a leak.
 
 =head1 SEE ALSO
 
