@@ -129,6 +129,20 @@ for my $n (1, 2) {
     };
 }
 
+subtest 'the watchdog is not fed while a worker is stopped' => sub {
+    my $server = started({ WATCHDOG_USEC => 400_000 }, '--workers', 2);
+    told(qr/READY/);
+    my $worker = $server->ask("GET / HTTP/1.0\r\n\r\n")->body + 0;
+    cmp_ok fed_within(1), '>=', 1, 'it is fed';
+    kill 'STOP', $worker;
+    ok SprigTest::Server::_until(20, sub { fed_within(1) == 0 }), 'the worker is stopped: not any more';
+    is fed_within(1), 0, 'it stays like that';
+    kill 'CONT', $worker;
+    ok SprigTest::Server::_until(20, sub { fed_within(1) > 0 }), 'it goes on: fed again';
+    $server->stop_ok;
+    told(qr/STOPPING/);
+};
+
 subtest 'a watchdog for another process' => sub {
     my $server = started({ WATCHDOG_USEC => 200_000, WATCHDOG_PID => 1 }, '--workers', 2);
     told(qr/READY/);

@@ -123,14 +123,13 @@ static void get_wanted(uint32_t *n_workers, uint32_t *generation, void *arg)
     *generation = m->generation;
 }
 
-/* A line that says nothing wakes its loop. */
 static void ask(void *arg)
 {
     const struct sprig_master *m = arg;
     list_foreach (it, &m->processes.list) {
         const struct process *p = list_entry(it, struct process, link);
         if (p->number != SUCCESSOR_NUMBER && p->state != PROCESS_STARTING)
-            process_say(p, "look\n");
+            process_wake(p);
     }
 }
 

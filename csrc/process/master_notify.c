@@ -24,19 +24,26 @@ void master_notify_ready(const struct sprig_master *m)
                      m->n_workers == 1 ? "" : "s", m->served_generation);
 }
 
-/* The loop of a worker that serves has been at work for so long that it counts as stuck. */
-static bool is_stuck(const struct process *p, uint64_t limit_ms)
+/* On a machine that is short of processors an answer may take a while. */
+enum { ANSWER_MS = 1000 };
+
+/* The loop of a worker that serves has been at work for so long that it counts as stuck, or does
+ * not answer at all: the process was stopped. */
+static bool is_stuck(struct process *p, uint64_t limit_ms)
 {
-    return p->state == PROCESS_SERVING && p->stats != NULL &&
-           stats_busy_ns(p->stats, clock_ms() * 1000000) > limit_ms * 1000000;
+    if (p->state != PROCESS_SERVING || p->stats == NULL)
+        return false;
+    return stats_busy_ns(p->stats, clock_ms() * 1000000) > limit_ms * 1000000 ||
+           !process_answers(p, limit_ms > ANSWER_MS ? limit_ms : ANSWER_MS);
 }
 
+/* All are asked. */
 static bool all_answer(const struct sprig_master *m)
 {
+    bool all = true;
     list_foreach (it, &m->processes.list)
-        if (is_stuck(list_entry(it, struct process, link), m->watchdog_ms))
-            return false;
-    return true;
+        all &= !is_stuck(list_entry(it, struct process, link), m->watchdog_ms);
+    return all;
 }
 
 uint64_t master_feed_watchdog(struct sprig_master *m)

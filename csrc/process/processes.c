@@ -263,6 +263,29 @@ void processes_reap(struct processes *all)
     }
 }
 
+/* ------------------------------------------------------------------- answers ---- */
+
+void process_wake(const struct process *p)
+{
+    process_say(p, "look\n");
+}
+
+/* Somebody else may have asked since, so that the answer is one to more than we wanted to know. */
+bool process_answers(struct process *p, uint64_t limit_ms)
+{
+    struct stats *s = p->stats;
+    uint64_t now = clock_ms();
+    if (s == NULL)
+        return true;
+    uint32_t n_answered = __atomic_load_n(&s->n_answered, __ATOMIC_ACQUIRE);
+    if (p->asked_ms != 0 && (int32_t)(n_answered - p->n_asked) < 0)
+        return now - p->asked_ms <= limit_ms;
+    p->asked_ms = now;
+    p->n_asked = __atomic_add_fetch(&s->n_asked, 1, __ATOMIC_RELEASE);
+    process_wake(p);
+    return true;
+}
+
 /* ------------------------------------------------------------------ deadlines ---- */
 
 void processes_kill_late(struct processes *all)

@@ -30,6 +30,8 @@ struct process {
     bool is_over;         /* was collected: what is heard now are its last words */
     uint64_t since_ms;    /* of the state */
     uint64_t deadline_ms; /* killed at that time; 0: never */
+    uint64_t asked_ms;    /* when its loop was asked for an answer, see process_answers; 0: never */
+    uint32_t n_asked;     /* the answer that is waited for */
     char line[LINE_MAX_BYTES];
     size_t line_len;
     bool is_cut;                /* the rest of a line that was too long follows */
@@ -70,6 +72,14 @@ void process_hear(struct processes *all, struct process *p);
 
 /* Writes a line; nobody may be there to read it. */
 void process_say(const struct process *p, const char *line);
+
+/* A line that says nothing: it wakes the loop, which then answers whoever has asked (base/stats.h).
+ */
+void process_wake(const struct process *p);
+
+/* True unless its loop was asked by this function, that many ms ago, and has not answered. One that
+ * has is asked anew: to be called again and again. */
+bool process_answers(struct process *p, uint64_t limit_ms);
 
 /* Collects the processes that have ended. As process 1 also all others that are children by now. */
 void processes_reap(struct processes *all);
