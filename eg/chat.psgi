@@ -1,44 +1,42 @@
-# chat.psgi - a chat over WebSockets, with its page:
+# chat.psgi - a chat over WebSockets, with its page. It works with --workers as well:
 #
 #   sprig eg/chat.psgi        then open http://localhost:5000/ twice
 use strict;
 use warnings;
 
 use JSON::PP ();
+use Sprig::Channel;
 
-my $json = JSON::PP->new->canonical;
-my (%name, %socket);    # of those who have said their name, by socket
-my @recent;             # the last messages, for those who come later
+my $json   = JSON::PP->new->canonical;
+my $said   = Sprig::Channel->new('chat', history => 50);    # those who come later get it, too
+my $people = Sprig::Channel->new('chat people');            # who comes and leaves
+my %name;                                                   # of those who have said it, by socket
 
-sub tell_all {
-    my (%message) = @_;
-    my $text = $json->encode(\%message);
-    push @recent, $text if $message{text};
-    shift @recent       if @recent > 50;
-    $_->send($text) for values %socket;
+sub announce {
+    my ($channel, %message) = @_;
+    $channel->publish($json->encode(\%message));
     return;
 }
 
 sub hear {
     my ($ws, $text) = @_;
-    my $said = eval { $json->decode($text) };
-    return $ws->close(1003, 'JSON objects only') if ref $said ne 'HASH';
-    if (defined $said->{name} && !$name{$ws}) {
-        $name{$ws}   = substr $said->{name}, 0, 30;
-        $socket{$ws} = $ws;
-        $ws->send($_) for @recent;
-        tell_all(joined => $name{$ws}, here => [sort values %name]);
-    } elsif (defined $said->{text} && length $said->{text} && $name{$ws}) {
-        tell_all(from => $name{$ws}, text => substr($said->{text}, 0, 2000), at => time);
+    my $message = eval { $json->decode($text) };
+    return $ws->close(1003, 'JSON objects only') if ref $message ne 'HASH';
+    if (defined $message->{name} && !$name{$ws}) {
+        $name{$ws} = substr $message->{name}, 0, 30;
+        $people->join($ws);
+        $said->join($ws, since => 0);
+        announce($people, joined => $name{$ws}, here => $people->members);
+    } elsif (defined $message->{text} && length $message->{text} && $name{$ws}) {
+        announce($said, from => $name{$ws}, text => substr($message->{text}, 0, 2000), at => time);
     }
     return;
 }
 
 sub forget {
     my ($ws) = @_;
-    delete $socket{$ws};
     my $name = delete $name{$ws};
-    tell_all(left => $name, here => [sort values %name]) if defined $name;
+    announce($people, left => $name, here => $people->members) if defined $name;
     return;
 }
 
@@ -94,7 +92,7 @@ function add(kind, text, from, at) {
 function hear({ from, text, at, joined, left, here }) {
   if (text) add(from === name ? 'line mine' : 'line', text, from === name ? '' : from, at);
   if (joined || left) add('note', joined ? joined + ' has come' : left + ' has left');
-  if (here) $('here').textContent = here.join(', ');
+  if (here) $('here').textContent = here + (here === 1 ? ' person' : ' people');
 }
 function say(message) { socket.send(JSON.stringify(message)); }
 function connect() {

@@ -1,4 +1,4 @@
-# Two pages of eg/chat.psgi in a real browser hear what each other says.
+# Two pages of eg/chat.psgi in a real browser hear what each other says, whichever worker serves them.
 
 use strict;
 use warnings;
@@ -6,24 +6,29 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use POSIX ();
 use SprigTest;
-use SprigTest::Probe;
+use SprigTest::Workers;
 use Test::More;
-use Time::HiRes qw(time);
 
+-d '/proc/self' or plan skip_all => 'no /proc';
 my ($browser) = grep { defined } map { tool_path($_) } qw(chromium chromium-browser google-chrome);
 plan skip_all => 'no Chromium is installed' if !$browser;
 
 # Both in frames of one page, which types for them, and tells at last what both have heard.
-my $server = start_probe(<<"APP");
-use Plack::Util;
+my $master = start_workers(code => <<"APP");
+use strict; use warnings; use Plack::Util;
 my \$chat = Plack::Util::load_psgi('$FindBin::Bin/../eg/chat.psgi');
 my \$page = do { local \$/; <DATA> };
 close DATA;
-my \$routes = routes(
-    '/two'  => sub { [200, ['Content-Type' => 'text/html'], [\$page]] },
-    '/tell' => sub { my \$input = \$_[0]{'psgi.input'}; local \$/; note_down(<\$input>); [200, [], ['ok']] },
-);
-sub { \$_[0]{PATH_INFO} =~ m{^/(?:two|tell|probe)} ? \$routes->(\$_[0]) : \$chat->(\$_[0]) };
+sub note { open my \$to, '>>', \$_[0] or die \$!; syswrite \$to, "\$_[1]\\n" }
+sub {
+    my (\$env) = \@_;
+    my \$path = \$env->{PATH_INFO};
+    return [200, ['Content-Type' => 'text/html'], [\$page]] if \$path eq '/two';
+    return \$chat->(\$env) if \$path ne '/tell';
+    local \$/;
+    note('told', readline \$env->{'psgi.input'});
+    return [200, [], ['ok']];
+};
 __DATA__
 <!doctype html><iframe src="/?name=Ann"></iframe><iframe src="/?name=Bob"></iframe><script>
 const wait = (ready, then) => ready() ? then() : setTimeout(wait, 50, ready, then);
@@ -50,22 +55,15 @@ if (!$pid) {
     exec($browser, qw(--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
             --disable-background-networking --disable-component-update --disable-sync
             --disable-dev-shm-usage --disable-extensions --remote-debugging-port=0),
-        over_tls() ? '--ignore-certificate-errors' : (),
-        "--user-data-dir=$folder", $server->url('/two')
+        "--user-data-dir=$folder", "http://127.0.0.1:$master->{port}/two"
     ) or POSIX::_exit(127);
 }
 
-my $said     = '';
-my $deadline = time + 60;
-while ($said eq '' && time < $deadline) {
-    $said = join '', diary($server);
-    select undef, undef, undef, 0.1;
-}
+eventually(sub { $master->lines('told') }, 60);
 kill KILL => -$pid;
 waitpid $pid, 0;
-my ($ann, $bob) = split /\|/, "$said|";
+my ($ann, $bob) = split /\|/, join('', $master->lines('told')) . '|';
 like($bob, qr/Ann from Ann <b>\xe2\x82\xac</, 'Bob hears Ann, and markup is text');
 like($ann, qr/Bob from Bob/,                  'Ann hears Bob');
-comes_to_rest($server);
-$server->stop_ok;
+$master->ends_ok;
 done_testing;
