@@ -199,6 +199,22 @@ subtest 'silent and slow clients' => sub {
     $server->stop_ok;
 };
 
+subtest 'a handshake that a server that ends has begun' => sub {
+    my $server = start();
+    my $hello  = client_hello();
+    my $client = $server->connect;
+    kill 'QUIT', $server->pid;
+    eventually(sub {
+        !eval { $server->connect }
+    });
+    $client->send(substr $hello, 0, 50);
+    select undef, undef, undef, 0.5;
+    $client->send(substr $hello, 50);
+    ok $client->wait_for_bytes(6), 'goes on';
+    $client->close;
+    $server->ends_ok;
+};
+
 subtest 'many at once' => sub {
     my $server  = start(tls_handshakes_per_turn => 1);
     my $hello   = client_hello();

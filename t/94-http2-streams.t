@@ -5,9 +5,11 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_RCVBUF);
 use SprigTest;
 use SprigTest::Http2;
+use SprigTest::Probe qw(eventually);
 use Test::More;
 
 need_http2();
@@ -136,7 +138,8 @@ subtest 'what a client does not take' => sub {
     my $before = $server->rss_kib;
     $id = $h2->request('/flood');
     $h2->until(sub { $_[0]{type} eq 'HEADERS' });
-    cmp_ok($server->rss_kib - $before, '<', 10 * 1024, 'what is too much for memory waits in a file');
+    cmp_ok($server->rss_kib - $before,
+        '<', 10 * 1024, 'what is too much for memory waits in a file');
     $h2->window($id, 64 << 20);
     is(length $h2->response($id)->{body}, 200 * 65536, 'and is sent from there');
     $h2->close;
@@ -212,6 +215,35 @@ subtest 'a server that ends' => sub {
     $h2->data($id, 'body', end => 1);
     is($h2->response($id)->{body}, 'hello', 'one in work is finished');
     ok($h2->is_closed, 'then the connection is closed');
+    $server->ends_ok;
+};
+
+# Clients take GOAWAY in place of their first answer for a failure, though they may ask again.
+subtest 'a connection that began before the server ends' => sub {
+    my $server = start();
+    my $h2     = SprigTest::Http2->connect($server);
+    $h2->until('SETTINGS');
+    kill 'QUIT', $server->pid;
+    ok(eventually(sub { !IO::Socket::INET->new($server->host . ':' . $server->port) }),
+        'it takes no others');
+    my $id     = $h2->request('/');
+    my @frames = $h2->until('DATA');
+    is(scalar(grep { $_->{type} eq 'GOAWAY' } @frames), 0, 'it hears nothing of that at first');
+    is($frames[-1]{payload},                            'hello', 'its request is answered');
+    my ($first) = grep { $_->{type} eq 'GOAWAY' } $h2->until('GOAWAY');
+    is(unpack('N', $first->{payload}), 2**31 - 1, 'GOAWAY follows');
+    $h2->send(SprigTest::Http2::frame('PING', $FLAG{ACK}, 0, "goaway\0\0"));
+    ok($h2->is_closed, 'then the connection is closed');
+    $server->ends_ok;
+};
+
+subtest 'one that never asks' => sub {
+    my $server = start();
+    my $h2     = SprigTest::Http2->connect($server);
+    kill 'QUIT', $server->pid;
+    $h2->until('GOAWAY');
+    $h2->send(SprigTest::Http2::frame('PING', $FLAG{ACK}, 0, "goaway\0\0"));
+    ok($h2->is_closed, 'is closed');
     $server->ends_ok;
 };
 

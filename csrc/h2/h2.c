@@ -8,8 +8,18 @@
 
 /* -------------------------------------------------------------------- deadlines ---- */
 
+/* A connection that has just begun is for one request at least, also of a server that leaves: its
+ * client may ask before it hears of that, and would have to connect again. */
+static bool awaits_first(const struct h2 *h2)
+{
+    const struct sprig_conn *c = h2->conn;
+    return c->server->is_leaving && !h2->is_leaving && c->n_requests == 0;
+}
+
 static enum h2_wait wait_of(const struct h2 *h2)
 {
+    if (awaits_first(h2))
+        return H2_WAITS_FIRST;
     if (!h2->has_begun)
         return H2_WAITS_BEGIN;
     if (h2->heading != NULL)
@@ -33,7 +43,7 @@ static void set_deadline(struct sprig_conn *c)
     h2->wait = (uint8_t)wait;
     if (wait == H2_WAITS_NOT)
         deadline_clear(&c->deadline);
-    else if (wait == H2_WAITS_IDLE)
+    else if (wait == H2_WAITS_IDLE || wait == H2_WAITS_FIRST)
         conn_await_request(c);
     else if (wait == H2_WAITS_LEAVE)
         deadline_set(&server->goaway_deadlines, &c->deadline);
@@ -100,6 +110,9 @@ static void on_timeout(struct sprig_conn *c)
     }
     switch (wait_of(h2)) {
     case H2_WAITS_NOT:
+        return;
+    case H2_WAITS_FIRST:
+        h2_session_leave(h2);
         return;
     case H2_WAITS_BEGIN:
     case H2_WAITS_IDLE:
@@ -196,7 +209,7 @@ static void flush_and_settle(struct sprig_conn *c)
         return;
     if (!list_empty(&h2->due))
         ready_add(c->server->loop, &c->ready, CONN_EV_RESUME);
-    if (h2->must_leave)
+    if (h2->must_leave || (c->server->is_leaving && !awaits_first(h2)))
         h2_session_leave(h2);
     set_deadline(c);
     decide_reading(c);
@@ -274,7 +287,10 @@ static bool h2_awaits_writable(const struct sprig_conn *c)
 /* Requests that are on their way are served. */
 static void h2_server_leaves(struct sprig_conn *c)
 {
-    h2_session_leave(h2_of(c));
+    if (awaits_first(h2_of(c)))
+        set_deadline(c);
+    else
+        h2_session_leave(h2_of(c));
 }
 
 static bool h2_is_unused(const struct sprig_conn *c)

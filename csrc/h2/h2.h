@@ -80,6 +80,7 @@ struct h2_stream {
 /* What the deadline of the connection is about, where no write is blocked. */
 enum h2_wait {
     H2_WAITS_NOT,
+    H2_WAITS_FIRST, /* for one request, though the server leaves */
     H2_WAITS_BEGIN, /* for the first SETTINGS */
     H2_WAITS_HEAD,  /* for the rest of a head */
     H2_WAITS_ACK,   /* for the client to take note of our SETTINGS */

@@ -61,6 +61,13 @@ static void handshake_refuse_proxy(struct sprig_conn *c, const char *reason)
     conn_close(c, SPRIG_END_GONE);
 }
 
+/* It has begun: a server that leaves gives it the time that all have. */
+static void handshake_await_rest(struct sprig_conn *c, bool was_silent)
+{
+    if (was_silent && c->server->is_leaving && !transport_tls_is_silent(&c->transport))
+        deadline_set(&c->server->handshake_deadlines, &c->deadline);
+}
+
 /* The PROXY header stands before the handshake. False: it is not complete, or the connection is
  * closed. */
 static bool handshake_read_proxy(struct sprig_conn *c)
@@ -96,12 +103,14 @@ static void handshake_go_on(struct sprig_conn *c)
         ready_add(c->server->loop, &c->ready, CONN_EV_READABLE);
         return;
     }
-    if (transport_tls_is_silent(&c->transport))
+    bool was_silent = transport_tls_is_silent(&c->transport);
+    if (was_silent)
         server_look_at_certificates(c->server);
     enum tls_progress progress = transport_tls_accept(&c->transport, &reason);
     c->server->n_handshakes += !transport_tls_is_silent(&c->transport);
     switch (progress) {
     case TLS_WAITS:
+        handshake_await_rest(c, was_silent);
         return;
     case TLS_IS_OPEN:
         handshake_complete(c);
