@@ -203,15 +203,16 @@ sub start {
 # Those that may go on now.
 sub await {
     my (@clients) = grep { $_->{conn} } @_;
-    my ($read, $write) = ('', '');
+    my ($read, $write, $n_pending) = ('', '', 0);
     my $now = time;
     for (@clients) {
         my $fd = $_->{fd} = fileno $_->{conn}->socket;
         vec($read,  $fd, 1) = 1 if $_->{wake} <= $now;
         vec($write, $fd, 1) = 1 if length $_->{out};
         $_->{has_pending} = $_->{wake} <= $now && $_->{conn}->has_pending;
+        $n_pending++ if $_->{has_pending};
     }
-    select $read, $write, undef, 0.005;
+    select $read, $write, undef, $n_pending ? 0 : 0.005;
     return
         grep { $_->{has_pending} || vec($read, $_->{fd}, 1) || vec $write, $_->{fd}, 1 } @clients;
 }
