@@ -86,7 +86,7 @@ subtest 'the dashboard' => sub {
             ($received) = $dom =~ m{<b id="n">([0-9]+)</b>};
             return $received && $received > 3;
         },
-        25
+        60
     );
     cmp_ok $received || 0, '>', 3, 'has received ' . ($received || 'no') . ' events';
     like $dom, qr{<span id="state" class="live">live</span>}, 'is live';

@@ -121,32 +121,32 @@ my @different = (
         'A plain string as body'
     ],
     [request('GET', '/wide'), qr/\A200 /, qr/\A500 Internal Server Error\z/, 'Wide characters'],
-    [request('GET', '/split'),     qr/\A200 split/, qr/\A500 /, 'Headers that are not acceptable'],
-    [request('GET', '/odd'),       qr/odd\z/,       qr/\A500 /, 'Headers that are not acceptable'],
-    [request('GET', '/hash'),      qr/\A400 \z/,    qr/\A500 /, 'Errors of the application'],
-    [request('GET', '/nothing'),   qr/\Anothing\z/, qr/\A500 /, 'Errors of the application'],
-    [request('GET', '/dies-late'), qr/\A400 \z/,    qr/\A500 /, 'Errors of the application'],
-    [request('GET', '/never'),     qr/\Anothing\z/, qr/\A500 /, 'Errors of the application'],
+    [request('GET', '/split'),     qr/\A200 split/, qr/\A500 /, 'Invalid headers'],
+    [request('GET', '/odd'),       qr/odd\z/,       qr/\A500 /, 'Invalid headers'],
+    [request('GET', '/hash'),      qr/\A400 \z/,    qr/\A500 /, 'Errors in the application'],
+    [request('GET', '/nothing'),   qr/\Anothing\z/, qr/\A500 /, 'Errors in the application'],
+    [request('GET', '/dies-late'), qr/\A400 \z/,    qr/\A500 /, 'Errors in the application'],
+    [request('GET', '/never'),     qr/\Anothing\z/, qr/\A500 /, 'Errors in the application'],
     [
         request('GET', '/dies-amid'),
         qr/\A200 some/,
         qr/\A(?:cut 200 some|200 some|nothing)/,
-        'Errors of the application'
+        'Errors in the application'
     ],
     [request('GET', '/recv'), qr/\A500 /, qr/\A200 waited\z/, 'Blocking waits'],
     [
         "GET / HTTP/1.0\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n",
         qr/HTTP_COOKIE=a=1, b=2$/m,
         qr/HTTP_COOKIE=a=1; b=2$/m,
-        'Headers of requests'
+        'Request headers'
     ],
     [
         "GET / HTTP/1.0\r\nX_A: 1\r\n\r\n", qr/HTTP_X_A=1/,
-        qr/\A(?!$whole\bHTTP_X_A)/,         'Headers of requests'
+        qr/\A(?!$whole\bHTTP_X_A)/,         'Request headers'
     ],
     [
         "GET / HTTP/1.0\r\nProxy: x\r\n\r\n", qr/HTTP_PROXY=x/,
-        qr/\A(?!$whole\bHTTP_PROXY)/,         'Headers of requests'
+        qr/\A(?!$whole\bHTTP_PROXY)/,         'Request headers'
     ],
     [
         "GET / HTTP/1.0\r\nX-A: 1\r\n folded\r\n\r\n",
@@ -170,10 +170,10 @@ my @different = (
         "POST / HTTP/1.0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         qr/\A200 /, qr/\A400 /, 'Requests that are refused'
     ],
-    ["\r\nGET / HTTP/1.0\r\n\r\n", qr/\A400 /, qr/\A200 /, 'Requests that are taken'],
+    ["\r\nGET / HTTP/1.0\r\n\r\n", qr/\A400 /, qr/\A200 /, 'Requests that are accepted'],
     [
         "GET http://h:81/a?x HTTP/1.0\r\n\r\n", qr/PATH_INFO=http/,
-        qr{PATH_INFO=/a$}m,                     'Requests that are taken'
+        qr{PATH_INFO=/a$}m,                     'Requests that are accepted'
     ],
     ["GET /a%00b HTTP/1.0\r\n\r\n", qr/PATH_INFO=\/a$/m, qr/\A400 /, 'Requests that are refused'],
 );
