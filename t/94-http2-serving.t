@@ -204,7 +204,7 @@ subtest 'the access log' => sub {
 };
 
 subtest 'with TLS' => sub {
-    plan skip_all => 'this Sprig was built without OpenSSL' if !SprigTest::Tls::has_tls();
+    need_tls();
     my $pem  = certificate();
     my @args = ('--cacert', $pem->{cert});
     my $tls  = start(args => { host => '127.0.0.1', tls_cert => $pem->{both} });
