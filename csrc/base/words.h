@@ -4,6 +4,7 @@
 #define SPRIG_WORDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,6 +30,18 @@ static inline uint64_t word_zeros(uint64_t word)
 static inline uint64_t word_controls(uint64_t word)
 {
     return ((word - EVERY(0x20)) & ~word) | word_zeros(word ^ EVERY(0x7f));
+}
+
+/* Of such bits, of which there is one: how many bytes stand before the first. 0 where that cannot
+ * be told from the order of bytes: each has to be looked at. */
+static inline size_t word_first(uint64_t bits)
+{
+#if defined __BYTE_ORDER__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)__builtin_ctzll(bits) / 8;
+#else
+    (void)bits;
+    return 0;
+#endif
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* parser.c - the strict scan of a request head, incremental, and the assembly of the request. */
 #include "http/parser.h"
 #include "base/err.h"
+#include "base/words.h"
 #include "http/chars.h"
 #include "http/fields.h"
 #include "http/target.h"
@@ -44,33 +45,23 @@ void scratch_clear(struct parser_scratch *scratch)
 
 /* ------------------------------------------------------------------ bytes ---- */
 
-/* True if one of 8 bytes is below SP or is DEL. HTAB is among them: the caller looks closer. */
-static inline bool has_control(const char *at)
+/* Offset of the first byte in [at, end) that may be a control character, HTAB among them, as far as
+ * words of 8 bytes go. */
+static inline size_t skip_words(const char *bytes, size_t at, size_t end)
 {
-    const uint64_t ones = UINT64_MAX / 255;
-    uint64_t w;
-    memcpy(&w, at, sizeof w);
-    uint64_t del = w ^ (ones * 0x7f);
-    return (((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & (ones * 0x80);
+    for (; end - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t found = word_controls(word_at(bytes + at)) & HIGH_BITS;
+        if (found != 0)
+            return at + word_first(found);
+    }
+    return at;
 }
 
 /* Offset of the first byte in [at, end) that cannot be part of a field value. */
 static size_t value_end(const char *bytes, size_t at, size_t end)
 {
-    while (at < end) {
-        size_t stop = end;
-        if (end - at >= sizeof(uint64_t)) {
-            if (!has_control(bytes + at)) {
-                at += sizeof(uint64_t);
-                continue;
-            }
-            stop = at + sizeof(uint64_t);
-        }
-        while (at < stop && char_is(bytes[at], CHAR_VALUE))
-            at++;
-        if (at < stop)
-            break;
-    }
+    for (at = skip_words(bytes, at, end); at < end && char_is(bytes[at], CHAR_VALUE);)
+        at = skip_words(bytes, at + 1, end);
     return at;
 }
 
