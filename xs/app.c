@@ -198,7 +198,7 @@ static void tell_user(pTHX_ struct psgi_exchange *px)
 /* It has returned, and the response is still to come, or to be completed. */
 static bool is_waited_for(const struct psgi_exchange *px)
 {
-    return px->ex != NULL && (px->promise != NULL || px->pump != NULL ||
+    return px->ex != NULL && (px->promise != NULL || px->is_pumping ||
                               (px->responder != NULL && !px->responder->is_used) ||
                               (px->writer != NULL && !px->writer->is_used));
 }

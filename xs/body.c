@@ -5,7 +5,6 @@
 #include "exchange.h"
 #include "pump.h"
 #include <fcntl.h>
-#include <perliol.h>
 #include <sys/stat.h>
 
 #ifdef __linux__
@@ -59,19 +58,6 @@ static bool has_own_getline(pTHX_ SV *target)
     return own != NULL && (usual == NULL || GvCV(own) != GvCV(usual));
 }
 
-/* Nothing between the file's bytes and the reader: no :utf8, :crlf, :gzip, :encoding. */
-static bool has_plain_layers(PerlIO *file)
-{
-    if (PerlIOBase(file)->flags & (PERLIO_F_UTF8 | PERLIO_F_CRLF))
-        return false;
-    for (PerlIO *f = file; PerlIOValid(f); f = PerlIONext(f)) {
-        const char *name = PerlIOBase(f)->tab->name;
-        if (strcmp(name, "unix") != 0 && strcmp(name, "perlio") != 0 && strcmp(name, "stdio") != 0)
-            return false;
-    }
-    return true;
-}
-
 /* True for a file of a filesystem that makes its contents up when they are read. Files that have no
  * blocks are rare elsewhere (sparse, or so small that they lie in the inode). */
 static bool is_virtual(int fd)
@@ -117,7 +103,7 @@ static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
 
     if (file == NULL ||
         (SvRMAGICAL((SV *)io) && mg_find((SV *)io, PERL_MAGIC_tiedscalar) != NULL) ||
-        !has_plain_layers(file) || has_own_getline(aTHX_ SvROK(sv) ? SvRV(sv) : sv))
+        !psgi_has_plain_layers(file) || has_own_getline(aTHX_ SvROK(sv) ? SvRV(sv) : sv))
         return false;
     fd = PerlIO_fileno(file);
     if (fd < 0 || fstat(fd, &st) != 0 || (at = PerlIO_tell(file)) < 0 ||

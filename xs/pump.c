@@ -5,6 +5,8 @@
 #include "exchange.h"
 #include "report.h"
 
+#include <perliol.h>
+
 enum {
     RECORD_BYTES = 64 * 1024, /* $/ for getline */
     SLICE_BYTES = 64 * 1024,  /* of one pump in one turn of the loop */
@@ -41,6 +43,28 @@ void psgi_pump_new(pTHX_ struct psgi_exchange *px, SV *body, bool is_reading)
     px->is_pumping = is_reading;
 }
 
+bool psgi_has_plain_layers(PerlIO *file)
+{
+    if (PerlIOBase(file)->flags & (PERLIO_F_UTF8 | PERLIO_F_CRLF))
+        return false;
+    for (PerlIO *f = file; PerlIOValid(f); f = PerlIONext(f)) {
+        const char *name = PerlIOBase(f)->tab->name;
+        if (strcmp(name, "unix") != 0 && strcmp(name, "perlio") != 0 && strcmp(name, "stdio") != 0)
+            return false;
+    }
+    return true;
+}
+
+/* An open file of no class whose close is perl's own: it is closed without a call of the method. */
+static bool is_plain_file(SV *body)
+{
+    SV *gv = SvRV(body);
+    IO *io = isGV_with_GP(gv) && !SvOBJECT(gv) ? GvIO((GV *)gv) : NULL;
+
+    return io != NULL && !SvMAGICAL((SV *)io) && IoIFP(io) != NULL && IoDIRP(io) == NULL &&
+           IoTYPE(io) == IoTYPE_RDONLY && psgi_has_plain_layers(IoIFP(io));
+}
+
 /* Objects without close are left alone. An AUTOLOAD may stand for it, which only `can` knows. */
 static bool can_close(pTHX_ SV *body)
 {
@@ -68,7 +92,9 @@ static bool pump_close(pTHX_ struct psgi_pump *pump, SV **error)
     if (pump->is_closed || PL_phase == PERL_PHASE_DESTRUCT)
         return true;
     pump->is_closed = true;
-    if (can_close(aTHX_ pump->body))
+    if (is_plain_file(pump->body))
+        do_close((GV *)SvRV(pump->body), TRUE);
+    else if (can_close(aTHX_ pump->body))
         ok = psgi_call_method(aTHX_ pump->body, "close", NULL, 0, NULL, error);
     return ok;
 }

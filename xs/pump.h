@@ -11,4 +11,7 @@ void psgi_pump_new(pTHX_ struct psgi_exchange *px, SV *body, bool is_reading);
 void psgi_pump_run(pTHX_ struct psgi_exchange *px);  /* also from on_drain */
 void psgi_pump_free(pTHX_ struct psgi_exchange *px); /* closes the body, exactly once */
 
+/* Nothing between the file's bytes and the reader: no :utf8, :crlf, :gzip, :encoding. */
+bool psgi_has_plain_layers(PerlIO *file);
+
 #endif
