@@ -24,9 +24,10 @@
 enum { HEAD_BYTES = 8192, READ_BYTES = 65536, EVENTS = 256, PATIENCE_MS = 2000 };
 
 struct client {
-    int fd;       /* -1: not connected */
-    bool is_busy; /* a request is on its way */
-    uint64_t due; /* of that request, ns */
+    int fd;          /* -1: not connected */
+    bool is_busy;    /* a request is on its way */
+    uint64_t due;    /* of that request, ns */
+    bool has_served; /* an earlier one on this connection was answered */
     char head[HEAD_BYTES];
     size_t n_head;   /* bytes of the response while its head is not whole */
     uint64_t n_left; /* of the body */
@@ -58,7 +59,7 @@ static void client_close(struct client *c)
     if (c->fd != -1)
         close(c->fd);
     c->fd = -1;
-    c->is_busy = false;
+    c->is_busy = c->has_served = false;
 }
 
 /* Non-blocking from the start: what is sent before it is connected waits for the next event. */
@@ -79,13 +80,17 @@ static bool client_open(struct run *r, struct client *c)
     return true;
 }
 
+static void client_gone(struct run *r, struct client *c);
+
 static void client_send(struct run *r, struct client *c)
 {
     ssize_t n = send(c->fd, r->request, r->n_request, MSG_NOSIGNAL);
-    if (n == (ssize_t)r->n_request || (n == -1 && (errno == EAGAIN || errno == ENOTCONN)))
-        return;
-    r->n_failed++;
-    client_close(c);
+    if (n == -1 && (errno == EPIPE || errno == ECONNRESET)) {
+        client_gone(r, c);
+    } else if (n != (ssize_t)r->n_request && errno != EAGAIN && errno != ENOTCONN) {
+        r->n_failed++;
+        client_close(c);
+    }
 }
 
 static void client_begin(struct run *r, struct client *c)
@@ -106,6 +111,7 @@ static void client_answered(struct run *r, struct client *c)
 {
     r->latency[r->n_answered++] = now_ns() - c->due;
     c->is_busy = false;
+    c->has_served = true;
     if (c->closes)
         client_close(c);
 }
@@ -162,11 +168,27 @@ static bool client_take(struct client *c, const char *bytes, size_t n)
     return client_take_body(c, bytes + n_of_head, n - n_of_head);
 }
 
+/* A server may close a connection between requests without a word: then the one that was on its way
+ * is sent again, as browsers do. */
+static bool client_again(struct run *r, struct client *c)
+{
+    bool may = c->is_busy && c->has_served && c->n_head == 0 && !c->has_head;
+    if (!may)
+        return false;
+    client_close(c);
+    if (!client_open(r, c))
+        return false;
+    c->is_busy = true;
+    return true;
+}
+
 static void client_gone(struct run *r, struct client *c)
 {
+    if (client_again(r, c))
+        return;
     if (c->is_busy && c->until_close && c->has_head)
         client_answered(r, c);
-    else if (c->is_busy)
+    else if (c->is_busy || c->fd == -1)
         r->n_failed++;
     client_close(c);
 }
