@@ -26,6 +26,44 @@ _log(text)
   CODE:
     sprig_log(SPRIG_LOG_INFO, "%s", text);
 
+MODULE = Sprig    PACKAGE = Sprig::PAGI::Future
+
+void
+_learn(pending, done, failed, cancelled)
+    SV *pending
+    SV *done
+    SV *failed
+    SV *cancelled
+  CODE:
+    psgi_future_learn(aTHX_ pending, done, failed, cancelled);
+
+# What await asks of a future, answered for the one that is always ready.
+
+MODULE = Sprig    PACKAGE = Sprig::PAGI::Future::Ready
+
+void
+AWAIT_IS_READY(self)
+    SV *self
+  PPCODE:
+    PERL_UNUSED_VAR(self);
+    XSRETURN_YES;
+
+void
+AWAIT_IS_CANCELLED(self)
+    SV *self
+  PPCODE:
+    PERL_UNUSED_VAR(self);
+    XSRETURN_NO;
+
+void
+AWAIT_GET(self)
+    SV *self
+  PPCODE:
+    PERL_UNUSED_VAR(self);
+    if (GIMME_V == G_SCALAR)
+        XSRETURN_UNDEF;
+    XSRETURN_EMPTY;
+
 MODULE = Sprig    PACKAGE = Sprig::PAGI::Connection
 
 bool

@@ -9,6 +9,7 @@
 #include "net/inherited.h"
 #include "options.h"
 #include "pagi_connection.h"
+#include "pagi_future.h"
 #include "pagi_mounts.h"
 #include "process.h"
 #include "process/daemon.h"

@@ -53,7 +53,8 @@ struct psgi {
     bool exit_told;           /* the app has called exit */
     CV *eval;                 /* owned: the XSUB through which psgi_eval enters eval */
     struct psgi_eval_job *eval_job; /* what it is about to run */
-    SV *ready_future;               /* owned: see pagi_future.h; NULL until then */
+    SV *ready_future; /* owned: see pagi_future.h; NULL until then */
+    HV *future_class; /* the stash of Future, if its objects can be read; or NULL */
     struct psgi_scope *spare_scopes; /* owned: with objects that nobody else has */
     unsigned n_spare_scopes;
     SV *thrown;                     /* owned: an exception of a %SIG handler, until psgi_rethrow */

@@ -142,7 +142,10 @@ static void wait_for_app(pTHX_ struct psgi_scope *scope, SV *future)
 
 static void take_returned(pTHX_ struct psgi_scope *scope, SV *returned)
 {
-    if (returned == NULL || !psgi_future_is_one(aTHX_ returned)) {
+    if (returned != NULL && psgi_future_is_plainly_done(aTHX_ returned)) {
+        scope->app_is_done = true;
+        app_returned(aTHX_ scope);
+    } else if (returned == NULL || !psgi_future_is_one(aTHX_ returned)) {
         scope->app_is_done = true;
         app_failed(aTHX_ scope, newSVpvs_flags("PAGI application returned no future: is it an "
                                                "async sub?",

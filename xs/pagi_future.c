@@ -19,7 +19,7 @@ SV *psgi_future_ready(pTHX)
     struct psgi *psgi = psgi_get(aTHX);
 
     if (psgi->ready_future == NULL)
-        psgi->ready_future = make(aTHX_ "done", NULL);
+        psgi->ready_future = make(aTHX_ "_ready", NULL);
     return newRV_inc(SvRV(psgi->ready_future));
 }
 
@@ -36,6 +36,40 @@ SV *psgi_future_failed(pTHX_ SV *message)
 SV *psgi_future_new(pTHX)
 {
     return make(aTHX_ "new", NULL);
+}
+
+static bool has_true(pTHX_ HV *hv, const char *key, I32 len)
+{
+    SV **sv = hv_fetch(hv, key, len, 0);
+
+    return sv != NULL && SvTRUE_nomg(*sv);
+}
+
+/* By what Future::PP keeps in its hash. */
+static bool looks_done(pTHX_ SV *future)
+{
+    HV *hv = SvROK(future) && SvTYPE(SvRV(future)) == SVt_PVHV ? (HV *)SvRV(future) : NULL;
+
+    return hv != NULL && !SvRMAGICAL((SV *)hv) && has_true(aTHX_ hv, "ready", 5) &&
+           hv_exists(hv, "result", 6) && !hv_exists(hv, "failure", 7) &&
+           !has_true(aTHX_ hv, "cancelled", 9);
+}
+
+void psgi_future_learn(pTHX_ SV *pending, SV *done, SV *failed, SV *cancelled)
+{
+    struct psgi *psgi = psgi_get(aTHX);
+    bool is_plain = looks_done(aTHX_ done) && !looks_done(aTHX_ pending) &&
+                    !looks_done(aTHX_ failed) && !looks_done(aTHX_ cancelled);
+
+    psgi->future_class = is_plain ? SvSTASH(SvRV(done)) : NULL;
+}
+
+bool psgi_future_is_plainly_done(pTHX_ SV *future)
+{
+    struct psgi *psgi = psgi_get(aTHX);
+
+    return psgi->future_class != NULL && SvROK(future) && SvOBJECT(SvRV(future)) &&
+           SvSTASH(SvRV(future)) == psgi->future_class && looks_done(aTHX_ future);
 }
 
 bool psgi_future_is_ready(pTHX_ SV *future)

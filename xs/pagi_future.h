@@ -12,6 +12,12 @@ SV *psgi_future_done(pTHX_ SV *value);
 SV *psgi_future_failed(pTHX_ SV *message);
 SV *psgi_future_new(pTHX);
 
+/* Looks whether futures of the class Future are hashes that can be read from here, which is quicker
+ * than their methods: `done`, `failed` and `cancelled` are three of them. */
+void psgi_future_learn(pTHX_ SV *pending, SV *done, SV *failed, SV *cancelled);
+/* Ready with a value, as far as that is to be seen without a method. */
+bool psgi_future_is_plainly_done(pTHX_ SV *future);
+
 /* It has a value, has failed or was cancelled. Of any class that looks like Future. */
 bool psgi_future_is_ready(pTHX_ SV *future);
 /* Gives it its value (NULL: none), unless it is ready. That may run code of the application; what

@@ -154,13 +154,29 @@ static const char *version_of(const struct sprig_request *req)
     return req->version == 11 ? "1.1" : req->version == 10 ? "1.0" : "2";
 }
 
-static SV *versions_sv(pTHX)
+/* A string of a hash that was kept is as it was made. */
+static bool has_still(pTHX_ HV *hv, const char *key, I32 len, const char *text)
 {
-    HV *hv = newHV();
+    SV **sv = hv_fetch(hv, key, len, 0);
 
+    return sv != NULL && SvREFCNT(*sv) == 1 && SvPOK(*sv) && !SvROK(*sv) && !SvMAGICAL(*sv) &&
+           strEQ(SvPVX_const(*sv), text);
+}
+
+/* The same for most requests: kept from the one before, if nobody else has it or has changed it. */
+static SV *versions_sv(pTHX_ struct psgi_scope *scope)
+{
+    HV *hv = scope->versions;
+
+    if (hv != NULL && SvREFCNT(hv) == 1 && !SvOBJECT((SV *)hv) && !SvMAGICAL((SV *)hv) &&
+        HvUSEDKEYS(hv) == 2 && has_still(aTHX_ hv, "version", 7, CORE_VERSION) &&
+        has_still(aTHX_ hv, "spec_version", 12, WWW_VERSION))
+        return newRV_inc((SV *)hv);
+    SvREFCNT_dec((SV *)hv);
+    scope->versions = hv = newHV();
     PUT(hv, "version", newSVpvs(CORE_VERSION));
     PUT(hv, "spec_version", newSVpvs(WWW_VERSION));
-    return newRV_noinc((SV *)hv);
+    return newRV_inc((SV *)hv);
 }
 
 /* What the client offers as subprotocols, each apart. */
@@ -236,9 +252,30 @@ static SV *tls_sv(pTHX_ struct psgi_scope *scope)
     return newRV_noinc((SV *)tls.hv);
 }
 
+/* { fullflush => {} }, kept like the versions. */
+static bool extensions_are_kept(pTHX_ struct psgi_scope *scope)
+{
+    HV *hv = scope->extensions;
+    SV **flush;
+
+    if (hv == NULL || scope->type == SCOPE_WEBSOCKET || sprig_exchange_is_tls(scope->px->ex) ||
+        SvREFCNT(hv) != 1 || SvOBJECT((SV *)hv) || SvMAGICAL((SV *)hv) || HvUSEDKEYS(hv) != 1)
+        return false;
+    flush = hv_fetchs(hv, "fullflush", 0);
+    return flush != NULL && SvREFCNT(*flush) == 1 && SvROK(*flush) && !SvMAGICAL(*flush) &&
+           SvTYPE(SvRV(*flush)) == SVt_PVHV && SvREFCNT(SvRV(*flush)) == 1 &&
+           !SvOBJECT(SvRV(*flush)) && !SvMAGICAL(SvRV(*flush)) &&
+           HvUSEDKEYS((HV *)SvRV(*flush)) == 0;
+}
+
 static SV *extensions_sv(pTHX_ struct psgi_scope *scope)
 {
-    HV *hv = newHV();
+    HV *hv;
+
+    if (extensions_are_kept(aTHX_ scope))
+        return newRV_inc((SV *)scope->extensions);
+    SvREFCNT_dec((SV *)scope->extensions);
+    scope->extensions = hv = newHV();
 
     if (scope->type == SCOPE_WEBSOCKET)
         PUT(hv, "websocket.http.response", newRV_noinc((SV *)newHV()));
@@ -246,7 +283,7 @@ static SV *extensions_sv(pTHX_ struct psgi_scope *scope)
         PUT(hv, "fullflush", newRV_noinc((SV *)newHV()));
     if (sprig_exchange_is_tls(scope->px->ex))
         PUT(hv, "tls", tls_sv(aTHX_ scope));
-    return newRV_noinc((SV *)hv);
+    return newRV_inc((SV *)hv);
 }
 
 /* ---- the scope ---- */
@@ -269,7 +306,7 @@ void psgi_scope_build(pTHX_ struct psgi_scope *scope, struct sprig_span root, HV
     scope->type = type_of(req);
     hv_ksplit(hv, 32);
     PUT(hv, "type", newSVpv(types[scope->type], 0));
-    PUT(hv, "pagi", versions_sv(aTHX));
+    PUT(hv, "pagi", versions_sv(aTHX_ scope));
     PUT(hv, "http_version", newSVpv(version_of(req), 0));
     put_addresses(aTHX_ scope, &host);
     PUT(hv, "path", path_sv(aTHX_ req->path));
@@ -288,5 +325,5 @@ void psgi_scope_build(pTHX_ struct psgi_scope *scope, struct sprig_span root, HV
         PUT(hv, "subprotocols", subprotocols_sv(aTHX_ & scope->offer));
     }
     if (state != NULL)
-        PUT(hv, "state", newRV_noinc((SV *)newHVhv(state)));
+        PUT(hv, "state", newRV_noinc((SV *)(HvUSEDKEYS(state) > 0 ? newHVhv(state) : newHV())));
 }

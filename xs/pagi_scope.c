@@ -161,6 +161,8 @@ static void leave_to_objects(pTHX_ struct psgi_scope *scope)
 {
     SV *object[N_SCOPE_OBJECTS];
 
+    drop(aTHX_ & scope->versions);
+    drop(aTHX_ & scope->extensions);
     memcpy(object, scope->object, sizeof object);
     scope->n_kept = N_SCOPE_OBJECTS;
     for (int i = 0; i < N_SCOPE_OBJECTS; i++)

@@ -46,6 +46,7 @@ struct psgi_scope {
     uint32_t refs;
     uint32_t n_kept;             /* of the objects: those that outlive their last count */
     SV *object[N_SCOPE_OBJECTS]; /* owned until then, not counted afterwards */
+    HV *versions, *extensions;   /* owned: parts of the scope, for the next one; or NULL */
     struct psgi_scope *next_spare;
     /* what follows is zero at first */
     struct psgi_server *server; /* counted */

@@ -5,8 +5,25 @@ use warnings;
 
 use parent 'Future';
 use AnyEvent ();
+use Sprig    ();
 
 our $VERSION = '0.001';
+
+# Ready futures of the class Future are told apart from others without a call, if they look as they do now.
+{
+    my ($failed, $cancelled) = (Future->fail('told apart'), Future->new);
+    $failed->failure;
+    $cancelled->cancel;
+    _learn(Future->new, Future->done, $failed, $cancelled);
+}
+
+# The one that is given wherever nothing has to be waited for.
+sub _ready { return bless Sprig::PAGI::Future->done, 'Sprig::PAGI::Future::Ready' }
+
+@Sprig::PAGI::Future::Ready::ISA = __PACKAGE__;
+
+# What is made of it need not be ready.
+sub Sprig::PAGI::Future::Ready::new { shift; return Sprig::PAGI::Future->new(@_) }
 
 # Where somebody asks for the value of one that is not ready, the loop runs until it is.
 sub await {
