@@ -455,6 +455,13 @@ int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span byt
 int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
                               void (*release)(void *arg), void *arg);
 
+/* Fields behind the body; sprig_response_end follows. They are dropped where the response has no
+ * body. SPRIG_E_STATE: it cannot have any: there is no head yet, it is not chunked by us (HTTP/1.0,
+ * a length that was announced, HTTP/2). SPRIG_E_INVALID: `why` (n bytes) says what is wrong, and
+ * nothing is queued. SPRIG_E_CLOSED. */
+int sprig_response_trailers(struct sprig_exchange *ex, const struct sprig_header *fields,
+                            size_t n_fields, char *why, size_t n);
+
 /* The body is complete. If it is shorter than announced, the connection is aborted and it is
  * logged. on_end follows, now or later. */
 int sprig_response_end(struct sprig_exchange *ex);

@@ -101,7 +101,23 @@ async sub refused {
     note_down(wrong($send->({ @start })));
 }
 
+# With trailers, or why there are none.
+async sub trailers {
+    my ($scope, $receive, $send) = @_;
+    my @length = $scope->{query_string} eq 'length' ? ['content-length', 4] : ();
+    await $send->({ type => 'http.response.start', status => 200, headers => [@length], trailers => 1 });
+    note_down(wrong($send->({ type => 'http.response.trailers' })));
+    await $send->({ type => 'http.response.body', body => 'body' });
+    note_down('not complete') if !$scope->{'pagi.connection'}->response_complete;
+    my @wrong = (["x-a\r\n", 1], ['x-a', "1\n"], ['content-length', 4]);
+    note_down(map { wrong($send->({ type => 'http.response.trailers', headers => [$_] })) } @wrong);
+    my @fields = (['x-sum', '42'], ['x-more', '']);
+    note_down('right: ' . wrong($send->({ type => 'http.response.trailers', headers => \@fields })));
+    note_down('complete') if $scope->{'pagi.connection'}->response_complete;
+}
+
 paths(
+    '/trailers' => \&trailers,
     '/scope'   => \&scope,
     "/a b/\xe4" => \&scope,
     "/\xff"    => \&scope,
@@ -215,6 +231,26 @@ subtest 'a response in pieces' => sub {
     is $server->ask(get('/flush'))->body,       'now',     'http.fullflush';
 };
 
+subtest 'trailers' => sub {
+    not_over_http2('it cannot send them yet');
+    my $client = $server->connect;
+    $client->send(get('/trailers', 'Connection: close'));
+    like $client->rest, qr/\r\n4\r\nbody\r\n0\r\nx-sum: 42\r\nx-more: \r\n\r\n\z/,
+        'behind the last chunk';
+    my @lines = await_diary($server, 7);
+    like shift @lines, qr/the body is not complete/, 'not before the end of the body';
+    is shift @lines, 'not complete', 'which is not that of the response';
+    like shift @lines, $_, 'wrong ones'
+        for qr/invalid name/, qr/control character/, qr/cannot stand behind a body/;
+    is_deeply \@lines, ['right: ', 'complete'], 'right ones';
+    $server->ask(get('/trailers?length'));
+    like join("\n", await_diary($server, 6)), qr/right: .*without chunks cannot have trailers/,
+        'with a length there is no place for them';
+    is $server->ask("HEAD /trailers HTTP/1.1\r\nHost: test\r\n\r\n", method => 'HEAD')->status,
+        200, 'HEAD drops them';
+    is((await_diary($server, 7))[-1], 'complete', 'silently');
+};
+
 subtest 'HEAD is answered like GET, without the body' => sub {
     my $response = $server->ask("HEAD /long HTTP/1.1\r\nHost: test\r\n\r\n", method => 'HEAD');
     is scalar($response->header('Content-Length')), 3_000_000, 'the length is told';
@@ -279,8 +315,11 @@ subtest 'a wrong event fails its future, and changes nothing' => sub {
         for await_diary($server, 2);
 };
 
-is $server->stderr, "sprig: the application has no lifespan: this app knows no lifespan\n",
-    'nothing else is reported';
+is $server->stderr, <<'TEXT', 'nothing else is reported';
+sprig: the application has no lifespan: this app knows no lifespan
+GET /trailers: PAGI application returned before its response was complete
+sprig: response aborted: the app failed in the middle of a response
+TEXT
 ok eventually { scope_counters($server) == 0 }, 'no scope is left';
 $server->stop_ok;
 

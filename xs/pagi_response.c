@@ -240,6 +240,15 @@ bool psgi_scope_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
         return psgi_event_refuse(aTHX_ ev, "the body is not complete");
     if (!psgi_event_headers(aTHX_ ev, &head))
         return false;
+    if (psgi_scope_exchange(scope) == NULL)
+        return true;
+    char why[256];
+    int rc = sprig_response_trailers(scope->px->ex, head.headers, head.n, why, sizeof why);
+    if (rc == SPRIG_E_INVALID)
+        return psgi_event_refuse(aTHX_ ev, "%s", why);
+    if (rc == SPRIG_E_STATE)
+        return psgi_event_refuse(aTHX_ ev, "a response without chunks cannot have trailers: it has "
+                                           "a length, or is one of HTTP/1.0 or HTTP/2");
     psgi_scope_finish(aTHX_ scope);
     return true;
 }

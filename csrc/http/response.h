@@ -53,7 +53,8 @@ struct response {
     bool app_done : 1;    /* app_framed: its last chunk has passed */
     bool cut : 1;         /* the app gave more bytes than it announced: the rest was dropped */
     bool has_events : 1;  /* the body is a text/event-stream */
-    bool is_dropped : 1;  /* body bytes are dropped: the head is none of the app's */
+    bool has_trailers : 1; /* the last chunk is queued, with fields behind it */
+    bool is_dropped : 1;   /* body bytes are dropped: the head is none of the app's */
 };
 
 /* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.
@@ -109,5 +110,11 @@ int response_body_chunk(struct response *r, struct outq *q, struct sprig_span ch
  * so, the body is shorter than announced, and the connection has to be aborted. SPRIG_E_NOMEM:
  * abort as well. */
 int response_end(struct response *r, struct outq *q);
+
+/* Behind the body: its last chunk, and these fields (RFC 9112 section 7.1.2); response_end()
+ * follows. They are dropped where the response has no body. SPRIG_E_STATE: it has no chunks of
+ * ours. SPRIG_E_INVALID: `why` (n bytes) says what is wrong with them, and nothing is queued. */
+int response_trailers(struct response *r, struct outq *q, const struct sprig_header *fields,
+                      size_t n_fields, char *why, size_t n);
 
 #endif

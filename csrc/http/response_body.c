@@ -1,6 +1,8 @@
 /* response_body.c - the body of a response: chunks, the announced length, the end. */
 #include "base/err.h"
+#include "http/head_check.h"
 #include "http/response.h"
+#include "http/trailers.h"
 #include <unistd.h>
 
 /* Bytes of the longest chunk-size line: 16 hex digits and CRLF. */
@@ -344,8 +346,55 @@ int response_end(struct response *r, struct outq *q)
     if (!r->head_out || r->ended || is_short(r))
         return SPRIG_E_STATE;
     int err = r->app_unsure ? end_unsure(r, q) : 0;
-    if (!err && makes_chunks(r))
+    if (!err && makes_chunks(r) && !r->has_trailers)
         err = outq_add(q, SPAN_LIT("0\r\n\r\n"));
     r->ended = !err;
+    return err;
+}
+
+/* ---------------------------------------------------------------- trailers ---- */
+
+static int check_trailers(const struct sprig_header *fields, size_t n_fields, char *why, size_t n)
+{
+    for (size_t i = 0; i < n_fields; i++) {
+        struct sprig_span name = fields[i].name;
+        if (!head_is_name(name))
+            return head_refuse_field(why, n, name, "has an invalid name");
+        if (!head_is_value(fields[i].value))
+            return head_refuse_field(why, n, name, "has a control character in its value");
+        if (trailers_belongs_ahead(name))
+            return head_refuse_field(why, n, name, "cannot stand behind a body");
+    }
+    return 0;
+}
+
+static int add_field(struct outq *q, const struct sprig_header *h)
+{
+    int err = outq_add(q, h->name);
+    if (!err)
+        err = outq_add(q, SPAN_LIT(": "));
+    if (!err && h->value.len > 0)
+        err = outq_add(q, h->value);
+    return err ? err : outq_add(q, SPAN_LIT("\r\n"));
+}
+
+int response_trailers(struct response *r, struct outq *q, const struct sprig_header *fields,
+                      size_t n_fields, char *why, size_t n)
+{
+    int err = check_trailers(fields, n_fields, why, n);
+    if (err)
+        return err;
+    if (!r->head_out || r->ended || r->has_trailers)
+        return SPRIG_E_STATE;
+    if (r->bodyless)
+        return 0;
+    if (!makes_chunks(r))
+        return SPRIG_E_STATE;
+    err = outq_add(q, SPAN_LIT("0\r\n"));
+    for (size_t i = 0; i < n_fields && !err; i++)
+        err = add_field(q, &fields[i]);
+    if (!err)
+        err = outq_add(q, SPAN_LIT("\r\n"));
+    r->has_trailers = !err;
     return err;
 }

@@ -29,7 +29,7 @@ void trailers_clear(struct trailers *t)
 }
 
 /* RFC 9110 section 6.5.1: these decide what is done with a message before its body is read. */
-static bool belongs_ahead(struct sprig_span name)
+bool trailers_belongs_ahead(struct sprig_span name)
 {
     static const struct sprig_span ahead[] = {
         {"connection", 10},
@@ -45,7 +45,7 @@ static bool belongs_ahead(struct sprig_span name)
         {"transfer-encoding", 17},
     };
     for (size_t i = 0; i < sizeof ahead / sizeof *ahead; i++)
-        if (span_eq(name, ahead[i]))
+        if (name.len == ahead[i].len && span_ieq(name, ahead[i]))
             return true;
     return memchr(name.ptr, '_', name.len) != NULL;
 }
@@ -62,7 +62,7 @@ bool trailers_next(struct sprig_span *lines, struct sprig_span *name, struct spr
         *value = colon != NULL ? span_trim(span_make(colon + 1, (size_t)(end - colon) - 2))
                                : span_make(NULL, 0);
         *lines = span_make(end + 1, lines->len - n - 1);
-        if (name->len > 0 && !belongs_ahead(*name))
+        if (name->len > 0 && !trailers_belongs_ahead(*name))
             return true;
     }
     return false;

@@ -17,6 +17,9 @@ struct trailers {
 bool trailers_add(struct trailers *t, struct sprig_span bytes);
 void trailers_clear(struct trailers *t);
 
+/* It only means something ahead of a body; case does not count. */
+bool trailers_belongs_ahead(struct sprig_span name);
+
 /* All of the lines; and the next field of those, without white space around the value. What only
  * means something ahead of a body, since it says how the message is framed and where it goes, is
  * passed over, and so are names with '_', as among headers. False: there is none. */

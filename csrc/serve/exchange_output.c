@@ -233,6 +233,15 @@ int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset
     return exchange_wrote(ex, rc, was_cut);
 }
 
+int sprig_response_trailers(struct sprig_exchange *ex, const struct sprig_header *fields,
+                            size_t n_fields, char *why, size_t n)
+{
+    if (exchange_is_over(ex))
+        return SPRIG_E_CLOSED;
+    int rc = response_trailers(&ex->response, ex->out, fields, n_fields, why, n);
+    return rc == SPRIG_E_NOMEM ? exchange_abandon(ex, sprig_err_text(rc)) : rc;
+}
+
 int sprig_response_end(struct sprig_exchange *ex)
 {
     if (exchange_is_over(ex))
