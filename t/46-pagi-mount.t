@@ -102,6 +102,18 @@ APP
     }
 };
 
+subtest 'eg/clock.pagi' => sub {
+    eval { require Future::IO; 1 } or plan skip_all => 'Future::IO is not installed';
+    my $server = start_server(by => 'program', app => SprigTest::root() . '/eg/clock.pagi');
+    like $server->ask(get('/'))->body, qr/EventSource/, 'a page';
+    my $client = $server->connect;
+    $client->send(get('/', 'Accept: text/event-stream'));
+    ok eventually { $client->poll; $client->buffered =~ /data: .*up for \d+ s.*data: /s },
+        'a tick, and another one';
+    $client->close;
+    $server->stop_ok;
+};
+
 subtest 'what is wrong is said' => sub {
     my %message = (
         'live.pagi'        => qr/option --mount is PATH=FILE, as in .*, not 'live\.pagi'/,

@@ -188,7 +188,7 @@ Sprig::PAGI::Lifespan - the beginning and the end of a PAGI application
 =head1 DESCRIPTION
 
 Used by L<Sprig::Server>: once in each process that serves. There is nothing here for applications; see
-L<Sprig::Manual::PAGI>.
+L<Sprig::Manual::PAGI/LIFESPAN>.
 
 =head1 METHODS
 
