@@ -28,6 +28,21 @@ static inline SV *sprig_new_sv_nomg(pTHX_ SV *from)
 #define toUPPER_A(c) toUPPER(c)
 #endif
 
+#ifndef toLOWER_A /* 5.19.7 */
+#define toLOWER_A(c) toLOWER(c)
+#endif
+
+#ifndef is_utf8_invariant_string /* 5.25.6 */
+static inline bool sprig_is_utf8_invariant(const U8 *bytes, STRLEN n)
+{
+    for (STRLEN i = 0; i < n; i++)
+        if (bytes[i] >= 0x80)
+            return false;
+    return true;
+}
+#define is_utf8_invariant_string(bytes, n) sprig_is_utf8_invariant(bytes, n)
+#endif
+
 #ifndef SVf_IsCOW /* 5.17.3: before, such strings are SVf_READONLY, too */
 #define SVf_IsCOW 0
 #endif
