@@ -384,20 +384,22 @@ static int check_loader(struct command *cmd, char *why, size_t n)
         words_add(&cmd->settings, "workers=1");
     }
     if (flag && cmd->config.workers > 1)
-        return command_cannot(why, n,
-                              "option %s does not go with --workers %u: there HUP brings new code",
-                              flag, cmd->config.workers);
+        return command_cannot(
+            why, n, "option %s cannot be used with --workers %u: there HUP brings new code", flag,
+            cmd->config.workers);
     if (flag && cmd->config.master)
-        return command_cannot(why, n, "option %s does not go with --%s: there HUP brings new code",
-                              flag, cmd->config.workers_is_auto ? "workers auto" : "master");
+        return command_cannot(why, n,
+                              "option %s cannot be used with --%s: there HUP brings new code", flag,
+                              cmd->config.workers_is_auto ? "workers auto" : "master");
     if (!flag || strcmp(flag, "--loader=Shotgun") == 0)
         return 0;
     if (cmd->config.daemonize)
         return command_cannot(
-            why, n, "option %s does not go with --daemonize: it restarts in the foreground", flag);
+            why, n, "option %s cannot be used with --daemonize: it restarts in the foreground",
+            flag);
     if (cmd->config.pid)
         return command_cannot(
-            why, n, "option %s does not go with --pid: each restart is another process", flag);
+            why, n, "option %s cannot be used with --pid: each restart is another process", flag);
     return 0;
 }
 

@@ -51,8 +51,8 @@ static int read_token(struct ctl_server *server, const char *path, char *why, si
 static int take_address(struct ctl_server *server, const char *text, char *why, size_t n)
 {
     if (sprig_listen_spec_read(&server->address, text, why, n) != 0) {
-        snprintf(why, n, "'%s' is no address of an admin listener: give unix:PATH or HOST:PORT",
-                 text);
+        snprintf(why, n,
+                 "'%s' is not the address of an admin listener: give unix:PATH or HOST:PORT", text);
         return -1;
     }
     sprig_listen_spec_print(&server->address, server->text, sizeof server->text);
@@ -139,7 +139,7 @@ static int take_pid(struct ctl_server *server, const char *path, char *why, size
     ssize_t n_environment = read_file(name, environment, sizeof environment);
     snprintf(name, sizeof name, "/proc/%d/cwd", atoi(pid));
     if (n_words <= 0 || chdir(name) == -1) {
-        snprintf(why, n, "%s names no process that is running (%d)", path, atoi(pid));
+        snprintf(why, n, "%s does not name a running process (%d)", path, atoi(pid));
         return -1;
     }
     n_environment = n_environment < 0 ? 0 : n_environment;

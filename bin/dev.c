@@ -26,7 +26,7 @@ static int choose_worker(struct command *cmd, char *why, size_t n)
     if (cmd->config.workers > 1 && origin != NULL && strcmp(origin, "command line") == 0)
         return command_cannot(
             why, n,
-            "option --dev does not go with --workers %u: it has one worker, which "
+            "option --dev cannot be used with --workers %u: it has one worker, which "
             "it replaces when files change",
             cmd->config.workers);
     cmd->config.workers = 1;
@@ -40,15 +40,16 @@ static int check_company(const struct command *cmd, char *why, size_t n)
 {
     const char *flag = command_renewing_flag(cmd);
     if (flag != NULL)
-        return command_cannot(why, n, "option --dev does not go with %s: it reloads by itself",
+        return command_cannot(why, n, "option --dev cannot be used with %s: it reloads by itself",
                               flag);
     if (cmd->config.preload_app)
-        return command_cannot(why, n,
-                              "option --dev does not go with --preload-app: each change needs an "
-                              "interpreter of its own");
+        return command_cannot(
+            why, n,
+            "option --dev cannot be used with --preload-app: each change needs an "
+            "interpreter of its own");
     if (cmd->config.daemonize)
         return command_cannot(why, n,
-                              "option --dev does not go with --daemonize: it is for a terminal");
+                              "option --dev cannot be used with --daemonize: it is for a terminal");
     return 0;
 }
 

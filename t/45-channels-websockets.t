@@ -85,7 +85,7 @@ subtest 'leaving' => sub {
     $sockets[1]->close(1000, 'bye');
     ok eventually(sub { body_of('/members') == 2 }), 'closing is leaving';
     $sockets[1]->client->close;
-    like body_of('/misuse'), qr/join: there is no 'slow'/, 'how slow sockets are treated is told to accept';
+    like body_of('/misuse'), qr/join: unknown option 'slow'/, 'how slow sockets are treated is told to accept';
 };
 
 subtest 'history' => sub {

@@ -57,7 +57,7 @@ subtest 'a file is what its name says, or what --pagi says' => sub {
     is text_of($server, '/below/x'),    'pagi /below /below/x ', '--path';
     is $server->ask(get('/x'))->status, 404,                     'elsewhere there is nothing';
     $server->stop_ok;
-    like run_program('--check', $pagi)->{out}, qr/all is right/, '--check';
+    like run_program('--check', $pagi)->{out}, qr/OK: /, '--check';
 };
 
 subtest 'PAGI below PSGI' => sub {

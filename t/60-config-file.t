@@ -299,7 +299,7 @@ subtest '--check' => sub {
     my $file = config("listen = 127.0.0.1:7001\nworkers = 2\n");
     my $run  = run_program('--check', '--config', $file, $hello);
     is $run->{status}, 0, 'status' or diag $run->{err};
-    is $run->{out}, "sprig: all is right: $hello on 127.0.0.1:7001 (2 workers, deployment)\n",
+    is $run->{out}, "sprig: OK: $hello on 127.0.0.1:7001 (2 workers, deployment)\n",
         'what would run';
     $run = run_program('--check', '--config', $file, app_file('sub {'));
     is $run->{status}, 1, 'an application that cannot be loaded';

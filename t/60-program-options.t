@@ -77,15 +77,15 @@ subtest 'options of plackup' => sub {
 };
 
 subtest 'loaders and options that do not go together' => sub {
-    my $workers = 'does not go with --workers 2: there HUP brings new code';
+    my $workers = 'cannot be used with --workers 2: there HUP brings new code';
     refuses(['--workers', 2, '-r'],             "option --reload $workers");
     refuses(['-R', 'lib', '--workers', 2],      "option --Reload $workers");
     refuses(['--workers=2', '-L', 'Shotgun'],   "option --loader=Shotgun $workers");
     refuses(['--workers=2', '-L', 'Restarter'], "option --loader=Restarter $workers");
     refuses(['-r', '-D'],
-        'option --reload does not go with --daemonize: it restarts in the foreground');
+        'option --reload cannot be used with --daemonize: it restarts in the foreground');
     refuses(['-r', '--pid', 'x'],
-        'option --reload does not go with --pid: each restart is another process');
+        'option --reload cannot be used with --pid: each restart is another process');
     my $pid = SprigTest::temp_path('pid');
 
     for my $flags (['-r', '-L', 'Delayed'], ['-r', '--no-reload']) {

@@ -23,12 +23,12 @@ sub refused_ok {
     return;
 }
 
-refused_ok(['--user',  'no such user'],  "user: there is no 'no such user'");
-refused_ok(['--group', 'no such group'], "group: there is no 'no such group'");
+refused_ok(['--user',  'no such user'],  "user: there is no user 'no such user'");
+refused_ok(['--group', 'no such group'], "group: there is no group 'no such group'");
 refused_ok(["--$_"], 'umask and socket_mode must be octal, from 0 to 777')
     for 'umask=9', 'umask=1000', 'socket-mode=rw';
-refused_ok(['--socket-user',  'no such user'],  "socket_user: there is no 'no such user'");
-refused_ok(['--socket-group', 'no such group'], "socket_group: there is no 'no such group'");
+refused_ok(['--socket-user',  'no such user'],  "socket_user: there is no user 'no such user'");
+refused_ok(['--socket-group', 'no such group'], "socket_group: there is no group 'no such group'");
 
 SKIP: {
     skip 'not run by root', 1 if $>;

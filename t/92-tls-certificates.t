@@ -148,7 +148,7 @@ subtest 'warnings' => sub {
     my $ca     = certificate(names => ['ca.test'],   is_ca => 1);
     my $signed = certificate(names => ['localhost'], by    => $ca);
     my $server = start(tls_cert => $signed->{cert}, tls_key => $signed->{key});
-    ok $server->stderr_like(qr/tls_cert: \S+: the chain is not complete/),
+    ok $server->stderr_like(qr/tls_cert: \S+: the certificate chain is incomplete/),
         'a chain that is not complete';
     $server->stop_ok;
     my $chain = spew(SprigTest::temp_path('chain'), slurp($signed->{cert}) . slurp($ca->{cert}));
@@ -166,7 +166,7 @@ subtest 'development' => sub {
         flags => ['-l', '127.0.0.1:' . (my $port = SprigTest::Server::_free_port()) . ',tls']
     );
     is subject($server, 'localhost'), 'localhost', 'a certificate is made';
-    ok $server->stderr_like(qr/no tls_cert: a certificate for localhost was made/),
+    ok $server->stderr_like(qr/no tls_cert: made a certificate for localhost/),
         'and this is told';
     $server->stop_ok;
 };

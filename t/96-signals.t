@@ -42,7 +42,7 @@ subtest 'HUP and USR1 to one process with an access log' => sub {
         $master->signal($signal);
         ok eventually(sub { -e $master->path('log') }), "$signal: the file is opened anew";
     }
-    ok $master->stderr_like(qr/HUP: the access log was opened anew/), 'HUP tells it';
+    ok $master->stderr_like(qr/HUP: the access log was reopened/), 'HUP tells it';
     unlike said($master), qr/USR1/, 'USR1 does not';
     $master->ends_ok;
 };

@@ -164,10 +164,10 @@ subtest 'options that do not go with it' => sub {
     my %wrong = (
         '-o 0.0.0.0'    => qr/--dev serves this machine only.*not on 0\.0\.0\.0:5000/,
         '-l [::]:0'     => qr/--dev serves this machine only/,
-        '--workers 3'   => qr/--dev does not go with --workers 3/,
-        '--preload-app' => qr/--dev does not go with --preload-app/,
-        '--daemonize'   => qr/--dev does not go with --daemonize/,
-        '-r'            => qr/--dev does not go with --reload: it reloads by itself/,
+        '--workers 3'   => qr/--dev cannot be used with --workers 3/,
+        '--preload-app' => qr/--dev cannot be used with --preload-app/,
+        '--daemonize'   => qr/--dev cannot be used with --daemonize/,
+        '-r'            => qr/--dev cannot be used with --reload: it reloads by itself/,
     );
     for my $flags (sort keys %wrong) {
         my $run = run_program('--dev', split(/ /, $flags), $0);

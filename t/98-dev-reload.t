@@ -175,7 +175,7 @@ subtest 'a file that the application writes while it loads' => sub {
         code  => 'open my $to, ">", "made.cache" or die; print $to rand; close $to;' . app('made'),
     );
     ok $dev->stderr_like(
-        qr/made\.cache changes whenever the application is loaded: it is not watched/),
+        qr/made\.cache changes whenever the application is loaded, so it is no longer watched/),
         'is left alone after a while'
         or diag $dev->stderr;
     answers($dev, qr/\Amade\z/, 'and the application serves');

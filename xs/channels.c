@@ -196,7 +196,7 @@ static void read_fields(pTHX_ const char *method, const bool *allowed, SV **fiel
         while (f < N_FIELDS && (!allowed[f] || strNE(name, names[f])))
             f++;
         if (f == N_FIELDS)
-            croak("Sprig::Channel::%s: there is no '%s'", method, name);
+            croak("Sprig::Channel::%s: unknown option '%s'", method, name);
         value[f] = psgi_text_sv(aTHX_ fields[i + 1]);
     }
 }

@@ -23,7 +23,7 @@ bool invariant_broken(const char *condition, const char *file, int line)
         fprintf(stderr, "sprig: internal error at %s:%d: not so: %s\n", file, line, condition);
         abort();
     }
-    log_later(SPRIG_LOG_ERROR, "internal error at %s:%d, please report it: not so: %s", file, line,
-              condition);
+    log_later(SPRIG_LOG_ERROR, "internal error at %s:%d, please report it: assertion failed: %s",
+              file, line, condition);
     return false;
 }

@@ -93,9 +93,9 @@ static int find_names(const char *user, const char *group, const char *prefix, s
     memset(id, 0, sizeof *id);
     id->gid = getegid();
     if (user != NULL && !find_user(user, id))
-        snprintf(why, n, "%suser: there is no '%s'", prefix, user);
+        snprintf(why, n, "%suser: there is no user '%s'", prefix, user);
     else if (group != NULL && !find_group(group, id))
-        snprintf(why, n, "%sgroup: there is no '%s'", prefix, group);
+        snprintf(why, n, "%sgroup: there is no group '%s'", prefix, group);
     else
         return 0;
     return SPRIG_E_INVALID;
@@ -173,7 +173,7 @@ int privileges_drop(const struct sprig_config *config, char *why, size_t n)
         return SPRIG_E_SYS;
     }
     if (id.has_user && id.uid != 0 && setuid(0) == 0) {
-        snprintf(why, n, "the rights of root could not be given up");
+        snprintf(why, n, "cannot give up root's privileges");
         return SPRIG_E_SYS;
     }
     return 0;

@@ -294,8 +294,8 @@ static void warn_of_trust(const struct sprig_config *config)
         cidr_print(c->family == 4 ? AF_INET : AF_INET6, c->bytes, text);
         sprig_log(
             SPRIG_LOG_WARN,
-            "trusted_proxies has %s/%d: clients in there choose the address that applications "
-            "see; name the proxies alone, or give the number of hops",
+            "trusted_proxies has %s/%d: clients there can choose the address that applications "
+            "see; name only the proxies, or give the number of hops",
             text, c->bits);
     }
     cidr_list_clear(&trusted);

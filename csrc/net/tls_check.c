@@ -55,8 +55,8 @@ static void check_chain(const struct tls_pair *pair)
     if (X509_check_issued(last, last) == X509_V_OK || is_known(last))
         return;
     sprig_log(SPRIG_LOG_WARN,
-              "tls_cert: %s: the chain is not complete: put the certificates of those that have "
-              "signed it behind it, or most clients will not trust it",
+              "tls_cert: %s: the certificate chain is incomplete: append the intermediate "
+              "certificates, or most clients will not trust it",
               pair->path);
 }
 

@@ -382,8 +382,8 @@ static int make_one(struct reading *r)
     struct tls_pair *pair = add_pair(r->pairs, "(made at the start)");
     if (pair == NULL || !tls_pair_make(pair))
         return complain(r, "tls_cert", "no certificate for localhost", tls_error_text());
-    sprig_log(SPRIG_LOG_WARN, "no tls_cert: a certificate for localhost was made, which browsers "
-                              "will not trust; for development only");
+    sprig_log(SPRIG_LOG_WARN, "no tls_cert: made a certificate for localhost, which browsers "
+                              "do not trust; use it for development only");
     return 0;
 }
 

@@ -193,7 +193,7 @@ static void look(struct sprig_master *m, uint64_t now)
     d->look_ms = now + SWEEP_MS;
     if (gives_up != NULL)
         sprig_log(SPRIG_LOG_WARN,
-                  "%s changes whenever the application is loaded: it is not watched any more",
+                  "%s changes whenever the application is loaded, so it is no longer watched",
                   gives_up);
     if (path != NULL)
         on_change(m, path, now);

@@ -250,8 +250,8 @@ static void admission_tell_crowded(struct sprig_server *server)
         return;
     a->crowded_ns = now;
     log_later(SPRIG_LOG_WARN,
-              "max_connections: all %u are in use, idle ones are closed for new ones; "
-              "a proxy should keep fewer of them idle, or max_connections be raised",
+              "max_connections: all %u are in use, so idle ones are closed for new ones; "
+              "let the proxy keep fewer idle connections, or raise max_connections",
               a->max_connections);
 }
 

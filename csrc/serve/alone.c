@@ -46,7 +46,7 @@ static void hang_up(struct sprig_server *server)
     sprig_log(
         SPRIG_LOG_WARN,
         "HUP: %s%s%s; with a master (--master or --workers) the application would be loaded again",
-        has_log ? "the access log was opened anew" : "",
+        has_log ? "the access log was reopened" : "",
         rc == 0
             ? has_log ? ", the certificates were read again" : "the certificates were read again"
             : "",

@@ -38,7 +38,7 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
         return SPRIG_E_INVALID;
     }
     if (c->tls_verify != SPRIG_VERIFY_NONE && c->tls_client_ca == NULL) {
-        snprintf(why, n, "tls_verify needs tls_client_ca: those who sign certificates of clients");
+        snprintf(why, n, "tls_verify needs tls_client_ca: the authorities for client certificates");
         return SPRIG_E_INVALID;
     }
     if (privileges_check_owner(c, why, n) != 0)

@@ -236,7 +236,8 @@ void conn_flush(struct sprig_conn *c)
         return;
     case OUTQ_SHORT:
         conn_break(c);
-        log_later(SPRIG_LOG_ERROR, "a file body became shorter while it was sent: aborted");
+        log_later(SPRIG_LOG_ERROR,
+                  "the file became shorter while it was being sent: response aborted");
         return;
     }
     c->protocol->flushed(c, result == OUTQ_DRAINED);

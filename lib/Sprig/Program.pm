@@ -305,9 +305,9 @@ sub _check {
     Sprig::Server->new(%{ $self->{options} }, listen => $self->{listen});
     $self->_wrap($self->_load_app);
     my $workers = $self->_option('workers');
-    printf "sprig: all is right: %s on %s (%s, %s)\n",
+    printf "sprig: OK: %s on %s (%s, %s)\n",
         defined $self->{eval} ? 'the code of -e' : $self->{app},
-        join(', ', @{ $self->{listen} }), $workers == 1 ? '1 process' : "$workers workers",
+        join(', ', @{ $self->{listen} }), $workers == 1 ? '1 worker' : "$workers workers",
         $ENV{PLACK_ENV};
     return;
 }

@@ -96,19 +96,19 @@ Mojo::Reactor::Sprig - Mojolicious on the event loop of Sprig
 
 =head1 DESCRIPTION
 
-A L<Mojo::Reactor> whose watchers are those of L<Sprig::Loop>: what Mojo::IOLoop, Mojo::Promise and
-Mojo::UserAgent do in an application goes on while the server serves. The program L<sprig> chooses it by
-setting C<MOJO_REACTOR>, unless that is set already; elsewhere Sprig attaches itself to Mojo's own reactor.
+A L<Mojo::Reactor> that uses L<Sprig::Loop>, so that Mojo::IOLoop, Mojo::Promise and
+Mojo::UserAgent work in an application while the server serves. The program L<sprig> chooses it by
+setting C<MOJO_REACTOR>, unless that is already set. In other programs, Sprig attaches itself to Mojo's own reactor.
 
-Timers are never early. As with L<Mojo::Reactor::EV>, only one reactor of a process can be this one;
-further ones are L<Mojo::Reactor::Poll>.
+Timers are never early. As with L<Mojo::Reactor::EV>, only one reactor per process can be of this class;
+others are L<Mojo::Reactor::Poll>.
 
 =head2 Applications of Mojolicious
 
-Sprig runs them by PSGI, as all PSGI servers do, and PSGI asks L<Mojolicious> for a response before it returns.
-C<render_later>, promises as the result of an action, C<async> actions that wait, and C<websocket> routes
-therefore end with status 404 here as there; they need Mojolicious's own servers. What works is a response
-that has begun: call C<write_chunk> or C<write> in the action, and go on in timers and promises until
+Like all PSGI servers, Sprig runs them over PSGI, where L<Mojolicious> has to return a response at once.
+C<render_later>, actions that return promises, C<async> actions that wait, and C<websocket> routes
+therefore answer 404; they need Mojolicious's own servers. You can continue a response
+that has begun: call C<write_chunk> or C<write> in the action, and continue in timers and promises until
 C<finish>.
 
     get '/ticks' => sub {

@@ -116,19 +116,19 @@ Plack::Handler::Sprig - runs an application on Sprig from plackup
 
 =head1 DESCRIPTION
 
-Connects L<Plack> to L<Sprig::Server>. All options of L<Sprig::Server/new> are taken; C<plackup>
+Connects L<Plack> to L<Sprig::Server>, and takes all options of L<Sprig::Server/new>. C<plackup>
 turns C<--max-body-bytes=10M> into C<< max_body_bytes => '10M' >>, and C<--enable-x> and
-C<--disable-x> into true and false. It knows no other switches: in C<plackup --no-keepalive app.psgi> the
-file would be the value of the option, which is refused. Write C<--disable-keepalive>.
+C<--disable-x> into true and false. It knows no other switches: in C<plackup --no-keepalive app.psgi>, it would take the
+file as the value of the option, which Sprig refuses. Write C<--disable-keepalive>.
 
-Sockets that L<Server::Starter> or systemd has opened are listened on instead of all others: see
+If L<Server::Starter> or systemd has opened sockets, Sprig listens only on those: see
 L<Sprig::Inherited>.
 
-Compared with the program L<sprig>, which takes the same options, the application lives in an
-ordinary perl, and C<plackup>'s loaders (C<-r>, C<-L Shotgun>, C<-L Delayed>) work. C<plackup>
-compiles the application before it loads this module; if the application creates L<AnyEvent>
-watchers while it is being compiled, they choose the event loop, and Sprig joins that one. To get
-Sprig's own loop in every case, load L<Sprig::Loop> first: C<plackup -MSprig::Loop -s Sprig>.
+The difference from the program L<sprig>, which takes the same options, is that the application runs in an
+ordinary perl, and that C<plackup>'s loaders (C<-r>, C<-L Shotgun>, C<-L Delayed>) work. C<plackup>
+compiles the application before it loads this module. If the application creates L<AnyEvent>
+watchers while it is compiled, they choose the event loop, and Sprig joins that loop. To always use
+Sprig's own loop, load L<Sprig::Loop> first: C<plackup -MSprig::Loop -s Sprig>.
 
 =head1 METHODS
 
@@ -136,17 +136,17 @@ Sprig's own loop in every case, load L<Sprig::Loop> first: C<plackup -MSprig::Lo
 
     my $handler = Plack::Handler::Sprig->new(%options);
 
-Keeps the options. Opens nothing and forks nothing. C<max_workers> and C<max_reqs_per_child>, the names
-that Twiggy::Prefork has, are taken for C<workers> and C<max_requests>.
+Stores the options. It does not listen or fork yet. C<max_workers> and C<max_reqs_per_child>, the names
+in Twiggy::Prefork, mean C<workers> and C<max_requests>.
 
 =head2 run
 
     $handler->run($app);
 
-Listens and serves the application, in this process or by workers, until the process is told to end by
-C<TERM>, C<INT> or C<QUIT>; then it returns. Under C<plackup -L Delayed> each worker compiles the application
-itself, so that C<HUP> brings new code; else C<plackup> has compiled it before. Dies if an option is
-wrong or an address cannot be listened on.
+Listens and serves the application, in this process or with workers, and returns after C<TERM>, C<INT> or C<QUIT>.
+With C<plackup -L Delayed>, each worker compiles the application
+itself, so that C<HUP> brings new code. Otherwise C<plackup> has already compiled it. Dies if an option is
+wrong or an address is not available.
 
 =head1 SEE ALSO
 

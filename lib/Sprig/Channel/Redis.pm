@@ -70,7 +70,7 @@ sub publish {
     my ($self, $channel, $text, %option) = @_;
     my $is_binary = delete $option{is_binary};
     my @unknown   = grep { $_ ne 'event' && $_ ne 'id' } sort keys %option;
-    croak "Sprig::Channel::publish: there is no '$unknown[0]'" if @unknown;
+    croak "Sprig::Channel::publish: unknown option '$unknown[0]'" if @unknown;
     for my $field (grep { defined $option{$_} } qw(event id)) {
         croak "Sprig::Channel::publish: $field has a line end or NUL in it" if $option{$field} =~ /[\r\n\0]/;
     }
@@ -389,7 +389,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Channel::Redis - channels of several servers, by Redis
+Sprig::Channel::Redis - share channels between servers with Redis
 
 =head1 SYNOPSIS
 
@@ -401,17 +401,17 @@ Sprig::Channel::Redis - channels of several servers, by Redis
 
 =head1 DESCRIPTION
 
-A backend of L<Sprig::Channel>: what is published on one machine reaches the members on all that use the same
-Redis (5.0 or newer). Each channel is a stream of Redis, whose ids are the ids of events, so that
-C<Last-Event-ID> means the same everywhere. What channels remember comes from that stream: it survives the end of
-all servers.
+A backend for L<Sprig::Channel>: a message published on one machine reaches the members on all machines that use the
+same Redis (5.0 or newer). Each channel is a Redis stream, whose ids are the ids of the events, so that
+C<Last-Event-ID> means the same everywhere. The history comes from that stream, so it survives even if all servers
+end.
 
-Nothing waits for Redis. While it cannot be reached, members get nothing; what is published is kept, in
-order, and sent as soon as Redis is back. Each message arrives once, also where the connection was lost before
-the answer to it had come.
+Nothing waits for Redis. While Redis cannot be reached, members get nothing; published messages are kept in
+order and sent when Redis is back. Each message arrives exactly once, even if the connection was lost before
+Redis had confirmed it.
 
-Each process that serves has two connections, which are made when it begins to serve, or with the first
-message that it publishes. It tries again after 0.1 to 5 seconds, for ever.
+Each process that serves has two connections. It opens them when it starts to serve, or when it first publishes a
+message, and retries after 0.1 to 5 seconds, without limit.
 
 =head1 METHODS
 
@@ -427,7 +427,7 @@ message that it publishes. It tries again after 0.1 to 5 seconds, for ever.
 
 =item path
 
-A unix socket, in place of them.
+A unix socket, instead of C<host> and C<port>.
 
 =item user, password, db
 
@@ -435,30 +435,29 @@ For C<AUTH> and C<SELECT>.
 
 =item prefix
 
-Stands in front of the names of channels in the keys of Redis. [C<sprig:>]
+The prefix of the Redis keys, before the channel name. [C<sprig:>]
 
 =item maxlen
 
-About how many messages Redis keeps of each channel; a channel with a longer C<history> has that many. [1000]
+The approximate number of messages that Redis keeps for each channel. A longer C<history> takes precedence. [1000]
 
 =item max_queue
 
-How many messages each process keeps for Redis. Beyond that C<publish> returns false, and the message is lost.
-[10000]
+The number of messages that each process keeps while it waits for Redis. Beyond that, C<publish> returns false and the
+message is lost. [10000]
 
 =item on_state
 
     on_state => sub { my ($is_up, $why) = @_; ... }
 
-Is called when the connection is lost, and when it is there again; and at the beginning. A good place to tell
-the members: C<deliver> of a channel reaches those of this process without Redis. Without C<on_state>, the
-loss is a warning.
+Called at the start, when the connection is lost, and when it is back. You can inform the members here: C<deliver> of
+a channel reaches those in this process without Redis. Without C<on_state>, Sprig warns when the connection is lost.
 
 =back
 
 =head2 is_connected
 
-Whether messages come at present, in this process.
+Returns whether this process currently receives messages.
 
 =head2 subscribe, unsubscribe, publish
 
