@@ -163,6 +163,17 @@ subtest 'heads' => sub {
         },
         '.*'
     );
+    calm_ok(
+        $server,
+        'trailers without an end',
+        sub {
+            my ($h2) = @_;
+            my $id = $h2->request('/', open => 1, body => 'x', fields => [':method' => 'POST']);
+            $h2->send(frame('HEADERS', $FLAG{END_STREAM}, $id, $long));
+            for (1 .. 200) { $h2->send(frame('CONTINUATION', 0, $id, $long)) or last }
+        },
+        'max_header_bytes'
+    );
     my $crumbs = SprigTest::Http2::block((cookie => '') x 1500);
     calm_ok(
         $server,
@@ -182,6 +193,23 @@ subtest 'heads' => sub {
     ok($h2->is_closed, 'SETTINGS that are never acknowledged');
     is(unpack('x4N', ($h2->until('GOAWAY'))[-1]{payload}),
         $SETTINGS_TIMEOUT, 'end with a code of their own');
+    $server->stop_ok;
+};
+
+subtest 'a head that comes bit by bit' => sub {
+    my $server = start();
+    my $h2     = SprigTest::Http2->connect($server);
+    my $block  = SprigTest::Http2::block(SprigTest::Http2::fields('/', 'x-a' => 'y' x 100));
+    my @parts  = unpack '(a30)*', $block;
+    $h2->send(frame('HEADERS', $FLAG{END_STREAM}, 1, shift @parts));
+    while (defined(my $part = shift @parts)) {
+        for my $byte (split //, frame('CONTINUATION', @parts ? 0 : $FLAG{END_HEADERS}, 1, $part)) {
+            $h2->send($byte);
+            select undef, undef, undef, 0.001;
+        }
+    }
+    is($h2->response(1)->{body}, 'hello', 'is a head');
+    $h2->close;
     $server->stop_ok;
 };
 

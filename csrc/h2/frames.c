@@ -96,22 +96,39 @@ static void check_priority(struct h2 *h2)
 
 static bool is_idle(const struct h2_scan *scan)
 {
+    enum { FEW_BYTES = 16 }; /* of a head */
     switch (type_of(scan)) {
     case NGHTTP2_HEADERS:
         return false;
     case NGHTTP2_DATA:
         return length_of(scan) == 0 && !(scan->head[4] & NGHTTP2_FLAG_END_STREAM);
     case NGHTTP2_CONTINUATION:
-        return length_of(scan) == 0;
+        return length_of(scan) < FEW_BYTES;
     default:
         return true;
     }
+}
+
+/* HEADERS and CONTINUATION, also of streams that are over: a head is bounded where its fields are
+ * taken, as long as somebody takes them. */
+static void check_block(struct h2 *h2)
+{
+    enum { PATIENCE = 4 };
+    const struct h2_scan *scan = &h2->scan;
+    uint32_t max = h2->conn->server->config.max_header_bytes;
+    h2->block_bytes = type_of(scan) == NGHTTP2_HEADERS ? 0 : h2->block_bytes;
+    h2->block_bytes += length_of(scan);
+    h2->in_block = !(scan->head[4] & NGHTTP2_FLAG_END_HEADERS);
+    if (max != 0 && h2->block_bytes > PATIENCE * (uint64_t)max)
+        h2_session_end(h2, NGHTTP2_ENHANCE_YOUR_CALM, "max_header_bytes: the headers do not end");
 }
 
 static void check_frame(struct h2 *h2)
 {
     const struct h2_scan *scan = &h2->scan;
     uint8_t type = type_of(scan);
+    if (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION)
+        check_block(h2);
     if (type == NGHTTP2_HEADERS || type == NGHTTP2_DATA)
         check_stream(h2, type, id_of(scan));
     else if (type == NGHTTP2_PRIORITY)

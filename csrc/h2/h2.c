@@ -22,7 +22,7 @@ static enum h2_wait wait_of(const struct h2 *h2)
         return H2_WAITS_FIRST;
     if (!h2->has_begun)
         return H2_WAITS_BEGIN;
-    if (h2->heading != NULL)
+    if (h2->heading != NULL || h2->in_block)
         return H2_WAITS_HEAD;
     if (h2->is_leaving && !h2->has_left)
         return H2_WAITS_LEAVE;

@@ -117,6 +117,7 @@ struct h2 {
     int32_t last_id;                    /* the highest that a client has used */
     int32_t reset_ids[H2_RESETS_KNOWN]; /* a ring */
     uint32_t n_reset_ids;               /* ever */
+    uint64_t block_bytes;               /* of the head, or trailers, whose frames are coming */
     const char *fault;   /* static: why GOAWAY is on its way, to be told in the log */
     bool is_inside : 1;  /* nghttp2 is on the stack */
     bool is_running : 1; /* a frame of h2_step */
@@ -125,6 +126,7 @@ struct h2 {
     bool is_torn : 1;    /* what was sent ends within a frame, which h2_fill tells the connection */
     bool is_ending : 1;  /* GOAWAY is on its way that ends all: what comes is dropped */
     bool fault_is_told : 1;
+    bool in_block : 1;   /* CONTINUATION has to follow */
     bool has_ack : 1;    /* and ours was acknowledged */
     bool must_leave : 1; /* max_keepalive_requests */
     bool is_leaving : 1; /* the first GOAWAY was sent: no new streams */

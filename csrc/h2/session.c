@@ -142,6 +142,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         h2->heading = NULL;
         h2->has_begun = true;
         h2_head_finish(s, (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+        if (s->request == H2_REFUSED)
+            h2_stream_wake(s, H2_EV_REQUEST);
     }
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
@@ -260,14 +262,16 @@ static nghttp2_session_callbacks *callbacks_new(void)
     return cb;
 }
 
-/* Those of the library must not be narrower than ours, which can be set and are told in the log. */
+/* Those of the library must not be narrower than ours, which can be set and are told in the log.
+ * What it takes for the number of CONTINUATION frames are the calls in which a part of their heads
+ * comes: ours are the bytes of the head, and frames that have next to nothing of it (frames.c). */
 static void set_limits(nghttp2_option *option, const struct sprig_config *config)
 {
 #ifdef SPRIG_NGHTTP2_LIMITS
-    enum { FRAME_BYTES = 16 * 1024, FEW = 8, HALF = UINT32_MAX / 2 };
-    uint64_t resets = config->http2_max_resets != 0 ? config->http2_max_resets : HALF;
+    enum { PLENTY = INT32_MAX };
+    uint64_t resets = config->http2_max_resets != 0 ? config->http2_max_resets : PLENTY;
     nghttp2_option_set_stream_reset_rate_limit(option, 2 * resets, resets);
-    nghttp2_option_set_max_continuations(option, FEW + config->max_header_bytes / FRAME_BYTES);
+    nghttp2_option_set_max_continuations(option, PLENTY);
 #else
     (void)option, (void)config;
 #endif

@@ -308,7 +308,8 @@ void h2_stream_run(struct h2_stream *s, uint32_t what)
     if ((what & H2_EV_INVITE) && s->ex != NULL && s->request == H2_BODY)
         h2_response_invite(s);
     if (what & (H2_EV_REQUEST | CONN_EV_RESUME)) {
-        if (s->request == H2_REFUSED && s->response == H2_NONE)
+        bool is_coming = s->h2->heading == s; /* it gets its answer when its head has ended */
+        if (s->request == H2_REFUSED && s->response == H2_NONE && !is_coming)
             answer_refused(s);
         else if (s->request == H2_REFUSED && s->ex != NULL)
             answer_refused(s);

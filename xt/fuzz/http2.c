@@ -149,6 +149,7 @@ static void pass(int fd)
 struct outcome {
     uint64_t hash;
     uint32_t n_requests;
+    bool has_failed;
 };
 
 static void feed(struct h2 *h2, const uint8_t *data, size_t n, struct cuts *cuts)
@@ -176,7 +177,7 @@ static struct outcome serve(const uint8_t *data, size_t n, struct cuts *cuts)
     conn_speak(c, protocol_h2, span_make(NULL, 0));
     struct h2 *h2 = h2_of(c);
     feed(h2, data, n, cuts);
-    struct outcome out;
+    struct outcome out = {.has_failed = h2->has_failed};
     conn_flush_later(c);
     conn_unpin(c);
     pass(fds[1]);
@@ -209,5 +210,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct outcome whole = serve(bytes, n_preface + n - 3, NULL);
     free(bytes);
     FUZZ_CHECK(cut.hash == whole.hash && cut.n_requests == whole.n_requests);
+    FUZZ_CHECK(cut.has_failed == whole.has_failed);
     return 0;
 }
