@@ -50,6 +50,8 @@ sub chosen {
     return @names;
 }
 
+$SIG{PIPE} = 'IGNORE';    # servers close when they like
+
 if ($option{quick}) {
     $option{seconds} ||= 1;
     $option{rounds}  ||= 1;
