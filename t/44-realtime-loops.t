@@ -10,6 +10,8 @@ use SprigTest::Events;
 use SprigTest::WebSocket;
 use Test::More;
 
+delete $ENV{PERL_ANYEVENT_MODEL};
+
 # `later` is how an app waits that was written for this loop.
 my %loops = (
     'our loop' => { model => 'Sprig' },
@@ -38,7 +40,7 @@ my %loops = (
     },
     'Coro' => {
         needs => ['Coro', 'Coro::AnyEvent'],
-        env   => { SPRIG_TEST_KEEPS => 1 },                      # Coro keeps a watcher
+        env   => { SPRIG_TEST_KEEPS => 1 },         # Coro keeps a watcher
         first => 'use Coro; use Coro::AnyEvent;',
         model => 'Sprig',
         later => 'my $cb = $_[0]; async { Coro::AnyEvent::sleep 0.02; $cb->() }',
@@ -56,7 +58,11 @@ sub body_of {
 
 sub app {
     my ($loop) = @_;
-    return 'use AnyEvent;' . ($loop->{first} || '') . "sub later { $loop->{later}; return }" . <<'APP';
+    return
+          'use AnyEvent;'
+        . ($loop->{first} || '')
+        . "sub later { $loop->{later}; return }"
+        . <<'APP';
 use Sprig::Channel;
 my $channel = Sprig::Channel->new('all', history => 10);
 my %routes = (
@@ -86,7 +92,8 @@ APP
 
 for my $name (sort keys %loops) {
     my $loop = $loops{$name};
-    my ($missing) = grep { system $^X, '-e', "eval { require $_; 1 } or exit 1" } @{ $loop->{needs} || [] };
+    my ($missing) =
+        grep { system $^X, '-e', "eval { require $_; 1 } or exit 1" } @{ $loop->{needs} || [] };
     subtest $name => sub {
         plan skip_all => "$missing is not installed" if $missing;
         my $server = start_server(code => app($loop), by => 'plackup', env => $loop->{env} || {});
@@ -95,9 +102,9 @@ for my $name (sort keys %loops) {
         $ws->text('one');
         is join(' ', map { $ws->next } 1, 2), 'text(at once one) text(later one)', 'answers';
         my $stream = open_events($server->connect, '/events');
-        is $stream->texts(1), 'joined', 'an event';
-        is body_of($server, "/publish?$_"), 'published', 'published' for 1, 2;
-        is $stream->texts(3), 'joined 1 2', 'the stream gets it';
+        is $stream->texts(1),                 'joined',          'an event';
+        is body_of($server, "/publish?$_"),   'published',       'published' for 1, 2;
+        is $stream->texts(3),                 'joined 1 2',      'the stream gets it';
         is join(' ', map { $ws->next } 1, 2), 'text(1) text(2)', '... and so does the socket';
         $ws->close(1000);
         is $ws->story, 'close(1000) eof', 'closed';
