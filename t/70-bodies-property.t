@@ -197,7 +197,7 @@ sub start {
     my ($client, $case) = @_;
     @$client{qw(case out n_in)} = ($case, request_of($case), 0);
     $client->{response}         = SprigTest::Response->new(method => $case->{method});
-    $case->{until}              = time + 30;
+    $case->{until}              = time + 60;
     return;
 }
 
