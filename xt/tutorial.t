@@ -53,7 +53,7 @@ END { umount_system() if $system }
 # ---- the system
 
 sub prepare_system {
-    run('cp', '-a', $bare, $system);
+    run('cp', '-ax', $bare, $system);    # not what is mounted there
     mkdir "$system/root/sprig";
     run('sh', '-c',
         "cd '$ROOT' && tar cf - --files-from MANIFEST | tar xf - -C '$system/root/sprig'");
