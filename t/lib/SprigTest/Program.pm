@@ -51,8 +51,9 @@ sub start_program {
         stderr_path => SprigTest::temp_path('stderr'),
     };
     $self->{pid} = _spawn_program([program(), @_], $env, '/dev/null', $self->{stderr_path});
+    my $n_lines  = (grep { $_ eq '-l' } @_) || 1;    # one for each address
     my $is_ready = SprigTest::Server::_until($MAX_SECONDS,
-        sub { !$self->is_alive || $self->stderr =~ /^sprig \S+: .*\)\n/m });
+        sub { !$self->is_alive || $n_lines <= (() = $self->stderr =~ /^sprig \S+: .*\)\n/mg) });
     return $self if $is_ready && $self->is_alive && $self->_learn_port;
     $self->stop('KILL');
     die "the program did not start:\n" . $self->stderr;
