@@ -30,7 +30,7 @@ sub _add_up {
     my %args;
     while (my ($name, $value) = splice @_, 0, 2) {
         if (defined $args{$name} && $name =~ /\Atls_(?:cert|key|ocsp)\z/) {
-            $value = [map { ref ? @$_ : $_ } $args{$name}, $value];
+            $value = [map { ref($_) ? @$_ : $_ } $args{$name}, $value];
         }
         $args{$name} = $value;
     }
