@@ -186,6 +186,15 @@ subtest 'large bodies' => sub {
     );
 };
 
+subtest 'a body that waits for its invitation' => sub {
+    my $h2 = SprigTest::Http2->connect($server);
+    my $id = $h2->request('/length', open => 1, fields => ['expect' => '100-continue']);
+    my ($invitation) = grep { $_->{type} eq 'HEADERS' } $h2->until('HEADERS');
+    is("$invitation->{id} @{ $invitation->{fields} }", "$id :status 100", 'gets it at once');
+    $h2->data($id, 'body', end => 1);
+    is($h2->response($id)->{body}, '4 4', 'and comes');
+};
+
 subtest 'HTTP/1 on the same port' => sub {
     is($server->ask("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")->body, 'hello', 'is served');
     my $client = $server->connect;
