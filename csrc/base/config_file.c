@@ -48,17 +48,22 @@ static int no_memory(struct reader *r)
 struct text {
     char *bytes; /* owned; ends with a NUL */
     size_t n;
+    size_t room; /* with that for the NUL */
 };
 
 static int text_add(struct text *t, const char *bytes, size_t n)
 {
-    char *grown = realloc(t->bytes, t->n + n + 1);
-    if (grown == NULL)
-        return SPRIG_E_NOMEM;
-    memcpy(grown + t->n, bytes, n);
-    t->bytes = grown;
+    if (t->room <= t->n + n) {
+        size_t room = 2 * (t->n + n) + 32; /* a value comes in single characters */
+        char *grown = realloc(t->bytes, room);
+        if (grown == NULL)
+            return SPRIG_E_NOMEM;
+        t->bytes = grown;
+        t->room = room;
+    }
+    memcpy(t->bytes + t->n, bytes, n);
     t->n += n;
-    grown[t->n] = '\0';
+    t->bytes[t->n] = '\0';
     return 0;
 }
 
@@ -274,7 +279,7 @@ static int include(struct reader *r, const char *name)
 static int read_include(struct reader *r, const char *at)
 {
     static const char word[] = "@include";
-    struct text name = {NULL, 0};
+    struct text name = {NULL, 0, 0};
     size_t n = sizeof word - 1;
     if (strncmp(at, word, n) != 0 || (at[n] != '\0' && !is_blank(at[n])))
         return wrong(r, "the only directive is @include FILE");
@@ -301,7 +306,7 @@ static int read_setting(struct reader *r, char *at)
         return unknown_option(r, at);
     if (!sprig_option_fits_file(o))
         return wrong(r, "%s cannot stand in a file", o->name);
-    struct text value = {NULL, 0};
+    struct text value = {NULL, 0, 0};
     int rc = read_value(r, start, &value);
     if (rc == 0)
         rc = check_value(r, o, &value);
