@@ -76,6 +76,32 @@ subtest 'what a slow reader has not read yet waits' => sub {
     $server->stop_ok;
 };
 
+subtest 'a copy of STDERR has its layers' => sub {
+    pipe my $reader, my $writer or die "pipe: $!";
+    my $server = start_redirected({ 2 => $writer }, @here, app_file(<<'END'));
+sub {
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, @_ };
+    my @layers = grep { $_ ne 'unix' } PerlIO::get_layers(*STDERR, output => 1);
+    open my $copy, '>&', \*STDERR or die "dup: $!";
+    binmode $copy, join ':', '', 'raw', @layers or push @warnings, "binmode: $!";
+    print {$copy} "said by the copy\n" or push @warnings, "print: $!";
+    close $copy or push @warnings, "close: $!";
+    return [200, [], [@warnings ? @warnings : 'quiet']];
+}
+END
+    close $writer;
+    is $server->ask("GET / HTTP/1.0\r\n\r\n")->body, 'quiet', 'without a warning';
+    $reader->blocking(0);
+    my $text = '';
+    ok $server->eventually(sub {
+        1 while sysread $reader, $text, 65536, length $text;
+        return $text =~ /^said by the copy$/m;
+        }),
+        'what is printed on it arrives';
+    $server->stop_ok;
+};
+
 subtest '--error-log FILE: messages, warnings and programs of the application' => sub {
     my $log    = SprigTest::temp_path('log');
     my $server = start_redirected({}, @here, '--error-log', $log, app_file(<<'END'));

@@ -37,6 +37,13 @@ static bool has_layer(PerlIO *f)
     return false;
 }
 
+/* Who copies STDERR gives the copy its layers, by name; Test::More does. */
+static void make_known(pTHX)
+{
+    if (PerlIO_find_layer(aTHX_ log_layer.name, strlen(log_layer.name), 0) == NULL)
+        PerlIO_define_layer(aTHX_ & log_layer);
+}
+
 void psgi_stderr_attach(pTHX)
 {
     IO *io = PL_stderrgv != NULL && isGV_with_GP(PL_stderrgv) ? GvIO(PL_stderrgv) : NULL;
@@ -45,6 +52,7 @@ void psgi_stderr_attach(pTHX)
     if (f == NULL || *f == NULL || SvRMAGICAL((SV *)io) || PerlIO_fileno(f) != STDERR_FILENO ||
         has_layer(f) || sprig_log_is_plain_file())
         return;
+    make_known(aTHX);
     int is_utf8 = PerlIO_isutf8(f);
     PerlIO_flush(f);
     if (PerlIO_push(aTHX_ f, &log_layer, "w", NULL) != NULL && is_utf8)
