@@ -41,7 +41,7 @@ my %answer = (
             'input=' . reftype($env->{'psgi.input'}),
             'input_isa=' . ($env->{'psgi.input'}->isa('IO::Handle') ? 1 : 0),
             'errors=' . reftype($env->{'psgi.errors'}),
-            'errors_print=' . ($env->{'psgi.errors'}->can('print') ? 1 : 0),
+            'errors_print=' . (*{ $env->{'psgi.errors'} }{IO}->can('print') ? 1 : 0),
             'booleans=' . join('', map { $env->{$_} ? 1 : 0 } qw(psgi.nonblocking psgi.streaming
                 psgi.run_once psgi.multithread psgi.multiprocess psgix.input.buffered psgix.cleanup
                 psgix.harakiri)),

@@ -92,7 +92,12 @@ my %action = (
     bless_env   => sub { bless $_[0], 'Hostile::Env' },
     bless_inner =>
         sub { bless $_[0]{$_}, 'Hostile::Inner' for 'psgi.version', 'psgix.cleanup.handlers' },
-    bless_handles => sub { bless $_[0]{$_}, 'Hostile::Inner' for 'psgi.input', 'psgix.io' },
+    bless_handles => sub {
+        for (qw(psgi.input psgix.io)) {
+            my $handle = $_[0]{$_}; # perl 5.16 blesses nothing by a value that has magic
+            bless $handle, 'Hostile::Inner';
+        }
+    },
     tie_env       => sub { tie %{ $_[0] },  'Hostile::Hash' },
     tie_untie     => sub { tie %{ $_[0] },  'Hostile::Hash'; untie %{ $_[0] } },
     tie_values    =>
