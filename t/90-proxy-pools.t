@@ -44,7 +44,7 @@ subtest 'idle connections that have to go are told of' => sub {
         $client->response;
     }
     my @new = map { $server->connect } 1 .. 4;
-    ok $server->stderr_like(qr/max_connections: all 8 are in use, idle ones are closed/), 'once';
+    ok $server->stderr_like(qr/max_connections: all 8 are in use, so idle ones are closed/), 'once';
     $_->close for @new;
     @new = map { $server->connect } 1 .. 8;
     $_->send($get) for @new;
