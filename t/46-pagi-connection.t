@@ -113,6 +113,16 @@ paths(
         }
         note_down('flood has ended: ' . $scope->{'pagi.connection'}->disconnect_reason);
     },
+    '/for-nobody' => async sub {
+        my ($scope, $receive, $send) = @_;
+        await $send->({ type => 'http.response.start', status => 200 });
+        await $send->({ type => 'http.response.body', body => 'x', more => 1 });
+        await $scope->{'pagi.connection'}->disconnect_future;
+        my $is_late;
+        my $timer = AE::timer(0, 0, sub { $is_late = 1 });
+        await $send->({ type => 'http.response.body', body => 'x', more => 1 }) until $is_late;
+        note_down('others have their turn');
+    },
     '/die'         => async sub { die "on purpose\n" },
     '/die-plain'   => sub { die "before any future\n" },
     '/die-later'   => async sub {
@@ -228,6 +238,14 @@ subtest 'a slow reader is waited for' => sub {
     $client->close;
     is_deeply [grep { /flood/ } await_diary($server, 1)], ['flood has ended: client_closed'],
         'one that leaves lets the app go on';
+};
+
+subtest 'an application that never stops sending' => sub {
+    my $client = $server->connect;
+    $client->send(get('/for-nobody'));
+    eventually { $client->poll; $client->buffered =~ /\r\n\r\n.*x/s };
+    $client->close;
+    is_deeply [await_diary($server, 1)], ['others have their turn'], 'lets others go on';
 };
 
 subtest 'an application that fails' => sub {

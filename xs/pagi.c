@@ -199,7 +199,7 @@ void psgi_scope_drained(pTHX_ struct psgi_scope *scope)
         psgi_scope_pump(aTHX_ scope);
     psgi_scope_low(aTHX_ scope); /* before those that wait fill it again */
     if (scope->source == NULL)
-        psgi_scope_unblock(aTHX_ scope);
+        psgi_scope_settle_all(aTHX_ scope, &scope->blocked);
     psgi_scope_unref(aTHX_ scope);
 }
 

@@ -244,7 +244,7 @@ void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope)
     SV *future;
 
     psgi_scope_ref(scope);
-    psgi_scope_unblock(aTHX_ scope);
+    psgi_scope_settle_all(aTHX_ scope, &scope->blocked);
     while (is_over(scope) && (future = next_waiting(aTHX_ scope)) != NULL) {
         SV *event = end_event(aTHX_ scope);
         settle(aTHX_ scope, future, event);
@@ -254,13 +254,13 @@ void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope)
     psgi_scope_unref(aTHX_ scope);
 }
 
-void psgi_scope_unblock(pTHX_ struct psgi_scope *scope)
+void psgi_scope_settle_all(pTHX_ struct psgi_scope *scope, AV **futures)
 {
-    AV *list = scope->blocked;
+    AV *list = *futures;
 
     if (list == NULL)
         return;
-    scope->blocked = NULL;
+    *futures = NULL;
     psgi_scope_ref(scope);
     for (SSize_t i = 0; i <= AvFILLp(list); i++)
         settle(aTHX_ scope, AvARRAY(list)[i], NULL);

@@ -135,6 +135,7 @@ static void clear(pTHX_ struct psgi_scope *scope)
     drop(aTHX_ & scope->waiting);
     drop(aTHX_ & scope->events);
     drop(aTHX_ & scope->blocked);
+    drop(aTHX_ & scope->turns);
     for (int i = 0; i < N_SCOPE_CALLBACKS; i++)
         drop(aTHX_ & scope->callbacks[i]);
     drop(aTHX_ & scope->disconnect_future);

@@ -56,6 +56,7 @@ struct psgi_scope {
     AV *waiting;                /* owned: futures of $receive that have no event yet; or NULL */
     AV *events;                 /* owned: events that nobody has received yet; or NULL */
     AV *blocked;                /* owned: futures of $send that wait for room; or NULL */
+    AV *turns;                  /* owned: and those that let others have a turn; or NULL */
     AV *callbacks[N_SCOPE_CALLBACKS]; /* owned, or NULL */
     SV *disconnect_future;            /* owned, or NULL: nobody has asked for it */
     const char *failure;              /* what is wrong with a WebSocket; static text; or NULL */
@@ -70,6 +71,7 @@ struct psgi_scope {
     struct sprig_ws *ws;           /* counted: an accepted WebSocket, until on_end */
     struct sprig_ws_offer offer;   /* owned: of a handshake that is not answered yet */
     uint64_t n_queued_bytes;       /* of `events` of a WebSocket */
+    uint32_t n_ready_sends;        /* since $send gave a future that was not ready */
     uint16_t close_code;           /* of a WebSocket that is over */
     SV *close_reason;              /* owned: what the peer said; or NULL */
     enum psgi_scope_type type;

@@ -1,9 +1,13 @@
 /* pagi_send.c - what a PAGI application says by $send: told apart by the type of its scope. */
 #include "pagi_send.h"
+#include "loop.h"
 #include "pagi_future.h"
+#include "pagi_receive.h"
 #include "pagi_response.h"
 #include "pagi_sse.h"
 #include "pagi_websocket.h"
+
+enum { SENDS_PER_TURN = 100 };
 
 static bool start_response(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 {
@@ -66,14 +70,42 @@ static bool refuse_late(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
                                                         : "the response is complete");
 }
 
-static SV *wait_for_room(pTHX_ struct psgi_scope *scope)
+static SV *wait_in(pTHX_ struct psgi_scope *scope, AV **futures)
 {
     SV *future = psgi_future_new(aTHX);
 
-    if (scope->blocked == NULL)
-        scope->blocked = newAV();
-    av_push(scope->blocked, newRV_inc(SvRV(future)));
+    scope->n_ready_sends = 0;
+    if (*futures == NULL)
+        *futures = newAV();
+    av_push(*futures, newRV_inc(SvRV(future)));
     return future;
+}
+
+static void on_turn(struct sprig_timer *timer, void *arg)
+{
+    struct psgi_scope *scope = arg;
+    dTHXa(scope->server->psgi->perl);
+
+    sprig_timer_free(timer);
+    psgi_scope_settle_all(aTHX_ scope, &scope->turns);
+    psgi_scope_unref(aTHX_ scope);
+}
+
+/* To await what is ready does not let the loop go on: an application that sends to a client as fast
+ * as it reads, or to one that has left, would have the process to itself. */
+static SV *give_a_turn(pTHX_ struct psgi_scope *scope)
+{
+    if (sprig_timer_new(psgi_loop(aTHX), 0, 0, on_turn, scope) == NULL)
+        return psgi_future_ready(aTHX);
+    psgi_scope_ref(scope);
+    return wait_in(aTHX_ scope, &scope->turns);
+}
+
+static SV *sent(pTHX_ struct psgi_scope *scope)
+{
+    if (scope->server != NULL && ++scope->n_ready_sends >= SENDS_PER_TURN)
+        return give_a_turn(aTHX_ scope);
+    return psgi_future_ready(aTHX);
 }
 
 SV *psgi_scope_send(pTHX_ struct psgi_scope *scope, SV *event)
@@ -82,7 +114,7 @@ SV *psgi_scope_send(pTHX_ struct psgi_scope *scope, SV *event)
     bool wait = false, ok;
 
     if (is_for_nobody(scope))
-        return psgi_future_ready(aTHX);
+        return sent(aTHX_ scope);
     ok = psgi_event_read(aTHX_ & ev, event);
     if (ok && psgi_scope_exchange(scope) == NULL)
         ok = refuse_late(aTHX_ scope, &ev);
@@ -92,8 +124,8 @@ SV *psgi_scope_send(pTHX_ struct psgi_scope *scope, SV *event)
         return psgi_future_failed(aTHX_ ev.error);
     SvREFCNT_dec(ev.error);
     if (wait && psgi_scope_exchange(scope) != NULL)
-        return wait_for_room(aTHX_ scope);
-    return psgi_future_ready(aTHX);
+        return wait_in(aTHX_ scope, &scope->blocked);
+    return sent(aTHX_ scope);
 }
 
 XS(psgi_scope_send_xs)
