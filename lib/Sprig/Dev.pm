@@ -46,11 +46,13 @@ sub load {
     my $error   = $failure;
     my $app     = defined $failure ? undef : eval { $code->() };
     $error = $@ if !defined $failure && !$app;
-    $self->{app} = $app || $self->_explainer($error, !defined $failure);
+    $app ||= $self->_explainer($error, !defined $failure);
     $self->tell_files(defined $error ? "$error" : undef);
     $self->{look} = AE::timer($LOOK_SECONDS, $LOOK_SECONDS, sub { $self->tell_files })
         if $self->{worker};
-    return sub { $self->_call($_[0]) };
+    my $is_site = blessed($app) && $app->isa('Sprig::PAGI::Site');
+    require Sprig::Dev::Site if $is_site;
+    return $is_site ? Sprig::Dev::Site::wrap($self, $app) : sub { $self->call($app, $_[0]) };
 }
 
 # Handlers of the application's own, which it sets later, win.
@@ -85,18 +87,38 @@ sub tell_files {
 
 # ---- requests ----
 
-sub _call {
-    my ($self, $env) = @_;
+sub call {
+    my ($self, $app, $env) = @_;
     my $own = $self->{live} && $self->{live}->answer($env);
     return $own if $own;
-    my $response;
-    {
-        local $CURRENT = $env;
-        eval { $response = $self->{app}->($env); 1 }
-            or $response = $self->_page($self->_failure($@, $env), $env);
-    }
-    $self->tell_files;
+    my ($is_fine, $response) = $self->try_app($env, sub { $app->($env) });
+    $response = $self->explain($response, $env) if !$is_fine;
     return $self->_finish($env, $response);
+}
+
+# Whether the application has returned, and what it has returned, or died of.
+sub try_app {
+    my ($self, $env, $code) = @_;
+    my $returned;
+    my $is_fine = do {
+        local $CURRENT = $env;
+        eval { $returned = $code->(); 1 };
+    };
+    my $error = $@;
+    $self->tell_files;
+    return ($is_fine, $is_fine ? $returned : $error);
+}
+
+# The page that says why there is no response.
+sub explain {
+    my ($self, $error, $env) = @_;
+    return $self->_page($self->_failure($error, $env), $env);
+}
+
+# A PAGI application's $send that puts what reloads pages into them.
+sub into_events {
+    my ($self, $env, $send) = @_;
+    return $self->{live} ? $self->{live}->into_events($env, $send) : $send;
 }
 
 sub _finish {
@@ -129,7 +151,7 @@ sub _promise {
     my $wrap      = sub { $is_future ? Future->done($_[0]) : $_[0] };
     return $promise->then(
         sub { $wrap->($self->_finish($env, $_[0])) },
-        sub { $wrap->($self->_finish($env, $self->_page($self->_failure($_[0], $env), $env))) },
+        sub { $wrap->($self->_finish($env, $self->explain($_[0], $env))) },
     );
 }
 
@@ -151,7 +173,7 @@ sub _page {
 # Answers with the page, by the server's responder.
 sub respond_with {
     my ($self, $error, $env, $respond) = @_;
-    my $page = $self->_page($self->_failure($error, $env), $env);
+    my $page = $self->explain($error, $env);
     $respond->($self->_finish($env, $page));
     return;
 }
@@ -212,6 +234,10 @@ The application that the code returns, wrapped, or one that explains why there i
     $dev->tell_files($error);
 
 Tells the master of modules that have been loaded since the last time; C<$error> may name one that is missing.
+
+=head2 call, try_app, explain, into_events
+
+What L<Sprig::Dev::Site> does with several applications, and with those of PAGI.
 
 =head2 respond_with, lost
 

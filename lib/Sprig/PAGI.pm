@@ -94,9 +94,10 @@ sub add {
 # Bodies are read by PAGI applications while they come, where no PSGI application would be in the way.
 sub defaults {
     my ($self) = @_;
-    my @pagi   = map { $_->{is_pagi} ? $_->{path} : () } @$self;
-    my $top    = @pagi == @$self ? '' : @pagi == 1 ? $pagi[0] : undef;
-    my @psgi   = grep { !$_->{is_pagi} } @$self;
+    my @mounts = grep { !$_->{is_ours} } @$self;
+    my @pagi   = map  { $_->{is_pagi} ? $_->{path} : () } @mounts;
+    my $top    = @pagi == @mounts ? '' : @pagi == 1 ? $pagi[0] : undef;
+    my @psgi   = grep { !$_->{is_pagi} } @mounts;
     return {} if !defined $top || grep { "$_->{path}/" =~ m{\A\Q$top\E/} } @psgi;
     return { streaming_input => length $top ? $top : '/' };
 }

@@ -196,6 +196,67 @@ sub into_stream {
     return ([$status, $longer], sub { Sprig::Dev::Live::Writer->new($_[0], $tag) });
 }
 
+# The same for a PAGI application: what it is given as $send.
+sub into_events {
+    my ($self, $env, $send) = @_;
+    my $tag;
+    return sub {
+        my ($event)  = @_;
+        my $type     = ref $event eq 'HASH' && defined $event->{type} ? $event->{type} : '';
+        my $has_body = $type eq 'http.response.body' && defined $tag;
+        my ($changed, $next) =
+              $has_body                      ? _body_with($event, $tag)
+            : $type eq 'http.response.start' ? $self->_start_for_page($env, $event)
+            :                                  ();
+        my $sent = $send->($changed || $event);
+        $tag = $next if $changed && !$sent->is_failed;
+        return $sent;
+    };
+}
+
+# The event and the tag that its page is to have, or nothing; what is wrong is left to the server to say.
+sub _start_for_page {
+    my ($self, $env, $event) = @_;
+    my $pairs = $event->{headers} || [];
+    return if ref $pairs ne 'ARRAY' || !defined $event->{status};
+    return if grep { ref ne 'ARRAY' || @$_ != 2 } @$pairs;
+    return if grep { !defined } map { @$_ } @$pairs;
+    my ($longer, $tag) = $self->_for_page($env, $event->{status}, [map { @$_ } @$pairs])
+        or return;
+    my @headers = map { [@$longer[2 * $_, 2 * $_ + 1]] } 0 .. @$longer / 2 - 1;
+    return ({ %$event, headers => \@headers }, $tag);
+}
+
+# The event with the tag before the end of the page, or behind all of it; nothing, if that comes later.
+sub _body_with {
+    my ($event, $tag) = @_;
+    my $is_file = defined $event->{file} || defined $event->{fh};
+    my $text    = $is_file ? _bytes_of($event) : defined $event->{body} ? $event->{body} : '';
+    return if !defined $text || ref $text;
+    my $at = _place_in($text);
+    return if $at < 0 && $event->{more} && !$is_file;
+    substr $text, $at < 0 ? length $text : $at, 0, $tag;
+    my %rest = %$event;
+    delete @rest{qw(file fh offset length)};
+    delete $rest{more} if $is_file;
+    return { %rest, body => $text };
+}
+
+# Of a file, which is the end of a response; nothing, if the server is to say what is wrong.
+sub _bytes_of {
+    my ($event) = @_;
+    my ($file, $fh, $offset, $length) = @$event{qw(file fh offset length)};
+    return if defined $event->{body} || grep { defined && !/\A[0-9]+\z/ } $offset, $length;
+    if (defined $file) {
+        return if defined $fh || !-f $file;
+        open $fh, '<:raw', $file or return;
+    }
+    return if !defined eval { fileno $fh } || $offset && !seek $fh, $offset, 0;
+    my $text = do { local $/; readline $fh };
+    $text = '' if !defined $text;
+    return defined $length ? substr $text, 0, $length : $text;
+}
+
 package Sprig::Dev::Live::Body;
 
 # A body with getline that has the tag at the end of its page.
