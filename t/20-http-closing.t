@@ -176,6 +176,22 @@ subtest 'nobody waits for those that have left' => sub {
     }
 };
 
+# There a timer of that loop may be the last that runs: no pass of ours comes behind it.
+subtest 'a server on another loop, and nothing is left of it' => sub {
+    for my $path (qw(/held /poll)) {
+        my $hosted = start_server(
+            code => $holding,
+            args => { graceful_timeout => $path eq '/poll' ? 0.5 : 20 },
+            env  => { PERL_ANYEVENT_MODEL => 'Perl' }
+        );
+        my $client = $hosted->connect;
+        $client->send("GET $path HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        $hosted->ask("GET /socket HTTP/1.1\r\nHost: a\r\n\r\n", interim => 1);
+        $client->close if $path eq '/held';
+        $hosted->stop_ok("$path: it ends in time");
+    }
+};
+
 subtest 'those that are still there are waited for' => sub {
     my $patient = start_server(code => $holding, args => { graceful_timeout => 3 });
     my $client  = $patient->connect;

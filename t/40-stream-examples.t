@@ -44,7 +44,10 @@ subtest 'time-server' => sub {
     my $old = $server->connect;
     $old->send("GET / HTTP/1.0\r\n\r\n");
     ok(eventually { $old->poll; $old->buffered =~ /\r\n\r\n$date$date/ }, 'HTTP/1.0: plain lines');
-    is(counters($server)->{watchers}, $before + 2, 'a timer each');
+  SKIP: {
+        skip_on_other_loop('its timers are not counted', 1);
+        is(counters($server)->{watchers}, $before + 2, 'a timer each');
+    }
     $client->close;
     $old->reset;
     ok(eventually(sub { counters($server)->{watchers} == $before }, 1),

@@ -156,7 +156,10 @@ subtest 'what follows a piece at once does not wait either' =>
 
 subtest 'an app that computes' => sub { prompt_ok($server, '/busy', 2, 'a piece') };
 
-subtest 'an app that waits in recv in between' => sub { prompt_ok($server, '/recv', 4, 'a piece') };
+subtest 'an app that waits in recv in between' => sub {
+    skip_on_other_loop('AnyEvent lets no callback block in recv');
+    prompt_ok($server, '/recv', 4, 'a piece');
+};
 
 subtest 'a body that is slow to read: its head, and each line' =>
     sub { prompt_ok($server, '/getline', 4, 'a line') };

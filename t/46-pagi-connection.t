@@ -281,8 +281,11 @@ subtest '$send and $receive may be kept' => sub {
     is $server->ask(get('/use'))->body,
         'http.request http.disconnect http.response.body: the response is complete',
         'they know that it is over';
-    is $server->ask(get('/get'))->body, 'waited 1', 'a future can be waited for by blocking';
-    is_deeply [diary($server)], [], 'without an error';
+  SKIP: {
+        skip_on_other_loop('AnyEvent lets no callback block in recv', 2);
+        is $server->ask(get('/get'))->body, 'waited 1', 'a future can be waited for by blocking';
+        is_deeply [diary($server)], [], 'without an error';
+    }
 };
 
 ok eventually { scope_counters($server) == 0 }, 'no scope is left';

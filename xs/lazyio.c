@@ -111,10 +111,11 @@ static bool lazyio_open(pTHX_ struct lazyio *l)
     return true;
 }
 
+/* The clock is read anew: where another loop drives ours there may be no pass any more. */
 static bool lazyio_is_heard(pTHX_ struct lazyio *l)
 {
     int n_closed = sprig_socket_closed(PerlIO_fileno(l->in));
-    uint64_t now = sprig_loop_now(psgi_loop(aTHX));
+    uint64_t now = sprig_loop_now_update(psgi_loop(aTHX));
 
     if (n_closed != 1)
         return n_closed == 0;

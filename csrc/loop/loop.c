@@ -376,6 +376,12 @@ static void loop_reap_all(struct sprig_loop *loop)
     list_splice(&loop->reap, &pinned);
 }
 
+void loop_reap_now(struct sprig_loop *loop)
+{
+    if (loop->depth == 0)
+        loop_reap_all(loop);
+}
+
 int sprig_loop_pass(struct sprig_loop *loop, bool block)
 {
     loop_check_fork(loop);

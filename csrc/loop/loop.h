@@ -134,6 +134,10 @@ struct reapable {
 };
 void loop_reap_later(struct sprig_loop *loop, struct reapable *r);
 
+/* Releases what is queued, unless a pass is under way, which does so at its end. For the end of
+ * something: another loop that drives this one may give it no pass any more. */
+void loop_reap_now(struct sprig_loop *loop);
+
 /* Queues output work for the end of this pass (once; see flushable_init). `flush` is called with
  * the link removed. Where the pass takes long, `carry` sends from another thread what memory holds,
  * and touches nothing else; `settle` does what follows from that (courier.h). Both or neither. */

@@ -332,7 +332,8 @@ void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
  * last one takes it along. */
 void sprig_server_free(struct sprig_server *server)
 {
-    loop_check_fork(server->loop);
+    struct sprig_loop *loop = server->loop;
+    loop_check_fork(loop);
     list_remove(&server->fork_hook.link);
     list_remove(&server->look_hook.link);
     server_close_listeners(server);
@@ -341,6 +342,7 @@ void sprig_server_free(struct sprig_server *server)
     refusals_clear(&server->refusals);
     server->is_freed = true;
     server_conn_gone(server);
+    loop_reap_now(loop);
 }
 
 void sprig_server_leave(struct sprig_server *server)

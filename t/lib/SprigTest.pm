@@ -8,7 +8,8 @@ package SprigTest;
 #
 # SPRIG_TEST_BY=module|program|plackup chooses how the server is started where a test does not, and
 # SPRIG_TEST_TLS=1 has it speak TLS (see SprigTest::OverTls), SPRIG_TEST_HTTP2=1 HTTP/2 (see
-# SprigTest::OverHttp2).
+# SprigTest::OverHttp2). PERL_ANYEVENT_MODEL=EV has servers that start as a module or by plackup
+# run on that loop.
 
 use strict;
 use warnings;
@@ -23,7 +24,7 @@ use SprigTest::Server;
 
 our @EXPORT =
     qw(ulimited start_server dump_app slurp spew test_by tool_path output_of curl not_over_tls
-    over_http2 not_over_http2 over_tls);
+    over_http2 not_over_http2 over_tls skip_on_other_loop);
 
 # Options in the environment of whoever runs the tests are not meant for the servers of the tests.
 delete $ENV{$_} for grep { /\ASPRIG_(?!DEV\z|DEBUG\z|SANITIZE\z|LOOP_|TEST_)/ } keys %ENV;
@@ -131,6 +132,15 @@ sub not_over_http2 {
     my ($why) = @_;
     Test::More::plan(skip_all => "over HTTP/2: $why") if over_http2();
     return;
+}
+
+# Where a test is about our own loop, or what others have not: skips so many tests in a SKIP block, or
+# without a number the rest of the subtest, when PERL_ANYEVENT_MODEL has the servers run on another one.
+sub skip_on_other_loop {
+    my ($why, $n) = @_;
+    my $loop = $ENV{PERL_ANYEVENT_MODEL} || 'Sprig';
+    return if $loop eq 'Sprig';
+    return $n ? Test::More::skip("$loop: $why", $n) : Test::More::plan(skip_all => "$loop: $why");
 }
 
 # For `under`: no more descriptors than this.
