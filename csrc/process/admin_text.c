@@ -44,20 +44,29 @@ static uint64_t level(uint64_t n)
     return (int64_t)n < 0 ? 0 : n;
 }
 
-/* The upper end of the bucket that this share of the durations lies in. */
+/* The upper end of the bucket that this share of the durations lies in; NULL: there are none. */
 static const char *quantile(const struct stats_times *t, double share)
 {
     uint64_t n = 0, sum = 0;
     for (int i = 0; i <= N_BOUNDS; i++)
         n += t->n[i];
     if (n == 0)
-        return "-";
+        return NULL;
     for (int i = 0; i < N_BOUNDS; i++) {
         sum += t->n[i];
         if ((double)sum >= share * (double)n)
             return times_bounds_text[i];
     }
     return "more";
+}
+
+static void print_durations(const struct stats_times *t, char *buf, size_t n)
+{
+    if (quantile(t, 0.5) == NULL)
+        snprintf(buf, n, "none yet");
+    else
+        snprintf(buf, n, "50%% <= %s, 95%% <= %s, 99%% <= %s seconds", quantile(t, 0.5),
+                 quantile(t, 0.95), quantile(t, 0.99));
 }
 
 static uint64_t sum_of(const struct stats_sum *sum, int first, int last)
@@ -81,8 +90,8 @@ static void add_head(struct text *out, const struct admin *a)
 
 static void add_totals(struct text *out, const struct stats_sum *sum)
 {
-    char in[16], sent[16], buffered[16];
-    const struct stats_times *t = &sum->times[TIMES_REQUEST];
+    char in[16], sent[16], buffered[16], durations[80];
+    print_durations(&sum->times[TIMES_REQUEST], durations, sizeof durations);
     print_bytes(sum->n[STAT_RECEIVED], in, sizeof in);
     print_bytes(sum->n[STAT_SENT], sent, sizeof sent);
     print_bytes(level(sum->n[STAT_BUFFERED]), buffered, sizeof buffered);
@@ -91,7 +100,7 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
              "responses   %" PRIu64 " 2xx, %" PRIu64 " 3xx, %" PRIu64 " 4xx, %" PRIu64
              " 5xx; %" PRIu64 " cut, %" PRIu64 " clients left\n"
              "refused     %" PRIu64 " requests, %" PRIu64 " connections\n"
-             "durations   50%% <= %s, 95%% <= %s, 99%% <= %s seconds\n"
+             "durations   %s\n"
              "connections %" PRIu64 " open, %" PRIu64 " accepted\n"
              "bytes       %s in, %s out, %s buffered\n"
              "trouble     %" PRIu64 " exceptions, blocked %" PRIu64 " times for %.1f s\n",
@@ -99,9 +108,9 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
              sum->n[STAT_ANSWERED_2], sum->n[STAT_ANSWERED_3], sum->n[STAT_ANSWERED_4],
              sum->n[STAT_ANSWERED_5], sum->n[STAT_CUT], sum->n[STAT_DISCONNECTS],
              sum_of(sum, STAT_REFUSED_400, STAT_REFUSED_OTHER),
-             sum_of(sum, STAT_SHED_FULL, STAT_SHED_FILES), quantile(t, 0.5), quantile(t, 0.95),
-             quantile(t, 0.99), level(sum->n[STAT_CONNECTIONS]), sum->n[STAT_ACCEPTED], in, sent,
-             buffered, sum->n[STAT_EXCEPTIONS], sum->n[STAT_BLOCKED],
+             sum_of(sum, STAT_SHED_FULL, STAT_SHED_FILES), durations,
+             level(sum->n[STAT_CONNECTIONS]), sum->n[STAT_ACCEPTED], in, sent, buffered,
+             sum->n[STAT_EXCEPTIONS], sum->n[STAT_BLOCKED],
              (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
 }
 
