@@ -351,6 +351,12 @@ To requests of the script; nothing to all others.
 The response with the script in it, if it is a page that is not compressed. Its validators are left out and its
 length is adjusted. C<$wrap>, if there is one, makes of the server's writer the one for the application.
 
+=head2 into_events
+
+    my $to_app = $live->into_events($env, $send);
+
+The same for an application of PAGI: what it is given as C<$send>. A file that is a page is read into memory.
+
 =head2 tag
 
 The element.
