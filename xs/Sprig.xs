@@ -48,7 +48,7 @@ core_version()
     RETVAL
 
 void
-print_banner(host, port, n_workers, env, is_tls)
+_print_banner(host, port, n_workers, env, is_tls)
     const char *host
     const char *port
     U32 n_workers

@@ -317,7 +317,7 @@ sub _check {
 # The line that tells where it listens. What the application has done to STDERR is not for it.
 sub _print_banner {
     my ($self, $ready) = @_;
-    Sprig::print_banner(
+    Sprig::_print_banner(
         @$ready{qw(host port)}, $self->_option('workers'),
         $ENV{PLACK_ENV},        $ready->{proto} eq 'https'
     );

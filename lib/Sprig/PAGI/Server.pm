@@ -52,7 +52,7 @@ sub _path_of {
 
 sub _print_banner {
     my ($ready) = @_;
-    Sprig::print_banner(
+    Sprig::_print_banner(
         @$ready{qw(host port)}, 1,
         $ENV{PLACK_ENV} || 'deployment',
         $ready->{proto} eq 'https'
