@@ -11,6 +11,7 @@ use SprigTest::Probe qw(get await_diary eventually loop_of);
 use Test::More;
 
 needs_pagi();
+delete $ENV{PERL_ANYEVENT_MODEL};    # each part has the loop that it names
 
 my $APP = <<'APP';
 sub a_moment {
