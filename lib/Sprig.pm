@@ -17,7 +17,7 @@ XSLoader::load('Sprig', $VERSION);
 # Class of psgix.io for IPv6; perl has had it since 5.20.
 eval { require IO::Socket::IP };
 
-# Nothing of the server works in another thread.
+# The server is of no use in another thread.
 sub Sprig::Service::CLONE_SKIP { return 1 }
 
 1;
@@ -43,19 +43,19 @@ Sprig - a web server for PSGI applications, written in C
 
 =head1 DESCRIPTION
 
-Serves PSGI applications over HTTP/1.1 and HTTP/2. Sockets, parsing, framing and buffering are C on libevent;
-Perl is entered to run the application. Many slow or streaming responses live in one process, driven
-by L<AnyEvent> watchers of the application.
+Sprig serves PSGI applications over HTTP/1.1 and HTTP/2. Sockets, parsing, framing and buffering are
+written in C on top of libevent; Perl only runs the application. An application that uses L<AnyEvent> can
+keep thousands of slow or streaming responses open in one process.
 
 =over
 
-=item * L<Sprig::Manual>: the index of the manual. Begin with L<Sprig::Manual::Tutorial>
+=item * L<Sprig::Manual>: the manual. Start with L<Sprig::Manual::Tutorial>
 
 =item * L<sprig>: the program and its options
 
-=item * L<Plack::Handler::Sprig>: for C<plackup>
+=item * L<Plack::Handler::Sprig>: running under C<plackup>
 
-=item * L<Sprig::Server>: for programs that bring their own event loop
+=item * L<Sprig::Server>: running a server in a program of your own
 
 =back
 
@@ -65,15 +65,14 @@ by L<AnyEvent> watchers of the application.
 
     my $counters = Sprig::counters();
 
-A hash of how many objects are alive: C<exchanges> (requests being answered), C<responders>,
-C<writers>, C<watchers>, C<pumps> (bodies being read), C<sockets>, and C<taken> (sockets in use by the
-application). All of these are zero in an idle
-process. C<env_built> and C<env_recycled> count the requests that got a new env, and those that got one
-that an earlier request was done with.
+Returns a hash that counts the objects alive in this process: C<exchanges> (requests being answered),
+C<responders>, C<writers>, C<watchers>, C<pumps> (bodies being read), C<sockets>, and C<taken> (sockets
+the application has taken over). All of these are zero in an idle process. C<env_built> counts the requests
+that got a new env, and C<env_recycled> those that got the env of an earlier request.
 
 =head2 Sprig::core_version
 
-The version of the C core as a string, equal to C<$Sprig::VERSION> in six digits.
+Returns the version of the C core as a string. It equals C<$Sprig::VERSION> with six digits.
 
 =head1 LICENSE
 

@@ -115,7 +115,7 @@ __END__
 
 =head1 NAME
 
-Sprig::PAGI - PAGI applications, and PSGI applications beside them
+Sprig::PAGI - serve PAGI and PSGI applications side by side
 
 =head1 SYNOPSIS
 
@@ -129,9 +129,8 @@ Sprig::PAGI - PAGI applications, and PSGI applications beside them
 
 =head1 DESCRIPTION
 
-L<Sprig::Manual::PAGI> shows how to serve an application of PAGI. This module puts several applications
-together, so that one server has them all. An application file that returns a site is started like any
-other: C<sprig site.psgi>.
+L<Sprig::Manual::PAGI> shows how to serve a PAGI application. This module combines several applications
+into one site. Start an application file that returns a site like any other: C<sprig site.psgi>.
 
 =head1 METHODS
 
@@ -139,21 +138,22 @@ other: C<sprig site.psgi>.
 
     Sprig::PAGI->site($path => { psgi => $app }, $path => { pagi => $app }, ...);
 
-Each application answers the requests below its path; the longest path that fits wins. A PSGI application
-finds the path in C<SCRIPT_NAME>, a PAGI application in C<root_path>. What fits nowhere gets C<404>. Dies of
-what is no application.
+Returns a site. Each application answers the requests below its path; if several paths match, the longest
+one wins. A PSGI application finds its path in C<SCRIPT_NAME>, a PAGI application in C<root_path>. A request
+that matches no path gets C<404>. C<site> dies if a value is not an application.
 
 =head1 FUNCTIONS
 
 =head2 prepare
 
-Loads what PAGI applications need. Dies with the name of the package to install if something is missing. If
-L<Future::IO> is installed, it works on Sprig's event loop from then on.
+Loads the modules that PAGI applications need. If one is missing, it dies and names the package to install.
+If L<Future::IO> is installed, it runs on Sprig's event loop from then on.
 
 =head2 to_code
 
     my $code = Sprig::PAGI::to_code($app);
 
-Calls C<to_app> of an object that has it; a code reference is returned as it is.
+Returns the code reference of an application. If C<$app> is an object with a C<to_app> method, it calls that
+method; a code reference comes back as it is.
 
 =cut

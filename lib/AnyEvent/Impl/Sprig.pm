@@ -63,7 +63,7 @@ __END__
 
 =head1 NAME
 
-AnyEvent::Impl::Sprig - AnyEvent on the event loop of Sprig
+AnyEvent::Impl::Sprig - AnyEvent on Sprig's event loop
 
 =head1 SYNOPSIS
 
@@ -75,25 +75,24 @@ AnyEvent::Impl::Sprig - AnyEvent on the event loop of Sprig
 
 =head1 DESCRIPTION
 
-This backend is used without being named: see L<Sprig::Loop> for when it is chosen. All that
-L<AnyEvent> documents holds; where it leaves something open, this is how it is here:
+AnyEvent usually picks this backend on its own; L<Sprig::Loop> says when. It does everything L<AnyEvent>
+documents. Where AnyEvent leaves a choice to the backend, this one behaves as follows:
 
 =over
 
 =item *
 
-Timers are never early, by the monotonic clock, and count from the moment they are made rather than
-from C<AE::now>. Those of equal time run in the order of their making. Turns of interval timers
-that were missed are not made up for.
+Timers use the monotonic clock, never fire early, and count from the moment you create them rather than
+from C<AE::now>. Timers due at the same time run in the order you created them. An interval timer that
+falls behind skips the turns it missed.
 
 =item *
 
-A timer, an I/O watcher or a watcher of any other kind never runs its callback while it is being
-made.
+No watcher of any kind runs its callback while you are creating it.
 
 =item *
 
-Exceptions of callbacks are reported and the loop goes on: see L<Sprig::Loop/$Sprig::Loop::DIED>.
+If a callback dies, the exception is reported and the loop goes on: see L<Sprig::Loop/$Sprig::Loop::DIED>.
 
 =item *
 
@@ -101,32 +100,30 @@ Regular files and devices that cannot be polled, such as F</dev/null>, are alway
 
 =item *
 
-Several watchers on one descriptor, signal or process each run. Watchers may be dropped in any
-callback; one that is due already does not run then.
+If several watchers share a descriptor, a signal or a process, each of them runs. You may drop a watcher
+in any callback; it does not run afterwards, even if it was due already.
 
 =item *
 
-A signal watcher takes the signal over from a handler in C<%SIG>, and gives it back when the last
-one is dropped. It survives C<local %SIG>. A signal sent to a child process is not seen by the
-parent.
+A signal watcher replaces the handler in C<%SIG>, which comes back when you drop the last watcher. It
+survives C<local %SIG>. A signal sent to a child process does not show up in the parent.
 
 =item *
 
-A child watcher waits for its own process only, so that C<system>, backticks and the like keep
-their children; only a watcher for process 0 takes all. Processes that ended before the watcher was
-made are noticed.
+A child watcher reaps only its own process, so C<system>, backticks and the like keep their children. A
+watcher for process 0 reaps every child. A process that ended before you created the watcher is noticed.
 
 =item *
 
-Idle watchers run in each turn that has found nothing else to do.
+Idle watchers run in every turn of the loop that has nothing else to do.
 
 =item *
 
-A blocking C<recv> inside of callbacks is allowed: see L<Sprig::Loop/Blocking in callbacks>.
+You may call a blocking C<recv> inside a callback: see L<Sprig::Loop/Blocking in callbacks>.
 
 =item *
 
-An idle process sleeps: nothing is polled, whatever is being watched.
+An idle process sleeps. It never polls, whatever you watch.
 
 =back
 
@@ -134,7 +131,7 @@ An idle process sleeps: nothing is polled, whatever is being watched.
 
 =head2 io, timer, signal, child, idle, time, now, now_update
 
-What L<AnyEvent> documents for C<< AnyEvent->io >> and so on.
+See L<AnyEvent>, which documents them as C<< AnyEvent->io >> and so on.
 
 =head1 SEE ALSO
 

@@ -56,7 +56,7 @@ __END__
 
 =head1 NAME
 
-Sprig::Compat::Twiggy - runs programs written for Twiggy on Sprig, unchanged
+Sprig::Compat::Twiggy - run programs written for Twiggy on Sprig, unchanged
 
 =head1 SYNOPSIS
 
@@ -69,27 +69,28 @@ Sprig::Compat::Twiggy - runs programs written for Twiggy on Sprig, unchanged
 
 =head1 DESCRIPTION
 
-Gives Sprig the names of Twiggy: after it is loaded,
+This module gives Sprig the names of Twiggy. Once it is loaded,
 
     Twiggy::Server           is a  Sprig::Server
     AnyEvent::Server::PSGI   is a  Twiggy::Server
     Plack::Handler::Twiggy   is a  Plack::Handler::Sprig
     Twiggy::Writer           is a  Sprig::Writer
 
-C<use> and C<require> of these find them loaded. Writers of streaming responses are of class
-C<Twiggy::Writer>, so that C<ref> and C<isa> say what they said, and methods added to that class are
-found. The event loop is Sprig's, unless the program has loaded another one before. C<TWIGGY_DEBUG>
-means C<SPRIG_DEBUG>.
+C<use> and C<require> treat these modules as loaded. The writers of streaming responses belong to the class
+C<Twiggy::Writer>, so C<ref> and C<isa> return what they did before, and methods you have added to that
+class still work. The program runs on Sprig's event loop unless it has loaded another one first.
+C<TWIGGY_DEBUG> acts as C<SPRIG_DEBUG>.
 
-C<write> to a client that has left dies with C<Broken pipe>, as with Twiggy: the option
-C<die_on_disconnect> is on, unless the constructor or C<SPRIG_DIE_ON_DISCONNECT=0> in the environment says
-otherwise. So can all options be given: a program that makes its server itself gets a limit by
-C<SPRIG_MAX_BODY_BYTES=1G my-server.pl>. See L<Sprig::Server/ENVIRONMENT>.
+As with Twiggy, C<write> dies with C<Broken pipe> once the client has left: this module turns on the option
+C<die_on_disconnect>. To turn it off, pass C<< die_on_disconnect => 0 >> to the constructor or set
+C<SPRIG_DIE_ON_DISCONNECT=0> in the environment. The environment works for every option, which helps with a
+program that creates its server itself: C<SPRIG_MAX_BODY_BYTES=1G my-server.pl>. See
+L<Sprig::Server/ENVIRONMENT>.
 
-Load it before anything that loads Twiggy; else it dies. It is for the whole process: the names cannot
-mean both servers.
+Load this module before anything that loads Twiggy, or it dies. It applies to the whole process: the names
+cannot stand for both servers.
 
-What differs from Twiggy is listed in L<Sprig::Manual::Migration>.
+L<Sprig::Manual::Migration> lists the differences from Twiggy.
 
 =head1 FUNCTIONS
 

@@ -47,8 +47,8 @@ Sprig::PAGI::Future - the futures that PAGI applications get
 
 =head1 DESCRIPTION
 
-What C<< $receive->() >> and C<< $send->(...) >> return is a L<Future> like any other. C<await>, and so
-C<get>, of one that is not ready runs the event loop until it is.
+C<< $receive->() >> and C<< $send->(...) >> return ordinary L<Future> objects. If one is not ready yet,
+C<await> and C<get> run the event loop until it is.
 
 =head1 METHODS
 
@@ -56,7 +56,7 @@ C<get>, of one that is not ready runs the event loop until it is.
 
     $future->await;
 
-Returns the future when it is ready. It is better to C<await> it by L<Future::AsyncAwait>: that keeps nobody
-waiting.
+Waits until the future is ready, and returns it. Prefer the C<await> keyword of L<Future::AsyncAwait>, which
+does not block other requests.
 
 =cut

@@ -183,12 +183,12 @@ __END__
 
 =head1 NAME
 
-Sprig::PAGI::Lifespan - the beginning and the end of a PAGI application
+Sprig::PAGI::Lifespan - startup and shutdown of a PAGI application
 
 =head1 DESCRIPTION
 
-Used by L<Sprig::Server>: once in each process that serves. There is nothing here for applications; see
-L<Sprig::Manual::PAGI/LIFESPAN>.
+L<Sprig::Server> uses this module once in every process that serves requests. Applications do not need it;
+see L<Sprig::Manual::PAGI/LIFESPAN>.
 
 =head1 METHODS
 
@@ -198,19 +198,19 @@ L<Sprig::Manual::PAGI/LIFESPAN>.
 
 =head2 state
 
-The hash that the application fills when it starts, and that each request gets a copy of.
+The hash that the application fills when it starts. Every request gets a copy.
 
 =head2 start
 
     $lifespan->start($seconds);
 
-Calls the application with C<lifespan.startup>, and runs the event loop until it has started. Dies if it
-cannot.
+Sends C<lifespan.startup> to the application, and runs the event loop until it has started. Dies if the
+application fails, or has not started after C<$seconds> seconds.
 
 =head2 stop
 
     $lifespan->stop(sub { ... });
 
-Tells it C<lifespan.shutdown>, and calls back when it has cleaned up.
+Sends C<lifespan.shutdown> to the application, and runs the callback once it has cleaned up.
 
 =cut

@@ -78,8 +78,8 @@ Sprig::PAGI::Server - a PAGI server class for runners
 
 =head1 DESCRIPTION
 
-The form that runners of PAGI call, such as C<pagi-server -s Sprig::PAGI::Server app.pl>. The program L<sprig> needs
-no runner.
+PAGI runners use this class, as in C<pagi-server -s Sprig::PAGI::Server app.pl>. You do not need a runner with
+the program L<sprig>.
 
 =head1 METHODS
 
@@ -87,13 +87,13 @@ no runner.
 
     my $server = Sprig::PAGI::Server->new(app => $app, %options);
 
-C<app> is the application. C<host> and C<port> say where to listen (127.0.0.1 and 5000), C<quiet> leaves out the line
-that says so, C<access_log> is a file handle or a path, and C<loop_type> is ignored: Sprig joins the loop that the
-application has loaded. All options of L<Sprig::Server> are taken as well. An option that does not exist is an
-error.
+C<app> is the application. C<host> and C<port> set the address (default: 127.0.0.1 and 5000), and C<quiet>
+suppresses the line that announces it. C<access_log> is a file handle or a path. C<loop_type> is ignored,
+since Sprig joins whatever loop the application has loaded. C<new> also takes all options of
+L<Sprig::Server>, and dies if it does not know an option.
 
 =head2 run
 
-Serves until the process is told to end.
+Serves requests until the process is told to stop.
 
 =cut

@@ -66,7 +66,7 @@ __END__
 
 =head1 NAME
 
-Future::IO::Impl::Sprig - Future::IO on the event loop of Sprig
+Future::IO::Impl::Sprig - Future::IO on Sprig's event loop
 
 =head1 SYNOPSIS
 
@@ -77,10 +77,10 @@ Future::IO::Impl::Sprig - Future::IO on the event loop of Sprig
 
 =head1 DESCRIPTION
 
-C<sprig --pagi> loads this module before the application, if L<Future::IO> is installed. From then on all that
-Future::IO does, such as C<sleep>, C<sysread>, C<syswrite>, C<accept>, C<connect> and C<waitpid>, waits in the
-event loop that serves the requests: Sprig's own, or the one that the application has chosen (EV, IO::Async),
-as L<AnyEvent> finds it. A future that is cancelled is not waited for any more.
+If L<Future::IO> is installed, C<sprig --pagi> loads this module before the application. From then on
+C<sleep>, C<sysread>, C<syswrite>, C<accept>, C<connect>, C<waitpid> and the other functions of Future::IO
+wait in the event loop that serves the requests. That is Sprig's own loop, or the one the application has
+chosen (EV, IO::Async), as detected by L<AnyEvent>. A cancelled future no longer waits.
 
 In a program of your own:
 
@@ -91,6 +91,6 @@ In a program of your own:
 
 =head2 sleep, ready_for_read, ready_for_write, waitpid
 
-What Future::IO calls; see L<Future::IO>.
+Future::IO calls these; see L<Future::IO>.
 
 =cut
