@@ -7,10 +7,10 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use POSIX ();
 use SprigTest;
+use SprigTest::Dev;
 use SprigTest::Workers;
 use Test::More;
 
--d '/proc/self' or plan skip_all => 'no /proc';
 my ($browser) = grep { defined } map { tool_path($_) } qw(chromium chromium-browser google-chrome);
 plan skip_all => 'no Chromium is installed' if !$browser;
 
@@ -42,7 +42,7 @@ new MutationObserver(() => {
 </script></body>
 APP
 
-my $dev      = start_workers(is_dev => 1, code => $app);
+my $dev      = start_dev(code => $app);
 my $pid      = browse("http://localhost:$dev->{port}/");
 my $is_shown = $dev->await_lines('report', 'version-1', 1, $SECONDS);
 ok $is_shown, 'the browser shows the page' or diag $dev->stderr;

@@ -5,15 +5,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SprigTest;
+use SprigTest::Dev;
 use SprigTest::Program;
 use SprigTest::Server;
 use SprigTest::Workers;
 use Test::More;
-
--d '/proc/self' or plan skip_all => 'no /proc';
-
-my $SOON    = 15;
-my $browser = 'Accept: text/html,application/xhtml+xml,*/*;q=0.8';
 
 my $app = <<'APP';
 package My::App;
@@ -58,12 +54,12 @@ my %app  = (
 sub { $app{ $_[0]{PATH_INFO} }->($_[0]) };
 APP
 
-my $dev = start_workers(is_dev => 1, code => $app);
+my $dev = start_dev(code => $app);
 
-sub answer { return $dev->ask(get(@_, 'Connection: close')) }
+sub answer { return page_of($dev, @_) }
 
 subtest 'a page for what dies' => sub {
-    my $page = answer('/die?a=1', $browser);
+    my $page = answer('/die?a=1', AS_BROWSER);
     is $page->status, 500, 'the status';
     like $page->header('Content-Type'), qr{\Atext/html},              'HTML for a browser';
     like $page->body,                   qr{inner has &lt;failed&gt;}, 'the message';
@@ -77,12 +73,12 @@ subtest 'a page for what dies' => sub {
     is $json->header('Content-Type'), 'application/json', 'JSON for who wants that';
     like $json->body,          qr/"error":"inner has <failed>"/, '... with the message';
     like answer('/die')->body, qr/^inner has <failed>$/m,        'text for others';
-    like answer('/object', $browser)->body, qr/HASH\(0x/,        'an exception that is an object';
-    like answer('/delay', $browser)->body,  qr/inner has &lt;failed&gt;/, 'in a delayed response';
-    like answer('/raise', $browser)->body,  qr/>raised/,                  'psgix.raise';
-    like answer('/timer', $browser)->body, qr/>in a timer/,
+    like answer('/object', AS_BROWSER)->body, qr/HASH\(0x/,      'an exception that is an object';
+    like answer('/delay', AS_BROWSER)->body,  qr/inner has &lt;failed&gt;/, 'in a delayed response';
+    like answer('/raise', AS_BROWSER)->body,  qr/>raised/,                  'psgix.raise';
+    like answer('/timer', AS_BROWSER)->body, qr/>in a timer/,
         'a timer that dies and leaves a request without an answer';
-    is answer('/lost', $browser)->status, 500, 'no answer at all';
+    is answer('/lost', AS_BROWSER)->status, 500, 'no answer at all';
     like answer('/eval')->body, qr/\Acaught/, 'what is caught is nobody\'s business';
 };
 
@@ -98,7 +94,7 @@ subtest 'the terminal' => sub {
         'a warning with its request';
     like slurp($dev->path('stdout')), qr/^\d\d:\d\d:\d\d GET \/die\?a=1 500 \d+\.\d\d m?s \d+$/m,
         'a line for each request'
-        if eventually(sub { -s $dev->path('stdout') }, $SOON);
+        if eventually(sub { -s $dev->path('stdout') }, SOON);
 };
 
 subtest 'pages that load themselves again' => sub {
@@ -120,14 +116,13 @@ subtest 'pages that load themselves again' => sub {
     answer('/timer');
     like read_until($client, qr/event: failure\ndata: \{.*\n\n/), qr/"text":"in a timer at /,
         'and of callbacks that die';
-    like answer('/__sprig__/failure', $browser)->body, qr/app\.psgi:\d+/,
+    like answer('/__sprig__/failure', AS_BROWSER)->body, qr/app\.psgi:\d+/,
         '... whose source can be seen';
 
     $dev->rewrite(code => $app =~ s/hello/hello again/r);
     $client->rest;
     ok $client->eof, 'it ends with the worker';
-    ok eventually(sub { ($dev->body_of('/') // '') =~ /hello again/ }, $SOON),
-        'the next one serves';
+    ok eventually(sub { ($dev->body_of('/') // '') =~ /hello again/ }, SOON), 'the next one serves';
     $client = $dev->connect;
     $client->send(get('/__sprig__/events'));
     my ($next) = read_until($client, qr/data: (\S+)\n\n/) =~ /data: (\S+)\n/;
@@ -138,7 +133,7 @@ subtest 'pages that load themselves again' => sub {
 $dev->ends_ok;
 
 subtest '--no-live-reload' => sub {
-    my $quiet = start_workers(is_dev => 1, code => $app, flags => ['--no-live-reload']);
+    my $quiet = start_dev(code => $app, flags => ['--no-live-reload']);
     is $quiet->body_of('/'), '<p>hello</p></body>', 'pages stay as they are';
     $quiet->ends_ok;
 };
@@ -146,7 +141,7 @@ subtest '--no-live-reload' => sub {
 subtest 'plackup' => sub {
     tool_path('plackup') or plan skip_all => 'plackup is not installed';
     my $server = start_server(by => 'plackup', code => $app, args => { dev => 1 });
-    my $page   = $server->ask(get('/die', $browser, 'Connection: close'));
+    my $page   = $server->ask(get('/die', AS_BROWSER, 'Connection: close'));
     like $page->body, qr{inner has &lt;failed&gt;.*class="here"}s,        'the page';
     like $server->ask(get('/', 'Connection: close'))->body, qr/live\.js/, 'and the script';
     $server->stop_ok;

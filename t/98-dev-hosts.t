@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SprigTest;
+use SprigTest::Dev;
 use SprigTest::Http2;
 use SprigTest::Workers;
 use Test::More;
@@ -34,7 +35,7 @@ sub refuses {
 }
 
 subtest 'this machine' => sub {
-    my $dev = start_workers(is_dev => 1, code => $app);
+    my $dev = start_dev(code => $app);
     answers(
         $dev,                  'localhost', 'LocalHost:5000', 'localhost.',
         'shop.localhost:5000', '127.0.0.1', '127.1.2.3:80',   '[::1]',
@@ -76,22 +77,14 @@ subtest 'this machine' => sub {
 };
 
 subtest '--dev-hosts' => sub {
-    my $dev = start_workers(
-        is_dev => 1,
-        code   => $app,
-        flags  => ['--dev-hosts', 'app.test, *.app.test,[::2]']
-    );
+    my $dev = start_dev(code => $app, flags => ['--dev-hosts', 'app.test, *.app.test,[::2]']);
     answers($dev, 'app.test:5000', 'a.b.APP.test', 'localhost');
     refuses($dev, 'x-app.test', 'app.test.evil.example', 'test', '.app.test.');
     $dev->ends_ok;
 };
 
 subtest 'what a page could send to pass for a proxy' => sub {
-    my $dev = start_workers(
-        is_dev => 1,
-        code   => $app,
-        flags  => ['--trusted-proxies', '127.0.0.1']
-    );
+    my $dev = start_dev(code => $app, flags => ['--trusted-proxies', '127.0.0.1']);
     is ask_for($dev, 'evil.example', 'X-Forwarded-Host: localhost')->status, 403,
         'does not make it known';
     is ask_for($dev, 'localhost', 'X-Forwarded-Host: example.org')->body, 'app for example.org',
@@ -101,7 +94,7 @@ subtest 'what a page could send to pass for a proxy' => sub {
 
 subtest 'HTTP/2' => sub {
     plan skip_all => 'this Sprig was built without nghttp2' if !has_http2();
-    my $dev = start_workers(is_dev => 1, code => $app, listen => ['127.0.0.1:0,h2c']);
+    my $dev = start_dev(code => $app, listen => ['127.0.0.1:0,h2c']);
     for my $case (['evil.example', 403], ['localhost:5000', 200]) {
         my ($host, $status) = @$case;
         my $client = SprigTest::Http2->connect($dev);

@@ -6,17 +6,14 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SprigTest;
+use SprigTest::Dev;
 use SprigTest::Pagi;
 use SprigTest::Program;
 use SprigTest::Server;
 use SprigTest::Workers;
 use Test::More;
 
--d '/proc/self' or plan skip_all => 'no /proc';
 needs_pagi();
-
-my $SOON    = 15;
-my $browser = 'Accept: text/html,application/xhtml+xml,*/*;q=0.8';
 
 my $page = spew(SprigTest::temp_path('page') . '.html', '<p>from a file</p>');
 
@@ -101,41 +98,41 @@ Sprig::PAGI->site(
 );
 APP
 
-my $dev = start_workers(is_dev => 1, code => $app);
+my $dev = start_dev(code => $app);
 
-sub page_of { return $dev->ask(get(@_, 'Connection: close')) }
+sub response_to { return page_of($dev, @_) }
 
 my $tag = qr{<script src="/__sprig__/live\.js" data-worker="[\d.]+"></script>};
 
 subtest 'pages reload themselves' => sub {
-    my $response = page_of('/live/');
+    my $response = response_to('/live/');
     like $response->body, qr{\A<p>hello</p>$tag</body>\z}, 'one with a length';
     is scalar($response->header('Content-Length')), length $response->body, '... which is longer';
-    like page_of('/live/pieces')->body, qr{\Aab$tag</body></html>\z},   'one in pieces';
-    like page_of('/live/file')->body,   qr{\A<p>from a file</p>$tag\z}, 'a file';
-    like page_of('/live/part')->body,   qr{\Afrom a$tag\z},             'a part of one';
-    like page_of('/live/none')->body,
+    like response_to('/live/pieces')->body, qr{\Aab$tag</body></html>\z},   'one in pieces';
+    like response_to('/live/file')->body,   qr{\A<p>from a file</p>$tag\z}, 'a file';
+    like response_to('/live/part')->body,   qr{\Afrom a$tag\z},             'a part of one';
+    like response_to('/live/none')->body,
         qr{\A[^<]*cannot open file '/nowhere'[^<]*string of bytes[^<]*started before[^<]*$tag\z},
         'one that is missing';
-    is page_of('/live/text')->body, '</body>', 'what is no page';
-    like page_of('/old/')->body, qr{\A<p>old</p>$tag</body>\z}, 'the application of PSGI';
-    like page_of('/__sprig__/live.js')->body, qr/EventSource/,  'the script';
+    is response_to('/live/text')->body, '</body>', 'what is no page';
+    like response_to('/old/')->body, qr{\A<p>old</p>$tag</body>\z}, 'the application of PSGI';
+    like response_to('/__sprig__/live.js')->body, qr/EventSource/,  'the script';
     is $dev->ask(
         "POST /live/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody"
     )->body, 'got body', 'bodies arrive';
 };
 
 subtest 'what dies is explained' => sub {
-    my $response = page_of('/live/die?a=1', $browser);
+    my $response = response_to('/live/die?a=1', AS_BROWSER);
     is $response->status, 500, 'the status';
     like $response->header('Content-Type'), qr{\Atext/html},              'HTML for a browser';
     like $response->body,                   qr{inner has &lt;failed&gt;}, 'the message';
     like $response->body,                   qr{GET.*/live/die}s,          'the request';
     like $response->body,                   qr{app\.psgi:\d+},            'the place';
     like $response->body,                   $tag,                         'and it reloads itself';
-    like page_of('/live/die')->body,        qr/^inner has <failed>$/m,    'text for others';
-    like page_of('/live/plain')->body,      qr/^without a future$/m,      'what is no async sub';
-    like page_of('/old/die')->body,         qr/^old has failed$/m,        'the application of PSGI';
+    like response_to('/live/die')->body,    qr/^inner has <failed>$/m,    'text for others';
+    like response_to('/live/plain')->body,  qr/^without a future$/m,      'what is no async sub';
+    like response_to('/old/die')->body,     qr/^old has failed$/m,        'the application of PSGI';
     my $client = $dev->connect;
     $client->send(get('/live/late', 'Connection: close'));
     unlike $client->rest, qr/0\r\n\r\n\z/, 'a response that has begun is cut off';
@@ -148,10 +145,10 @@ subtest 'what dies is explained' => sub {
 
 subtest 'new code' => sub {
     $dev->rewrite(code => 'this is no perl');
-    ok eventually(sub { ($dev->body_of('/live/') // '') =~ /app\.psgi/ }, $SOON),
+    ok eventually(sub { ($dev->body_of('/live/') // '') =~ /app\.psgi/ }, SOON),
         'what cannot be loaded is explained';
     $dev->rewrite(code => $app =~ s/hello/hello again/r);
-    ok eventually(sub { ($dev->body_of('/live/') // '') =~ /hello again/ }, $SOON), 'it serves';
+    ok eventually(sub { ($dev->body_of('/live/') // '') =~ /hello again/ }, SOON), 'it serves';
 };
 
 $dev->ends_ok;

@@ -6,15 +6,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SprigTest;
+use SprigTest::Dev;
 use SprigTest::Load;
 use SprigTest::Workers;
 use Test::More;
 use Time::HiRes qw(time);
-
--d '/proc/self' or plan skip_all => 'no /proc';
-
-# How long a save may take to be served. On a quiet machine it is about a third of a second.
-my $SOON = 15;
 
 # An app that answers with this text; `more` is code in front.
 sub app {
@@ -22,27 +18,27 @@ sub app {
     return ($more || '') . "sub { [200, ['Content-Type' => 'text/plain'], ['$text']] };\n";
 }
 
-sub start_dev { return start_workers(is_dev => 1, code => app(1), @_) }
+sub start_app { return start_dev(code => app(1), @_) }
 
 # Waits until / answers with this.
 sub answers {
     my ($dev, $text, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $got = '';
-    my $ok  = eventually(sub { ($got = $dev->body_of('/') // '') =~ $text }, $SOON);
+    my $ok  = eventually(sub { ($got = $dev->body_of('/') // '') =~ $text }, SOON);
     ok($ok, $name) or diag "/ answers: $got\n", $dev->stderr;
     return $ok;
 }
 
 subtest 'saves under load' => sub {
-    my $dev   = start_dev();
+    my $dev   = start_app();
     my @loads = map { SprigTest::Load->start(port => $dev->port, keeps => $_, pause => 0.01) } 1, 0;
     my @seconds;
     for my $n (2 .. 21) {
         my $code = app($n);
         $n % 2 ? spew($dev->path('app.psgi'), $code) : $dev->rewrite(code => $code);
         my $start = time;
-        last if !eventually(sub { ($dev->body_of('/') // '') eq $n }, $SOON);
+        last if !eventually(sub { ($dev->body_of('/') // '') eq $n }, SOON);
         push @seconds, time - $start;
     }
     is scalar @seconds, 20, 'twenty saves, in place and by rename, are served' or diag $dev->stderr;
@@ -50,19 +46,19 @@ subtest 'saves under load' => sub {
     cmp_ok $middle, '<', 5, 'before long';
     diag sprintf 'from save to answer: %.2f s (median)', $middle;
     no_loss_ok('twenty saves', @loads);
-    is $dev->workers, 1, 'one worker is left' if eventually(sub { $dev->workers == 1 }, $SOON);
+    is $dev->workers, 1, 'one worker is left' if eventually(sub { $dev->workers == 1 }, SOON);
     $dev->ends_ok;
 };
 
 subtest 'a request after the save gets the new code, and waits for it' => sub {
-    my $dev = start_dev();
+    my $dev = start_app();
     my @old = $dev->workers;
     $dev->put('app.psgi', app('slow', "select undef, undef, undef, 1;\n"));
     eventually(
         sub {
             grep { $_ != $old[0] } $dev->workers;
         },
-        $SOON
+        SOON
     );
     my $start = time;
     is $dev->body_of('/'), 'slow', 'the new code answers';
@@ -71,7 +67,7 @@ subtest 'a request after the save gets the new code, and waits for it' => sub {
 };
 
 subtest 'a module of the application, one that is loaded later, and one that was missing' => sub {
-    my $dev = start_dev(
+    my $dev = start_app(
         prepare => sub {
             mkdir "$_" for qw(lib lib/My);
             spew('lib/My/Early.pm', 'package My::Early; sub text { "early 1" } 1;');
@@ -92,9 +88,11 @@ APP
     answers($dev, qr/\Aearly 2\z/, 'a module that has changed');
     is $dev->body_of('/late'), 'late 1', 'one that a request loads';
     my $is_seen;
-    for my $n (2 .. 4) {    # it is watched a moment after it was loaded: see Sprig::Manual::Development
+    for my $n (2 .. 4)
+    {    # it is watched a moment after it was loaded: see Sprig::Manual::Development
         $dev->put('lib/My/Late.pm', "package My::Late; sub text { 'late $n' } 1;");
-        last if $is_seen = eventually(sub { ($dev->body_of('/late') // '') eq "late $n" }, $SOON / 3);
+        last
+            if $is_seen = eventually(sub { ($dev->body_of('/late') // '') eq "late $n" }, SOON / 3);
     }
     ok $is_seen, '... is watched from then on';
 
@@ -106,7 +104,7 @@ APP
 };
 
 subtest 'what cannot be loaded is explained until it is repaired' => sub {
-    my $dev = start_dev(code => "use strict;\nmy \$app = sub { [200, [], ['x']] ;\n\$app;\n");
+    my $dev = start_app(code => "use strict;\nmy \$app = sub { [200, [], ['x']] ;\n\$app;\n");
     like $dev->body_of('/'), qr/app\.psgi line 3/, 'a syntax error, at the start';
     answers($dev, qr/app\.psgi line 3/, 'as often as somebody asks');
     $dev->rewrite(code => app('good'));
@@ -127,7 +125,7 @@ subtest 'what cannot be loaded is explained until it is repaired' => sub {
 };
 
 subtest '--watch' => sub {
-    my $dev = start_dev(
+    my $dev = start_app(
         prepare => sub { mkdir 'tmpl'; spew('tmpl/page.tt', 'page 1') },
         flags   => ['--watch', 'tmpl/**', '--watch', '*.conf'],
         code    => <<'APP',
@@ -153,14 +151,14 @@ APP
 };
 
 subtest 'many changes at once are one reload' => sub {
-    my $dev = start_dev(
+    my $dev = start_app(
         prepare => sub { mkdir 'many'; spew("many/$_", 1) for 1 .. 200 },
         flags   => ['--watch', 'many']
     );
     my $from = length $dev->stderr;
     spew($dev->path("many/$_"), 22) for 1 .. 200;
     ok eventually(
-        sub { substr($dev->stderr, $from) =~ qr/reloaded in .*: many\/\d+ and \d+ more/ }, $SOON
+        sub { substr($dev->stderr, $from) =~ qr/reloaded in .*: many\/\d+ and \d+ more/ }, SOON
         ),
         'they are told in one line'
         or diag $dev->stderr;
@@ -170,7 +168,7 @@ subtest 'many changes at once are one reload' => sub {
 };
 
 subtest 'a file that the application writes while it loads' => sub {
-    my $dev = start_dev(
+    my $dev = start_app(
         flags => ['--watch', '*.cache'],
         code  => 'open my $to, ">", "made.cache" or die; print $to rand; close $to;' . app('made'),
     );
@@ -183,10 +181,10 @@ subtest 'a file that the application writes while it loads' => sub {
 };
 
 subtest 'HUP' => sub {
-    my $dev = start_dev();
+    my $dev = start_app();
     my @old = $dev->workers;
     $dev->signal('HUP');
-    ok eventually(sub { !is_running($old[0]) && $dev->workers }, $SOON), 'loads all anew';
+    ok eventually(sub { !is_running($old[0]) && $dev->workers }, SOON), 'loads all anew';
     answers($dev, qr/\A1\z/, 'and serves');
     $dev->ends_ok;
 };

@@ -152,7 +152,7 @@ $curl $status @ask -H 'Origin: https://elsewhere.example' $url/socket
 END
     $shell->{seconds} = 30;
     my $out = "$system/root/after.out";
-    $shell->type('sh after.sh >after.out 2>/dev/null; true', undef, 'asking the chat');
+    $shell->type('cd; sh after.sh >after.out 2>/dev/null; true', undef, 'asking the chat');
     is slurp($out) =~ s/\n/ /gr, '200 101 403 ',
         'the page, its socket, and not that of another page';
     return;
