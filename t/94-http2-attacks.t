@@ -282,6 +282,22 @@ subtest 'the number of streams' => sub {
     is($h2->response($h2->request('/'))->{status},
         200, 'when one is over there is room for another');
     $h2->close;
+
+    $h2 = SprigTest::Http2->connect($server);
+    $h2->until(sub { $_[0]{type} eq 'SETTINGS' && $_[0]{flags} });    # both have acknowledged
+    @ids = map { $h2->request('/never') } 1 .. 3;
+    my @refused = map { $h2->request('/', open => 1, body => 'x') } 1 .. 3;
+    is_deeply(
+        [map { $h2->response($_)->{reset} } @refused],
+        [($REFUSED_STREAM) x 3],
+        'also of a client that could have known'
+    );
+    $h2->data($refused[0], 'y', end => 1);
+    $h2->reset($ids[1]);
+    is($h2->response($h2->request('/'))->{status}, 200, 'whose connection goes on');
+    is_deeply([map { $h2->response($_, seconds => 0)->{reset} } @ids[0, 2]],
+        [undef, undef], 'with the streams that there were');
+    $h2->close;
     $server->stop_ok;
 };
 

@@ -109,6 +109,7 @@ struct h2 {
     struct h2_stream *heading; /* the one whose head is coming */
     uint64_t n_queued;         /* bytes that were ever put into the queue of the connection */
     uint32_t n_streams;
+    uint32_t n_open;         /* of these, those that nghttp2 knows: up to http2_max_streams */
     uint32_t n_turn;         /* requests in this turn */
     uint8_t wait;            /* enum h2_wait */
     struct h2_budget resets; /* streams that end before they are answered */

@@ -2,6 +2,7 @@
 #include "h2/h2.h"
 
 #include "base/invariant.h"
+#include <arpa/inet.h>
 
 static struct sprig_span span_of(const uint8_t *bytes, size_t n)
 {
@@ -59,8 +60,7 @@ static void count_reset(struct h2 *h2)
         be_calm(h2, "http2_max_resets: too many streams that end before they are answered");
 }
 
-/* Among others a stream beyond http2_max_streams, and one that is used wrongly (its end is counted
- * where we know it). */
+/* Among others on a stream that is used wrongly (its end is counted where we know it). */
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *user_data)
 {
@@ -79,15 +79,27 @@ static bool is_request(const nghttp2_frame *frame)
     return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
 }
 
+/* One too many: its head is read all the same, since the table of HPACK depends on it. */
+static int refuse_stream(struct h2 *h2, int32_t id)
+{
+    count_reset(h2);
+    int rc = nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    return rc == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct h2 *h2 = user_data;
+    int32_t id = frame->hd.stream_id;
     if (!is_request(frame))
         return 0;
-    struct h2_stream *s = h2_stream_new(h2, frame->hd.stream_id);
+    if (h2->n_open >= h2->conn->server->config.http2_max_streams)
+        return refuse_stream(h2, id);
+    struct h2_stream *s = h2_stream_new(h2, id);
     if (s == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
+    nghttp2_session_set_stream_user_data(session, id, s);
+    h2->n_open++;
     h2->heading = s;
     return 0;
 }
@@ -169,6 +181,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     struct h2_stream *s = stream_of(session, id);
     if (s == NULL)
         return 0;
+    h2->n_open--;
     s->is_cut = !s->has_sent_end || error != NGHTTP2_NO_ERROR;
     if (h2->heading == s)
         h2->heading = NULL;
@@ -180,6 +193,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 }
 
 /* ------------------------------------------------------------------ frames to send ---- */
+
+enum { FRAME_HEAD_BYTES = 9, SETTING_ID_BYTES = 2, GREETING_BYTES = 64 };
 
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
                        uint32_t *flags, nghttp2_data_source *source, void *user_data)
@@ -201,7 +216,6 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
                         size_t length, nghttp2_data_source *source, void *user_data)
 {
     (void)session, (void)frame;
-    enum { FRAME_HEAD_BYTES = 9 };
     struct h2 *h2 = user_data;
     struct h2_stream *s = source->ptr;
     struct outq *out = &h2->conn->out;
@@ -305,7 +319,7 @@ static int submit_settings(struct h2 *h2)
     const struct sprig_config *config = &h2->conn->server->config;
     uint32_t most = config->max_header_bytes != 0 ? config->max_header_bytes : UINT32_MAX;
     nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, config->http2_max_streams},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, INT32_MAX}, /* the first one: see put_frame */
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->http2_stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, most},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
@@ -390,6 +404,22 @@ bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
     return !h2->has_failed;
 }
 
+/* nghttp2 ends the connection of a client that opens one stream too many, where RFC 9113 section
+ * 5.1.2 has only the stream refused. So it knows of no limit, and what it greets with, the first
+ * frame, gets ours. */
+static int put_frame(struct h2 *h2, const uint8_t *bytes, size_t n)
+{
+    uint8_t greeting[GREETING_BYTES];
+    if (h2->n_queued == 0 && n > 0 && INVARIANT(n <= sizeof greeting)) {
+        uint32_t most = htonl(h2->conn->server->config.http2_max_streams);
+        memcpy(greeting, bytes, n);
+        memcpy(greeting + FRAME_HEAD_BYTES + SETTING_ID_BYTES, &most, sizeof most);
+        bytes = greeting;
+    }
+    h2->n_queued += n;
+    return outq_add(&h2->conn->out, span_of(bytes, n));
+}
+
 bool h2_session_fill(struct h2 *h2)
 {
     struct outq *out = &h2->conn->out;
@@ -403,9 +433,7 @@ bool h2_session_fill(struct h2 *h2)
         const uint8_t *bytes;
         uint64_t before = out->size;
         ssize_t n = nghttp2_session_mem_send(h2_awake(h2), &bytes);
-        ok = n >= 0 && outq_add(out, span_of(bytes, n > 0 ? (size_t)n : 0)) == 0;
-        if (ok && n > 0)
-            h2->n_queued += (uint64_t)n;
+        ok = n >= 0 && put_frame(h2, bytes, (size_t)n) == 0;
         if (out->size == before)
             break;
     }
