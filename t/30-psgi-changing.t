@@ -101,7 +101,9 @@ subtest 'while a written value becomes text' => sub {
     like ask('/write-array')->body, qr/\Afirst[\d.e-]+textlast[\d.e-]+\z/, 'what the stack borrows';
 };
 
-subtest 'while a warning is handled' => sub { is ask('/warned')->body, 'xxx', 'what was announced' };
+# What is longer than its Content-Length is cut off over HTTP/2.
+subtest 'while a warning is handled' =>
+    sub { is ask('/warned')->body, over_http2() ? '' : 'xxx', 'what was announced' };
 
 for my $path ('/undef', '/undef-list') {
     subtest "an undefined body is an error ($path)" => sub {
