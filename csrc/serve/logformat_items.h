@@ -1,4 +1,4 @@
-/* logformat_items.h - what a format is made of, for the two files of logformat. */
+/* logformat_items.h - what a format is made of, for the files of logformat. */
 #ifndef LOGFORMAT_ITEMS_H
 #define LOGFORMAT_ITEMS_H
 
