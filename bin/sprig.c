@@ -215,8 +215,6 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
 {
     char why[512];
     int fds[MAX_INHERITED];
-    if (sprig_master_is_heir(master))
-        return;
     int n = sprig_inherited_sockets(fds, MAX_INHERITED, why, sizeof why);
     if (n < 0)
         give_up(master, why);
@@ -228,6 +226,7 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
     for (size_t i = 0; n == 0 && i < cmd->n_addresses; i++)
         if (sprig_master_listen(master, &cmd->addresses[i], why, sizeof why) != 0)
             give_up(master, why);
+    sprig_master_settle(master);
 }
 
 /* The folder by its name: where that is a link to a release, a reload finds the new one. */

@@ -59,19 +59,22 @@ void sprig_master_clean(const struct sprig_master *m);
  * by itself. Can be asked without a master, before the process has done anything. */
 bool sprig_master_is_successor(void);
 
-/* The same of this master: its sockets are here already, it must not open others. */
-bool sprig_master_is_heir(const struct sprig_master *m);
-
 /* The folder the master was started in, by the name its user knows it by ($PWD): a link in it may
  * lead elsewhere by now. NULL: unknown. Borrowed until the master is freed. */
 const char *sprig_master_folder(const struct sprig_master *m);
 
 /* Opens one more address (see sprig_server_listen), or takes a socket that listens already (taken
  * only on success), whose clients speak TLS if `is_tls`. With the option reuseport there is one
- * socket for each worker. 0 or < 0 and `why`. */
+ * socket for each worker. An heir takes the socket that it has inherited for that address, with the
+ * options that the address has now; if its sockets are of systemd or Server::Starter, it opens
+ * none. 0 or < 0 and `why`. */
 int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
                         size_t n);
 int sprig_master_adopt(struct sprig_master *m, int fd, bool is_tls, char *why, size_t n);
+
+/* All addresses were named. An heir lets go of the others that it has inherited, as soon as it
+ * serves: until then the master before needs them. */
+void sprig_master_settle(struct sprig_master *m);
 
 /* With the option dev: how many files are being watched. */
 size_t sprig_master_watched(const struct sprig_master *m);

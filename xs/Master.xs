@@ -11,13 +11,6 @@ is_successor()
   OUTPUT:
     RETVAL
 
-bool
-is_heir()
-  CODE:
-    RETVAL = psgi_master_is_heir();
-  OUTPUT:
-    RETVAL
-
 void
 drop_privileges(options)
     HV *options
@@ -43,6 +36,11 @@ _adopt(fd, is_tls)
     bool is_tls
   CODE:
     psgi_master_adopt(aTHX_ fd, is_tls);
+
+void
+_settle()
+  CODE:
+    psgi_master_settle(aTHX);
 
 void
 _addresses()

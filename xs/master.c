@@ -165,9 +165,10 @@ void psgi_master_drop_privileges(pTHX_ HV *options)
         croak("%s", why);
 }
 
-bool psgi_master_is_heir(void)
+void psgi_master_settle(pTHX)
 {
-    return own.master != NULL && sprig_master_is_heir(own.master);
+    need_master(aTHX);
+    sprig_master_settle(own.master);
 }
 
 AV *psgi_master_addresses(pTHX)

@@ -36,8 +36,8 @@ int psgi_daemon_take_status(void);
 void psgi_master_open(pTHX_ HV *options, AV *argv);
 void psgi_master_listen(pTHX_ const char *text);
 void psgi_master_adopt(pTHX_ int fd, bool is_tls);
+void psgi_master_settle(pTHX);
 AV *psgi_master_addresses(pTHX);
-bool psgi_master_is_heir(void); /* it has been handed its sockets */
 /* Becomes the user and group of the options: before an app is loaded in the master. */
 void psgi_master_drop_privileges(pTHX_ HV *options);
 bool psgi_master_run(pTHX_ SV *on_ready);

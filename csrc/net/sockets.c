@@ -331,6 +331,18 @@ static const char *conflict_of(const struct sprig_listen_spec *spec,
     return NULL;
 }
 
+int sockets_check(const struct sprig_config *config, const struct sprig_listen_spec *spec,
+                  char *why, size_t n)
+{
+    char text[SPRIG_LISTEN_TEXT_BYTES];
+    const char *conflict = conflict_of(spec, config);
+    if (conflict == NULL)
+        return 0;
+    snprintf(why, n, "cannot listen on %s: %s", sprig_listen_spec_print(spec, text, sizeof text),
+             conflict);
+    return SPRIG_E_INVALID;
+}
+
 int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
                  bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n)
 {
@@ -341,12 +353,8 @@ int sockets_open(const struct sprig_config *config, const struct sprig_listen_sp
                         .reuseport = reuseport,
                         .out = out,
                         .max = max};
-    const char *conflict = conflict_of(spec, config);
-    if (conflict != NULL) {
-        snprintf(why, n, "cannot listen on %s: %s",
-                 sprig_listen_spec_print(spec, text, sizeof text), conflict);
+    if (sockets_check(config, spec, why, n) != 0)
         return SPRIG_E_INVALID;
-    }
     warn_of_trust(config);
     bool is_open = spec->kind == SPRIG_LISTEN_TCP    ? open_tcp(&o)
                    : spec->kind == SPRIG_LISTEN_UNIX ? open_path(&o)

@@ -26,6 +26,11 @@ struct sprig_socket {
 int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
                  bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n);
 
+/* Whether the configuration has what the options of the address need. 0, or SPRIG_E_INVALID and
+ * `why`; sockets_open asks this itself. */
+int sockets_check(const struct sprig_config *config, const struct sprig_listen_spec *spec,
+                  char *why, size_t n);
+
 /* Takes over a socket that listens already: sets the flags that sockets_open would have set. On
  * failure the descriptor stays the caller's, and `why` says what is wrong with it. */
 int socket_adopt(const struct sprig_config *config, int fd, struct sprig_socket *out, char *why,

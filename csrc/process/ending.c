@@ -27,11 +27,11 @@ static void end_at_once(struct process *p)
     process_enter(p, PROCESS_LEAVING, is_master ? 3 * FAST_END_MS : FAST_END_MS);
 }
 
-/* The paths of the sockets are those of the master before until it has heard that we serve, and
- * those of the successor from then on. */
-bool master_owns_paths(const struct sprig_master *m)
+/* What was inherited is the master's before until it has heard that we serve; all is the
+ * successor's from then on. */
+bool master_owns_admin(const struct sprig_master *m)
 {
-    return !m->was_handed_over && m->predecessor_fd == -1;
+    return !m->was_handed_over && (m->predecessor_fd == -1 || !m->is_admin_inherited);
 }
 
 /* At first our own sockets are closed: with those of the workers, new clients are refused rather
@@ -43,7 +43,7 @@ void master_end(struct sprig_master *m, enum ending how)
     if (m->ending == ENDING_NOT && !m->was_handed_over)
         notify_stopping();
     if (m->ending == ENDING_NOT)
-        master_close_sockets(m, master_owns_paths(m));
+        master_close_sockets(m, !m->was_handed_over);
     if (m->was_handed_over)
         master_close_admin(m, false);
     m->ending = how;

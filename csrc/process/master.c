@@ -61,11 +61,6 @@ const char *sprig_master_folder(const struct sprig_master *m)
     return *sprig_origin_folder() != '\0' ? sprig_origin_folder() : NULL;
 }
 
-bool sprig_master_is_heir(const struct sprig_master *m)
-{
-    return m->is_heir;
-}
-
 struct sprig_master *sprig_master_new(const struct sprig_config *config, char *const *argv,
                                       int status_fd, char *why, size_t n)
 {
@@ -93,7 +88,7 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
 
 void sprig_master_clean(const struct sprig_master *m)
 {
-    if (!m->has_run && !m->is_heir)
+    if (!m->has_run)
         master_unlink_sockets(m);
     sprig_pidfile_remove(&m->pidfile);
 }
@@ -102,8 +97,8 @@ void sprig_master_free(struct sprig_master *m)
 {
     if (m == NULL)
         return;
-    master_close_sockets(m, !m->has_run && !m->is_heir);
-    master_close_admin(m, !m->has_run && !m->is_heir);
+    master_close_sockets(m, !m->has_run);
+    master_close_admin(m, !m->has_run && master_owns_admin(m));
     master_close_stats(m);
     sprig_pidfile_close(&m->pidfile);
     processes_clear(&m->processes);
@@ -115,6 +110,7 @@ void sprig_master_free(struct sprig_master *m)
     if (m->status_fd != -1)
         close(m->status_fd);
     free(m->bounds);
+    free(m->unwanted);
     free(m->slots);
     free(m);
 }
@@ -413,7 +409,7 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
             admin_run(m->admin);
     }
     master_signals_close(false);
-    master_close_admin(m, master_owns_paths(m));
+    master_close_admin(m, master_owns_admin(m));
     master_close_stats(m);
     if (m->failure == NULL)
         return 0;

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "9 TEXT TEXT": the descriptor of the counters, or -1, and the sockets of the admin listener. In
- * the environment of a successor beside that of upgrade.c. */
+/* "9 TEXT TEXT\nADDRESS": the descriptor of the counters, or -1, the sockets of the admin listener,
+ * and the option admin, or nothing where systemd has opened them. In the environment of a successor
+ * beside that of upgrade.c. */
 #define ADMIN_VARIABLE "SPRIG_UPGRADE_ADMIN"
 
 /* Workers that are leaving count as well as those that serve and those that start. */
@@ -139,6 +140,7 @@ struct inherited {
     int stats_fd; /* -1: none */
     struct sprig_socket sockets[SPRIG_LISTEN_MAX_ADDRESSES];
     size_t n_sockets;
+    char address[SPRIG_LISTEN_TEXT_BYTES];
 };
 
 static void take_inherited(struct inherited *in)
@@ -150,6 +152,10 @@ static void take_inherited(struct inherited *in)
     unsetenv(ADMIN_VARIABLE);
     if (value == NULL)
         return;
+    if ((word = strchr(text, '\n')) != NULL) {
+        snprintf(in->address, sizeof in->address, "%s", word + 1);
+        *word = '\0';
+    }
     in->stats_fd = atoi(strsep(&rest, " "));
     if (in->stats_fd != -1)
         fcntl(in->stats_fd, F_SETFD, FD_CLOEXEC);
@@ -183,13 +189,33 @@ static int open_stats(struct sprig_master *m, int inherited_fd)
 }
 
 /* The socket that systemd calls admin goes before the option. */
-static int take_systemd(const struct sprig_master *m, struct inherited *in, char *why, size_t n)
+static int take_systemd(struct sprig_master *m, struct inherited *in, char *why, size_t n)
 {
     int fd = in->n_sockets == 0 ? sprig_inherited_admin() : -1;
     if (fd == -1)
         return 0;
     in->n_sockets = 1;
+    m->is_admin_foreign = true;
     return socket_adopt(m->config, fd, &in->sockets[0], why, n);
+}
+
+/* The option admin has changed: until we serve, the master before is asked where it was. */
+static int leave_old_address(struct sprig_master *m, struct inherited *in)
+{
+    const char *now = m->config->admin != NULL ? m->config->admin : "";
+    struct bound old = {.n_sockets = (uint32_t)in->n_sockets};
+    if (in->n_sockets == 0 || in->address[0] == '\0' || strcmp(in->address, now) == 0)
+        return 0;
+    old.place = strdup(in->address);
+    old.sockets = calloc(in->n_sockets, sizeof *old.sockets);
+    if (old.place == NULL || old.sockets == NULL || !master_put_aside(m, &old)) {
+        free(old.place);
+        free(old.sockets);
+        return SPRIG_E_NOMEM;
+    }
+    memcpy(old.sockets, in->sockets, in->n_sockets * sizeof *old.sockets);
+    in->n_sockets = 0;
+    return 0;
 }
 
 int master_open_admin(struct sprig_master *m, char *why, size_t n)
@@ -205,11 +231,15 @@ int master_open_admin(struct sprig_master *m, char *why, size_t n)
     take_inherited(&in);
     if (take_systemd(m, &in, why, n) != 0)
         return SPRIG_E_SYS;
+    if (leave_old_address(m, &in) != 0)
+        return SPRIG_E_NOMEM;
     if (open_stats(m, in.stats_fd) != 0)
         return SPRIG_E_NOMEM;
     host.stats = m->stats;
     if (m->config->admin == NULL && in.n_sockets == 0)
         return 0;
+    m->is_admin_inherited = in.n_sockets != 0;
+    m->is_admin_foreign |= in.n_sockets != 0 && in.address[0] == '\0';
     m->admin = admin_open(&host, in.sockets, in.n_sockets, why, n);
     return m->admin != NULL ? 0 : SPRIG_E_SYS;
 }
@@ -258,5 +288,7 @@ void master_pass_admin(const struct sprig_master *m)
         len += snprintf(text + len, sizeof text - (size_t)len, " %s",
                         socket_print(&s, one, sizeof one));
     }
+    if (m->config->admin != NULL && !m->is_admin_foreign)
+        snprintf(text + len, sizeof text - (size_t)len, "\n%s", m->config->admin);
     origin_pass(ADMIN_VARIABLE, text);
 }

@@ -13,6 +13,8 @@
 /* One address and its sockets: one, or with reuseport one for each slot. */
 struct bound {
     struct sprig_address address;
+    char *place; /* owned; what was asked for, without options. NULL: somebody else has opened it */
+    bool is_inherited, is_wanted; /* by the configuration of an heir */
     struct sprig_socket *sockets; /* owned */
     uint32_t n_sockets;
 };
@@ -31,6 +33,8 @@ struct sprig_master {
     char *const *argv;                 /* borrowed */
     struct bound *bounds;
     size_t n_bounds;
+    struct bound *unwanted; /* inherited, and the master before needs them until we serve */
+    size_t n_unwanted;
     struct slot *slots;
     uint32_t n_slots;   /* of them; more than n_workers after TTOU */
     uint32_t n_workers; /* wanted */
@@ -40,6 +44,8 @@ struct sprig_master {
     struct stats_board *stats; /* owned */
     int stats_fd;              /* owned; by which a successor finds it, or -1 */
     struct admin *admin;       /* owned; NULL: nobody may ask */
+    bool is_admin_foreign;     /* its socket was opened by systemd, */
+    bool is_admin_inherited;   /* or by the master before */
     struct dev *dev;           /* owned; NULL: nobody develops here */
     bool is_drained;           /* somebody has said so: /readyz says no, serving goes on */
     struct sprig_pidfile pidfile;
@@ -53,7 +59,6 @@ struct sprig_master {
     /* Who waits to hear that we serve; -1: nobody. */
     int status_fd;      /* sprig_daemonize; as soon as the first worker serves */
     int predecessor_fd; /* control socket of the master before; when all workers serve */
-    bool is_heir;       /* the sockets were inherited */
     bool is_deputy;     /* from process 1, which stays */
     bool has_run;       /* before that, the paths of sockets are removed with the master */
     bool has_served;
@@ -75,22 +80,30 @@ struct sprig_master {
 /* Reads the certificates if there is a socket for TLS. 0 or < 0 and `why`. */
 int master_open_tls(struct sprig_master *m, char *why, size_t n);
 
-/* Closes all; `unlink` removes the unix paths that are ours. */
+/* Closes all; `unlink` removes the unix paths that are ours. Until an heir has announced itself,
+ * those that it has inherited are not. */
 void master_close_sockets(struct sprig_master *m, bool unlink);
 void master_unlink_sockets(const struct sprig_master *m);
+
+/* What the master before listens on and we do not; taken over, unless there is no memory. */
+bool master_put_aside(struct sprig_master *m, const struct bound *b);
+
+/* Closes all that was put aside, and removes its paths: that master is not needed any more. */
+void master_close_unwanted(struct sprig_master *m);
 
 /* With reuseport: as many as there are workers. */
 int master_add_sockets(struct sprig_master *m, char *why, size_t n);
 void master_drop_sockets(struct sprig_master *m);
 
-/* One more socket of the address of that index, or of the next. 0, SPRIG_E_NOMEM or SPRIG_E_SYS. */
+/* One more socket of the address of that index, or of the next, from the master before. 0,
+ * SPRIG_E_NOMEM or SPRIG_E_SYS. */
 int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_socket *s);
 
 /* In a worker: the sockets of its slot become its own; the others are closed with the master. */
 int master_move_sockets(struct sprig_master *m, struct sprig_worker *w);
 
-/* The paths of the sockets are ours to remove. */
-bool master_owns_paths(const struct sprig_master *m);
+/* The paths of the admin listener are ours to remove. */
+bool master_owns_admin(const struct sprig_master *m);
 
 /* master_admin.c: the counters and the admin listener, new or those of the master before. 0 or < 0
  * and `why`. */

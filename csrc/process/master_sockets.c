@@ -6,21 +6,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void bound_close(struct bound *b)
 {
     for (uint32_t i = 0; i < b->n_sockets; i++)
         socket_close(&b->sockets[i]);
     free(b->sockets);
-    b->sockets = NULL;
-    b->n_sockets = 0;
+    free(b->place);
+    memset(b, 0, sizeof *b);
+}
+
+static void bound_unlink(const struct bound *b)
+{
+    for (uint32_t k = 0; k < b->n_sockets; k++)
+        socket_unlink(&b->sockets[k]);
 }
 
 void master_unlink_sockets(const struct sprig_master *m)
 {
     for (size_t i = 0; i < m->n_bounds; i++)
-        for (uint32_t k = 0; k < m->bounds[i].n_sockets; k++)
-            socket_unlink(&m->bounds[i].sockets[k]);
+        if (m->predecessor_fd == -1 || !m->bounds[i].is_inherited)
+            bound_unlink(&m->bounds[i]);
 }
 
 void master_close_sockets(struct sprig_master *m, bool unlink)
@@ -29,6 +36,9 @@ void master_close_sockets(struct sprig_master *m, bool unlink)
         master_unlink_sockets(m);
     for (size_t i = 0; i < m->n_bounds; i++)
         bound_close(&m->bounds[i]);
+    for (size_t i = 0; i < m->n_unwanted; i++)
+        bound_close(&m->unwanted[i]);
+    m->n_unwanted = 0;
 }
 
 static struct sprig_socket *bound_add(struct bound *b)
@@ -82,24 +92,28 @@ static bool bound_has_many(const struct sprig_master *m, const struct bound *b)
 }
 
 /* Takes the socket, also on failure. */
-static int master_take_socket(struct sprig_master *m, struct sprig_socket *s, char *why, size_t n)
+static int master_take_socket(struct sprig_master *m, struct sprig_socket *s, const char *place,
+                              char *why, size_t n)
 {
     struct bound *b = master_add_bound(m);
-    if (b == NULL) {
+    if (b == NULL || (b->place = strdup(place)) == NULL) {
         snprintf(why, n, "out of memory");
+        if (b != NULL)
+            bound_close(b);
         socket_unlink(s);
         socket_close(s);
         return SPRIG_E_NOMEM;
     }
     b->sockets[0] = *s;
+    b->is_wanted = true;
     int rc = master_keep_bound(m, b, why, n);
     while (rc == 0 && bound_has_many(m, b) && b->n_sockets < m->n_workers)
         rc = bound_open_next(m, b, why, n);
     return rc;
 }
 
-int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
-                        size_t n)
+static int open_place(struct sprig_master *m, const struct sprig_listen_spec *spec,
+                      const char *place, char *why, size_t n)
 {
     struct sprig_socket sockets[SPRIG_LISTEN_MAX_ADDRESSES];
     int rc = 0, n_sockets = sockets_open(m->config, spec, m->config->reuseport, sockets,
@@ -108,10 +122,82 @@ int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *
         return n_sockets;
     for (int i = 0; i < n_sockets; i++)
         if (rc == 0)
-            rc = master_take_socket(m, &sockets[i], why, n);
+            rc = master_take_socket(m, &sockets[i], place, why, n);
         else
             socket_close(&sockets[i]);
     return rc;
+}
+
+/* Whether the master before listened there; with other options, perhaps. */
+static bool inherit_place(struct sprig_master *m, const char *place,
+                          const struct sprig_listen_options *options)
+{
+    bool is_here = false;
+    for (size_t i = 0; i < m->n_bounds; i++) {
+        struct bound *b = &m->bounds[i];
+        if (!b->is_inherited || strcmp(b->place, place) != 0)
+            continue;
+        is_here = b->is_wanted = true;
+        b->address.is_tls = options->tls;
+        for (uint32_t k = 0; k < b->n_sockets; k++)
+            b->sockets[k].options = *options;
+    }
+    return is_here;
+}
+
+/* Sockets of systemd's or of Server::Starter's are all there is, whatever is configured. */
+static bool has_foreign_sockets(const struct sprig_master *m)
+{
+    for (size_t i = 0; i < m->n_bounds; i++)
+        if (m->bounds[i].is_inherited && m->bounds[i].place == NULL)
+            return true;
+    return false;
+}
+
+int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
+                        size_t n)
+{
+    struct sprig_listen_spec place = *spec;
+    char text[SPRIG_LISTEN_TEXT_BYTES];
+    if (has_foreign_sockets(m))
+        return 0;
+    if (sockets_check(m->config, spec, why, n) != 0)
+        return SPRIG_E_INVALID;
+    memset(&place.options, 0, sizeof place.options);
+    sprig_listen_spec_print(&place, text, sizeof text);
+    return inherit_place(m, text, &spec->options) ? 0 : open_place(m, spec, text, why, n);
+}
+
+bool master_put_aside(struct sprig_master *m, const struct bound *b)
+{
+    struct bound *unwanted = realloc(m->unwanted, (m->n_unwanted + 1) * sizeof *unwanted);
+    if (unwanted == NULL)
+        return false;
+    m->unwanted = unwanted;
+    m->unwanted[m->n_unwanted++] = *b;
+    return true;
+}
+
+/* Without memory for it, we go on listening there. */
+void sprig_master_settle(struct sprig_master *m)
+{
+    size_t n_kept = 0;
+    for (size_t i = 0; i < m->n_bounds; i++) {
+        const struct bound *b = &m->bounds[i];
+        if (b->is_wanted || b->place == NULL || !master_put_aside(m, b))
+            m->bounds[n_kept++] = *b;
+    }
+    m->n_bounds = n_kept;
+}
+
+void master_close_unwanted(struct sprig_master *m)
+{
+    for (size_t i = 0; i < m->n_unwanted; i++) {
+        sprig_log(SPRIG_LOG_INFO, "no longer listening on %s", m->unwanted[i].place);
+        bound_unlink(&m->unwanted[i]);
+        bound_close(&m->unwanted[i]);
+    }
+    m->n_unwanted = 0;
 }
 
 static bool has_tls(const struct sprig_master *m)
@@ -131,6 +217,10 @@ int master_open_tls(struct sprig_master *m, char *why, size_t n)
 
 int sprig_master_adopt(struct sprig_master *m, int fd, bool is_tls, char *why, size_t n)
 {
+    if (has_foreign_sockets(m)) {
+        close(fd);
+        return 0;
+    }
     struct bound *b = master_add_bound(m);
     snprintf(why, n, "out of memory");
     int rc = b == NULL ? SPRIG_E_NOMEM : socket_adopt(m->config, fd, b->sockets, why, n);
@@ -189,6 +279,7 @@ int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_s
     if (room == NULL)
         return SPRIG_E_NOMEM;
     *room = *s;
+    b->is_inherited = true;
     if (index == m->n_bounds)
         return master_keep_bound(m, b, why, sizeof why);
     b->n_sockets++;

@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "7/0;0/TEXT;1/TEXT": our descriptor of the control socket, 1 if the master before is process 1,
- * and each socket behind the index of its address. */
+/* "7/0;0/TEXT;1/TEXT\nPLACE\nPLACE": our descriptor of the control socket, 1 if the master before
+ * is process 1, each socket behind the index of its address, and where each address is. */
 #define UPGRADE_VARIABLE "SPRIG_UPGRADE"
 
 enum { SOCKET_TEXT_BYTES = 128 };
@@ -41,10 +41,21 @@ static size_t count_sockets(const struct sprig_master *m)
     return n;
 }
 
+static size_t print_places(const struct sprig_master *m, char *out, size_t size)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < m->n_bounds; i++) {
+        const char *place = m->bounds[i].place;
+        len += (size_t)snprintf(out + len, size - len, "\n%s", place != NULL ? place : "");
+    }
+    return len;
+}
+
 /* Process 1 outlives its successors, and with it its claim to the paths. */
 static char *print_sockets(const struct sprig_master *m, int control_fd, bool is_first)
 {
-    size_t size = 32 + count_sockets(m) * SOCKET_TEXT_BYTES, len;
+    size_t size = 32 + count_sockets(m) * SOCKET_TEXT_BYTES + m->n_bounds * SPRIG_LISTEN_TEXT_BYTES;
+    size_t len;
     char *text = malloc(size), one[SOCKET_TEXT_BYTES - 16];
     if (text == NULL)
         return NULL;
@@ -57,6 +68,7 @@ static char *print_sockets(const struct sprig_master *m, int control_fd, bool is
             len += (size_t)snprintf(text + len, size - len, ";%zu/%s", i,
                                     socket_print(&s, one, sizeof one));
         }
+    print_places(m, text + len, size - len);
     return text;
 }
 
@@ -194,9 +206,20 @@ static int inherit_socket(struct sprig_master *m, char *text, struct sprig_socke
     return rc;
 }
 
-static int inherit_all(struct sprig_master *m, char *list)
+/* A master that knows of no places keeps what it has: they are like sockets of somebody else. */
+static int inherit_places(struct sprig_master *m, char *list)
 {
-    char *rest = list, *part = strsep(&rest, ";");
+    for (size_t i = 0; i < m->n_bounds && list != NULL; i++) {
+        const char *place = strsep(&list, "\n");
+        if (*place != '\0' && (m->bounds[i].place = strdup(place)) == NULL)
+            return SPRIG_E_NOMEM;
+    }
+    return 0;
+}
+
+static int inherit_all(struct sprig_master *m, char *places)
+{
+    char *rest = strsep(&places, "\n"), *part = strsep(&rest, ";");
     m->predecessor_fd = atoi(part);
     m->is_deputy = strcmp(part + strcspn(part, "/"), "/1") == 0;
     fcntl(m->predecessor_fd, F_SETFD, FD_CLOEXEC);
@@ -209,7 +232,7 @@ static int inherit_all(struct sprig_master *m, char *list)
         if (rc != 0)
             return rc;
     }
-    return 0;
+    return inherit_places(m, places);
 }
 
 int upgrade_inherit(struct sprig_master *m, char *why, size_t n)
@@ -217,7 +240,6 @@ int upgrade_inherit(struct sprig_master *m, char *why, size_t n)
     const char *value = getenv(UPGRADE_VARIABLE);
     if (value == NULL)
         return 0;
-    m->is_heir = true;
     char *list = strdup(value);
     unsetenv(UPGRADE_VARIABLE);
     int rc = list != NULL ? inherit_all(m, list) : SPRIG_E_NOMEM;
@@ -240,4 +262,5 @@ void upgrade_announce(struct sprig_master *m)
         sprig_log(SPRIG_LOG_WARN, "the old master is gone");
     close(m->predecessor_fd);
     m->predecessor_fd = -1;
+    master_close_unwanted(m);
 }

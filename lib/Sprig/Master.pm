@@ -37,15 +37,16 @@ sub _words_of_process {
 
 my $pid = 0;    # of the master
 
-# Opens the sockets. The descriptors are the master's from now on.
+# Opens the sockets, as far as the master before has not done it (USR2). The descriptors are the
+# master's from now on.
 sub open {
     my ($class, $options, $addresses, $descriptors, $is_all_tls) = @_;
     $pid = $$;
     _open($options, [@command]);
     delete $ENV{SPRIG_UPGRADE};    # it is not in the environment any more, but still in the hash
-    return if is_heir();
-    _listen($_)               for @$addresses;
+    _listen($_) for @$addresses;
     _adopt($_, !!$is_all_tls) for @$descriptors;
+    _settle();
     return;
 }
 
@@ -85,7 +86,8 @@ nothing here for applications: see L<Sprig::Worker>.
 
     Sprig::Master->open(\%options, \@addresses, \@descriptors, $is_all_tls);
 
-Opens the listening sockets, and takes over those that are open. Dies if one cannot be had.
+Opens the listening sockets, and takes over those that are open. After an upgrade (USR2), those are the sockets of
+the master before, where this one is to listen as well. Dies if one cannot be had.
 
 =head2 addresses
 
@@ -98,12 +100,6 @@ C<host>, C<port> and C<unix> of each of them.
     my $is_successor = Sprig::Master::is_successor();
 
 Whether another master has started this process to take its place.
-
-=head2 is_heir
-
-    my $is_heir = Sprig::Master::is_heir();
-
-Whether the master of this process has got its sockets that way, and so must open none.
 
 =head2 drop_privileges
 
