@@ -127,6 +127,29 @@ subtest 'plackup' => sub {
     $server->stop('INT');
 };
 
+# Whether the system lets a thread have descriptors of its own and borrow others: pidfd_getfd(2), which is
+# not there or forbidden, or finds that -1 is no process.
+sub threads_can_leave {
+    return $^O eq 'linux' && syscall(438, -1, 0, 0) == -1 && $!{EBADF};
+}
+
+subtest 'what watches keeps nothing open' => sub {
+    threads_can_leave() or plan skip_all => 'the system shares descriptors among all threads';
+    my $server = start_program('-o', '127.0.0.1', '-p', 0, '--error-log', '/dev/stderr', $file);
+    my $pid    = $server->pid;
+    my $client = $server->connect;
+    $client->send(get('/pid'));
+    $client->response;
+    my @others;
+    ok eventually(sub { @others = grep { !m{/\Q$pid\E\z} } glob "/proc/$pid/task/*" }), 'there is a thread';
+    ok eventually(sub { !(() = glob "$others[0]/fd/*") }), 'it has no descriptors';
+    $client->send(get('/nap?x=1'));
+    ok eventually(sub { $server->stderr =~ m{/nap\?x=1 has blocked} }), 'it writes to the log';
+    ok eventually(sub { !(() = glob "$others[0]/fd/*") }), 'and has given back what it needed for that';
+    $client->response;
+    $server->stop('INT');
+};
+
 subtest 'workers' => sub {
     my $server = start_workers(code => $APP, flags => ['--admin', 'unix:ctl']);
     my $client = names($server, '/nap', 'worker [12]', qr/3 \(My::Report::nap\)/);

@@ -1,5 +1,6 @@
 /* log_print.c - the error log: messages and what the application prints, on standard error or where
  * the options say; see log.h */
+#include "base/apart.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/err.h"
@@ -342,12 +343,10 @@ void sprig_log_print(enum sprig_log_level level, const char *message)
         sprig_log_print_text(line, make_plain(level, message, line));
 }
 
-void sprig_log_print_aside(enum sprig_log_level level, const char *message)
+static void print_aside(enum sprig_log_level level, const char *message)
 {
     char plain[PLAIN_BYTES], *line = NULL;
     size_t n;
-    if (level < out.level)
-        return;
     if (out.is_json)
         line = make_json(level, message, strnlen(message, SPRIG_PRINT_BYTES), &n);
     else
@@ -355,6 +354,20 @@ void sprig_log_print_aside(enum sprig_log_level level, const char *message)
     if (!out.is_json || line != NULL)
         (void)!write_now(line != NULL ? line : plain, n);
     free(line);
+}
+
+void sprig_log_print_aside(enum sprig_log_level level, const char *message)
+{
+    int fd = out.target.fd;
+    if (level < out.level)
+        return;
+    apart_borrow(STDERR_FILENO);
+    if (fd != STDERR_FILENO)
+        apart_borrow(fd);
+    print_aside(level, message);
+    if (fd != STDERR_FILENO)
+        apart_give_back(fd);
+    apart_give_back(STDERR_FILENO);
 }
 
 /* ---- what the application prints ---- */

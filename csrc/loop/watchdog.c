@@ -1,6 +1,7 @@
 /* watchdog.c - see watchdog.h */
 #include "loop/watchdog.h"
 
+#include "base/apart.h"
 #include "base/clock.h"
 #include "base/stats.h"
 #include <pthread.h>
@@ -177,6 +178,7 @@ static void *run(void *arg)
     struct told told = {.since = 0};
     bool was_idle = false;
     (void)arg;
+    apart_leave();
     for (;;) {
         look(&told);
         if (told.since == 0 && was_idle)

@@ -1,0 +1,68 @@
+/* apart.c - see apart.h */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* syscall */
+#endif
+#include "base/apart.h"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+#if defined(SYS_close_range) && defined(SYS_pidfd_open) && defined(SYS_pidfd_getfd)
+#include <errno.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+enum { UNSHARE = 1 << 1 }; /* CLOSE_RANGE_UNSHARE of linux/close_range.h, which can be missing */
+
+static _Thread_local bool is_apart;
+
+/* Whoever is not allowed to borrow must not leave. -1 is no process: EBADF says that the call is
+ * there. */
+static bool may_borrow(void)
+{
+    return syscall(SYS_pidfd_getfd, -1, 0, 0) == -1 && errno == EBADF;
+}
+
+void apart_leave(void)
+{
+    is_apart = may_borrow() && syscall(SYS_close_range, 0U, ~0U, UNSHARE) == 0;
+}
+
+void apart_borrow(int fd)
+{
+    if (!is_apart || fd == -1)
+        return;
+    int process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    int got = (int)syscall(SYS_pidfd_getfd, process, fd, 0);
+    if (got != -1 && got != fd) {
+        dup2(got, fd);
+        close(got);
+    }
+    if (process != fd || got == -1)
+        close(process);
+}
+
+void apart_give_back(int fd)
+{
+    if (is_apart && fd != -1)
+        close(fd);
+}
+
+#else
+
+void apart_leave(void)
+{
+}
+
+void apart_borrow(int fd)
+{
+    (void)fd;
+}
+
+void apart_give_back(int fd)
+{
+    (void)fd;
+}
+
+#endif
