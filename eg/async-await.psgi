@@ -1,17 +1,17 @@
-# Three slow services asked at once, in code that reads from top to bottom.
+# Asks three slow services at the same time, in code that reads from top to bottom.
 #
 #   sprig eg/async-await.psgi
 #   time curl http://localhost:5000/
 #
-# Needs Future::AsyncAwait. The answer takes as long as the slowest service, one second; and while it waits the
-# process serves others: try ab -n 500 -c 500 http://localhost:5000/
+# Needs Future::AsyncAwait. A response takes as long as the slowest service: one second. While it waits, the process
+# serves others: try ab -n 500 -c 500 http://localhost:5000/
 use strict;
 use warnings;
 use AnyEvent;
 use Future;
 use Future::AsyncAwait;
 
-# Stands for a request to another service.
+# Stands in for a request to another service.
 sub ask {
     my ($service, $seconds) = @_;
     my $future = Future->new;
@@ -26,7 +26,7 @@ async sub overview {
     return [200, ['Content-Type' => 'text/plain'], [map { "$_\n" } @lines]];
 }
 
-# One after the other, for comparison: the next one is asked what the last one has answered.
+# For comparison, one service after the other, as if each needed the answer of the one before.
 async sub chain {
     my ($env) = @_;
     my $text = '';

@@ -1,9 +1,9 @@
-# SQLite without blocking: the database is asked in a process of its own, and the event loop waits for it.
+# SQLite without blocking: queries run in a process of their own while the event loop waits for the result.
 #
 #   sprig eg/async-database.psgi          then open http://localhost:5000/
-#   curl http://localhost:5000/slow &     a query of some seconds; the page still answers at once
+#   curl http://localhost:5000/slow &     takes seconds; meanwhile the page still answers at once
 #
-# Needs DBI and DBD::SQLite. Each process of the server has two databases' processes, one of them for slow queries.
+# Needs DBI and DBD::SQLite. Each worker starts two database processes, one of them for slow queries.
 use strict;
 use warnings;
 use AnyEvent::Handle;
@@ -13,7 +13,7 @@ use Sprig::Worker;
 
 my $file = $ENV{DATABASE} || '/tmp/sprig-visits.db';
 
-# The program of these processes: a line of JSON is a query, a line of JSON is its answer.
+# What a database process runs. It reads a query as a line of JSON, and writes the result as a line of JSON.
 my $program = <<'PERL';
 use DBI; use JSON::PP;
 $| = 1;
@@ -27,7 +27,7 @@ while (my $line = <STDIN>) {
 }
 PERL
 
-my %database;    # by name: a handle, and the command, which ends with it
+my %database;    # by name: the handle, and the process, which ends with it
 
 sub start {
     my ($name) = @_;
@@ -40,7 +40,7 @@ sub start {
 
 Sprig::Worker->after_fork(sub { start($_) for qw(fast slow) });
 
-# Calls back with the rows. Answers come in the order of the questions.
+# Calls back with the rows. Results come in the order of the queries.
 sub query {
     my ($env, $name, $code, @query) = @_;
     my $handle = $database{$name}[0];

@@ -1,10 +1,10 @@
-# A form whose answer takes two seconds. Meanwhile the process serves everybody else.
+# A form that takes two seconds to answer. Meanwhile the process serves everybody else.
 #
 #   sprig eg/async-echo.psgi
 #   open http://127.0.0.1:5000/ in a browser, or
 #   ab -n 200 -c 200 'http://127.0.0.1:5000/?field=hello'
 #
-# Two hundred requests at once are answered after two seconds, by one process.
+# One process answers two hundred requests at once in about two seconds.
 
 use strict;
 use warnings;

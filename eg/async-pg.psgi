@@ -1,11 +1,11 @@
-# PostgreSQL without blocking: DBD::Pg sends a query, and the event loop waits for the answer.
+# PostgreSQL without blocking: DBD::Pg sends a query, and the event loop waits for the result.
 #
 #   DATABASE='dbname=postgres' sprig eg/async-pg.psgi
-#   curl http://localhost:5000/         the time of the database
-#   curl http://localhost:5000/slow     pg_sleep(2); ask ten times at once: two seconds in all
+#   curl http://localhost:5000/         the database's clock
+#   curl http://localhost:5000/slow     pg_sleep(2); ten of these at once still take two seconds
 #
-# Needs DBI and DBD::Pg. A connection has one query at a time, so there are as many as there are queries at once,
-# up to 10; the others wait.
+# Needs DBI and DBD::Pg. A connection runs one query at a time, so the pool opens up to ten. Further queries wait for
+# a free one.
 use strict;
 use warnings;
 use AnyEvent;
@@ -15,7 +15,7 @@ use DBD::Pg qw(:async);
 my $most = 10;
 my ($n_connections, @idle, @waiting) = (0);
 
-# Connecting waits, which happens ten times at most.
+# Connecting blocks, but happens ten times at most.
 sub connection {
     return pop @idle if @idle;
     return           if $n_connections >= $most;
@@ -24,7 +24,7 @@ sub connection {
     return $dbh;
 }
 
-# Calls back with the rows, or with nothing and an error.
+# Calls back with the rows, or with undef and an error.
 sub query {
     my ($code, $sql, @values) = @_;
     my $dbh = eval { connection() };

@@ -1,10 +1,10 @@
-# A proxy that waits for others without keeping anybody waiting.
+# A proxy that does not block while it waits for the server behind it.
 #
 #   sprig -p 5001 eg/time-server.psgi &
 #   UPSTREAM=http://localhost:5001 sprig eg/async-proxy.psgi
 #   curl -N http://localhost:5000/
 #
-# Needs AnyEvent::HTTP. The answer is passed on while it comes; a client that leaves ends the request behind it.
+# Needs AnyEvent::HTTP. It forwards the response as it arrives, and cancels the request when the client leaves.
 use strict;
 use warnings;
 use AnyEvent;
@@ -12,7 +12,7 @@ use AnyEvent::HTTP qw(http_request);
 
 my $upstream = $ENV{UPSTREAM} || 'http://localhost:5001';
 
-# These belong to one connection and are not passed on.
+# Hop-by-hop fields: they belong to one connection and are not forwarded.
 my %of_the_connection = map { $_ => 1 }
     qw(connection keep-alive proxy-connection te trailer transfer-encoding upgrade content-length);
 
@@ -27,7 +27,7 @@ sub request_headers {
     return \%header;
 }
 
-# What AnyEvent::HTTP tells about itself begins with a capital letter.
+# AnyEvent::HTTP adds entries of its own, such as Status. They begin with a capital letter.
 sub response_headers {
     my ($got) = @_;
     return map { $_ => $got->{$_} } grep { /\A[a-z]/ && !$of_the_connection{$_} } keys %$got;
@@ -53,7 +53,7 @@ sub {
             persistent => 0,
             on_header  => sub {
                 my ($got) = @_;
-                return 1 if $got->{Status} =~ /\A59/;    # could not be reached
+                return 1 if $got->{Status} =~ /\A59/;    # the server could not be reached
                 $writer = $respond->([$got->{Status}, [response_headers($got)]]);
                 $writer->on_disconnect(sub { undef $guard });
                 return 1;

@@ -1,6 +1,6 @@
-# chat.psgi - a chat over WebSockets, with its page. It works with --workers as well:
+# A chat over WebSockets. It works with any number of workers.
 #
-#   sprig eg/chat.psgi        then open http://localhost:5000/ twice
+#   sprig eg/chat.psgi                  then open http://localhost:5000/ in two windows
 use strict;
 use warnings;
 
@@ -8,9 +8,9 @@ use JSON::PP ();
 use Sprig::Channel;
 
 my $json   = JSON::PP->new->canonical;
-my $said   = Sprig::Channel->new('chat', history => 50);    # those who come later get it, too
-my $people = Sprig::Channel->new('chat people');            # who comes and leaves
-my %name;                                                   # of those who have said it, by socket
+my $said   = Sprig::Channel->new('chat', history => 50);    # newcomers get the last 50 messages
+my $people = Sprig::Channel->new('chat people');            # who joins and leaves
+my %name;                                                   # by socket, once they have told it
 
 sub announce {
     my ($channel, %message) = @_;

@@ -1,8 +1,8 @@
-# Coroutines: code that waits in the middle of a subroutine, and nobody else waits.
+# Coroutines: a subroutine may wait in the middle without keeping anybody else waiting.
 #
 #   sprig eg/coro.psgi
 #   curl -N http://localhost:5000/count      ten lines in a second
-#   curl http://localhost:5000/relay         one coroutine waits for what another one sends
+#   curl http://localhost:5000/relay         one coroutine waits for words from another
 #
 # Needs Coro.
 use strict;
@@ -11,7 +11,7 @@ use AnyEvent;
 use Coro;
 use Coro::AnyEvent;
 
-# Runs code in a coroutine; what it dies of becomes a 500.
+# Runs code in a coroutine. If it dies, the client gets a 500.
 sub in_coroutine {
     my ($env, $code) = @_;
     return sub {

@@ -1,11 +1,11 @@
-# A dashboard: measurements are published in a channel, and pages show them live.
+# A live dashboard: measurements go into a channel, and every open page charts them.
 #
 #   sprig eg/dashboard.psgi                       then open http://localhost:5000/
-#   sprig --workers 4 eg/dashboard.psgi           the same: what one worker measures, all pages see
+#   sprig --workers 4 eg/dashboard.psgi           the same: all pages see what one worker measures
 #   curl -d 42 http://localhost:5000/measure      adds a measurement of your own
 #
-# A page that loses its connection comes back by itself and misses nothing: the channel has a history, and the
-# browser sends the id of the last event that it has seen.
+# A page that loses its connection reconnects and misses nothing: the browser sends the id of the last event it has
+# seen, and the channel replays what came later from its history.
 use strict;
 use warnings;
 use AnyEvent;
@@ -15,7 +15,7 @@ use Sprig::Worker;
 my $channel = Sprig::Channel->new('measurements', history => 120);
 my $page    = do { local $/; <DATA> };
 
-# The first worker measures something; here it makes up a curve with some noise.
+# The first worker takes the measurements. Here it makes up a curve with some noise.
 our $timer;
 Sprig::Worker->after_fork(
     sub {

@@ -1,4 +1,4 @@
-# The time, five times, a second apart.
+# Sends the time five times, one second apart.
 #
 #   sprig eg/five-times.psgi
 #   curl -N http://127.0.0.1:5000/

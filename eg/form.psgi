@@ -1,8 +1,8 @@
-# A form that is posted, and the page that answers it.
+# A form, and the page that answers it.
 #
 #   sprig eg/form.psgi        then open http://localhost:5000/
 #
-# At /?post the page submits the form itself.
+# With /?post, the page submits the form by itself.
 
 use strict;
 use warnings;

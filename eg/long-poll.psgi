@@ -1,11 +1,11 @@
-# Long polling: a request waits for news, for 25 seconds at most. For clients that have neither WebSockets nor
-# event streams.
+# Long polling: a request waits up to 25 seconds for news. Use it for clients that support neither WebSockets nor
+# server-sent events.
 #
 #   sprig --workers 2 eg/long-poll.psgi
 #   curl http://localhost:5000/wait &
 #   curl -d 'dinner is ready' http://localhost:5000/say
 #
-# News travels in a channel, so that it does not matter which worker they wait in.
+# News travels through a channel, so it reaches waiting requests in every worker.
 use strict;
 use warnings;
 use AnyEvent;
@@ -13,11 +13,11 @@ use Encode qw(decode encode);
 use Sprig::Channel;
 
 my $news = Sprig::Channel->new('news');
-my %waiting;    # by responder: what answers it, and the timer that gives up
+my %waiting;    # by responder: the responder itself, and the timer that gives up
 
 sub text { return [200, ['Content-Type' => 'text/plain; charset=utf-8'], [encode('UTF-8', $_[0])]] }
 
-# Called in each process.
+# Runs in every worker.
 $news->on_publish(sub {
     my ($text) = @_;
     my @all = values %waiting;

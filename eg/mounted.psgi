@@ -1,8 +1,8 @@
-# Applications of Catalyst, Dancer2 and Mojolicious, and a WebSocket, in one process.
+# Catalyst, Dancer2 and Mojolicious applications and a WebSocket in one process.
 #
 #   sprig --workers 2 eg/mounted.psgi        then open http://localhost:5000/
 #
-# Needs Catalyst, Dancer2 and Mojolicious; what is not installed is left out.
+# Uses Catalyst, Dancer2 and Mojolicious, and leaves out those that are not installed.
 use strict;
 use warnings;
 use Plack::Builder;
@@ -15,7 +15,7 @@ package Shop;
 use Moose;
 extends 'Catalyst';
 __PACKAGE__->config(name => 'Shop', disable_component_resolution_regex_fallback => 1, default_view => undef);
-sub locate_components { return 'Shop::Controller::Root' }    # it stands below, and not in a file
+sub locate_components { return 'Shop::Controller::Root' }    # defined below, not in a file
 
 package Shop::Controller::Root;
 use Moose;

@@ -1,5 +1,5 @@
-# What belongs to one process: a log that is opened when the process begins and closed when it ends, and
-# work that goes on after the response. A worker does not leave before that work is done.
+# Resources of each worker: a log opened when the worker starts and closed when it ends, and work that goes on after
+# the response. A worker does not exit before that work is done.
 #
 #   sprig --workers 4 eg/per-worker.psgi
 #   curl http://localhost:5000/
@@ -22,7 +22,7 @@ Sprig::Worker->before_exit(sub {
     close $log;
 });
 
-# Calls the code a moment later. Only workers have a guard.
+# Runs the code a moment later. Only workers have a guard.
 sub later {
     my ($guard, $code) = @_;
     $guard->begin if $guard;

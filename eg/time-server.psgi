@@ -1,9 +1,9 @@
-# The time, each second, until the client leaves.
+# Sends the time every second until the client leaves.
 #
 #   sprig eg/time-server.psgi
 #   curl -N http://127.0.0.1:5000/
 #
-# shows a line a second. When a client leaves, on_disconnect drops its timer at once: try a thousand clients.
+# prints one line per second. When a client leaves, on_disconnect drops its timer at once: try a thousand clients.
 
 use strict;
 use warnings;

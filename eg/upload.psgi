@@ -1,10 +1,10 @@
-# An upload whose progress is seen by the server, while it arrives, and by every page that watches it.
+# An upload with a progress bar: the server reports what has arrived so far, to every page that watches.
 #
 #   sprig --streaming-input /upload eg/upload.psgi      then open http://localhost:5000/
 #   curl --data-binary @FILE 'http://localhost:5000/upload?id=1'
 #
-# The file is never stored: its SHA-256 is computed from the pieces as they come. Watch the memory of the
-# process while you send a gigabyte.
+# The file is never stored: the server computes its SHA-256 as the pieces arrive. Send a gigabyte and watch the memory
+# of the process.
 use strict;
 use warnings;
 use Digest::SHA;

@@ -1,10 +1,10 @@
-# A WebSocket that sends everything back.
+# A WebSocket that echoes every message.
 #
 #   sprig eg/websocket-echo.psgi
-#   open http://127.0.0.1:5000/ in a browser and type
+#   then open http://127.0.0.1:5000/ and type
 #
-# Needs Protocol::WebSocket. This is how it is done by psgix.io, on any server that has it: from the first use
-# on the socket belongs to the app. On Sprig psgix.websocket is simpler: see chat.psgi.
+# Needs Protocol::WebSocket. This is the way that works on any server with psgix.io: once you use the socket, it
+# belongs to the application. If you only target Sprig, psgix.websocket is simpler: see chat.psgi.
 
 use strict;
 use warnings;
@@ -59,7 +59,7 @@ sub {
     $handshake->parse($env->{'psgix.io'})
         or return [400, ['Content-Type' => 'text/plain'], ['not a WebSocket handshake']];
 
-    # Never answered by the responder: the socket is the app's.
+    # The responder is never called: the application has taken the socket.
     return sub {
         my $frame  = $handshake->build_frame;
         my $handle = AnyEvent::Handle->new(
