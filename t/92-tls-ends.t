@@ -27,7 +27,7 @@ sub {
         my ($respond) = @_;
         my $n = 0;
         $reader->on_data(sub { $n += length $_[1]; $reader->pause; later(0.001, sub { $reader->resume }) });
-        $reader->on_end(sub { $respond->([200, [], [$n]]) });
+        $reader->on_end(sub { later(0.002, sub { $respond->([200, [], [$n]]) }) }); # behind the last pause
     } if $reader && $env->{PATH_INFO} eq '/up';
     return sub { my ($respond) = @_; later(0.2, sub { $respond->([200, [], ['late']]) }) }
         if $env->{PATH_INFO} eq '/late';
