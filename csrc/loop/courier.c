@@ -1,5 +1,6 @@
 /* courier.c - the thread that sends what waits while an app keeps the loop; see courier.h */
 #include "loop/courier.h"
+#include "base/apart.h"
 #include "base/clock.h"
 #include "loop/loop_internal.h"
 #include <limits.h>
@@ -110,6 +111,7 @@ static void *courier_run(void *arg)
     struct sprig_loop *loop = arg;
     struct courier *courier = &loop->courier;
     struct watch watch = {0};
+    apart_leave();
     while (courier_rest(courier, &watch)) {
         uint32_t lent = COURIER_LENT;
         watch_look(&watch, courier);

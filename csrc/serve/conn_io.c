@@ -2,6 +2,7 @@
  * and broken writes; see conn.h */
 #include "serve/conn.h"
 
+#include "base/apart.h"
 #include "loop/timer.h"
 #include <errno.h>
 
@@ -264,14 +265,17 @@ static void conn_run_flush(struct flushable *f)
     conn_unpin(c);
 }
 
+/* By the courier, whose descriptors are not those of the process. */
 static void conn_carry(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
     if (!transport_is_open(&c->transport) || conn_is_broken(c))
         return;
+    apart_borrow(c->transport.fd);
     if (c->protocol->carry != NULL)
         c->protocol->carry(c);
     outq_carry(&c->out, &c->transport);
+    apart_give_back(c->transport.fd);
 }
 
 static void conn_settle_carried(struct flushable *f)
