@@ -297,6 +297,9 @@ void sprig_listener_close(struct sprig_listener *listener);
  * event streams are told by on_gone and ended, one after the other within half of graceful_timeout;
  * then handler.on_left. */
 void sprig_server_leave(struct sprig_server *server);
+/* To be said before: another server takes over what comes from now on. So nobody waits for the end
+ * of this one, and clients that are slow have more time for what they have begun. */
+void sprig_server_hand_over(struct sprig_server *server);
 
 /* Counters, for tests and metrics; all gauges but n_requests and n_accepted. */
 struct sprig_counters {

@@ -21,7 +21,10 @@ sub {
     return [200, [], ['x' x 8_000_000]] if $env->{PATH_INFO} eq '/large';
     return sub { my $w = $_[0]->([200, []]); $w->write('x' x 1_000_000) for 1 .. 8; $w->close }
         if $env->{PATH_INFO} eq '/stream';
-    select undef, undef, undef, 1.6 if $env->{PATH_INFO} eq '/block';
+    if ($env->{PATH_INFO} eq '/block') {
+        print STDERR "blocks\n";
+        select undef, undef, undef, $env->{QUERY_STRING} || 1.6;
+    }
     my $body = do { local $/; readline $env->{'psgi.input'} };
     return [200, ['Content-Type' => 'text/plain'], [defined $body ? "<$body>" : '<>']];
 }
@@ -233,6 +236,28 @@ subtest 'a loop that was busy does not punish its clients' => sub {
     is($body->response->body,    '<0123456789>', 'and the body');
     is($idle->response->status,  200,            'and the next request of an idle connection');
     $_->close for $head, $body, $idle, $block;
+    $server->idle_ok;
+    $server->stop_ok;
+};
+
+# libevent tells of some at a time, when all their deadlines have passed.
+subtest 'nor do many, who have asked meanwhile' => sub {
+    my $server  = start_server(code => $app, args => { keepalive_timeout => 3, header_timeout => 3 });
+    my @clients = map { $server->connect } 1 .. 50;
+    my $n       = 0;
+    for my $client (@clients) {    # one after the other: it must not have seen many at once before
+        $client->send($get);
+        $n++ if $client->response->status == 200;
+    }
+    is($n, 50, '50 have been answered');
+    my ($block, @new) = map { $server->connect } 1 .. 51;
+    $block->send("GET /block?3.6 HTTP/1.1\r\nHost: a\r\n\r\n");
+    $server->stderr_like(qr/^blocks/m);
+    $_->send($get) for @clients, @new;
+    is($block->response->status, 200, 'an app blocks longer than they may be idle');
+    my @answered = grep { my $r = eval { $_->response }; $r && $r->status == 200 } @clients, @new;
+    is(scalar @answered, 100, 'and all who asked meanwhile are answered');
+    $_->close for $block, @clients, @new;
     $server->idle_ok;
     $server->stop_ok;
 };

@@ -227,7 +227,7 @@ void
 reloading(self)
     SV *self
   CODE:
-    psgi_server_get(aTHX_ self)->is_reloading = true;
+    psgi_server_hand_over(psgi_server_get(aTHX_ self));
 
 void
 stop(self)

@@ -325,6 +325,13 @@ struct sprig_ws_group *psgi_server_websockets(struct psgi_server *server)
     return server->websockets;
 }
 
+void psgi_server_hand_over(struct psgi_server *server)
+{
+    server->is_reloading = true;
+    if (server->core != NULL)
+        sprig_server_hand_over(server->core);
+}
+
 void psgi_server_leave(pTHX_ struct psgi_server *server)
 {
     PERL_UNUSED_CONTEXT;

@@ -49,6 +49,8 @@ int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_con
                           char *why, size_t n);
 /* The WebSockets of the server; made at the first one. NULL: no memory. */
 struct sprig_ws_group *psgi_server_websockets(struct psgi_server *server);
+/* Another one takes over; to be said before it leaves. */
+void psgi_server_hand_over(struct psgi_server *server);
 /* Graceful end: `left` is called later. */
 void psgi_server_leave(pTHX_ struct psgi_server *server);
 /* Ends at once. */

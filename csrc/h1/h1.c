@@ -118,7 +118,8 @@ static void h1_react(struct sprig_conn *c, uint32_t what)
         exchange_tell_drained(h->ex);
     if (what & CONN_EV_RESUME)
         h1_resume(c);
-    if (what & CONN_EV_READABLE)
+    /* At a timeout as well: libevent does not tell of all at once what has come. */
+    if ((what & CONN_EV_READABLE) || ((what & CONN_EV_TIMEOUT) && h->phase < H1_APP))
         h1_read(c);
     if ((what & CONN_EV_TIMEOUT) && h1_is_late(c, phase, n_requests))
         h1_on_timeout(c);

@@ -77,7 +77,8 @@ static enum step h1_await_head(struct sprig_conn *c, struct sprig_span *input)
         return STEP_STOP;
     }
     if (h1_of(c)->phase == H1_IDLE) {
-        if (c->n_requests > 0) /* the first head is timed from accept */
+        /* The first head is timed from accept, unless that was cut short when the server left. */
+        if (c->n_requests > 0 || c->server->is_leaving || !list_linked(&c->deadline.link))
             deadline_set(&c->server->header_deadlines, &c->deadline);
         h1_set_phase(c, H1_HEAD);
     }

@@ -101,6 +101,15 @@ static void on_write_timeout(struct sprig_conn *c)
     conn_on_broken(c);
 }
 
+/* What the deadline was set for has still not happened. */
+static bool is_late(const struct sprig_conn *c, uint32_t n_requests)
+{
+    const struct h2 *h2 = h2_of(c);
+    if (c->state != CONN_OPEN || list_linked(&c->deadline.link))
+        return false;
+    return conn_is_blocked(c) || (wait_of(h2) == h2->wait && c->n_requests == n_requests);
+}
+
 static void on_timeout(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
@@ -221,16 +230,17 @@ static void h2_step(struct sprig_conn *c, uint32_t what)
 {
     struct h2 *h2 = h2_of(c);
     bool was_running = h2->is_running;
+    uint32_t n_requests = c->n_requests;
     h2->is_running = true;
     h2->n_turn = 0;
     if (what & CONN_EV_BROKEN)
         conn_on_broken(c);
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
-    if (what & CONN_EV_READABLE)
+    if (what & (CONN_EV_READABLE | CONN_EV_TIMEOUT)) /* what was missing may be there by now */
         h2_read(c);
     run_due(c);
-    if ((what & CONN_EV_TIMEOUT) && c->state == CONN_OPEN && !list_linked(&c->deadline.link))
+    if ((what & CONN_EV_TIMEOUT) && is_late(c, n_requests))
         on_timeout(c);
     flush_and_settle(c);
     h2->is_running = was_running;

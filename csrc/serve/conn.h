@@ -327,6 +327,8 @@ void conn_rest_deadline(struct sprig_conn *c);
 /* Sets the deadline of a connection that is idle and has sent everything: keepalive_timeout, or a
  * moment if the server is leaving. */
 void conn_await_request(struct sprig_conn *c);
+/* The server is leaving, and there was no request yet: it has some seconds, if it had longer. */
+void conn_await_first(struct sprig_conn *c);
 void conn_stop_writing(struct sprig_conn *c);
 /* Our side is complete: ends it, and discards what comes for a while. */
 void conn_linger(struct sprig_conn *c);

@@ -149,8 +149,20 @@ void conn_rest_deadline(struct sprig_conn *c)
 void conn_await_request(struct sprig_conn *c)
 {
     struct sprig_server *server = c->server;
-    deadline_set(server->is_leaving ? &server->leave_deadlines : &server->keepalive_deadlines,
-                 &c->deadline);
+    if (!server->is_leaving)
+        deadline_set(&server->keepalive_deadlines, &c->deadline);
+    else if (c->n_requests > 0)
+        deadline_set(&server->leave_deadlines, &c->deadline);
+    else
+        conn_await_first(c);
+}
+
+void conn_await_first(struct sprig_conn *c)
+{
+    struct deadline_list *list = &c->server->first_deadlines;
+    uint64_t at = sprig_loop_now(c->server->loop) + list->length_ns;
+    if (!list_linked(&c->deadline.link) || c->deadline.at > at)
+        deadline_set(list, &c->deadline);
 }
 
 /* ------------------------------------------------------------------ breaking ---- */

@@ -127,9 +127,13 @@ static void handshake_go_on(struct sprig_conn *c)
     }
 }
 
-/* Who connects and says nothing is no news. */
+/* Who connects and says nothing is no news. Whose turn was put off is not the one who is late. */
 static void handshake_expire(struct sprig_conn *c)
 {
+    if (c->ready.what & CONN_EV_READABLE) {
+        ready_add(c->server->loop, &c->ready, CONN_EV_TIMEOUT);
+        return;
+    }
     stats_add(STAT_HANDSHAKES_FAILED, 1);
     if (!transport_tls_is_silent(&c->transport))
         refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c),
@@ -145,7 +149,7 @@ static void handshake_step(struct sprig_conn *c, uint32_t what)
     }
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
-    if (what & CONN_EV_READABLE)
+    if (what & (CONN_EV_READABLE | CONN_EV_TIMEOUT)) /* what was missing may be there by now */
         handshake_go_on(c);
     if (c->state != CONN_OPEN || c->protocol != &protocol_handshake)
         return;
@@ -176,7 +180,7 @@ static bool handshake_awaits_writable(const struct sprig_conn *c)
 static void handshake_server_leaves(struct sprig_conn *c)
 {
     if (transport_tls_is_silent(&c->transport))
-        deadline_set(&c->server->leave_deadlines, &c->deadline);
+        conn_await_first(c);
 }
 
 static bool handshake_is_unused(const struct sprig_conn *c)

@@ -122,6 +122,7 @@ static int server_init_timers(struct sprig_server *server)
         &server->header_deadlines,    &server->body_deadlines,      &server->write_deadlines,
         &server->keepalive_deadlines, &server->linger_deadlines,    &server->leave_deadlines,
         &server->queue_deadlines,     &server->handshake_deadlines, &server->goaway_deadlines,
+        &server->first_deadlines,
     };
     struct deadline_list *const streams[] = {
         &server->stream_body_deadlines,
@@ -135,8 +136,6 @@ static int server_init_timers(struct sprig_server *server)
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
         rc |= deadline_list_init(streams[i], server->loop, 0, server_expire_stream);
     deadline_list_set_length(&server->linger_deadlines, LINGER_SECONDS);
-    deadline_list_set_length(&server->leave_deadlines, LEAVE_SECONDS);
-    deadline_list_set_length(&server->goaway_deadlines, GOAWAY_SECONDS);
     deadline_list_set_length(&server->rest_deadlines, REST_SECONDS);
     timer_init(&server->leaving, server_run_leaving);
     return rc | farewells_init(&server->farewells, server->loop) |
@@ -151,6 +150,7 @@ static void server_clear_timers(struct sprig_server *server)
     deadline_list_clear(&server->keepalive_deadlines);
     deadline_list_clear(&server->linger_deadlines);
     deadline_list_clear(&server->leave_deadlines);
+    deadline_list_clear(&server->first_deadlines);
     deadline_list_clear(&server->queue_deadlines);
     deadline_list_clear(&server->handshake_deadlines);
     farewells_clear(&server->farewells);
@@ -345,9 +345,28 @@ void sprig_server_free(struct sprig_server *server)
     loop_reap_now(loop);
 }
 
+void sprig_server_hand_over(struct sprig_server *server)
+{
+    server->is_replaced = true;
+}
+
+/* How long clients have now. An idle connection is not closed at once: its next request may be on
+ * its way, and would be lost. One that has had no request yet was opened for one, and its client
+ * may be slow: it has longer, and the same again behind its handshake. Nor is the last stream of
+ * HTTP/2 named before the client has heard that one will be; it says so, unless that takes too
+ * long. */
+static void server_set_leave_times(struct sprig_server *server)
+{
+    bool is_replaced = server->is_replaced;
+    deadline_list_set_length(&server->leave_deadlines, is_replaced ? 2 : 0.2);
+    deadline_list_set_length(&server->first_deadlines, is_replaced ? 5 : 1);
+    deadline_list_set_length(&server->goaway_deadlines, is_replaced ? 5 : 1);
+}
+
 void sprig_server_leave(struct sprig_server *server)
 {
     loop_check_fork(server->loop);
+    server_set_leave_times(server);
     if (server->is_alone && !server->is_leaving)
         notify_stopping();
     server->is_leaving = true;

@@ -40,7 +40,7 @@ struct sprig_server {
     struct parser_scratch scratch;         /* of the head that is being read */
     struct outq_pool outq_pool;
     struct deadline_list header_deadlines, body_deadlines, write_deadlines, keepalive_deadlines,
-        linger_deadlines, leave_deadlines, queue_deadlines, handshake_deadlines;
+        linger_deadlines, leave_deadlines, first_deadlines, queue_deadlines, handshake_deadlines;
     struct deadline_list stream_body_deadlines, stream_write_deadlines, stream_queue_deadlines;
     struct deadline_list goaway_deadlines, rest_deadlines;
     struct list_link pulses;    /* heartbeats, see feed.c */
@@ -69,23 +69,16 @@ struct sprig_server {
     struct ready left;    /* tells on_left */
     struct timer leaving; /* runs while the server is leaving: looks for clients that are gone */
     bool is_leaving;
+    bool is_replaced; /* by another server: nobody waits for the end of this one */
     bool had_tunnels; /* the app has accepted a WebSocket */
-    bool is_alone;   /* see alone.c */
-    bool is_freed;   /* its memory goes with the last connection */
-    bool has_strays; /* a forked child: connections of the parent were abandoned */
+    bool is_alone;    /* see alone.c */
+    bool is_freed;    /* its memory goes with the last connection */
+    bool has_strays;  /* a forked child: connections of the parent were abandoned */
 };
 
 /* A blocked write is looked at so many times within write_timeout: it counts from the last
  * progress, and the peer may take bytes from the kernel's buffer without our noticing. */
 enum { WRITE_TICKS = 4 };
-
-/* An idle connection is not closed at the very moment when a server begins to leave: its next
- * request may be on its way, and would be lost. */
-#define LEAVE_SECONDS 0.2
-
-/* Nor is the last stream of HTTP/2 named before its client has heard that one will be: it says so,
- * unless it takes longer than this. */
-#define GOAWAY_SECONDS 1.0
 
 /* When nothing has happened on a connection for so long, it gives back memory that it does not need
  * at rest. */
