@@ -87,10 +87,10 @@ static void print_head(const struct pair *p)
            value_of(now, "sprig_ready") > 0 ? "ready" : "NOT READY",
            value_of(now, "sprig_workers{state=\"serving\"}"), value_of(now, "sprig_workers_wanted"),
            value_of(now, "sprig_generation"), 20, "", clock);
-    printf("requests    %9.1f/s   in work %.0f   waiting %.0f   streaming %.0f\n",
+    printf("requests    %9.1f/s   in progress %.0f   waiting %.0f   streaming %.0f\n",
            rate(p, "sprig_requests_started_total"), value_of(now, "http_server_active_requests"),
            value_of(now, "sprig_requests_waiting"), value_of(now, "sprig_responses_streaming"));
-    printf("responses   %.1f 2xx  %.1f 3xx  %.1f 4xx  %.1f 5xx  %.1f clients left  /s\n",
+    printf("responses   %.1f 2xx  %.1f 3xx  %.1f 4xx  %.1f 5xx  %.1f aborted by clients  /s\n",
            rate_of(p, "sprig_responses_total", "class=\"2xx\""),
            rate_of(p, "sprig_responses_total", "class=\"3xx\""),
            rate_of(p, "sprig_responses_total", "class=\"4xx\""),
@@ -141,7 +141,7 @@ static void print_worker(const struct pair *p, const char *labels)
 static void print_workers(const struct pair *p)
 {
     static const char family[] = "\nsprig_worker_generation{";
-    printf("%6s %8s %4s %9s %7s %7s %7s %6s\n", "WORKER", "PID", "GEN", "REQ/S", "INWORK", "CONNS",
+    printf("%6s %8s %4s %9s %7s %7s %7s %6s\n", "WORKER", "PID", "GEN", "REQ/S", "ACTIVE", "CONNS",
            "RSS", "CPU");
     const char *at = p->now->text;
     while ((at = strstr(at, family)) != NULL) {

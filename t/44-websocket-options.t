@@ -201,7 +201,7 @@ subtest 'websocket_origins' => sub {
 comes_to_rest($server);
 $server->stop_ok;
 
-subtest 'an open socket is no request in work' => sub {
+subtest 'an open socket is no request in progress' => sub {
     my $log    = SprigTest::temp_path('log');
     my $narrow = start_probe(
         $app,

@@ -98,7 +98,7 @@ subtest 'startup, requests, shutdown' => sub {
     $client->send(get('/slow'));
     ok eventually {
         grep { /begins/ } lines()
-    }, 'a request is in work';
+    }, 'a request is in progress';
     kill TERM => $server->pid;
     is $client->response->body, 'slow', 'it is answered';
     $server->ends_ok;

@@ -387,7 +387,7 @@ subtest 'HUP: the error log in one process, and what ctl config says then' => su
     $server->stop_ok;
 };
 
-subtest 'HUP opens another access log in one process; requests in work keep theirs' => sub {
+subtest 'HUP opens another access log in one process; requests in progress keep theirs' => sub {
     my ($one, $other) = map { SprigTest::temp_path($_) } qw(one other);
     my $file   = config("access_log = $one\naccess_log_format = %r old\n");
     my $server = start_program('--config', $file, '-l', '127.0.0.1:0', '-MAnyEvent', '-e', <<'END');

@@ -66,14 +66,14 @@ for my $signal (qw(TERM INT QUIT)) {
     };
 }
 
-subtest 'a request in work is answered before the end' => sub {
+subtest 'a request in progress is answered before the end' => sub {
     my $app = app_file(<<'APP');
 use AnyEvent;
 sub {
     my ($env) = @_;
     sub {
         my ($respond) = @_;
-        $env->{'psgi.errors'}->print("in work\n");
+        $env->{'psgi.errors'}->print("in progress\n");
         my $t; $t = AE::timer 0.3, 0, sub { undef $t; $respond->([200, [], ["late"]]) };
     };
 };
@@ -81,7 +81,7 @@ APP
     my $server = start_program('-o', '127.0.0.1', '-p', 0, $app);
     my $client = $server->connect;
     $client->send($get);
-    ok $server->stderr_like(qr/in work/), 'the app has begun';
+    ok $server->stderr_like(qr/in progress/), 'the app has begun';
     kill 'TERM', $server->pid;
     my $response = $client->response;
     is $response->body,                 'late',  'answered';
@@ -92,12 +92,12 @@ APP
 
 subtest 'INT and a second signal that comes later do not wait' => sub {
     my $app = app_file('my @kept; sub { my $env = shift; sub { push @kept, @_; '
-            . '$env->{"psgi.errors"}->print("in work\n") } }');
+            . '$env->{"psgi.errors"}->print("in progress\n") } }');
     for my $signals (['INT'], ['TERM', 'TERM'], ['QUIT', 'INT']) {
         my $server = start_program('-o', '127.0.0.1', '-p', 0, $app);
         my $client = $server->connect;
         $client->send($get);
-        $server->stderr_like(qr/in work/) or diag $server->stderr;
+        $server->stderr_like(qr/in progress/) or diag $server->stderr;
         my ($last, @first) = reverse @$signals;
         for my $signal (@first) {
             kill $signal, $server->pid;
@@ -112,11 +112,11 @@ subtest 'INT and a second signal that comes later do not wait' => sub {
 
 subtest 'graceful_timeout' => sub {
     my $app = app_file('my @kept; sub { my $env = shift; sub { push @kept, @_; '
-            . '$env->{"psgi.errors"}->print("in work\n") } }');
+            . '$env->{"psgi.errors"}->print("in progress\n") } }');
     my $server = start_program('-o', '127.0.0.1', '-p', 0, '--graceful-timeout', '0.2', $app);
     my $client = $server->connect;
     $client->send($get);
-    ok $server->stderr_like(qr/in work/), 'a request that is never answered';
+    ok $server->stderr_like(qr/in progress/), 'a request that is never answered';
     is $server->stop, 0,  'does not keep it from ending';
     is $client->rest, '', 'and got nothing';
 

@@ -99,7 +99,7 @@ subtest 'connections that wait to be accepted when the server is told to end' =>
     my @waiting = map { $server->connect } 1 .. 30;
     $_->send($get) for @waiting;
     kill TERM => $server->pid;
-    is $first->response->status, 200, 'the one in work is answered';
+    is $first->response->status, 200, 'the one in progress is answered';
     is scalar(
         grep {
             eval { $_->response->status == 200 }

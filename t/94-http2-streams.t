@@ -213,7 +213,7 @@ subtest 'a server that ends' => sub {
     my ($second) = grep { $_->{type} eq 'GOAWAY' } $h2->until('GOAWAY');
     is(unpack('N', $second->{payload}), $late, 'the second one names the last');
     $h2->data($id, 'body', end => 1);
-    is($h2->response($id)->{body}, 'hello', 'one in work is finished');
+    is($h2->response($id)->{body}, 'hello', 'one in progress is finished');
     ok($h2->is_closed, 'then the connection is closed');
     $server->ends_ok;
 };

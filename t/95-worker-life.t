@@ -39,7 +39,7 @@ APP
     is $worker->ended, 0, 'ends when its master is gone';
 };
 
-subtest 'the master goes, a request is in work' => sub {
+subtest 'the master goes, a request is in progress' => sub {
     my $worker = SprigTest::Worker->start_ready(code => <<'APP');
         use AnyEvent;
         sub {
@@ -55,7 +55,7 @@ subtest 'the master goes, a request is in work' => sub {
 APP
     my $client = $worker->connect;
     $client->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    ok $worker->stderr_like(qr/begun/), 'a request is in work';
+    ok $worker->stderr_like(qr/begun/), 'a request is in progress';
     $worker->hang_up;
     is $client->response->body, 'done', 'it is answered';
     is $worker->ended,          0,      'then the worker ends';

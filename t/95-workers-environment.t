@@ -58,7 +58,7 @@ subtest 'process 1' => sub {
     $stream->send(get('/stream?6x0.1'));
     $outer->await_lines('notes', qr/^stream/);
     kill 'TERM', $master;
-    is $stream->response->body, "piece\n" x 6, 'TERM: a request in work is answered';
+    is $stream->response->body, "piece\n" x 6, 'TERM: a request in progress is answered';
     ok eventually(sub { !$outer->is_alive }), 'then it ends';
     is $outer->stop,                                0,  'with status 0';
     is join(' ', glob $outer->path('*{pid,sock}')), '', 'no pid file and no socket is left';

@@ -94,7 +94,7 @@ subtest 'TERM to a master that has handed over' => sub {
         'a new master serves';
     ok $master->stderr_like(qr/upgraded/), 'as the old one knows';
     $master->signal('TERM');
-    like $poll->response->body, qr/^polled/, 'its first TERM does not end a request in work';
+    like $poll->response->body, qr/^polled/, 'its first TERM does not end a request in progress';
     $master->learn_master;
     $master->ends_ok;
 };

@@ -22,7 +22,7 @@ sub clients_in {
 }
 
 for my $signal (qw(TERM QUIT)) {
-    subtest "$signal: requests in work are answered" => sub {
+    subtest "$signal: requests in progress are answered" => sub {
         my $master = start_workers(listen => ['127.0.0.1:0', './app.sock']);
         $master->serving(2);
         my ($stream, $poll) = clients_in($master, '/stream?6x0.1', '/poll?0.7');
@@ -85,7 +85,7 @@ for my $signals (['TERM', 'TERM'], ['QUIT', 'TERM'], ['TERM', 'INT'], ['INT']) {
         for my $signal (@first) {
             $master->signal($signal);
             ok eventually(sub { !$master->_accepts }), "$signal: nobody listens any more";
-            ok $master->is_alive,                      '... but the request in work is waited for';
+            ok $master->is_alive,                      '... but the request in progress is waited for';
             select undef, undef, undef, 1.1 if $last ne 'INT';
         }
         my $start = time;
@@ -121,7 +121,7 @@ subtest 'the master is killed' => sub {
     my @workers  = $master->serving(2);
     my ($stream) = clients_in($master, '/stream?8x0.1');
     kill 'KILL', $master->pid;
-    is $stream->response->body, "piece\n" x 8, 'a request in work is answered';
+    is $stream->response->body, "piece\n" x 8, 'a request in progress is answered';
     ok eventually(sub {
         !grep { is_running($_) } @workers;
         }),
@@ -155,7 +155,7 @@ my %app_for = (
 PATH
     my $master = start_workers(code => $code);
     $master->serving(2);
-    is $master->body_of('/kill'), 'killed', 'a request in work is answered';
+    is $master->body_of('/kill'), 'killed', 'a request in progress is answered';
     ok eventually(sub { !processes_in($master->dir) }), 'the workers end';
     is scalar(grep { /^END/ } $master->lines('notes')), 2, 'as they always do';
 };

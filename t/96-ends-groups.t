@@ -1,5 +1,5 @@
 # TERM to all processes at once, or more than once: by supervisors that tell a whole group, and by those that repeat
-# themselves. Requests in work stay whole.
+# themselves. Requests in progress stay whole.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Time::HiRes qw(time sleep);
 
 -d '/proc/self' or plan skip_all => 'no /proc';
 
-# A server in a group of its own, with requests in work in each of its processes.
+# A server in a group of its own, with requests in progress in each of its processes.
 sub start_group {
     my (%option) = @_;
     my $master = start_workers(%option, prepare => sub { setpgrp 0, 0 });
@@ -55,7 +55,7 @@ for my $name (sort keys %kinds) {
         subtest "$name: $signal to the group" => sub {
             my ($master, @clients) = start_group(@{ $kinds{$name} });
             kill $signal, -$master->pid;
-            are_whole('requests in work stay whole', @clients);
+            are_whole('requests in progress stay whole', @clients);
             $master->ends_ok(signal => 'CONT');
             is said($master), '', 'nothing is told of workers that are gone';
         };
@@ -66,7 +66,7 @@ for my $name (sort keys %kinds) {
             kill 'TERM', $master->pid;
             sleep 0.05;
         }
-        are_whole('requests in work stay whole', @clients);
+        are_whole('requests in progress stay whole', @clients);
         $master->ends_ok(signal => 'CONT');
     };
 }

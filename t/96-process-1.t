@@ -77,7 +77,7 @@ subtest 'signals to process 1' => sub {
     $stream->send(get('/stream?6x0.1'));
     $outer->await_lines('notes', qr/^stream/);
     kill 'TERM', $first;
-    is $stream->response->body, "piece\n" x 6, 'TERM: a request in work is answered';
+    is $stream->response->body, "piece\n" x 6, 'TERM: a request in progress is answered';
     is $outer->stop('CONT'),    0,             'then it ends with status 0';
     ok !-e $outer->path('pid'), 'and no pid file is left';
 };

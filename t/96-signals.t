@@ -27,7 +27,7 @@ for my $by ('program', 'plackup') {
         $client->send(get('/stream?8x0.1'));
         $master->await_lines('notes', qr/^stream/);
         $master->signal($_) for qw(USR1 HUP USR2);
-        is $client->response->body, "piece\n" x 8, 'a request in work is whole';
+        is $client->response->body, "piece\n" x 8, 'a request in progress is whole';
         like said($master), qr/HUP: nothing was done; .*--workers/, 'HUP says what it cannot do';
         like said($master), qr/USR2: .*needs a master/,             'and USR2 what it needs';
         is scalar(() = said($master) =~ /\n/g), 2, 'that is all';

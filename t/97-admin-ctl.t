@@ -217,7 +217,7 @@ subtest 'an application that is called ctl' => sub {
 };
 
 subtest 'stop' => sub {
-    says_ok(['stop'], qr/\Aending when the requests in work are answered\n/);
+    says_ok(['stop'], qr/\Aending when the requests in progress are answered\n/);
     ok eventually(sub { !is_running($master->master) }), 'it does';
     ok !-e $master->path('ctl'),                         'and its socket is gone';
 };

@@ -90,24 +90,24 @@ subtest 'four workers, reloads and one that is killed' => sub {
     is $end->{answered_5},           $seen{'5xx'},    '5xx';
     is $end->{exceptions},           40,              'exceptions of the application';
     is sum_of($end),                 $end->{started}, 'what was started has an end';
-    is $end->{active},               0,               'nothing is in work';
+    is $end->{active},               0,               'nothing is in progress';
     my $numbers = numbers($master->path('ctl'));
     is $numbers->{restarts}{reload}, 4, 'four workers were replaced by the reload, and no more';
     is $numbers->{durations}{request}{count}, $end->{started}, 'each has a duration';
     $master->ends_ok;
 };
 
-subtest 'a request in work when its worker is killed' => sub {
+subtest 'a request in progress when its worker is killed' => sub {
     my $master = start_workers(workers => 2, code => $APP, flags => ['--admin', 'unix:ctl']);
     $master->serving(2);
     my $base   = totals($master);
     my $client = $master->connect;
     $client->send(get('/block?20'));
-    ok eventually(sub { totals($master)->{active} == 1 }), 'one is in work';
+    ok eventually(sub { totals($master)->{active} == 1 }), 'one is in progress';
     my ($busy) = grep { $_->{numbers}{active} } @{ numbers($master->path('ctl'))->{workers} };
     is $busy->{request}, 'GET /block?20', 'and it is known which';
     kill 'KILL', $busy->{pid};
-    ok eventually(sub { totals($master)->{active} == 0 }), 'it is in work no longer';
+    ok eventually(sub { totals($master)->{active} == 0 }), 'it is in progress no longer';
     my $end = totals($master);
     is $end->{started} - $base->{started}, 1, 'it has started';
     is sum_of($end) - sum_of($base),       0, 'and has no end';

@@ -1,4 +1,4 @@
-# Sprig under the programs that start and stop servers elsewhere, each with requests in work: they stay whole, the status
+# Sprig under the programs that start and stop servers elsewhere, each with requests in progress: they stay whole, the status
 # is right, and nothing is left. A part whose program is not installed is skipped, and named.
 
 use strict;
@@ -19,7 +19,7 @@ sub free_port {
     return $socket->sockport;
 }
 
-# Streams in work, in all processes that serve.
+# Streams in progress, in all processes that serve.
 sub begin_streams {
     my ($master) = @_;
     my $before = grep { /^stream/ } $master->lines('notes');
@@ -58,7 +58,7 @@ sub managed {
             $option{then}->($master, $n) if $option{then};
             my @clients = begin_streams($master);
             ($option{stop} || sub { kill 'TERM', $_[0]->pid })->($master);
-            are_whole('stop: requests in work are whole', @clients);
+            are_whole('stop: requests in progress are whole', @clients);
             my $status = $master->stop('CONT');
             is $status, $option{status} || 0, 'the status is right' or diag $master->stderr;
             is join(' ',
@@ -167,7 +167,7 @@ managed(
         my ($master, $n) = @_;
         my @clients = begin_streams($master);
         my $said    = supervisorctl($master, 'restart', 'app');
-        are_whole('restart: requests in work are whole', @clients);
+        are_whole('restart: requests in progress are whole', @clients);
         ok eventually(sub { $master->serving($n, 1) == $n }, 20), 'and it serves again'
             or diag $said;
     },

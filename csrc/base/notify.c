@@ -90,7 +90,7 @@ void notify_reloading(void)
 
 void notify_stopping(void)
 {
-    tell("STOPPING=1\nSTATUS=Ending, the requests in work are answered\n");
+    tell("STOPPING=1\nSTATUS=Ending, the requests in progress are answered\n");
 }
 
 void notify_main_pid(pid_t pid)

@@ -96,9 +96,9 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
     print_bytes(sum->n[STAT_SENT], sent, sizeof sent);
     print_bytes(level(sum->n[STAT_BUFFERED]), buffered, sizeof buffered);
     text_add(out,
-             "requests    %" PRIu64 " started, %" PRIu64 " in work, %" PRIu64 " waiting\n"
+             "requests    %" PRIu64 " started, %" PRIu64 " in progress, %" PRIu64 " waiting\n"
              "responses   %" PRIu64 " 2xx, %" PRIu64 " 3xx, %" PRIu64 " 4xx, %" PRIu64
-             " 5xx; %" PRIu64 " cut, %" PRIu64 " clients left\n"
+             " 5xx; %" PRIu64 " cut off, %" PRIu64 " aborted by clients\n"
              "refused     %" PRIu64 " requests, %" PRIu64 " connections\n"
              "durations   %s\n"
              "connections %" PRIu64 " open, %" PRIu64 " accepted\n"
@@ -129,7 +129,7 @@ static void add_restarts(struct text *out, const struct stats_board *board)
 void admin_add_workers_text(struct text *out, const struct admin *a)
 {
     text_add(out, "%6s %8s %4s %-8s %9s %7s %9s %6s %7s %7s\n", "WORKER", "PID", "GEN", "STATE",
-             "UP", "CONNS", "REQUESTS", "INWORK", "RSS", "CPU s");
+             "UP", "CONNS", "REQUESTS", "ACTIVE", "RSS", "CPU s");
     admin_foreach(a, s)
     {
         struct process_usage usage = process_usage_get(s->pid);

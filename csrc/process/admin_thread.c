@@ -45,7 +45,7 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
     (void)number, (void)arg;
     switch (verb) {
     case ADMIN_STOP:
-        return pass_on(SIGTERM, said, n, "ending when the requests in work are answered");
+        return pass_on(SIGTERM, said, n, "ending when the requests in progress are answered");
     case ADMIN_QUIT:
         return pass_on(SIGINT, said, n, "ending at once");
     case ADMIN_REOPEN:

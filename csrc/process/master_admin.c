@@ -78,7 +78,7 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
     if (verb == ADMIN_QUIT)
         return signal_self(SIGINT, said, n, "ending at once");
     if (verb == ADMIN_STOP)
-        return signal_self(SIGTERM, said, n, "ending when the requests in work are answered");
+        return signal_self(SIGTERM, said, n, "ending when the requests in progress are answered");
     if (!may_begin)
         return say(said, n, 409, "the server is about to end");
     switch (verb) {

@@ -49,7 +49,7 @@ struct access_log {
     struct sprig_signal *signal; /* owned: USR1 */
     struct access_record *free;  /* owned pool */
     uint32_t n_free;
-    uint32_t n_out;  /* records of requests in work */
+    uint32_t n_out;  /* records of requests in progress */
     bool is_retired; /* is closed with the last of them */
 };
 
@@ -66,7 +66,7 @@ bool access_log_reopen(struct access_log *log);
 /* As access_log_flush, unless the lines are another process's; tells of what is lost, and frees. */
 void access_log_close(struct access_log *log);
 
-/* As access_log_close, as soon as the requests in work have their lines: the server has another log
+/* As access_log_close, as soon as the requests in progress have their lines: the server has another log
  * by now, or none. */
 void access_log_retire(struct access_log *log);
 

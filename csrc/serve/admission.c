@@ -1,4 +1,4 @@
-/* admission.c - limits on connections and on requests in work; see admission.h */
+/* admission.c - limits on connections and on requests in progress; see admission.h */
 #include "serve/admission.h"
 
 #include "base/clock.h"
@@ -318,7 +318,7 @@ void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is
     admission_tell(server, STAT_SHED_FILES, "no descriptor is left", n);
 }
 
-/* ---------------------------------------------------------------- requests in work ---- */
+/* ---------------------------------------------------------------- requests in progress ---- */
 
 bool admission_take_slot(struct sprig_exchange *ex)
 {

@@ -1,5 +1,5 @@
 /* admission.h - who gets in when there is not room for all: connections, connections of one
- * address, requests in work. Belongs to a server. */
+ * address, requests in progress. Belongs to a server. */
 #ifndef SPRIG_ADMISSION_H
 #define SPRIG_ADMISSION_H
 
