@@ -145,5 +145,5 @@ void dev_print_help(const struct command *cmd, const struct sprig_master *master
                        isatty(STDIN_FILENO) ? "r and Enter reload; q and Enter, or Ctrl-C, end"
                                             : "HUP reloads, TERM ends");
     if (len > 0)
-        sprig_log_print_output(text, (size_t)len);
+        sprig_log_print_output(SPRIG_LOG_INFO, text, (size_t)len);
 }

@@ -41,7 +41,7 @@ subtest 'the names of OpenTelemetry' => sub {
     my $path = SprigTest::temp_path('log');
     my ($server, $lines) = started($path, '--access-log-format', 'json');
     $server->ask(
-        "GET /user?a=b HTTP/1.1\r\nHost: example.org\r\nUser-Agent: t\r\nConnection: close\r\n\r\n"
+        "GET /user?a=b HTTP/1.1\r\nHost: example.org:8080\r\nUser-Agent: t\r\nConnection: close\r\n\r\n"
     );
     $server->ask("GET /no%20host HTTP/1.1\r\n\r\n");
     $server->ask("\x16\x03 no request\r\n\r\n");
@@ -208,6 +208,18 @@ subtest 'log_buffer_bytes' => sub {
     is scalar(grep { $server->ask("GET $long HTTP/1.0\r\n\r\n")->status == 200 } 1 .. 40), 40,
         'answered';
     ok $server->stderr_like(qr/nobody reads it; lines are lost/), 'more than fits is lost';
+    $server->stop_ok;
+};
+
+subtest 'a unix socket has no port' => sub {
+    my $path   = SprigTest::temp_path('log');
+    my $socket = SprigTest::temp_path('socket');
+    my ($server, $lines) = started($path, '--access-log-format', 'json', '--listen', $socket);
+    my $client = SprigTest::Client->adopt(IO::Socket::UNIX->new(Peer => $socket));
+    $client->send("GET / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n");
+    $client->rest;
+    my ($line) = map { decode_json($_) } $lines->(1);
+    is_deeply [@{$line}{qw(server.address server.port)}], ['[::1]', undef], 'so the log has none';
     $server->stop_ok;
 };
 

@@ -130,10 +130,11 @@ subtest '--error-log-format json' => sub {
             '--error-log', $log,  '--error-log-format', 'json',
             app_file(<<'END'));
 binmode STDERR, ':utf8';
-sub { print STDERR "half "; print STDERR "a line\n"; warn qq{"quoted" \\ \t\x01\n};
+sub { $_[0]{PATH_INFO} eq '/die' and die "oops\n"; print STDERR "half "; print STDERR "a line\n"; warn qq{"quoted" \\ \t\x01\n};
     $_[0]{'psgi.errors'}->print("\x{434}\x{430}\n\n"); [200, [], ['x']] }
 END
-        is ask($server, '/'), 200, 'answered';
+        is ask($server, '/'),    200, 'answered';
+        is ask($server, '/die'), 500, 'an exception';
         $server->ask("GET / HTTP/1.1\r\n\r\n");
         $server->eventually(sub { slurp($log) =~ /400 for .*\n/ });
         my @lines = map { decode_json($_) } grep { length } split /\n/, slurp($log);
@@ -143,7 +144,14 @@ END
         ok $said{"\x{434}\x{430}"},        'UTF-8';
         my ($refused) = grep { $_->{body} =~ /^400 for / } @lines;
         is $refused->{severityText}, 'WARN', 'the level of a message';
-        is $refused->{'process.pid'}, $server->pid, 'its process' if $workers == 1;
+        my $level_of = sub {
+            my ($like) = @_;
+            (grep { $_->{body} =~ $like } @lines)[0]{severityText};
+        };
+        is $level_of->(qr/oops/),              'ERROR', '... of an exception';
+        is $level_of->(qr/quoted/),            'WARN',  '... of a warning';
+        is $level_of->(qr/^sprig \S+: http:/), 'INFO',  '... of the line that tells the address';
+        is $refused->{'process.pid'},          $server->pid, 'its process' if $workers == 1;
         ok $refused->{'sprig.worker'}, 'its worker' if $workers > 1;
         like $refused->{timestamp}, qr/\A\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z\z/, 'its time';
         $server->stop_ok;
@@ -194,7 +202,8 @@ sub complaints {
     my $env       = ref $arguments[0] ? shift @arguments : {};
     return [
         map {
-            eval { JSON::PP::decode_json($_) } || $_
+            eval { JSON::PP::decode_json($_) }
+                || $_
         } split /\n/,
         run_program($env, @arguments)->{err}
     ];

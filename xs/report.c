@@ -3,6 +3,7 @@
 #include "bytes.h"
 #include "call.h"
 #include "env.h"
+#include "stderr.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -227,9 +228,11 @@ void psgi_report_of(pTHX_ HV *env, const char *name, SV *message)
         return;
     SvREFCNT_inc((SV *)env); /* the text of the message may end the exchange */
     struct print_job job = {env, name, message_text(aTHX_ message), false};
+    enum sprig_log_level before = psgi_stderr_level(SPRIG_LOG_ERROR);
     if ((env == NULL && name == NULL) || !psgi_eval(aTHX_ run_print, &job, NULL) || !job.done)
         psgi_warn(aTHX_ job.text);
     flush_stderr(aTHX);
+    psgi_stderr_level(before);
     SvREFCNT_dec(job.text);
     SvREFCNT_dec((SV *)env);
 }

@@ -4,11 +4,21 @@
 
 #include <perliol.h>
 
+/* What comes through the layer is a warning, unless an error is being reported. */
+static enum sprig_log_level level = SPRIG_LOG_WARN;
+
+enum sprig_log_level psgi_stderr_level(enum sprig_log_level next)
+{
+    enum sprig_log_level before = level;
+    level = next;
+    return before;
+}
+
 static SSize_t write_log(pTHX_ PerlIO *f, const void *bytes, Size_t n)
 {
     if (PerlIO_fileno(f) != STDERR_FILENO)
         return PerlIO_write(PerlIONext(f), bytes, n);
-    sprig_log_print_output(bytes, n);
+    sprig_log_print_output(level, bytes, n);
     return (SSize_t)n; /* what is lost is counted, and no error of the app's */
 }
 

@@ -9,4 +9,7 @@
  * file, or where the application has put something else in the place of STDERR. */
 void psgi_stderr_attach(pTHX);
 
+/* The level of what is printed from now on, SPRIG_LOG_WARN at first. Returns the one before. */
+enum sprig_log_level psgi_stderr_level(enum sprig_log_level next);
+
 #endif

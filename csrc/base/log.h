@@ -75,8 +75,8 @@ void sprig_log_print_aside(enum sprig_log_level level, const char *message);
 bool sprig_log_print_text(const char *text, size_t n);
 
 /* The same for text of the application, which comes in pieces: in the format json each line of it
- * is an object. */
-void sprig_log_print_output(const char *text, size_t n);
+ * is an object of that level. */
+void sprig_log_print_output(enum sprig_log_level level, const char *text, size_t n);
 
 /* The id of the request that lines belong to. */
 enum { LOG_REQUEST_BYTES = 64 };

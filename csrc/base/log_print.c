@@ -378,23 +378,23 @@ static struct {
     size_t n;
 } part;
 
-static void print_part(void)
+static void print_part(enum sprig_log_level level)
 {
     if (part.n > 0)
-        print_json(SPRIG_LOG_WARN, part.bytes, part.n);
+        print_json(level, part.bytes, part.n);
     part.n = 0;
 }
 
-void sprig_log_print_output(const char *text, size_t n)
+void sprig_log_print_output(enum sprig_log_level level, const char *text, size_t n)
 {
-    out.target.syslog.level = SPRIG_LOG_WARN;
+    out.target.syslog.level = level;
     if (!out.is_json) {
         sprig_log_print_text(text, n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
         if (text[i] == '\n' || part.n == sizeof part.bytes)
-            print_part();
+            print_part(level);
         if (text[i] != '\n')
             part.bytes[part.n++] = text[i];
     }

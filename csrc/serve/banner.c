@@ -22,5 +22,5 @@ void sprig_banner_print(const struct sprig_address *address, uint32_t n_workers,
         snprintf(line, sizeof line, "sprig %s: %s (%u worker%s, %.100s)\n", SPRIG_VERSION,
                  print_url(address, url, sizeof url), n_workers, n_workers == 1 ? "" : "s", env);
     if (len > 0)
-        sprig_log_print_output(line, (size_t)len);
+        sprig_log_print_output(SPRIG_LOG_INFO, line, (size_t)len);
 }

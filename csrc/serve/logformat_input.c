@@ -55,9 +55,10 @@ static bool is_number(struct sprig_span text)
     return text.len > 0;
 }
 
+/* In JSON it is a number: see is_missing. */
 static void put_port(struct part *p, struct sprig_span port)
 {
-    if (!p->is_json || !is_number(port))
+    if (!p->is_json)
         put_value(p, port);
     else if (part_room(p, port.len))
         p->at = put(p->at, port);
@@ -156,13 +157,22 @@ static struct sprig_span asked(const struct log_input *in)
     return span_make(r->head.ptr, (size_t)(r->target.ptr + r->target.len - r->head.ptr));
 }
 
+/* "host:port", "[::1]:port" or one without a port (RFC 9110 7.2). */
+static struct sprig_span without_port(struct sprig_span host)
+{
+    size_t len = host.len;
+    while (len > 0 && host.ptr[len - 1] >= '0' && host.ptr[len - 1] <= '9')
+        len--;
+    return len > 0 && host.ptr[len - 1] == ':' ? span_make(host.ptr, len - 1) : host;
+}
+
 static struct sprig_span asked_name(const struct log_input *in)
 {
     struct sprig_span host = {NULL, 0};
     if (in->request)
         host = in->request->authority.ptr ? in->request->authority
                                           : request_header(in->request, SPAN_LIT("Host"));
-    return host.len ? host : in->server_name;
+    return host.len ? without_port(host) : in->server_name;
 }
 
 static struct sprig_span version_of(const struct sprig_request *r)
@@ -242,6 +252,12 @@ static inline void put_early_header(const struct log_item *item, const struct sp
     put_headers(p, &r->headers[i], &r->headers[n], item->text);
 }
 
+/* The path of a unix socket stands where a port would: who reads JSON expects a number there. */
+static inline bool is_missing(const struct log_item *item, struct sprig_span value, bool is_json)
+{
+    return value.len == 0 || (is_json && item->kind == LOG_PORT && !is_number(value));
+}
+
 static inline void put_early(const struct log_item *item, const struct log_input *in,
                              struct part *p)
 {
@@ -251,7 +267,7 @@ static inline void put_early(const struct log_item *item, const struct log_input
     }
     struct sprig_span value = plain_value(item->kind, in);
     bool is_query = item->kind == LOG_QUERY && in->request && !p->is_json;
-    if (value.len == 0 && !is_query) {
+    if (is_missing(item, value, p->is_json) && !is_query) {
         put_missing(p, item);
         return;
     }
