@@ -1,7 +1,7 @@
 /* hub_memory.c - the memory of a hub: made, inherited from another program, passed on to one. */
-#define _GNU_SOURCE /* memfd_create */
 #include "base/clock.h"
 #include "base/hub_internal.h"
+#include "base/memory.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,21 +57,6 @@ static int open_wake_fd(void)
 #else
     return -1;
 #endif
-}
-
-/* -1: this system has none. */
-static int open_memory(size_t size)
-{
-#ifdef MFD_CLOEXEC
-    int fd = memfd_create("sprig-channels", MFD_CLOEXEC);
-    if (fd != -1 && ftruncate(fd, (off_t)size) == 0)
-        return fd;
-    if (fd != -1)
-        close(fd);
-#else
-    (void)size;
-#endif
-    return -1;
 }
 
 /* Where its parts begin, and how long it is in all. */
@@ -221,7 +206,7 @@ struct hub *hub_get_to_pass(void)
     if (hub_of_process == NULL)
         hub_of_process = hub_inherit();
     if (hub_of_process == NULL)
-        hub_of_process = hub_make(size, n, open_memory(lay_out(size, n).end));
+        hub_of_process = hub_make(size, n, memory_open("sprig-channels", lay_out(size, n).end));
     return hub_of_process;
 }
 

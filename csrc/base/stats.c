@@ -1,10 +1,8 @@
 /* stats.c - shared counters: the tables, the board and its entries; see stats.h */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memfd_create */
-#endif
 #include "base/stats.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -132,21 +130,6 @@ static size_t board_size(uint32_t n_entries)
     return sizeof(struct stats_board) + n_entries * sizeof(struct stats);
 }
 
-/* -1: this system has none, or no room for it. */
-static int open_memory(size_t size)
-{
-#ifdef MFD_CLOEXEC
-    int fd = memfd_create("sprig-stats", MFD_CLOEXEC);
-    if (fd != -1 && ftruncate(fd, (off_t)size) == 0)
-        return fd;
-    if (fd != -1)
-        close(fd);
-#else
-    (void)size;
-#endif
-    return -1;
-}
-
 static struct stats_board *map_board(int fd, size_t size)
 {
     int flags = MAP_SHARED | MAP_NORESERVE | (fd == -1 ? MAP_ANONYMOUS : 0);
@@ -156,7 +139,7 @@ static struct stats_board *map_board(int fd, size_t size)
 
 struct stats_board *stats_board_new(uint32_t n_entries, int *fd)
 {
-    *fd = open_memory(board_size(n_entries));
+    *fd = memory_open("sprig-stats", board_size(n_entries));
     struct stats_board *board = map_board(*fd, board_size(n_entries));
     if (board == NULL)
         return NULL;
