@@ -441,13 +441,14 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
                            size_t n);
 
 /* Body bytes. Where the response has no body they are dropped; beyond a Content-Length that the app
- * announced they are cut (logged). > 0: queued, and the queue is above high_water_bytes; 0: queued;
- * < 0: SPRIG_E_CLOSED (also where memory is short), SPRIG_E_STATE. Chunks that the app makes itself
- * and makes wrong abort the response (SPRIG_E_CLOSED). _ref, _shared (of memory that lives on
- * without the response) and _file take the reference in every case: see outq.h. Bytes leave at the
- * end of the current pass, or at once when the queue is above high_water_bytes. What the client
- * does not take is moved to a temporary file beyond output_buffer_bytes; beyond max_output_bytes,
- * and where that file cannot be written, the response is aborted (SPRIG_E_CLOSED). */
+ * announced they are cut (logged); HTTP/2 resets the stream then, which is SPRIG_E_CLOSED. > 0:
+ * queued, and the queue is above high_water_bytes; 0: queued; < 0: SPRIG_E_CLOSED (also where
+ * memory is short), SPRIG_E_STATE. Chunks that the app makes itself and makes wrong abort the
+ * response (SPRIG_E_CLOSED). _ref, _shared (of memory that lives on without the response) and _file
+ * take the reference in every case: see outq.h. Bytes leave at the end of the current pass, or at
+ * once when the queue is above high_water_bytes. What the client does not take is moved to a
+ * temporary file beyond output_buffer_bytes; beyond max_output_bytes, and where that file cannot be
+ * written, the response is aborted (SPRIG_E_CLOSED). */
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes);
 int sprig_response_write_pieces(struct sprig_exchange *ex, const struct sprig_span *pieces,
                                 size_t n);
@@ -457,6 +458,12 @@ int sprig_response_write_shared(struct sprig_exchange *ex, struct sprig_span byt
                                 void (*release)(void *arg), void *arg);
 int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
                               void (*release)(void *arg), void *arg);
+
+/* The body is one of which the app may want only the beginning, such as a file that it has opened:
+ * over HTTP/2, too, bytes beyond Content-Length are cut. */
+void sprig_response_may_exceed(struct sprig_exchange *ex);
+/* Bytes were cut: more of them have no effect. */
+bool sprig_response_has_excess(const struct sprig_exchange *ex);
 
 /* Fields behind the body; sprig_response_end follows. They are dropped where the response has no
  * body. SPRIG_E_STATE: it cannot have any: there is no head yet, it is not chunked by us (HTTP/1.0,

@@ -236,7 +236,7 @@ subtest 'framing' => sub {
     is($server->ask("GET /pieces HTTP/1.0\r\n\r\n")->body, 'abc',   'HTTP/1.0: until the end');
     is(ask('/exact')->body,                                '12345', 'a Content-Length of the app');
     ok(!ask('/short')->is_complete, 'too few bytes do not look complete');
-    is(ask('/long')->body, '12345', 'too many are cut');
+    is(ask('/long')->body, over_http2() ? '' : '12345', 'too many are cut');
     my $head = $server->ask("HEAD /pieces HTTP/1.1\r\nHost: a\r\n\r\n", method => 'HEAD');
     is($head->body, '', 'HEAD has no body');
     my $client = $server->connect;

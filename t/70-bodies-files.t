@@ -57,6 +57,7 @@ my $probe = routes(
     '/zero'      => sub { sub { my $w = $_[0]->([200, []]); $w->write(''); $w->write('a', '', 'b'); $w->write(); $w->close } },
     '/shrink'    => sub { open my $fh, '<', "$dir/shrink.bin" or die; [200, ['Content-Length' => -s $fh], $fh] },
     '/sparse'    => sub { open my $fh, '<', "$dir/sparse.bin" or die; [200, [], $fh] },
+    '/endless'    => sub { open my $fh, '<', '/dev/zero' or die; [200, ['Content-Length' => 70_000], $fh] },
     '/sparse-end' => sub { open my $fh, '<', "$dir/sparse.bin" or die; seek $fh, (4 << 30) - 5, 0; [200, [], $fh] },
 );
 sub {
@@ -105,6 +106,14 @@ subtest 'pieces' => sub {
     is answer('/pieces')->body, join('', 1 .. 10_000), '20,000 of them, every other one empty';
     is answer('/refs')->body,   'ab',                  'references to strings';
     is answer('/zero')->body,   'ab',                  'empty ones by a writer';
+};
+
+subtest 'a handle that has no end' => sub {
+    my $client = $server->connect;
+    $client->send(get('/endless') . get('/zero'));
+    is length $client->response->body, 70_000, 'is read as far as its Content-Length says';
+    is $client->response->body,        'ab',   'and the connection goes on';
+    $client->close;
 };
 
 subtest 'a file that shrinks while it is sent' => sub {

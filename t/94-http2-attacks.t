@@ -150,6 +150,28 @@ subtest 'many of what is cheap to send' => sub {
     $server->stop_ok;
 };
 
+subtest 'a client that does not care' => sub {
+    my $server = start();
+    my $h2     = SprigTest::Http2->connect($server);
+    my $pings  = frame('PING', 0, 0, 'x' x 8) x 4000;
+    $h2->send($pings) for 1 .. 10;
+    ok($server->stderr_like(qr/http2_max_idle_frames/), 'is told to be calm');
+    my ($n, $cpu, $end) = (0, cpu_seconds($server), time + 1.5);
+    $h2->{socket}->blocking(0);
+    while (time < $end) {
+        local $SIG{PIPE} = 'IGNORE';
+        my $sent = syswrite $h2->{socket}, $pings;
+        $n += $sent || 0;
+        select undef, undef, undef, 0.01 if !$sent;
+    }
+    cmp_ok($n,                          '<', 32 << 20, 'and cannot go on');
+    cmp_ok(cpu_seconds($server) - $cpu, '<', 0.1,      'nor keep the server busy');
+    my ($goaway) = grep { $_->{type} eq 'GOAWAY' } $h2->until('GOAWAY');
+    is(unpack('x4N', $goaway->{payload}), $CALM, 'it can still read what it was told');
+    $h2->close;
+    $server->stop_ok;
+};
+
 subtest 'heads' => sub {
     my $server = start(header_timeout => 1);
     my $long   = SprigTest::Http2::block(map { ("x-$_" => 'y' x 1000) } 1 .. 15);
@@ -295,8 +317,11 @@ subtest 'the number of streams' => sub {
     $h2->data($refused[0], 'y', end => 1);
     $h2->reset($ids[1]);
     is($h2->response($h2->request('/'))->{status}, 200, 'whose connection goes on');
-    is_deeply([map { $h2->response($_, seconds => 0)->{reset} } @ids[0, 2]],
-        [undef, undef], 'with the streams that there were');
+    is_deeply(
+        [map { $h2->response($_, seconds => 0)->{reset} } @ids[0, 2]],
+        [undef, undef],
+        'with the streams that there were'
+    );
     $h2->close;
     $server->stop_ok;
 };

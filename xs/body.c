@@ -290,6 +290,7 @@ void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body)
         send_file(aTHX_ px, body);
         break;
     case PSGI_BODY_HANDLE:
+        sprig_response_may_exceed(px->ex);
         psgi_pump_new(aTHX_ px, body->sv, true);
         psgi_pump_run(aTHX_ px);
         return;

@@ -223,6 +223,8 @@ static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *
         SvREFCNT_dec(chunk); /* which may be the end of the exchange */
         if (px->ex == NULL)
             return PUMPED_END;
+        if (pumped == PUMPED_WAIT && sprig_response_has_excess(px->ex))
+            return PUMPED_END; /* it may have no end of its own */
         if (pumped != PUMPED_WAIT || rc != 0)
             return pumped; /* on_drain or on_end follows */
         if (pump->n_empty >= MAX_EMPTY) {

@@ -131,6 +131,7 @@ struct sprig_exchange {
     bool has_socket : 1;   /* the app uses the socket itself */
     bool is_tunnel : 1;    /* what comes is no HTTP, see sprig_exchange_open_tunnel */
     bool keeps_output : 1; /* its queue is not moved to a file */
+    bool may_exceed : 1;   /* see sprig_response_may_exceed */
     bool streams : 1;      /* the body comes by on_body */
     bool body_open : 1;    /* streams: it is not complete */
     bool body_wanted : 1;  /* streams: the bridge wants it now */
@@ -189,6 +190,7 @@ struct sprig_conn {
     /* How does it end? */
     bool must_reset : 1;     /* it must not look orderly */
     bool must_linger : 1;    /* unread input may be on its way: do not just close */
+    bool was_calmed : 1;     /* it has sent too much: little of what comes is still read */
     bool unread_byte : 1;    /* the last byte of the request still lies in the socket: where the
                                 transport has no other reset, a close with it is one */
     bool input_is_apps : 1;  /* the app reads from the socket itself: what comes is not ours */

@@ -160,12 +160,22 @@ static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
         return exchange_abandon(ex, "the app's own chunks are malformed");
     if (rc < 0)
         return exchange_failed(ex, rc);
-    if (ex->response.cut && !was_cut && ex->response.version == 20)
+    if (ex->response.cut && !was_cut && ex->response.version == 20 && !ex->may_exceed)
         return exchange_abandon(ex, "the body is longer than its Content-Length");
     if (ex->response.cut && !was_cut)
         log_later(SPRIG_LOG_ERROR, "the app wrote more than its Content-Length: the rest was cut");
     exchange_added(ex);
     return ex->is_over ? SPRIG_E_CLOSED : ex->out->size > ex->conn->server->config.high_water_bytes;
+}
+
+void sprig_response_may_exceed(struct sprig_exchange *ex)
+{
+    ex->may_exceed = true;
+}
+
+bool sprig_response_has_excess(const struct sprig_exchange *ex)
+{
+    return ex->response.cut;
 }
 
 int sprig_response_write(struct sprig_exchange *ex, struct sprig_span bytes)

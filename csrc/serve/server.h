@@ -94,6 +94,10 @@ enum { LEAVING_MS = 500 };
 enum { LINGER_SECONDS = 5, LINGER_MAX_SECONDS = 60 };
 enum { LINGER_MAX_BYTES = 64 * 1024 * 1024, LINGER_BODIES = 8 };
 
+/* Of one that was told to be calm so much is read, in case that it closes its side. The rest is
+ * left where it is, which stops it at no cost. */
+enum { LINGER_CALMED_BYTES = 1024 * 1024 };
+
 static inline void server_count_request(struct sprig_server *server)
 {
     if (++server->counters.n_requests == server->retire.at_request)
