@@ -206,7 +206,8 @@ static int connect_tcp(const struct sprig_listen_spec *spec)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list, *a;
     int fd = -1;
-    const char *host = *spec->host != '\0' ? spec->host : "127.0.0.1";
+    bool is_any = *spec->host == '\0' || strcmp(spec->host, "*") == 0;
+    const char *host = is_any ? "127.0.0.1" : spec->host;
     if (getaddrinfo(host, spec->port, &hints, &list) != 0) {
         errno = EADDRNOTAVAIL;
         return -1;

@@ -106,7 +106,7 @@ int dev_check(struct command *cmd, char *why, size_t n)
         struct sprig_listen_spec *spec = &cmd->addresses[i];
         if (spec->kind != SPRIG_LISTEN_TCP)
             continue;
-        if (*spec->host == '\0')
+        if (*spec->host == '\0' || strcmp(spec->host, "*") == 0)
             snprintf(spec->host, sizeof spec->host, "127.0.0.1");
         if (!is_loopback(spec->host))
             return refuse_address(sprig_listen_spec_print(spec, text, sizeof text), why, n);

@@ -14,8 +14,8 @@ use Test::More;
 
 my $get   = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 my $app   = app_file('sub { [200, [], ["hi"]] }');
-my $forms = 'an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a slash or @NAME, '
-    . 'and ",tls", ",redirect", ",h2c" or ",proxy_protocol" may follow';
+my $forms = 'an address is PORT, *:PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a slash '
+    . 'or @NAME, and ",tls", ",redirect", ",h2c" or ",proxy_protocol" may follow';
 
 sub unix_answer {
     my ($path) = @_;
@@ -35,6 +35,37 @@ subtest 'a port alone means all addresses' => sub {
     my $port   = SprigTest::Server::_free_port();
     my $server = start_program('-l', $port, $app);
     is $server->port, $port, 'the port is that';
+    $server->stop_ok;
+};
+
+subtest '*:PORT means all addresses of both families' => sub {
+    my $has_v6 = eval {
+        require IO::Socket::IP;
+        IO::Socket::IP->new(LocalHost => '::', V6Only => 1, Listen => 1);
+    };
+    for my $flags ([], ['--workers', 2], ['--workers', 2, '--preload-app'], ['--reuseport']) {
+        my $server = start_program('-l', '*:0', @$flags, $app);
+        my %port   = $server->stderr =~ m{http://(\S+):([1-9]\d*)/}g;
+        is_deeply [sort keys %port], [$has_v6 ? ('0.0.0.0', '[::]') : '0.0.0.0'],
+            "@$flags: the banner";
+        is $server->ask($get)->body, 'hi', 'a request over IPv4';
+        next if !$has_v6;
+        is $port{'[::]'}, $port{'0.0.0.0'}, 'the port is the same';
+        my $client = SprigTest::Client->adopt(
+            IO::Socket::IP->new(PeerHost => '::1', PeerPort => $port{'[::]'}) || die "connect: $@");
+        $client->send($get);
+        is $client->response->body, 'hi', 'a request over IPv6';
+        $server->stop_ok;
+    }
+};
+
+subtest ':PORT and [::]:PORT leave room for each other' => sub {
+    my $has_v6
+        = eval { require IO::Socket::IP; IO::Socket::IP->new(LocalHost => '::', Listen => 1) };
+    plan skip_all => 'there is no IPv6 here' if !$has_v6;
+    my $port   = SprigTest::Server::_free_port();
+    my $server = start_program('-l', ":$port", '-l', "[::]:$port", $app);
+    is $server->ask($get)->body, 'hi', 'the server answers';
     $server->stop_ok;
 };
 

@@ -121,7 +121,7 @@ static const struct sprig_option options[] = {
     PLACK(host, 'o', G, "HOST", NULL, "The address to listen on; default: all IPv4 addresses."),
     PLACK(port, 'p', G, "PORT", "5000", "The port to listen on; 0 is any free one."),
     PLACK(listen, 'l', G, "ADDRESS", NULL,
-          "HOST:PORT, PORT, [IPV6]:PORT, unix:PATH or @NAME; repeatable."),
+          "*:PORT, PORT (IPv4), HOST:PORT, [IPV6]:PORT, unix:PATH or @NAME; repeatable."),
     PLACK(socket, 'S', G, "PATH", NULL, "Listens on a unix socket."),
     FIELD(COUNT, backlog, G, "N", "0", 0, 65535,
           "Connections that may wait to be accepted; 0 is the system's limit."),

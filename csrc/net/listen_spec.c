@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const char forms[] =
-    "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
+    "an address is PORT, *:PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
     "slash or @NAME, and \",tls\", \",redirect\", \",h2c\" or \",proxy_protocol\" may follow";
 
 /* What is being read, and where to say what is wrong with it. */
@@ -127,8 +127,6 @@ static int read_host(const struct reading *r, const char *host, size_t len)
         host++;
         len -= 2;
     }
-    if (len == 1 && *host == '*')
-        len = 0;
     if ((!is_bracketed && memchr(host, ':', len) != NULL) || memchr(host, '[', len) != NULL ||
         len >= sizeof r->out->host)
         return complain(r, "that is not a host and a port", forms);

@@ -40,7 +40,8 @@ enum sprig_listen_kind {
 
 struct sprig_listen_spec {
     enum sprig_listen_kind kind;
-    char host[256]; /* TCP: a name or an address without brackets; "": all IPv4 addresses */
+    char host[256]; /* TCP: a name or an address without brackets; "": all IPv4 addresses; "*":
+                     * those and all IPv6 addresses, where the machine has any */
     char port[6];   /* TCP: decimal, 0 to 65535; 0: any free one */
     char path[108]; /* unix: absolute; abstract: the name without '@' */
     struct sprig_listen_options options;

@@ -157,14 +157,15 @@ enum { MAX_PORTS_TRIED = 20 };
 
 static bool open_tcp(struct opening *o)
 {
-    const char *host = o->spec->host;
+    const char *host = strcmp(o->spec->host, "*") != 0 ? o->spec->host : NULL;
+    bool is_v4 = host != NULL && *host == '\0';
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                             .ai_family = *host ? AF_UNSPEC : AF_INET,
+                             .ai_family = is_v4 ? AF_INET : AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM};
     bool is_open = false, may_choose = atoi(o->spec->port) == 0;
     for (int i = 0; i < (may_choose ? MAX_PORTS_TRIED : 1) && !is_open; i++) {
         struct addrinfo *found = NULL;
-        int rc = getaddrinfo(*host ? host : NULL, o->spec->port, &hints, &found);
+        int rc = getaddrinfo(is_v4 ? NULL : host, o->spec->port, &hints, &found);
         if (rc != 0) {
             o->problem = gai_strerror(rc);
             return false;

@@ -506,9 +506,9 @@ that the system chooses.
 
 =item listen
 
-An array reference of addresses. C<port>, C<:port> and C<*:port> mean all IPv4 addresses, C<host:port> each
-address of that name, C<[v6]:port> that address, C<unix:path> or a path with a slash a unix socket, and C<@name> an
-abstract one. C<host> and C<port> are then ignored.
+An array reference of addresses. C<*:port> means all IPv4 and IPv6 addresses, C<port> and C<:port> all IPv4 addresses,
+C<host:port> each address of that name, C<[v6]:port> that address, C<unix:path> or a path with a slash a unix socket,
+and C<@name> an abstract one. C<host> and C<port> are then ignored.
 
 =item listen_sock
 

@@ -140,8 +140,8 @@ static void test_forms(void)
 }
 
 static const char forms_text[] =
-    "an address is PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a slash or @NAME, and "
-    "\",tls\", \",redirect\", \",h2c\" or \",proxy_protocol\" may follow";
+    "an address is PORT, *:PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a slash or @NAME, "
+    "and \",tls\", \",redirect\", \",h2c\" or \",proxy_protocol\" may follow";
 
 /* What is read comes out in one form; what is not understood is told. */
 static void test_reading(void)
@@ -150,7 +150,7 @@ static void test_reading(void)
         const char *text, *plain; /* NULL: as it was */
     } good[] = {{"8080", ":8080"},
                 {":8080", NULL},
-                {"*:8080", ":8080"},
+                {"*:8080", NULL},
                 {"0", ":0"},
                 {"localhost:5000", NULL},
                 {"127.0.0.1:65535", NULL},
