@@ -18,12 +18,19 @@ use AnyEvent;
 use Sprig::Loop;
 my (@waiting, @kept, %timer);
 sub report { print STDERR "$_[0]\n" }
+
+# AnyEvent lets no callback wait on EV; EV itself does.
+sub wait_for {
+    my ($cv) = @_;
+    return $cv->recv if $AnyEvent::MODEL ne 'AnyEvent::Impl::EV';
+    EV::run(EV::RUN_ONCE()) until $cv->ready;
+}
 my %paths = (
     '/block' => sub {
         my $cv     = AE::cv;
         my $signal = AE::signal WINCH => $cv;
         report('blocking');
-        $cv->recv;
+        wait_for($cv);
         return [200, [], ['blocked']];
     },
     '/quick' => sub { report('quick'); [200, [], ['quick']] },
@@ -61,7 +68,7 @@ my %paths = (
                 @kept = (); report('broke off');
                 return if $env->{QUERY_STRING} ne 'shutdown';
                 kill TERM => $$;
-                my $wait = AE::cv; $timer{wait} = AE::timer 1, 0, sub { $wait->send }; $wait->recv;
+                my $wait = AE::cv; $timer{wait} = AE::timer 1, 0, sub { $wait->send }; wait_for($wait);
                 report('waited');
             });
             report('parked');
