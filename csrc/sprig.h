@@ -358,6 +358,12 @@ const struct sprig_address *sprig_exchange_local(struct sprig_exchange *ex);
  * is entered. */
 void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded *out);
 
+/* Tells the log that this request was refused: "403 for 192.0.2.1: REASON (DETAIL)". reason is
+ * static text; without a detail the method and the path stand there. Of each reason only some lines
+ * a second are written. */
+void sprig_exchange_tell(struct sprig_exchange *ex, int status, const char *reason,
+                         struct sprig_span detail);
+
 /* The user that the app found out, for the access log: asked for in on_end, copied. */
 bool sprig_exchange_wants_user(const struct sprig_exchange *ex);
 void sprig_exchange_set_user(struct sprig_exchange *ex, struct sprig_span user);

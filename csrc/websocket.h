@@ -71,8 +71,10 @@ void sprig_ws_offer_clear(struct sprig_ws_offer *offer);
 bool sprig_ws_offers(const struct sprig_ws_offer *offer, struct sprig_span protocol);
 /* The page that opens it may (RFC 6455 section 10.2): one of the list, separated by blanks or
  * commas: "https://example.org", "*.example.org" for any scheme, port and name below it, "same" for
- * the Host of the request. Without an Origin field it is no browser, and may. */
-bool sprig_ws_origin_is_allowed(const struct sprig_ws_offer *offer, const char *origins);
+ * the Host of the request. NULL or "": any. Without an Origin field it is no browser, and may. A
+ * page that may not is named in the log. */
+bool sprig_ws_admits(struct sprig_exchange *ex, const struct sprig_ws_offer *offer,
+                     const char *origins);
 
 enum { SPRIG_WS_ACCEPT_LEN = 28, SPRIG_WS_EXTENSION_BYTES = 160 };
 

@@ -194,6 +194,11 @@ subtest 'websocket_origins' => sub {
     );
     is(socket_at('/origins', "Origin: $_")->response->status, $status{$_}, "$_: $status{$_}")
         for sort keys %status;
+    ok(
+        $server->stderr_like(
+            qr{^sprig: 403 for 127\.0\.0\.1: websocket_origins: .*\(https://xtwo\.example\)$}m),
+        'the log names the page'
+    );
     is(socket_at('/origins')->response->status,                     101, 'no browser');
     is(socket_at('/', 'Origin: http://anywhere')->response->status, 101, 'all, if it is not given');
 };

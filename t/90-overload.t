@@ -188,7 +188,8 @@ subtest 'queue_timeout' => sub {
     $second->send($get);
     busy_ok($second, 'a request that waits for too long', 1);    # as the average goes
     cmp_ok(time - $start, '>', 0.45, 'not before its time');
-    ok($server->stderr_like(qr/^sprig: 503 for 127\.0\.0\.1: queue_timeout/m), 'logged');
+    ok($server->stderr_like(qr{^sprig: 503 for 127\.0\.0\.1: queue_timeout: .* \(GET /\)$}m),
+        'logged, with what was asked for');
     $third->send($get);
     $third->is_quiet(0.1);
     $first->reset;

@@ -35,8 +35,9 @@ for my $by ('program', 'preload') {
         my @before = $master->serving(2);
         for my $dies ('die "broken\n";', 'exit 3;', 'kill KILL => $$;') {
             $master->rewrite(dies => $dies);
+            my $logged = length $master->stderr;
             $master->signal('USR2');
-            ok eventually(sub { 3 < processes_in($master->dir) }),
+            ok $master->stderr_like(qr/upgrading: pid [0-9]+ starts/, from => $logged),
                 "a new one starts, and ($dies)";
             ok eventually(sub { 3 == processes_in($master->dir) }), 'ends';
             is unix_body($master), 1, 'the unix socket is still there';

@@ -79,9 +79,8 @@ static const struct sprig_ws_handler websocket_handler = {on_message, on_pong, o
 
 static bool is_allowed(const struct psgi_scope *scope)
 {
-    const char *origins = psgi_exchange_config(scope->px)->websocket_origins;
-
-    return sprig_ws_origin_is_allowed(&scope->offer, origins != NULL && *origins ? origins : NULL);
+    return sprig_ws_admits(scope->px->ex, &scope->offer,
+                           psgi_exchange_config(scope->px)->websocket_origins);
 }
 
 static struct sprig_ws *socket_new(struct psgi_scope *scope, struct sprig_ws_answer *answer)

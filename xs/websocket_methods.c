@@ -31,7 +31,7 @@ I32 psgi_websocket_accepted(pTHX_ SV *self, HV *options, SV **accept, SV **exten
     SV **own = hv_fetchs(options, "websocket_origins", 0);
     const char *origins =
         own != NULL ? SvPV_nolen(*own) : psgi_exchange_config(w->px)->websocket_origins;
-    if (!sprig_ws_origin_is_allowed(&w->more->offer, origins != NULL && *origins ? origins : NULL))
+    if (!sprig_ws_admits(w->px->ex, &w->more->offer, origins))
         return 0;
     psgi_websocket_accept(aTHX_ w, options, &answer);
     *accept = sv_2mortal(newSVpvn(answer.accept, SPRIG_WS_ACCEPT_LEN));

@@ -66,8 +66,8 @@ bool access_log_reopen(struct access_log *log);
 /* As access_log_flush, unless the lines are another process's; tells of what is lost, and frees. */
 void access_log_close(struct access_log *log);
 
-/* As access_log_close, as soon as the requests in progress have their lines: the server has another log
- * by now, or none. */
+/* As access_log_close, as soon as the requests in progress have their lines: the server has another
+ * log by now, or none. */
 void access_log_retire(struct access_log *log);
 
 /* Writes what is left. Waits for a slow reader for at most ACCESS_LOG_END_MS: this is for the end

@@ -364,10 +364,12 @@ void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sp
 /* Whom a message of the log is about: as trusted proxies tell it where the head of the request is
  * still there, else as the PROXY header or the socket does. Every message that names a client gets
  * the name here, before the exchange ends. */
+enum { CLIENT_WHAT_BYTES = 120 };
 struct client_name {
     char text[INET6_ADDRSTRLEN];
     char id[REQUEST_ID_BYTES]; /* of the request, if it is known to have one */
     uint8_t n_id;
+    char what[CLIENT_WHAT_BYTES]; /* "GET /path", if it is known */
 };
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex);
 /* One line, within the limits of refusals.h: status (0: reset), client, reason (static text). */

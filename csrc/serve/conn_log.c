@@ -6,6 +6,7 @@
 #include "serve/accesslog.h"
 #include "serve/listener.h"
 #include "serve/request_id.h"
+#include <limits.h>
 
 /* Status of a request whose client left before the answer, as nginx has it. */
 enum { STATUS_CLIENT_LEFT = 499 };
@@ -135,6 +136,17 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     access_log_add(record, status, NULL, r->n_body > n_lost ? r->n_body - n_lost : 0, &times);
 }
 
+/* Without the query, which may hold what nobody should read. */
+static void name_request(struct client_name *name, const struct sprig_request *r)
+{
+    const char *query = r->target.len > 0 ? memchr(r->target.ptr, '?', r->target.len) : NULL;
+    size_t n = query != NULL ? (size_t)(query - r->target.ptr) : r->target.len;
+    name->what[0] = '\0';
+    if (r->target.len > 0)
+        snprintf(name->what, sizeof name->what, "%.*s %.*s", (int)r->method.len, r->method.ptr,
+                 (int)(n < INT_MAX ? n : INT_MAX), r->target.ptr);
+}
+
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex)
 {
     struct client_name name;
@@ -155,6 +167,9 @@ struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange 
     name.n_id = (uint8_t)id.len;
     if (id.len > 0)
         memcpy(name.id, id.ptr, id.len);
+    name.what[0] = '\0';
+    if (ex != NULL && ex->in->request.n_headers > 0)
+        name_request(&name, &ex->in->request);
     return name;
 }
 
@@ -163,7 +178,7 @@ void conn_tell_of(struct sprig_conn *c, const struct client_name *client, int st
 {
     struct log_request before;
     log_request_enter(span_make(client->id, client->n_id), &before);
-    refusals_tell(&c->server->refusals, status, client->text, reason);
+    refusals_tell(&c->server->refusals, status, client->text, reason, client->what);
     log_request_leave(&before);
 }
 
@@ -171,4 +186,15 @@ void conn_tell(struct sprig_conn *c, struct sprig_exchange *ex, int status, cons
 {
     struct client_name client = conn_client_name(c, ex);
     conn_tell_of(c, &client, status, reason);
+}
+
+void sprig_exchange_tell(struct sprig_exchange *ex, int status, const char *reason,
+                         struct sprig_span detail)
+{
+    struct client_name client = conn_client_name(ex->conn, ex);
+    if (detail.len > 0)
+        snprintf(client.what, sizeof client.what, "%.*s",
+                 (int)(detail.len < sizeof client.what ? detail.len : sizeof client.what),
+                 detail.ptr);
+    conn_tell_of(ex->conn, &client, status, reason);
 }

@@ -24,7 +24,7 @@ static void handshake_fail(struct sprig_conn *c, const char *reason)
 {
     c->server->counters.n_refused++;
     stats_add(STAT_HANDSHAKES_FAILED, 1);
-    refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c), reason);
+    refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c), reason, "");
     conn_linger(c);
 }
 
@@ -57,7 +57,7 @@ static void handshake_refuse_proxy(struct sprig_conn *c, const char *reason)
 {
     c->server->counters.n_refused++;
     stats_add(STAT_HANDSHAKES_FAILED, 1);
-    refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, c->remote_host, reason);
+    refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, c->remote_host, reason, "");
     conn_close(c, SPRIG_END_GONE);
 }
 
@@ -137,7 +137,7 @@ static void handshake_expire(struct sprig_conn *c)
     stats_add(STAT_HANDSHAKES_FAILED, 1);
     if (!transport_tls_is_silent(&c->transport))
         refusals_tell(&c->server->refusals, REFUSALS_HANDSHAKE, conn_client(c),
-                      "tls_handshake_timeout: it was not complete in time");
+                      "tls_handshake_timeout: it was not complete in time", "");
     conn_close(c, SPRIG_END_GONE);
 }
 

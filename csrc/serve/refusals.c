@@ -5,16 +5,15 @@
 #include "base/log.h"
 #include <stdio.h>
 
-static void write_line(int status, const char *client, const char *reason, uint32_t n_more)
+static void write_line(int status, const char *client, const char *reason, const char *behind)
 {
-    char what[16] = "reset", more[48] = "";
+    char answer[16] = "reset";
     if (status == REFUSALS_HANDSHAKE)
-        snprintf(what, sizeof what, "no TLS");
+        snprintf(answer, sizeof answer, "no TLS");
     else if (status != 0)
-        snprintf(what, sizeof what, "%d", status);
-    if (n_more > 0)
-        snprintf(more, sizeof more, " (and %u more like it)", n_more);
-    log_later(SPRIG_LOG_WARN, "%s for %s: %s%s", what, client, reason, more);
+        snprintf(answer, sizeof answer, "%d", status);
+    log_later(SPRIG_LOG_WARN, *behind != '\0' ? "%s for %s: %s (%s)" : "%s for %s: %s%s", answer,
+              client, reason, behind);
 }
 
 /* A second is over: what came in it beyond the limit. */
@@ -23,8 +22,11 @@ static void finish(struct refusal_kind *k)
     struct refusal_kind old = *k;
     *k = (struct refusal_kind){.since_ns = 0};
     const char *reason = old.reason ? old.reason : "other reasons";
+    char more[48] = "";
+    if (old.n_untold > 1)
+        snprintf(more, sizeof more, "and %u more like it", old.n_untold - 1);
     if (old.n_untold > 0)
-        write_line(old.status, old.client, reason, old.n_untold - 1);
+        write_line(old.status, old.client, reason, more);
 }
 
 /* The sink may enter Perl and end the server: nothing is looked at behind log_undefer. */
@@ -78,14 +80,15 @@ static struct refusal_kind *find_kind(struct refusals *r, int status, const char
     return usable;
 }
 
-void refusals_tell(struct refusals *r, int status, const char *client, const char *reason)
+void refusals_tell(struct refusals *r, int status, const char *client, const char *reason,
+                   const char *what)
 {
     uint64_t now = sprig_loop_now(r->loop);
     struct refusal_kind *k = find_kind(r, status, reason);
     if (k->n_untold == 0 && k->since_ns + NS_PER_S <= now)
         *k = (struct refusal_kind){.reason = k->reason, .status = k->status, .since_ns = now};
     if (k->n++ < (status == REFUSALS_HANDSHAKE ? 1 : REFUSALS_PER_SECOND)) {
-        write_line(status, client, reason, 0);
+        write_line(status, client, reason, what);
         return;
     }
     k->n_untold++;

@@ -35,9 +35,11 @@ void refusals_init(struct refusals *r, struct sprig_loop *loop);
  * second and reason. */
 enum { REFUSALS_HANDSHAKE = -1 };
 
-/* "400 for 192.0.2.1: bare LF"; status 0 is a connection that was reset: "reset for ...". reason is
- * static text. Written in the next pass of the loop: legal wherever Perl must not be entered. */
-void refusals_tell(struct refusals *r, int status, const char *client, const char *reason);
+/* "400 for 192.0.2.1: bare LF (GET /path)"; status 0 is a connection that was reset: "reset for
+ * ...". reason is static text; `what` was asked for, or is "". Written in the next pass of the
+ * loop: legal wherever Perl must not be entered. */
+void refusals_tell(struct refusals *r, int status, const char *client, const char *reason,
+                   const char *what);
 
 /* Tells what is untold. May enter Perl. */
 void refusals_clear(struct refusals *r);

@@ -93,11 +93,9 @@ static bool matches(const struct sprig_ws_offer *offer, struct sprig_span patter
     return pattern.len > 0 && span_ieq(offer->origin, pattern);
 }
 
-bool sprig_ws_origin_is_allowed(const struct sprig_ws_offer *offer, const char *origins)
+static bool is_listed(const struct sprig_ws_offer *offer, const char *origins)
 {
     struct sprig_span list = span_str(origins);
-    if (origins == NULL || offer->origin.len == 0)
-        return true;
     while (list.len > 0) {
         size_t n = 0;
         while (n < list.len && list.ptr[n] != ',' && list.ptr[n] != ' ')
@@ -107,5 +105,15 @@ bool sprig_ws_origin_is_allowed(const struct sprig_ws_offer *offer, const char *
         n += n < list.len;
         list = span_make(list.ptr + n, list.len - n);
     }
+    return false;
+}
+
+bool sprig_ws_admits(struct sprig_exchange *ex, const struct sprig_ws_offer *offer,
+                     const char *origins)
+{
+    if (origins == NULL || *origins == '\0' || offer->origin.len == 0 || is_listed(offer, origins))
+        return true;
+    sprig_exchange_tell(ex, 403, "websocket_origins: it comes from a page that may not connect",
+                        offer->origin);
     return false;
 }
