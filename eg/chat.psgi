@@ -91,7 +91,7 @@ function add(kind, text, from, at) {
 }
 function hear({ from, text, at, joined, left, here }) {
   if (text) add(from === name ? 'line mine' : 'line', text, from === name ? '' : from, at);
-  if (joined || left) add('note', joined ? joined + ' has come' : left + ' has left');
+  if (joined || left) add('note', joined ? joined + ' joined' : left + ' left');
   if (here) $('here').textContent = here + (here === 1 ? ' person' : ' people');
 }
 function say(message) { socket.send(JSON.stringify(message)); }

@@ -70,7 +70,7 @@ __DATA__
   svg { width: 100%; height: 20rem; background: #19212c; border-radius: .7rem }
 </style>
 <main>
-  <header><h1>Measurements, four a second</h1><span id="state">connecting</span></header>
+  <header><h1>Live measurements, four per second</h1><span id="state">connecting</span></header>
   <section>
     <div><small>now</small><b id="now">–</b></div>
     <div><small>lowest</small><b id="low">–</b></div>

@@ -81,7 +81,7 @@ progress { width: 100%; height: .7rem; margin: 1.2rem 0 .4rem; accent-color: #25
 #said { min-height: 3em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere } code { font-size: .72rem }
 </style>
 <main>
-<h1>Upload, seen by the server</h1>
+<h1>Upload with live progress</h1>
 <label id="drop"><span id="name">Choose a file, or drop it here</span><input type="file" id="file"></label>
 <progress id="bar" max="100" value="0"></progress>
 <div id="said">Nothing has arrived yet.</div>

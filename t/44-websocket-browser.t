@@ -33,7 +33,7 @@ __DATA__
 <!doctype html><iframe src="/?name=Ann"></iframe><iframe src="/?name=Bob"></iframe><script>
 const wait = (ready, then) => ready() ? then() : setTimeout(wait, 50, ready, then);
 const text = i => frames[i].document.getElementById('lines').innerText.replace(/\\n/g, ' ');
-onload = () => wait(() => /Ann has come/.test(text(0)) && /Bob has come/.test(text(1)), () => {
+onload = () => wait(() => /Ann joined/.test(text(0)) && /Bob joined/.test(text(1)), () => {
   frames[0].say({ text: 'from Ann <b>\\u20ac</b>' });
   wait(() => /from Ann/.test(text(1)), () => {
     frames[1].say({ text: 'from Bob' });
