@@ -17,15 +17,15 @@ enum { CLOCK_SKEW_SECONDS = 60 };
 /* One membership; owned by its channel, and of `left` when it is over. It is an event stream or a
  * WebSocket. */
 struct member {
-    struct list_link link; /* in channel.members; later in channels.left */
-    struct sprig_channel *channel;
+    struct list_link link;     /* in channel.members; later in channels.left */
     struct sprig_exchange *ex; /* severable: NULL when it is over, or a WebSocket */
     struct sprig_ws *ws;       /* the same; of these two one is there */
+    uint64_t after;            /* number of a message that it has seen, and so those before */
+    uint64_t queue_bytes;
+    enum sprig_slow slow;
+    struct sprig_channel *channel;
     struct feed_watch watch;
     struct sprig_ws_watch ws_watch;
-    uint64_t queue_bytes;
-    uint64_t after; /* number of a message that it has seen, and so those before */
-    enum sprig_slow slow;
     void *app;
 };
 

@@ -1,6 +1,7 @@
 /* message.c - see message.h */
 #include "channel/message.h"
 
+#include "base/hot.h"
 #include "base/number.h"
 #include "http/response.h"
 #include "http/sse.h"
@@ -35,7 +36,7 @@ struct message *message_new(const struct sprig_publication *p, bool has_id)
     return m;
 }
 
-void message_release(void *message)
+HOT void message_release(void *message)
 {
     struct message *m = message;
     if (--m->refs > 0)

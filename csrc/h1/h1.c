@@ -1,6 +1,7 @@
 /* h1.c - HTTP/1 as the rest of the server sees it: its phases, its steps, its table. */
 #include "h1/h1.h"
 
+#include "base/hot.h"
 #include "base/invariant.h"
 #include <stdlib.h>
 
@@ -159,8 +160,20 @@ static void h1_step(struct sprig_conn *c, uint32_t what)
         h1_settle_later(c);
 }
 
-static void h1_flush(struct sprig_conn *c)
+/* The response goes on and on: nothing but the next bytes of it can follow what is written. */
+static inline bool h1_is_steady(const struct sprig_conn *c)
 {
+    const struct h1 *h = h1_of(c);
+    const struct sprig_exchange *ex = h->ex;
+    return h->phase == H1_REPLY && ex != NULL && ex->first_ns != 0 && !ex->response.ended &&
+           !ex->want_drain && !ex->was_high && !list_linked(&c->deadline.link) &&
+           (!ex->body_open || ex->is_tunnel);
+}
+
+HOT static void h1_flush(struct sprig_conn *c)
+{
+    if (h1_is_steady(c) && conn_flush_piece(c))
+        return;
     bool is_new = c->n_requests == 0 && c->out.size == 0;
     if (!conn_is_blocked(c) && !is_new)
         conn_flush(c);

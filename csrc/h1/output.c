@@ -68,9 +68,11 @@ bool h1_settle(struct sprig_conn *c)
     if (h->phase != H1_REPLY || conn_is_broken(c))
         return false;
     if (ex != NULL) {
+        if (!ex->response.ended)
+            return false;
         bool is_out = ex->end_after_flush ? !conn_has_output(c)
                                           : c->out.size <= c->server->config.high_water_bytes;
-        if (!ex->response.ended || !is_out)
+        if (!is_out)
             return false;
         if (!h1_may_persist(c, ex))
             h->must_close = true;
@@ -103,12 +105,19 @@ bool h1_awaits_writable(const struct sprig_conn *c)
     return conn_is_blocked(c) && h->phase != H1_HEAD && h->phase != H1_BODY;
 }
 
+/* Now, or behind what was blocked. */
+static inline bool h1_may_have_deadline(const struct sprig_conn *c)
+{
+    const struct sprig_exchange *ex = h1_of(c)->ex;
+    return list_linked(&c->deadline.link) || (ex != NULL && (!ex->is_started || ex->body_open));
+}
+
 void h1_flushed(struct sprig_conn *c, bool is_drained)
 {
     struct h1 *h = h1_of(c);
     if (is_drained && h->phase == H1_IDLE)
         conn_await_request(c);
-    else if (is_drained && h1_is_answering(c))
+    else if (is_drained && h1_is_answering(c) && h1_may_have_deadline(c))
         h1_stream_set_deadline(c);
     if (h->ex != NULL)
         exchange_check_low_water(h->ex);

@@ -30,12 +30,7 @@ enum { RESPONSE_UNSURE_BYTES = CHUNK_MAX_SIZE_DIGITS + 2 };
 struct response {
     int status;           /* 0 before the head */
     enum framing framing; /* valid once head_out */
-    uint64_t announced;   /* FRAMING_LENGTH: bytes of the body */
-    uint64_t left;        /* FRAMING_LENGTH: of them, not queued yet */
     uint64_t n_body;      /* body bytes queued, without chunk framing of ours */
-    struct chunk check;   /* app_framed: follows the app's chunks */
-    char unsure[RESPONSE_UNSURE_BYTES];
-    uint8_t n_unsure;
     uint8_t version;      /* of the request */
     bool is_head : 1;     /* the request was HEAD */
     bool is_connect : 1;  /* the request was CONNECT */
@@ -55,6 +50,11 @@ struct response {
     bool has_events : 1;  /* the body is a text/event-stream */
     bool has_trailers : 1; /* the last chunk is queued, with fields behind it */
     bool is_dropped : 1;   /* body bytes are dropped: the head is none of the app's */
+    uint8_t n_unsure;
+    char unsure[RESPONSE_UNSURE_BYTES];
+    uint64_t announced; /* FRAMING_LENGTH: bytes of the body */
+    uint64_t left;      /* FRAMING_LENGTH: of them, not queued yet */
+    struct chunk check; /* app_framed: follows the app's chunks */
 };
 
 /* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.
@@ -70,7 +70,8 @@ static inline bool response_is_ended(const struct response *r)
 /* Checks the head, decides the framing and queues the head, all or nothing.
  * Added: Date, unless the app sent one; Server, if server_header is not NULL and the app sent none;
  * Content-Length, if head->length is known and the app gave none; Transfer-Encoding and Connection
- * as the framing needs; Cache-Control and X-Accel-Buffering to a text/event-stream that has none.
+ * as the framing needs; Cache-Control and X-Accel-Buffering to a text/event-stream that has none;
+ * Sec-WebSocket-Version to a 426 for a client that wants to upgrade.
  * The app's Content-Length wins over head->length, its `Connection: close` is
  * honoured, its Keep-Alive and `Connection: keep-alive` are dropped; Upgrade passes with 101 and
  * 426. SPRIG_E_INVALID: *r and the queue are as before, and `why` (n bytes) says what is wrong.

@@ -1,5 +1,6 @@
 /* loop.c - passes, the ready queue, waking up, and what a fork does to it; see loop.h */
 #include "base/clock.h"
+#include "base/hot.h"
 #include "loop/loop_internal.h"
 
 #include "base/stats.h"
@@ -348,7 +349,7 @@ void loop_enter(struct sprig_loop *loop)
     loop_take_back(loop);
 }
 
-static void loop_flush_all(struct sprig_loop *loop)
+HOT static void loop_flush_all(struct sprig_loop *loop)
 {
     courier_turn(&loop->courier);
     for (;;) {

@@ -1,5 +1,6 @@
 /* outq.c - the output queue: a list of segments, each a buffer, a reference or a file range. */
 #include "base/err.h"
+#include "base/hot.h"
 #include "base/stats.h"
 #include "base/tempfile.h"
 #include "net/outq_internal.h"
@@ -8,8 +9,10 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_BYTES = 16 * 1024,      /* of a recycled segment, its header included */
-    MAX_FREE = 64,                /* recycled segments kept by a pool */
+    BLOCK_BYTES = 16 * 1024, /* of a recycled segment, its header included */
+    MAX_FREE = 64,           /* recycled segments kept by a pool */
+    SMALL_BYTES = 1024,      /* the same, of those that begin a queue when all of these are used */
+    MAX_FREE_SMALL = 1024,
     MAX_FREE_REFERENCES = 1024,   /* the same, of those without a buffer */
     MAX_IOV = 64,                 /* memory pieces in one writev */
     CARRY_BYTES = 1 << 30,        /* carried before the next outq_settle: n_carried has 32 bits */
@@ -18,7 +21,10 @@ enum {
     SPILL_FILE_BYTES = 64 << 20,  /* after so much a new temporary file is begun */
 };
 
-enum { BLOCK_ROOM = BLOCK_BYTES - sizeof(struct outq_segment) };
+enum {
+    BLOCK_ROOM = BLOCK_BYTES - sizeof(struct outq_segment),
+    SMALL_ROOM = SMALL_BYTES - sizeof(struct outq_segment)
+};
 
 void outq_pool_init(struct outq_pool *pool)
 {
@@ -37,34 +43,59 @@ static void free_all(struct outq_segment *s)
 void outq_pool_clear(struct outq_pool *pool)
 {
     free_all(pool->free);
+    free_all(pool->free_small);
     free_all(pool->free_references);
-    outq_pool_init(pool);
+    *pool = (struct outq_pool){.n_blocks = pool->n_blocks - pool->n_free};
 }
 
-/* A segment with a buffer for at least n bytes, a recycled one if that is large enough. */
-static struct outq_segment *segment_new(struct outq_pool *pool, size_t n)
+static struct outq_segment *segment_set(struct outq_segment *s, enum outq_kind kind, size_t room)
 {
-    struct outq_segment *s = pool->free;
-    if (n > BLOCK_ROOM) {
-        s = n < SIZE_MAX - sizeof(*s) ? malloc(sizeof(*s) + n) : NULL;
-    } else if (s) {
-        pool->free = s->next;
-        pool->n_free--;
-    } else {
-        s = malloc(BLOCK_BYTES);
-    }
     if (!s)
         return NULL;
-    s->kind = n > BLOCK_ROOM ? KIND_BUFFER : KIND_BLOCK;
-    s->room = n > BLOCK_ROOM ? n : BLOCK_ROOM;
+    s->kind = kind;
+    s->room = room;
     s->next = NULL;
     s->left = 0;
     s->ptr = s->data;
     return s;
 }
 
+/* Many queues have something at once: a message for thousands of clients, mostly short. */
+__attribute__((noinline)) static struct outq_segment *segment_new_small(struct outq_pool *pool)
+{
+    struct outq_segment *s = pool->free_small;
+    if (s) {
+        pool->free_small = s->next;
+        pool->n_free_small--;
+    } else {
+        s = malloc(SMALL_BYTES);
+    }
+    return segment_set(s, KIND_SMALL, SMALL_ROOM);
+}
+
+/* A segment at the end of the queue with a buffer for at least n bytes, a recycled one if that is
+ * large enough. */
+static struct outq_segment *segment_new(const struct outq *q, size_t n)
+{
+    struct outq_pool *pool = q->pool;
+    struct outq_segment *s = pool->free;
+    if (n > BLOCK_ROOM)
+        return segment_set(n < SIZE_MAX - sizeof(*s) ? malloc(sizeof(*s) + n) : NULL, KIND_BUFFER,
+                           n);
+    if (s) {
+        pool->free = s->next;
+        pool->n_free--;
+    } else if (pool->n_blocks >= MAX_FREE && !q->head && n <= SMALL_ROOM) {
+        return segment_new_small(pool);
+    } else {
+        s = malloc(BLOCK_BYTES);
+        pool->n_blocks += s != NULL;
+    }
+    return segment_set(s, KIND_BLOCK, BLOCK_ROOM);
+}
+
 /* Frees or recycles a segment that is in no queue any more. */
-void outq_segment_free(struct outq_pool *pool, struct outq_segment *s)
+HOT void outq_segment_free(struct outq_pool *pool, struct outq_segment *s)
 {
     if (s->kind == KIND_BLOCK && pool->n_free < MAX_FREE) {
         s->next = pool->free;
@@ -72,6 +103,13 @@ void outq_segment_free(struct outq_pool *pool, struct outq_segment *s)
         pool->n_free++;
         return;
     }
+    if (s->kind == KIND_SMALL && pool->n_free_small < MAX_FREE_SMALL) {
+        s->next = pool->free_small;
+        pool->free_small = s;
+        pool->n_free_small++;
+        return;
+    }
+    pool->n_blocks -= s->kind == KIND_BLOCK;
     if (s->kind >= KIND_REF && s->release)
         s->release(s->arg);
     if (s->kind >= KIND_REF && pool->n_free_references < MAX_FREE_REFERENCES) {
@@ -120,7 +158,7 @@ int outq_add(struct outq *q, struct sprig_span bytes)
         n = bytes.len;
     /* The one place where a queue grows by copies: allocated before anything is copied. */
     struct outq_segment *s = NULL;
-    if (n < bytes.len && !(s = segment_new(q->pool, bytes.len - n)))
+    if (n < bytes.len && !(s = segment_new(q, bytes.len - n)))
         return SPRIG_E_NOMEM;
     if (n)
         outq_fill(q, q->tail, bytes.ptr, n);
@@ -155,7 +193,7 @@ char *outq_reserve(struct outq *q, size_t n)
 {
     if (outq_tail_room(q) >= n && q->tail)
         return q->tail->ptr + q->tail->left;
-    q->pool->reserved = segment_new(q->pool, n);
+    q->pool->reserved = segment_new(q, n);
     return q->pool->reserved ? q->pool->reserved->ptr : NULL;
 }
 
@@ -498,6 +536,33 @@ static enum outq_result send_all(struct outq *q, struct transport *t, uint64_t b
     return OUTQ_DRAINED;
 }
 
+/* There is a single piece, of memory, and nothing that encrypts it: nearly always. */
+static inline bool is_one_piece(const struct outq *q, const struct transport *t, uint64_t budget)
+{
+    const struct outq_segment *s = q->head;
+    return s && !s->next && !outq_is_in_file(s) && (!budget || s->left <= budget) &&
+           t->ops->flush == NULL;
+}
+
+HOT static enum outq_result send_piece(struct outq *q, struct transport *t, uint64_t *n_written)
+{
+    struct outq_segment *s = q->head;
+    struct iovec iov = {.iov_base = s->ptr, .iov_len = (size_t)s->left};
+    ssize_t sent = t->ops->writev(t, &iov, 1, false);
+    if (sent == -1)
+        return write_failed();
+    *n_written = (uint64_t)sent;
+    if ((uint64_t)sent != s->left) {
+        consume(q, (uint64_t)sent);
+        return OUTQ_BLOCKED;
+    }
+    stats_add(STAT_SENT, (uint64_t)sent);
+    q->head = q->tail = NULL;
+    q->size = q->in_memory = 0;
+    outq_segment_free(q->pool, s);
+    return OUTQ_DRAINED;
+}
+
 static enum outq_result flush(struct outq *q, struct transport *t, uint64_t budget,
                               uint64_t *n_written)
 {
@@ -514,9 +579,19 @@ enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget
                             uint64_t *n_written)
 {
     *n_written = 0;
-    enum outq_result result = flush(q, t, budget, n_written);
+    enum outq_result result =
+        is_one_piece(q, t, budget) ? send_piece(q, t, n_written) : flush(q, t, budget, n_written);
     outq_show(q, q->size);
     return result;
+}
+
+HOT bool outq_flush_piece(struct outq *q, struct transport *t, uint64_t max)
+{
+    uint64_t n_written;
+    if (!is_one_piece(q, t, max) || send_piece(q, t, &n_written) != OUTQ_DRAINED)
+        return false;
+    outq_show(q, 0);
+    return true;
 }
 
 /* ---- sending ahead ---- */

@@ -22,10 +22,11 @@ struct outq_spill;
  * idle connections own none. */
 struct outq_pool {
     struct outq_segment *free;
+    struct outq_segment *free_small;
     struct outq_segment *free_references;
-    uint32_t n_free_references;
+    uint32_t n_free, n_free_small, n_free_references;
+    uint32_t n_blocks;             /* there are, free or in queues, without the small ones */
     struct outq_segment *reserved; /* between outq_reserve and outq_commit, if it is a new one */
-    uint32_t n_free;
 };
 
 void outq_pool_init(struct outq_pool *pool);
@@ -100,6 +101,10 @@ enum outq_result {
  * took, no extra system call is made to see EAGAIN. */
 enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget,
                             uint64_t *n_written);
+
+/* The same for a queue of one short piece, as thousands have that get the same message: true if it
+ * has left. Else outq_flush has to follow, which tells why. */
+bool outq_flush_piece(struct outq *q, struct transport *t, uint64_t max);
 
 /* Sends what lies in memory before the first file, as far as the socket takes it, and changes
  * nothing else: the one thing that another thread may do with a queue that is left alone meanwhile.

@@ -6,6 +6,7 @@
 
 enum outq_kind {
     KIND_BLOCK,  /* recycled buffer of BLOCK_BYTES */
+    KIND_SMALL,  /* recycled buffer of SMALL_BYTES */
     KIND_BUFFER, /* larger buffer of its own */
     KIND_REF,    /* memory that the queue keeps alive */
     KIND_SHARED, /* memory that others keep alive as well */
@@ -19,12 +20,12 @@ struct outq_segment {
     uint64_t left;   /* bytes not sent yet */
     char *ptr;       /* the first of them, unless in a file; never written to if a reference */
     uint64_t offset; /* KIND_FILE, KIND_SPILL: of the first of them */
-    size_t room; /* KIND_BLOCK, KIND_BUFFER: free bytes behind them; KIND_REF: bytes in memory */
+    size_t room;     /* below KIND_REF: free bytes behind them; KIND_REF: bytes in memory */
     outq_release_cb *release; /* KIND_REF, KIND_SHARED, KIND_FILE: or NULL */
     void *arg;
     int fd; /* KIND_FILE: borrowed until release; KIND_SPILL: the spill's */
     enum outq_kind kind;
-    char data[]; /* KIND_BLOCK, KIND_BUFFER */
+    char data[]; /* below KIND_REF */
 };
 
 /* A temporary file; it goes with its last segment. Bytes are appended, and what was sent is never
@@ -77,7 +78,7 @@ static inline void outq_append(struct outq *q, struct outq_segment *s)
 static inline size_t outq_tail_room(const struct outq *q)
 {
     const struct outq_segment *s = q->tail;
-    return s && (s->kind == KIND_BLOCK || s->kind == KIND_BUFFER) ? s->room : 0;
+    return s && s->kind < KIND_REF ? s->room : 0;
 }
 
 /* Appends to a segment that has the room. */

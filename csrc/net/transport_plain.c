@@ -1,6 +1,7 @@
 /* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
 #include "net/transport.h"
 
+#include "base/hot.h"
 #include "base/stats.h"
 #include "net/calls.h"
 #include <errno.h>
@@ -46,17 +47,22 @@ static ssize_t plain_send(int fd, const void *buf, size_t n, int flags)
     return sent;
 }
 
-static ssize_t plain_writev(struct transport *t, const struct iovec *iov, int n, bool more)
+__attribute__((noinline)) static ssize_t plain_send_pieces(int fd, const struct iovec *iov, int n,
+                                                           int flags)
 {
-    int flags = more ? MSG_MORE : 0;
-    if (n == 1)
-        return plain_send(t->fd, iov->iov_base, iov->iov_len, flags);
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
     ssize_t sent;
     do
-        sent = sendmsg(t->fd, &message, flags | MSG_NOSIGNAL);
+        sent = sendmsg(fd, &message, flags | MSG_NOSIGNAL);
     while (sent == -1 && errno == EINTR);
     return sent;
+}
+
+HOT static ssize_t plain_writev(struct transport *t, const struct iovec *iov, int n, bool more)
+{
+    int flags = more ? MSG_MORE : 0;
+    return n == 1 ? plain_send(t->fd, iov->iov_base, iov->iov_len, flags)
+                  : plain_send_pieces(t->fd, iov, n, flags);
 }
 
 /* sendfile by hand. What was read but not taken by the socket is read again the next time. */

@@ -1,6 +1,7 @@
 /* conn.c - one connection: birth, turns, deadlines, end; see conn.h */
 #include "serve/conn.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/invariant.h"
 #include "loop/watcher.h"
 #include "net/tls.h"
@@ -31,12 +32,12 @@ void conn_set_state(struct sprig_conn *c, enum conn_state state)
         conn_break(c);
 }
 
-void conn_pin(struct sprig_conn *c)
+HOT void conn_pin(struct sprig_conn *c)
 {
     c->pins++;
 }
 
-void conn_unpin(struct sprig_conn *c)
+HOT void conn_unpin(struct sprig_conn *c)
 {
     if (INVARIANT(c->pins > 0))
         c->pins--;

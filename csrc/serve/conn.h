@@ -99,26 +99,15 @@ struct incoming {
     char client[INET6_ADDRSTRLEN]; /* as a trusted proxy has told it; empty: none has */
 };
 
-/* One request and its response, whatever protocol carries it. */
+/* One request and its response, whatever protocol carries it. What each write to one of thousands
+ * looks at comes first, and so it does in the others: there the time goes into fetching memory. */
 struct sprig_exchange {
     struct sprig_conn *conn; /* owner; NULL while in the pool */
     struct outq *out;        /* where its bytes go: of the connection, or its own */
     void *stream;            /* borrowed: what the protocol has for it; NULL in HTTP/1 */
-    struct response response;
-    uint64_t body_left;           /* of Content-Length, still to come */
-    uint64_t body_started_ns;     /* for min_body_rate */
-    uint64_t complete_ns;         /* when the request was complete, for queue_timeout */
-    uint64_t app_ns;              /* when its turn came; 0: not yet */
-    uint64_t first_ns;            /* when the first byte of the response had left; 0: not yet */
-    uint64_t queued_ns;           /* how long it had waited before it came here */
-    struct list_link wait;        /* in admission.waiting or server.parked */
-    void *app;                    /* severable: the bridge's pointer */
-    struct access_record *record; /* owned: for the access log; NULL without one */
-    struct feed *feed;            /* owned: see feed.h; NULL mostly */
-    uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
-    char *names;                  /* owned: label, id and client of a forgotten request */
-    bool is_started : 1;          /* on_request was called, so on_end will be */
-    bool is_over : 1;             /* nothing of what is asked of it can have an effect any more */
+    uint64_t first_ns;       /* when the first byte of the response had left; 0: not yet */
+    bool is_started : 1;     /* on_request was called, so on_end will be */
+    bool is_over : 1;        /* nothing of what is asked of it can have an effect any more */
     bool want_drain : 1;
     bool was_high : 1;
     bool gone_told : 1;
@@ -137,6 +126,18 @@ struct sprig_exchange {
     bool body_wanted : 1;  /* streams: the bridge wants it now */
     uint8_t n_label;       /* bytes of in->label; 0: the app was not called */
     uint8_t n_request_id;  /* 0: not asked for, or none; see request_id.h */
+    struct response response;
+    uint64_t body_left;           /* of Content-Length, still to come */
+    uint64_t body_started_ns;     /* for min_body_rate */
+    uint64_t complete_ns;         /* when the request was complete, for queue_timeout */
+    uint64_t app_ns;              /* when its turn came; 0: not yet */
+    uint64_t queued_ns;           /* how long it had waited before it came here */
+    struct list_link wait;        /* in admission.waiting or server.parked */
+    void *app;                    /* severable: the bridge's pointer */
+    struct access_record *record; /* owned: for the access log; NULL without one */
+    struct feed *feed;            /* owned: see feed.h; NULL mostly */
+    uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
+    char *names;                  /* owned: label, id and client of a forgotten request */
     /* what follows is not zero at first */
     struct incoming *in; /* owned; an empty one that all share, once it was forgotten */
     struct sprig_exchange *next_free; /* in the pool */
@@ -146,6 +147,9 @@ struct sprig_exchange {
  * has told it, or empty. See request_id.h for its id. */
 struct sprig_span exchange_label(const struct sprig_exchange *ex);
 struct sprig_span exchange_client(const struct sprig_exchange *ex);
+
+/* What is worth a way of its own to the socket: see conn_flush_piece. */
+enum { CONN_PIECE_BYTES = 16 * 1024 };
 
 /* Room in each connection for what its protocol needs to know of it. */
 enum { CONN_OWN_BYTES = 48 };
@@ -159,20 +163,9 @@ struct conn_rare {
 };
 
 struct sprig_conn {
-    struct sprig_server *server; /* borrowed: outlives its connections */
-    struct list_link link;       /* in server->conns */
-    struct ready ready;
     struct flushable flush;
-    struct reapable reap;
-    struct deadline deadline;
+    struct sprig_server *server; /* borrowed: outlives its connections */
     const struct protocol *protocol;
-    _Alignas(8) char own[CONN_OWN_BYTES]; /* the protocol's; all zero at first */
-    struct outq out;
-    struct conn_rare *rare;                /* owned; NULL mostly */
-    const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
-                                              NULL: sprig_server_adopt */
-    struct transport transport;            /* owner of the descriptor */
-    struct client_count *client_count;     /* shared count of its address; NULL: not counted */
     uint32_t n_requests;
     uint32_t generation;
     int n_unsent; /* bytes in the kernel at the last look; -1: not known */
@@ -197,7 +190,18 @@ struct sprig_conn {
     bool is_switched : 1;    /* nor is it any HTTP of ours: 101 was sent, or the like */
     bool is_turned_away : 1; /* was answered 503 as soon as it was accepted */
     bool is_relayed : 1;     /* its TLS goes on elsewhere: see conn_relay */
+    _Alignas(8) char own[CONN_OWN_BYTES]; /* the protocol's; all zero at first */
+    struct transport transport;           /* owner of the descriptor */
+    struct outq out;
+    struct deadline deadline;
+    struct ready ready;
     struct event read_event;
+    struct list_link link; /* in server->conns */
+    struct reapable reap;
+    struct conn_rare *rare;                /* owned; NULL mostly */
+    const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
+                                              NULL: sprig_server_adopt */
+    struct client_count *client_count;     /* shared count of its address; NULL: not counted */
     char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
 
@@ -312,6 +316,12 @@ static inline bool conn_has_output(const struct sprig_conn *c)
 }
 /* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
 void conn_flush(struct sprig_conn *c);
+/* The same for one short piece, without what follows on a flush; false: it has not left. */
+static inline bool conn_flush_piece(struct sprig_conn *c)
+{
+    return c->output == OUTPUT_FREE && transport_is_open(&c->transport) &&
+           outq_flush_piece(&c->out, &c->transport, CONN_PIECE_BYTES);
+}
 void conn_init_flush(struct sprig_conn *c);
 /* A new connection takes its turn in this pass, or at least is registered at its end. */
 void conn_begin(struct sprig_conn *c);
@@ -415,7 +425,7 @@ void exchange_call_app(struct sprig_exchange *ex);
 /* The request is complete, or as far as the app needs it, and waits for its turn. */
 static inline bool exchange_waits(const struct sprig_exchange *ex)
 {
-    return ex != NULL && ex->complete_ns != 0 && !ex->is_started;
+    return ex != NULL && !ex->is_started && ex->complete_ns != 0;
 }
 static inline bool exchange_is_streaming(const struct sprig_exchange *ex)
 {

@@ -3,6 +3,7 @@
 #include "serve/conn.h"
 
 #include "base/apart.h"
+#include "base/hot.h"
 #include "loop/timer.h"
 #include <errno.h>
 
@@ -268,7 +269,7 @@ bool conn_end_output(struct sprig_conn *c)
     return false;
 }
 
-static void conn_run_flush(struct flushable *f)
+HOT static void conn_run_flush(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
     conn_pin(c);

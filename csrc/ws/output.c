@@ -241,6 +241,7 @@ static struct frame *frame_for(struct sprig_ws *ws, struct sprig_ws_message *m)
     return f != NULL ? f : m->plain;
 }
 
+/* To an empty queue a reference is cheaper than a copy. */
 int sprig_ws_send_message(struct sprig_ws *ws, struct sprig_ws_message *m)
 {
     int rc = admit(ws, m->plain->n - m->n_head);
@@ -250,7 +251,7 @@ int sprig_ws_send_message(struct sprig_ws *ws, struct sprig_ws_message *m)
     struct sprig_span bytes = span_make(f->bytes, f->n);
     if (ws->state == WS_STATE_WAITING)
         return add_early(ws, bytes, span_make(NULL, 0));
-    if (f->n < RAW_MIN_BYTES) {
+    if (f->n < RAW_MIN_BYTES && sprig_response_buffered(ws->ex) > 0) {
         rc = sprig_response_write(ws->ex, bytes);
     } else {
         f->refs++;

@@ -247,6 +247,61 @@ static void the_pool_is_bounded(void)
     ok(pool.n_free == 0 && !pool.free, "clearing the pool frees them");
 }
 
+static void many_queues_have_small_buffers(void)
+{
+    struct outq queues[70];
+    char *text = pattern_new(0, 3000);
+    bool all_right = true;
+    for (int i = 0; i < 70; i++) {
+        outq_init(&queues[i], &pool);
+        outq_add(&queues[i], span_make(text, 500));
+    }
+    is_int(pool.n_blocks, 64, "64 queues have a large buffer");
+    for (int i = 64; i < 70; i++)
+        outq_add(&queues[i], span_make(text + 500, 2500));
+    for (int i = 64; i < 70; i++) {
+        wire_reset(SIZE_MAX, 0);
+        all_right = all_right && queues[i].size == 3000 && queues[i].in_memory == 3000;
+        all_right = all_right && flush(&queues[i], 0) == OUTQ_DRAINED && wire.n_calls == 1;
+        all_right = all_right && wire.n_got == 3000 && is_pattern(wire.got, 0, 3000);
+        all_right = all_right && queues[i].in_memory == 0;
+    }
+    ok(all_right, "the others begin with a small one, and a large one follows if need be");
+    for (int i = 0; i < 64; i++)
+        outq_clear(&queues[i]);
+    ok(pool.n_free == 64 && pool.n_blocks == 64 && pool.n_free_small == 6,
+       "both kinds are kept, the large ones up to a limit");
+    outq_pool_clear(&pool);
+    ok(pool.n_blocks == 0 && pool.n_free_small == 0, "until the pool is cleared");
+    free(text);
+}
+
+static void a_short_piece_has_a_way_of_its_own(void)
+{
+    struct outq q;
+    outq_init(&q, &pool);
+    n_released = 0;
+    wire_reset(SIZE_MAX, 0);
+    ok(!outq_flush_piece(&q, &obedient, 100), "an empty queue has no piece");
+    outq_add_shared(&q, SPAN_LIT("0123456789"), release_counted, &one);
+    ok(!outq_flush_piece(&q, &obedient, 9), "one that is longer than that stays");
+    ok(wire.n_calls == 0 && q.size == 10, "... without a call");
+    ok(outq_flush_piece(&q, &obedient, 10), "a short one leaves");
+    ok(wire.n_got == 10 && q.size == 0 && !q.head && !q.tail && n_released == 1,
+       "... and is given back");
+    outq_add(&q, SPAN_LIT("abc"));
+    outq_add_shared(&q, SPAN_LIT("def"), release_counted, &one);
+    ok(!outq_flush_piece(&q, &obedient, 100) && q.size == 6, "two pieces take the usual way");
+    is_int(flush(&q, 0), OUTQ_DRAINED, "... which they then do");
+    wire_reset(4, 0);
+    outq_add(&q, SPAN_LIT("0123456789"));
+    ok(!outq_flush_piece(&q, &obedient, 100), "what the socket does not take whole has not left");
+    ok(q.size == 6 && wire.n_got == 4, "... but for what it took");
+    wire_reset(SIZE_MAX, 0);
+    ok(flush(&q, 0) == OUTQ_DRAINED && wire.n_got == 6 && memcmp(wire.got, "456789", 6) == 0,
+       "... and the rest goes its usual way");
+}
+
 static void a_file_that_shrank_is_short(void)
 {
     int fds[2];
@@ -337,6 +392,8 @@ int main(void)
     large_files_go_in_slices();
     bytes_can_be_written_in_place();
     the_pool_is_bounded();
+    many_queues_have_small_buffers();
+    a_short_piece_has_a_way_of_its_own();
     a_file_that_shrank_is_short();
     a_peer_that_left_is_gone();
     an_unusual_file_is_copied();
