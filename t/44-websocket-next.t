@@ -41,6 +41,14 @@ routes(
             $ws->next->cb(sub { note_down('heard ' . $_[0]->recv) });
         }
     ),
+    '/unpinged' => accepting(
+        websocket_ping_interval => 0,
+        on_open                 => sub {
+            my ($ws) = @_;
+            push @{ $socket{once} }, $ws;
+            $ws->next->cb(sub { note_down('heard ' . $_[0]->recv) });
+        }
+    ),
     '/ask'   => sub {
         return sub {
             my $respond = shift;
@@ -127,16 +135,22 @@ subtest 'nothing is read while nobody asks' => sub {
 subtest 'an end that nobody asks for' => sub {
     my $alive = socket_at('/once');
     $alive->text('one')->text('two');
-    is($alive->next, 'ping(heartbeat)', 'one that waits to be read from is asked whether it is there');
+    is($alive->next, 'ping(heartbeat)',
+        'one that waits to be read from is asked whether it is there');
     is(join('|', await_diary($server, 1)), 'heard one', 'the application has asked once');
     my $left = socket_at('/once');
     $left->text('one')->text('two');
     is(join('|', await_diary($server, 1)), 'heard one', 'another one');
     $left->client->close;
-    is(join('|', await_diary($server, 1)), 'closed 1006', 'that it has left is noticed');
+    is(join('|', await_diary($server, 1)), 'closed 1006',     'that it has left is noticed');
     is($alive->next,                       'ping(heartbeat)', 'the first one goes on');
     $alive->client->close;
     is(join('|', await_diary($server, 1)), 'closed 1006', 'until it leaves');
+    my $unpinged = socket_at('/unpinged');
+    $unpinged->text('one')->text('two');
+    is(join('|', await_diary($server, 1)), 'heard one', 'one that is not asked');
+    $unpinged->client->close;
+    is(join('|', await_diary($server, 1)), 'closed 1006', 'its end is noticed as well');
     ask('/drop');
 };
 

@@ -150,6 +150,20 @@ static char *put_event_lines(char *at, const struct head_seen *seen)
     return at;
 }
 
+/* RFC 6455 section 4.2.2: a client of another version is told which one there is. Nothing is added
+ * where the app wants an upgrade to something else. */
+static char *put_version_line(char *at, const struct sprig_head *head)
+{
+    for (size_t i = 0; i < head->n_headers; i++) {
+        const struct sprig_header *h = &head->headers[i];
+        bool is_other = head_field_of(h->name) == FIELD_UPGRADE &&
+                        !span_ieq(span_trim(h->value), SPAN_LIT("websocket"));
+        if (is_other || span_ieq(h->name, SPAN_LIT("Sec-WebSocket-Version")))
+            return at;
+    }
+    return PUT_LIT(at, "Sec-WebSocket-Version: 13\r\n");
+}
+
 /* --------------------------------------------------------------- the head ---- */
 
 void response_init(struct response *r, const struct sprig_request *req, bool may_keep_alive)
@@ -179,6 +193,8 @@ static int put_head(struct head_writer *w, struct response *r, const struct spri
     w->at = put_connection(w->at, r, &w->walk.seen, head);
     if (w->walk.seen.events)
         w->at = put_event_lines(w->at, &w->walk.seen);
+    if (head->status == 426 && r->may_upgrade)
+        w->at = put_version_line(w->at, head);
     w->at = put_server_lines(w->at, &w->walk.seen, server);
     w->at = PUT_LIT(w->at, "\r\n");
     return 0;

@@ -39,7 +39,8 @@ static void on_due(struct ready *r, uint32_t what)
 static int start_deadlines(struct ws_settings *s)
 {
     struct sprig_loop *loop = s->group->loop;
-    int ping = deadline_list_init(&s->ping, loop, s->options.ping_interval, expire);
+    double look = s->options.ping_interval > 0 ? s->options.ping_interval : WS_LOOK_SECONDS;
+    int ping = deadline_list_init(&s->ping, loop, look, expire);
     int pong = deadline_list_init(&s->pong, loop, s->options.ping_timeout, expire);
     int close = deadline_list_init(&s->close, loop, s->options.close_timeout, expire);
     return ping != 0 ? ping : pong != 0 ? pong : close;

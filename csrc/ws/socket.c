@@ -82,6 +82,14 @@ static bool is_deaf(const struct sprig_ws *ws)
     return ws->has_message || ws_has_kept(ws);
 }
 
+/* The time for the next Ping; where there are none, the one to look at a socket that is not read.
+ */
+static void await_ping_time(struct sprig_ws *ws)
+{
+    if (ws_pings(ws) || is_deaf(ws))
+        deadline_set(&ws->settings->ping, &ws->deadline);
+}
+
 /* An application that does not ask for what has come hears nothing of the client's end, either. If
  * it has not asked since the last look, and the client has closed, it will not miss anything. */
 static void look_at_deaf(struct sprig_ws *ws)
@@ -91,7 +99,7 @@ static void look_at_deaf(struct sprig_ws *ws)
     ws->is_unasked = true;
     if (is_forgotten && t->ops->closed(t) != SIDES_NONE)
         ws_lost(ws, NULL);
-    else if (sprig_ws_buffered(ws) == 0)
+    else if (ws_pings(ws) && sprig_ws_buffered(ws) == 0)
         ws_send_control(ws, WS_PING, WS_HEARTBEAT); /* the kernel hears whether anybody is there */
 }
 
@@ -102,12 +110,14 @@ static void on_ping_time(struct sprig_ws *ws)
         look_at_deaf(ws);
     } else if (ws->is_pinged) {
         ws_lost(ws, "websocket_ping_timeout: the peer is silent");
-    } else {
+    } else if (ws_pings(ws)) {
         ws->is_pinged = settings->options.ping_timeout > 0;
         ws_send_control(ws, WS_PING, WS_HEARTBEAT);
     }
-    if (ws->state == WS_STATE_OPEN)
-        deadline_set(ws->is_pinged ? &settings->pong : &settings->ping, &ws->deadline);
+    if (ws->state == WS_STATE_OPEN && ws->is_pinged)
+        deadline_set(&settings->pong, &ws->deadline);
+    else if (ws->state == WS_STATE_OPEN)
+        await_ping_time(ws);
 }
 
 int sprig_ws_set_ping(struct sprig_ws *ws, double interval, double timeout)
@@ -283,8 +293,11 @@ void sprig_ws_watch(struct sprig_ws *ws, struct sprig_ws_watch *watch)
 
 void ws_adjust_reading(struct sprig_ws *ws)
 {
-    if (ws->ex != NULL && ws_is_live(ws))
-        sprig_exchange_read_body(ws->ex, !is_deaf(ws));
+    if (ws->ex == NULL || !ws_is_live(ws))
+        return;
+    sprig_exchange_read_body(ws->ex, !is_deaf(ws));
+    if (ws->state == WS_STATE_OPEN && !list_linked(&ws->deadline.link))
+        await_ping_time(ws);
 }
 
 void sprig_ws_want(struct sprig_ws *ws, bool on)

@@ -97,6 +97,14 @@ static inline bool ws_is_live(const struct sprig_ws *ws)
     return ws->state == WS_STATE_OPEN || ws->state == WS_STATE_CLOSING;
 }
 
+/* It sends Pings of its own. */
+static inline bool ws_pings(const struct sprig_ws *ws)
+{
+    return ws->settings->options.ping_interval > 0;
+}
+/* Without them, a socket that is not read is looked at so often. */
+enum { WS_LOOK_SECONDS = 3 };
+
 /* Starts or stops reading, by what is wanted and what is kept. */
 void ws_adjust_reading(struct sprig_ws *ws);
 
