@@ -108,21 +108,20 @@ static void append_header(pTHX_ SV *value, const struct sprig_header *h)
         sv_catpvn_nomg(value, h->value.ptr, h->value.len);
 }
 
-/* Headers that must not reach the env, or reach it in another way. A name with '_' could pass for
- * one with '-' (Content_Length), and Proxy for the environment variable of that name. */
-static bool is_dropped(const struct env_builder *b, struct sprig_span name)
+/* Headers without a ready-made key that must not reach the env. A name with '_' could pass for one
+ * with '-' (Content_Length), and Proxy for the environment variable of that name. */
+static bool is_dropped(struct sprig_span name)
 {
-    const struct sprig_request *req = b->req;
+    return (name.len == 14 && span_ieq(name, SPAN_LIT("Content-Length"))) ||
+           (name.len == 5 && span_ieq(name, SPAN_LIT("Proxy"))) ||
+           memchr(name.ptr, '_', name.len) != NULL;
+}
 
-    if (name.len == 14 && span_ieq(name, SPAN_LIT("Content-Length")))
-        return true;
-    if (req->chunked && name.len == 17 && span_ieq(name, SPAN_LIT("Transfer-Encoding")))
-        return true;
-    if (b->host.ptr != NULL && name.len == 4 && span_ieq(name, SPAN_LIT("Host")))
-        return true;
-    if (name.len == 5 && span_ieq(name, SPAN_LIT("Proxy")))
-        return true;
-    return memchr(name.ptr, '_', name.len) != NULL;
+/* Of those with a key: what the server has answered to, or has another one for. */
+static bool gives_way(const struct env_builder *b, unsigned slot)
+{
+    return (slot == b->keys->host && b->host.ptr != NULL) ||
+           (slot == b->keys->transfer_encoding && b->req->chunked);
 }
 
 static void put_known_header(pTHX_ struct env_builder *b, unsigned slot,
@@ -154,7 +153,7 @@ static void put_unknown_header(pTHX_ struct env_builder *b, const struct sprig_h
 /* Of an absolute target, or told by a proxy: then the port may have come apart from it. */
 static void put_host(pTHX_ struct env_builder *b)
 {
-    unsigned slot = (unsigned)b->keys->host;
+    unsigned slot = b->keys->host;
 
     put_span(aTHX_ b, slot, b->host);
     if (b->host_port.ptr != NULL) {
@@ -167,13 +166,11 @@ static void put_headers(pTHX_ struct env_builder *b)
 {
     for (uint32_t i = 0; i < b->req->n_headers; i++) {
         const struct sprig_header *h = &b->req->headers[i];
-        if (is_dropped(b, h->name))
-            continue;
         int slot = psgi_keys_of_header(b->keys, h->name);
-        if (slot != NO_SLOT)
-            put_known_header(aTHX_ b, (unsigned)slot, h);
-        else
+        if (slot == NO_SLOT && !is_dropped(h->name))
             put_unknown_header(aTHX_ b, h);
+        else if (slot != NO_SLOT && !gives_way(b, (unsigned)slot))
+            put_known_header(aTHX_ b, (unsigned)slot, h);
     }
     if (b->host.ptr != NULL)
         put_host(aTHX_ b);

@@ -2,69 +2,72 @@
  */
 #include "keys.h"
 
+#include "http/chars.h"
+
 static const char *const env_key_text[] = {
 #define X(name, text) text,
     ENV_KEYS(X)
 #undef X
 };
 
-/* Request headers that are worth a ready-made key; all others are folded one by one. */
+/* Request headers that are worth a ready-made key; all others are folded one by one. In lower case,
+ * for name_is. None is dropped: see is_dropped in env.c. */
 static const char *const known_names[] = {
-    "Accept",
-    "Accept-Charset",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Access-Control-Request-Headers",
-    "Access-Control-Request-Method",
-    "Authorization",
-    "Cache-Control",
-    "Connection",
-    "Content-Encoding",
-    "Content-Type",
-    "Cookie",
-    "DNT",
-    "Date",
-    "Expect",
-    "Forwarded",
-    "From",
-    "Host",
-    "If-Match",
-    "If-Modified-Since",
-    "If-None-Match",
-    "If-Range",
-    "If-Unmodified-Since",
-    "Keep-Alive",
-    "Origin",
-    "Pragma",
-    "Priority",
-    "Range",
-    "Referer",
-    "Save-Data",
-    "Sec-CH-UA",
-    "Sec-CH-UA-Mobile",
-    "Sec-CH-UA-Platform",
-    "Sec-Fetch-Dest",
-    "Sec-Fetch-Mode",
-    "Sec-Fetch-Site",
-    "Sec-Fetch-User",
-    "Sec-WebSocket-Extensions",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-    "Upgrade-Insecure-Requests",
-    "User-Agent",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Port",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
-    "X-Request-ID",
-    "X-Requested-With",
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-type",
+    "cookie",
+    "dnt",
+    "date",
+    "expect",
+    "forwarded",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "origin",
+    "pragma",
+    "priority",
+    "range",
+    "referer",
+    "save-data",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
 };
 
 enum { N_KNOWN = sizeof known_names / sizeof *known_names };
@@ -107,11 +110,11 @@ static void add_key(pTHX_ struct psgi_keys *keys, unsigned slot, const char *tex
     keys->key[slot] = (struct psgi_key){sv, hek, SvSHARED_HASH(sv)};
 }
 
-/* "Content-Type" is the only header here that the CGI specification gives a name without HTTP_. */
+/* Content-Type is the only header here that the CGI specification gives a name without HTTP_. */
 static void add_header(pTHX_ struct psgi_keys *keys, unsigned slot, const char *name)
 {
     struct sprig_span span = span_str(name);
-    size_t skip = span_eq(span, SPAN_LIT("Content-Type")) ? 5 : 0;
+    size_t skip = span_eq(span, SPAN_LIT("content-type")) ? 5 : 0;
     uint8_t *bucket = &keys->bucket[name_bucket(span)];
     char text[64];
     size_t len = psgi_keys_fold(span, text);
@@ -120,8 +123,10 @@ static void add_header(pTHX_ struct psgi_keys *keys, unsigned slot, const char *
     keys->name[slot] = span;
     keys->next[slot] = *bucket;
     *bucket = (uint8_t)slot;
-    if (span_eq(span, SPAN_LIT("Host")))
-        keys->host = (int)slot;
+    if (span_eq(span, SPAN_LIT("host")))
+        keys->host = slot;
+    if (span_eq(span, SPAN_LIT("transfer-encoding")))
+        keys->transfer_encoding = slot;
 }
 
 struct psgi_keys *psgi_keys_new(pTHX)
@@ -141,7 +146,7 @@ struct psgi_keys *psgi_keys_new(pTHX)
 int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name)
 {
     for (unsigned slot = keys->bucket[name_bucket(name)]; slot != 0; slot = keys->next[slot])
-        if (span_ieq(keys->name[slot], name))
+        if (keys->name[slot].len == name.len && name_is(name, keys->name[slot].ptr))
             return (int)slot;
     return NO_SLOT;
 }

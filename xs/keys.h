@@ -58,12 +58,12 @@ struct psgi_key {
 
 struct psgi_keys {
     struct psgi_key key[ENV_SLOTS];
-    struct sprig_span name[ENV_SLOTS]; /* of the header; empty below N_ENV_KEYS */
+    struct sprig_span name[ENV_SLOTS]; /* of the header, in lower case; empty below N_ENV_KEYS */
     uint8_t next[ENV_SLOTS];           /* slot of the next in its bucket, 0 = none */
     uint8_t bucket[ENV_BUCKETS];       /* by header name */
     uint8_t by_hek[2 * ENV_BUCKETS];   /* open addressing: slot + 1, 0 = none */
     SV *yes, *no;                      /* owned: values of booleans as they are when fresh */
-    int host;                          /* slot of HTTP_HOST */
+    unsigned host, transfer_encoding;  /* slots of these headers */
 };
 
 struct psgi_keys *psgi_keys_new(pTHX);

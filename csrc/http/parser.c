@@ -45,23 +45,11 @@ void scratch_clear(struct parser_scratch *scratch)
 
 /* ------------------------------------------------------------------ bytes ---- */
 
-/* Offset of the first byte in [at, end) that may be a control character, HTAB among them, as far as
- * words of 8 bytes go. */
-static inline size_t skip_words(const char *bytes, size_t at, size_t end)
-{
-    for (; end - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-        uint64_t found = word_controls(word_at(bytes + at)) & HIGH_BITS;
-        if (found != 0)
-            return at + word_first(found);
-    }
-    return at;
-}
-
 /* Offset of the first byte in [at, end) that cannot be part of a field value. */
 static size_t value_end(const char *bytes, size_t at, size_t end)
 {
-    for (at = skip_words(bytes, at, end); at < end && char_is(bytes[at], CHAR_VALUE);)
-        at = skip_words(bytes, at + 1, end);
+    for (at = words_skip_text(bytes, at, end); at < end && char_is(bytes[at], CHAR_VALUE);)
+        at = words_skip_text(bytes, at + 1, end);
     return at;
 }
 
@@ -250,7 +238,8 @@ static int scan_field(struct scan *s, size_t end)
     struct parser *p = s->p;
     size_t line = p->line, colon = 0;
     if (!p->in_value) {
-        size_t at = class_end(s->bytes, p->scanned, end, CHAR_TOKEN);
+        size_t at = words_skip_letters(s->bytes, p->scanned, end);
+        at = class_end(s->bytes, at, end, CHAR_TOKEN);
         p->scanned = (uint32_t)at;
         if (at == end)
             return MORE;

@@ -71,7 +71,8 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
  * dislikes a Content-Length or Transfer-Encoding and has stopped there.
  *
  * The library reads the request line, the header lines that it makes something of (those that tell
- * where a message ends and whether the connection goes on) and the end. The others mean nothing to
+ * where a message ends and whether the connection goes on, but for the usual one: see
+ * parser_is_usual) and the end. The others mean nothing to
  * it, and to read them took most of the time of a browser's request. What it reads it must split as
  * we do.
  *

@@ -2,6 +2,7 @@
 #ifndef SPRIG_PARSER_BACKEND_H
 #define SPRIG_PARSER_BACKEND_H
 
+#include "http/chars.h"
 #include "http/parser.h"
 
 /* What a library reports of the line that it reads. */
@@ -59,12 +60,20 @@ static inline bool parser_is_framing(struct sprig_span name)
     return name.len < sizeof first && first[name.len] == (name.ptr[0] | 0x20);
 }
 
+/* "Connection: keep-alive", as browsers send it with each request: it has no say in where the
+ * message ends, and whether the connection goes on is not asked of the library. */
+static inline bool parser_is_usual(const struct sprig_header *h)
+{
+    return h->name.len == 10 && h->value.len == 10 && name_is(h->value, "keep-alive");
+}
+
 /* The next line from *i on that the library is to read, its CRLF included; empty: the end of the
  * head is next. */
 static inline struct sprig_span parser_next_line(const struct sprig_request *req, uint32_t *i)
 {
     const char *end = req->head.ptr + req->head.len - 2;
-    while (*i < req->n_headers && !parser_is_framing(req->headers[*i].name) &&
+    const struct sprig_header *h = req->headers;
+    while (*i < req->n_headers && (!parser_is_framing(h[*i].name) || parser_is_usual(&h[*i])) &&
            !parser_backend_reads_all)
         ++*i;
     if (*i == req->n_headers)
