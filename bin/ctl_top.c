@@ -77,6 +77,16 @@ static const char *bytes_text(double bytes, char *buf, size_t n)
 
 /* ------------------------------------------------------------------------ printing ---- */
 
+static void print_durations(const struct pair *p)
+{
+    const char *half = quantile(p, 0.5);
+    if (*half == '-')
+        printf("durations   -\n");
+    else
+        printf("durations   50%% <= %s s   95%% <= %s s   99%% <= %s s\n", half, quantile(p, 0.95),
+               quantile(p, 0.99));
+}
+
 static void print_head(const struct pair *p)
 {
     char in[16], out[16], buffered[16], clock[16];
@@ -96,8 +106,7 @@ static void print_head(const struct pair *p)
            rate_of(p, "sprig_responses_total", "class=\"4xx\""),
            rate_of(p, "sprig_responses_total", "class=\"5xx\""),
            rate(p, "sprig_client_disconnects_total"));
-    printf("durations   50%% <= %s s   95%% <= %s s   99%% <= %s s\n", quantile(p, 0.5),
-           quantile(p, 0.95), quantile(p, 0.99));
+    print_durations(p);
     printf("connections %9.0f open   %.1f new/s\n", value_of(now, "sprig_connections_open"),
            rate(p, "sprig_connections_accepted_total"));
     printf("bytes       %s/s in   %s/s out   %s buffered\n",

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { COLUMN = 34, WIDTH = 80 };
@@ -167,6 +169,26 @@ static int print_paragraph(const struct sprig_option *o)
     return status;
 }
 
+/* The options of a group, or those with this word in their names. False: there are none. */
+static bool print_related(const char *word)
+{
+    char flag[64];
+    size_t n;
+    const struct sprig_option *options = sprig_options(&n);
+    bool is_any = false;
+    for (size_t i = 0; i < n; i++) {
+        const struct sprig_option *o = &options[i];
+        if (o->group == NULL || (strcasecmp(o->group, word) != 0 &&
+                                 strstr(option_flag(o, "", flag, sizeof flag), word) == NULL))
+            continue;
+        print_option(o);
+        is_any = true;
+    }
+    if (is_any)
+        puts("\nMore about one of them: sprig --help OPTION. The whole manual: man sprig");
+    return is_any;
+}
+
 void help_print(const char *topic)
 {
     if (topic == NULL) {
@@ -177,6 +199,8 @@ void help_print(const char *topic)
     if (o == NULL) {
         const char *nearest = sprig_option_nearest(topic + strspn(topic, "-"));
         char flag[64];
+        if (nearest == NULL && print_related(topic + strspn(topic, "-")))
+            return;
         if (nearest == NULL)
             usage_error("there is no option %s; see sprig --help-all", topic);
         usage_error("there is no option %s; did you mean %s? Try sprig --help-all", topic,

@@ -316,7 +316,7 @@ subtest 'a wrong event fails its future, and changes nothing' => sub {
 };
 
 my $expected = <<'TEXT';
-sprig: the application has no lifespan: this app knows no lifespan
+sprig: the application does not use lifespan (optional): this app knows no lifespan
 TEXT
 $expected .= <<'TEXT' if !over_http2();
 GET /trailers: PAGI application returned before its response was complete

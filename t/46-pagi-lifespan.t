@@ -110,7 +110,7 @@ subtest 'an application without a lifespan' => sub {
     for my $how ('returns', 'dies') {
         my $server = serve($how);
         is $server->ask(get('/state'))->body, '1 none', "$how: it is served";
-        like $server->stderr, qr/the application has no lifespan/, 'which is said';
+        like $server->stderr, qr/the application does not use lifespan \(optional\)/, 'which is said';
         $server->stop_ok;
         ok !(grep { /shutdown/ } lines()), 'it hears no more of it';
     }

@@ -126,10 +126,15 @@ subtest '--help OPTION' => sub {
     }
     like run_program('--help', '-l')->{out},           qr/\A-l, --listen .*\n +\S/, 'by its letter';
     like run_program('--help', 'reuseport')->{out},    qr/\A--\[no-\]reuseport /,   'a switch';
-    like run_program('--help', 'no-keepalive')->{out}, qr/\A--\[no-\]keepalive /,   'or its contrary';
+    like run_program('--help', 'no-keepalive')->{out}, qr/\A--\[no-\]keepalive /, 'or its contrary';
     my $run = run_program('--help', 'max-header');
     is $run->{status}, 2, 'no option: status';
-    is $run->{err}, "sprig: there is no option max-header; did you mean --max-headers? Try sprig --help-all\n",
+    like run_program('--help', 'log')->{out}, qr/--access-log FILE.*--log-level/s,
+        'a word has the options with it in their names';
+    like run_program('--help', 'tls')->{out}, qr/--tls-cert.*--acme-dir/s,
+        '... or those of the group of this name';
+    is $run->{err},
+        "sprig: there is no option max-header; did you mean --max-headers? Try sprig --help-all\n",
         'the nearest';
 };
 

@@ -89,7 +89,7 @@ subtest 'orders' => sub {
     says_ok(['drain'],   qr/\Adraining/);
     says_ok(['status'],  qr/, not ready, /, 4);
     says_ok(['undrain'], qr/\Aready again\n/);
-    says_ok(['reload'],  qr/\Areloading\n/);
+    says_ok(['reload'],  qr/\Areloading; reload --wait /);
     ok eventually(sub { $master->stderr =~ /reloaded: all workers are of generation 2/ }),
         'it does';
     says_ok(['reopen'], qr/\Alogs are reopened\n/);

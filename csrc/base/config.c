@@ -225,11 +225,11 @@ static const struct sprig_option options[] = {
 #undef G
 #define G "Overload"
     FIELD(COUNT, max_connections, G, "N", "0", 0, 10000000,
-          "Open connections; beyond: 503; 0 is as many as the descriptor limit allows."),
+          "Open connections per worker; beyond: 503; 0: by the descriptor limit."),
     FIELD(COUNT, max_connections_per_ip, G, "N", "0", 0, 10000000,
-          "Open connections per client address; beyond: 503; 0 is no limit."),
+          "Open connections per client and worker; beyond: 503; 0 is no limit."),
     FIELD(COUNT, max_requests_in_flight, G, "N", "0", 0, 10000000,
-          "Requests in the application at one time; others wait; 0 is no limit."),
+          "Requests at a time in the application, per worker; others wait; 0 is no limit."),
     SECONDS(queue_timeout, G, "30", "How long a request may wait for its turn; beyond: 503."),
 #undef G
 #define G "Proxies"

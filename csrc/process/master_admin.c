@@ -83,7 +83,8 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
         return say(said, n, 409, "the server is about to end");
     switch (verb) {
     case ADMIN_RELOAD:
-        return signal_self(SIGHUP, said, n, "reloading");
+        return signal_self(SIGHUP, said, n,
+                           "reloading; reload --wait also waits for the new workers");
     case ADMIN_UPGRADE:
         return signal_self(SIGUSR2, said, n, "upgrading");
     case ADMIN_REOPEN:

@@ -87,7 +87,7 @@ sub _returned {
     $self->{is_done} = 1;
     if ($self->{phase} eq 'new') {
         my $why = $is_error ? ': ' . ($error =~ s/\s+\z//r) : '';
-        Sprig::PAGI::_log("the application has no lifespan$why");
+        Sprig::PAGI::_log("the application does not use lifespan (optional)$why");
         return $self->_settle('declined');
     }
     warn 'lifespan of the PAGI application: ', $error =~ /\n\z/ ? $error : "$error\n" if $is_error;
