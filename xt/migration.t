@@ -34,7 +34,7 @@ my %others = (
         Starlet => [files('Plack/Handler/Starlet.pm', 'Starlet/Server.pm', 'Plack/Runner.pm')],
     },
     'FROM FEERSUM'   => { Feersum => [files('feersum', 'Feersum/Runner.pm')] },
-    'FROM UWSGI'     => { uWSGI   => [qw(uwsgi --plugins psgi,http --help)] },
+    'FROM UWSGI'     => { uWSGI   => ['uwsgi', '--plugins', 'psgi,http', '--help'] },
     'FROM HYPNOTOAD' => {
         hypnotoad => [files('hypnotoad', map { "Mojo/Server/$_.pm" } qw(Daemon Prefork Hypnotoad))]
     },
