@@ -179,6 +179,18 @@ enum sprig_end {
     SPRIG_END_DETACHED /* sprig_exchange_detach: the socket belongs to the app */
 };
 
+/* Why the client of an exchange is gone, as far as the server knows. */
+enum sprig_loss {
+    SPRIG_LOSS_CLOSED, /* it closed the connection, or reset its stream; or nothing is known */
+    SPRIG_LOSS_READ_TIMEOUT,
+    SPRIG_LOSS_READ_ERROR,
+    SPRIG_LOSS_WRITE_TIMEOUT,
+    SPRIG_LOSS_WRITE_ERROR,
+    SPRIG_LOSS_PROTOCOL,  /* it broke a rule of HTTP */
+    SPRIG_LOSS_TOO_LARGE, /* its body went beyond max_body_bytes */
+    SPRIG_LOSS_OVERFLOW   /* more waits for it than max_output_bytes */
+};
+
 /* The callbacks to the bridge. All run in phase 2, with the exchange pinned. */
 struct sprig_handler {
     /* A request is complete, body included unless it streams: run the app. The request's spans are
@@ -210,6 +222,9 @@ struct sprig_handler {
                      size_t n);
     /* It counts from now on. */
     void (*on_reloaded)(struct sprig_server *server, void *arg);
+    /* Whether the body of this request streams, as below the path of streaming_input. May be NULL;
+     * must not enter Perl. */
+    bool (*streams)(const struct sprig_request *req, void *arg);
 };
 
 /* Copies config and handler. NULL + errno. */
@@ -375,8 +390,15 @@ void sprig_exchange_end_after_flush(struct sprig_exchange *ex);
  * as the destructor of a Perl object; legal at any time until on_end. */
 void sprig_exchange_notify(struct sprig_exchange *ex);
 
+/* The app has no way to the socket, though the request asks for an upgrade: what comes is taken in
+ * before the answer, so that a client that leaves is noticed. */
+void sprig_exchange_keep_input(struct sprig_exchange *ex);
+
 /* The client is known to have left (on_gone was or will be called). */
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex);
+/* Why, and what is known beyond that (*detail: static text, or NULL). For on_gone, and for on_end
+ * unless all was done. */
+enum sprig_loss sprig_exchange_loss(const struct sprig_exchange *ex, const char **detail);
 
 /* What is asked of it can have an effect: it is not broken off, nor that of a parent process. */
 bool sprig_exchange_is_live(const struct sprig_exchange *ex);

@@ -236,8 +236,11 @@ subtest 'a slow reader is waited for' => sub {
     $client->send(get('/cut-flood'));
     eventually { $client->poll; (diary($server))[0] };
     $client->close;
-    is_deeply [grep { /flood/ } await_diary($server, 1)], ['flood has ended: client_closed'],
-        'one that leaves lets the app go on';
+    like(
+        (grep { /flood/ } await_diary($server, 1))[0],
+        qr/\Aflood has ended: (?:write_error|read_error|client_closed)\z/,
+        'one that leaves lets the app go on'
+    );
 };
 
 subtest 'an application that never stops sending' => sub {
@@ -281,7 +284,7 @@ subtest '$send and $receive may be kept' => sub {
     is $server->ask(get('/use'))->body,
         'http.request http.disconnect http.response.body: the response is complete',
         'they know that it is over';
-  SKIP: {
+SKIP: {
         skip_on_other_loop('AnyEvent lets no callback block in recv', 2);
         is $server->ask(get('/get'))->body, 'waited 1', 'a future can be waited for by blocking';
         is_deeply [diary($server)], [], 'without an error';

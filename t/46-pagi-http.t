@@ -149,7 +149,7 @@ sub scope_of {
 subtest 'the scope of a request has every key' => sub {
     my $scope =
         scope_of(get('/scope?x=%41&y', 'X-One: a', 'Cookie: a=1', 'x-ONE: b', 'Cookie: b=2; c=3'));
-    is_deeply $scope->{pagi}, { version => '0.4', spec_version => '0.3' }, 'versions';
+    is_deeply $scope->{pagi}, { version => '0.5', spec_version => '0.6' }, 'versions';
     is_deeply [@$scope{qw(type http_version method scheme path raw_path query_string root_path)}],
         [
         'http',   over_http2() ? '2' : '1.1', 'GET',     over_tls() ? 'https' : 'http',

@@ -85,7 +85,7 @@ sub lines { return -e $log ? split /\n/, slurp($log) : () }
 subtest 'startup, requests, shutdown' => sub {
     my $server = serve('');
     my @lines  = lines();
-    is shift @lines, 'lifespan.startup lifespan 0.4 0.3 0 undef', 'before the first connection';
+    is shift @lines, 'lifespan.startup lifespan 0.5 0.3 0 undef', 'before the first connection';
     like shift @lines, qr/http\.response\.start: there is no such event for a lifespan scope/,
         'a wrong event';
     like shift @lines, qr/an event is a hash reference/,                       'none at all';

@@ -76,6 +76,37 @@ subtest 'PAGI below PSGI' => sub {
     $server->stop_ok;
 };
 
+subtest 'bodies reach an application of PAGI while they come' => sub {
+    my $echo = spew(SprigTest::temp_path('echo') . '.pagi', <<'APP');
+use strict;
+use warnings;
+use Future::AsyncAwait;
+
+async sub app {
+    my ($scope, $receive, $send) = @_;
+    die "only http\n" if $scope->{type} ne 'http';
+    await $send->({ type => 'http.response.start', status => 200 });
+    while (1) {
+        my $event = await $receive->();
+        await $send->({ type => 'http.response.body', body => $event->{body}, more => $event->{more} });
+        last if !$event->{more};
+    }
+}
+
+\&app;
+APP
+    my @flags  = ('--mount', "/live=$echo", '--mount', "/live/old=$psgi");
+    my $server = start_server(by => 'program', app => $psgi, flags => \@flags);
+    my $client = $server->connect;
+    $client->send("POST /live HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\none");
+    ok eventually { $client->poll; $client->buffered =~ /one/ },
+        'also where one of PSGI is below it';
+    $client->send('two');
+    is $client->response->body,               'onetwo',                  'and the rest of them';
+    is text_of($server, '/live/old', 'body'), q(psgi '/live/old'  body), 'which gets its own whole';
+    $server->stop_ok;
+};
+
 subtest 'PSGI below PAGI' => sub {
     my $server = start_server(by => 'program', app => $pagi, flags => ['--mount', "/old=$psgi"]);
     is text_of($server, '/',      'body'), 'pagi  / body',         'the application itself';

@@ -1,4 +1,4 @@
-# PAGI applications: the scope sse, a stream of events, and requests for one that are declined.
+# PAGI applications: the scope sse, a stream of events, and requests for one that are refused.
 
 use strict;
 use warnings;
@@ -28,8 +28,8 @@ paths(
         my ($scope, $receive, $send) = @_;
         return await answer($send, 'http') if $scope->{type} eq 'http';
         my $event = await $receive->();
-        await $send->({ type => 'sse.http.response.start', status => 200, headers => [['x-type', $scope->{type}]] });
-        my @body = (type => 'sse.http.response.body');
+        await $send->({ type => 'http.response.start', status => 200, headers => [['x-type', $scope->{type}]] });
+        my @body = (type => 'http.response.body');
         await $send->({ @body, body => join(':', @$event{qw(type body more)}) . ' ', more => 1 });
         my @keys = grep { exists $scope->{$_} } qw(method state pagi.connection pagi.transport);
         await $send->({ @body, body => "@keys" });
@@ -43,11 +43,13 @@ paths(
         await $send->({ type => 'sse.comment', comment => ":two\nlines" });
         await $send->({ type => 'http.fullflush' });
         await send_data($send, data => '');
+        await $send->({ type => 'sse.close' });
     },
     '/headers' => async sub {
         my ($scope, $receive, $send) = @_;
         my @type = ('Content-Type', 'text/event-stream; charset=utf-8');
         await open_stream($send, status => 202, headers => [\@type, ['x-own', 1]]);
+        await $send->({ type => 'sse.close' });
     },
     '/close' => async sub {
         my ($scope, $receive, $send) = @_;
@@ -65,28 +67,29 @@ paths(
         my ($scope, $receive, $send) = @_;
         my @wrong = map { wrong($send->($_)) } (
             { type => 'sse.send', data => 'early' }, { type => 'sse.comment', comment => 'early' },
-            { type => 'sse.close' }, { type => 'http.response.start', status => 200 },
-            { type => 'sse.start', status => 'x' },
+            { type => 'sse.close' }, { type => 'http.response.body', body => 'x' },
+            { type => 'sse.http.response.start', status => 200 }, { type => 'sse.start', status => 'x' },
         );
         await open_stream($send);
         push @wrong, map { wrong($send->($_)) } (
-            { type => 'sse.start' }, { type => 'sse.http.response.start', status => 200 },
-            { type => 'sse.http.response.body', body => 'x' },
+            { type => 'sse.start' }, { type => 'http.response.start', status => 200 },
+            { type => 'http.response.body', body => 'x' },
             { type => 'sse.send' }, { type => 'sse.send', data => 'x', event => "a\nb" },
             { type => 'sse.send', data => 'x', id => "a\rb" }, { type => 'sse.send', data => 'x', retry => 'soon' },
             { type => 'sse.comment' }, { type => 'sse.keepalive' }, { type => 'sse.keepalive', interval => -1 },
         );
         await send_data($send, data => join "\n", @wrong);
+        await $send->({ type => 'sse.close' });
     },
-    '/decline' => async sub {
+    '/refuse' => async sub {
         my ($scope, $receive, $send) = @_;
-        await $send->({ type => 'sse.http.response.start', status => 401, headers => [['www-authenticate', 'Bearer']] });
+        await $send->({ type => 'http.response.start', status => 401, headers => [['www-authenticate', 'Bearer']] });
         my @wrong = map { wrong($send->({ type => $_, data => 'x' })) } qw(sse.send sse.start sse.close);
-        await $send->({ type => 'sse.http.response.body', body => join "\n", @wrong });
+        await $send->({ type => 'http.response.body', body => join "\n", @wrong });
     },
     '/none' => async sub {
-        await $_[2]->({ type => 'sse.http.response.start', status => 204 });
-        await $_[2]->({ type => 'sse.http.response.body' });
+        await $_[2]->({ type => 'http.response.start', status => 204 });
+        await $_[2]->({ type => 'http.response.body' });
     },
     '/alive' => async sub {
         my ($scope, $receive, $send) = @_;
@@ -98,6 +101,7 @@ paths(
         note_down("after '" . wrong($send->({ type => 'sse.send', data => 'x' })) . "'");
     },
     '/die'  => async sub { await open_stream($_[2]); await send_data($_[2], data => 'first'); die "in the stream\n" },
+    '/return' => async sub { await open_stream($_[2]); await send_data($_[2], data => 'first') },
     '/die-early' => async sub { die "before the stream\n" },
     '/nothing'   => async sub { return },
 );
@@ -134,7 +138,8 @@ subtest 'who asks for events' => sub {
     my $post = $server->ask(
         "POST /type HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\nContent-Length: 2\r\n\r\nhi"
     );
-    like $post->body, qr/\Asse\.request:(?:hi)?:[01] method state pagi\.transport\z/,
+    like $post->body,
+        qr/\Asse\.request:(?:hi)?:[01] method state pagi\.connection pagi\.transport\z/,
         'any method, with a body';
 };
 
@@ -167,7 +172,8 @@ subtest 'wrong events' => sub {
     my @told     = ask_events('/wrong')->body =~ /^data: (.*)$/mg;
     my @expected = (
         (qr/send sse\.start first/) x 3,
-        qr/http\.response\.start: there is no such event for an sse scope/,
+        qr/http\.response\.body: the response has not been started/,
+        qr/sse\.http\.response\.start: there is no such event for an sse scope/,
         qr/status must be/,
         qr/started before/,
         (qr/the event stream was started before/) x 2,
@@ -183,14 +189,14 @@ subtest 'wrong events' => sub {
     like $told[$_], $expected[$_] for 0 .. $#expected;
 };
 
-subtest 'declining' => sub {
+subtest 'refusing' => sub {
     my $client = $server->connect;
-    $client->send(get('/decline', 'Accept: text/event-stream'));
+    $client->send(get('/refuse', 'Accept: text/event-stream'));
     my $response = $client->response;
     is $response->status,                             401,      'status';
     is scalar($response->header('WWW-Authenticate')), 'Bearer', 'header';
     like $response->body,
-        qr/\Asse\.send: the event stream was declined.*\nsse\.start: .*\nsse\.close: /,
+        qr/\Asse\.send: the event stream was refused.*\nsse\.start: .*\nsse\.close: /,
         'no events any more';
     is scalar($response->header('Connection')), 'close', 'the connection ends' if !over_http2();
     is ask_events('/none')->status,             204,     'one without a body';
@@ -210,6 +216,12 @@ subtest 'failures' => sub {
     ok !$response->is_complete,                              'in the stream: it is cut off';
     ok $server->stderr_like(qr{^GET /die: in the stream$}m), 'reported';
     is ask_events($_)->status, 500, $_ for qw(/die-early /nothing);
+    $response = ask_events('/return');
+    ok !$response->is_complete, 'returning without sse.close: it is cut off as well';
+    ok $server->stderr_like(
+        qr{^GET /return: PAGI application returned before its event stream was closed: send sse\.close$}m
+        ),
+        'and that is reported';
 };
 
 subtest 'the end of the server' => sub {
@@ -217,7 +229,9 @@ subtest 'the end of the server' => sub {
     $client->send(get('/alive', 'Accept: text/event-stream'));
     ok eventually { $client->poll; $client->buffered =~ /:tick/ }, 'a stream is open';
     $server->stop_ok('it does not keep the server');
-    like $client->rest, qr/0\r\n\r\n\z/, 'its end looks orderly' if !over_http2() && !over_tls();
+    unlike $client->rest, qr/\n0\r\n\r\n\z/,
+        'nor does its end look as if the application had ended it'
+        if !over_http2() && !over_tls();
 };
 
 done_testing;

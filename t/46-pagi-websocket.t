@@ -52,30 +52,33 @@ paths(
         await $send->({ type => 'websocket.send', text => join '|', @told });
         await $send->({ type => 'websocket.close' });
     },
-    '/refuse' => async sub {
+    '/early' => async sub {
         my ($scope, $receive, $send) = @_;
         await $receive->();
+        note_down(wrong($send->({ type => 'websocket.close' })));
+        note_down(wrong($send->({ type => 'http.response.start', status => 204 })));
+        await $send->({ type => 'websocket.accept' });
         await $send->({ type => 'websocket.close' });
-        note_down(wrong($send->({ type => 'websocket.accept' })));
     },
     '/deny'   => async sub {
         my ($scope, $receive, $send) = @_;
         await $receive->();
-        await $send->({ type => 'websocket.http.response.start', status => 401, headers => [['www-authenticate', 'Bearer']] });
-        await $send->({ type => 'websocket.http.response.body', body => 'not ', more => 1 });
-        await $send->({ type => 'websocket.http.response.body', body => 'you' });
+        await $send->({ type => 'http.response.start', status => 401, headers => [['www-authenticate', 'Bearer']] });
+        await $send->({ type => 'http.response.body', body => 'not ', more => 1 });
+        note_down(wrong($send->({ type => 'websocket.accept' })), wrong($send->({ type => 'websocket.close' })));
+        await $send->({ type => 'http.response.body', body => 'you' });
     },
     '/wrong' => async sub {
         my ($scope, $receive, $send) = @_;
         my @wrong = map { wrong($send->($_)) } (
             { type => 'websocket.send', text => 'early' }, { type => 'websocket.keepalive', interval => 1 },
-            { type => 'http.response.start', status => 200 }, { type => 'websocket.accept', headers => 'x' },
-            { type => 'websocket.accept', headers => [["a\n", 1]] }, { type => 'websocket.http.response.body', body => 'x' },
+            { type => 'lifespan.startup.complete' }, { type => 'websocket.accept', headers => 'x' },
+            { type => 'websocket.accept', headers => [["a\n", 1]] }, { type => 'http.response.body', body => 'x' },
         );
         await opened($receive, $send);
         push @wrong, map { wrong($send->($_)) } (
             { type => 'websocket.accept' },
-            { type => 'websocket.http.response.start', status => 200 },
+            { type => 'http.response.start', status => 200 },
             { type => 'websocket.send' },
             { type => 'websocket.send', text => 'x', bytes => 'y' }, { type => 'websocket.send', bytes => "\x{263a}" },
             { type => 'websocket.close', code => 1006 }, { type => 'websocket.close', code => 'x' },
@@ -185,23 +188,29 @@ subtest 'the scope, and what is agreed on' => sub {
     is scalar($ws->response->header('X-Own')),                  'yes', 'header';
     is $ws->frame->{payload},
         join('|',
-        'websocket', over_tls() ? 'wss' : 'ws',
-        '/scope',    '/scope',
-        'a=%20b',    '1.1',
-        'one+two+three', (over_tls() ? 'tls+' : '') . 'websocket.http.response',
-        0,     'Sprig::PAGI::Transport',
-        '0.3', 13),
+        'websocket', over_tls() ? 'wss' : 'ws', '/scope', '/scope',
+        'a=%20b',    '1.1', 'one+two+three', over_tls() ? 'tls' : '',
+        0,           'Sprig::PAGI::Transport', '0.6', 13),
         'scope';
 };
 
 subtest 'refusing' => sub {
-    my $response = open_ws('/refuse')->response;
-    is $response->status, 403, 'websocket.close';
-    like((await_diary($server, 1))[0], qr/websocket\.accept: /, 'then it cannot be accepted');
-    $response = open_ws('/deny')->response;
-    is $response->status,             401,       'with a response';
-    is $response->body,               'not you', 'and a body';
-    is open_ws($_)->response->status, 500,       $_ for qw(/nothing /die-early);
+    is open_ws('/early')->next, 'close(1000)', 'it can be accepted after';
+    my @lines = await_diary($server, 2);
+    like shift @lines, qr/\Awebsocket\.close: send websocket\.accept first/,
+        'a close that is too early';
+    like shift @lines, qr/\Ahttp\.response\.start: status 204 does not refuse a WebSocket/,
+        'what is no refusal';
+    my $response = open_ws('/deny')->response;
+    is $response->status,                       401,       'a refusal';
+    is $response->body,                         'not you', 'and its body';
+    is scalar($response->header('Connection')), 'close',   'end the connection';
+    @lines = await_diary($server, 2);
+    like shift @lines, qr/\Awebsocket\.accept: the handshake was answered before/,
+        'nor can it be accepted then';
+    like shift @lines, qr/\Awebsocket\.close: the WebSocket was refused by http\.response\.start/,
+        'or closed';
+    is open_ws($_)->response->status, 500, $_ for qw(/nothing /die-early);
 };
 
 subtest 'wrong events' => sub {
@@ -209,7 +218,7 @@ subtest 'wrong events' => sub {
     my @told     = split /\n/, $ws->frame->{payload};
     my @expected = (
         (qr/send websocket\.accept first/) x 2,
-        qr/http\.response\.start: there is no such event for a websocket scope/,
+        qr/lifespan\.startup\.complete: there is no such event for a websocket scope/,
         qr/headers must be/,
         qr/invalid name/,
         qr/has not been started/,
@@ -234,8 +243,12 @@ subtest 'wrong events' => sub {
 };
 
 subtest 'an application that returns or dies' => sub {
-    is unpack('n', open_ws('/return')->frame->{payload}), 1000, 'returning closes';
-    is unpack('n', open_ws('/die')->frame->{payload}),    1011, 'dying closes with 1011';
+    is unpack('n', open_ws('/return')->frame->{payload}), 1011,
+        'returning with an open one closes it';
+    ok $server->stderr_like(
+        qr{^GET /return: PAGI application returned before its WebSocket was closed: send}m),
+        'as if it had failed';
+    is unpack('n', open_ws('/die')->frame->{payload}), 1011, 'dying closes with 1011';
     ok $server->stderr_like(qr{^GET /die: in the socket$}m), 'and is reported';
 };
 

@@ -83,6 +83,14 @@ disconnect_reason(self)
     RETVAL
 
 SV *
+disconnect_detail(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_connection_detail(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+SV *
 response_started(self)
     SV *self
   CODE:
@@ -105,6 +113,13 @@ disconnect_future(self)
     RETVAL = psgi_connection_future(aTHX_ self);
   OUTPUT:
     RETVAL
+
+void
+abort(self, detail = &PL_sv_undef)
+    SV *self
+    SV *detail
+  CODE:
+    psgi_connection_abort(aTHX_ self, detail);
 
 void
 on_disconnect(self, cb)

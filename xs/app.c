@@ -471,4 +471,5 @@ const struct sprig_handler psgi_handler = {on_request,
                                            on_left,
                                            on_retire,
                                            psgi_server_on_reload,
-                                           psgi_server_on_reloaded};
+                                           psgi_server_on_reloaded,
+                                           psgi_server_streams};

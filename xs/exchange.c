@@ -62,12 +62,13 @@ void psgi_exchange_report(pTHX_ struct psgi_exchange *px, SV *message)
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* The answer of last resort. */
+/* The answer of last resort. PAGI has the connection end with it. */
 static void send_500(pTHX_ struct psgi_exchange *px)
 {
     static const struct sprig_span text = {"Internal Server Error", 21};
-    struct sprig_header type = {SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")};
-    struct sprig_head head = {500, &type, 1, text.len};
+    struct sprig_header headers[] = {{SPAN_LIT("Content-Type"), SPAN_LIT("text/plain")},
+                                     {SPAN_LIT("Connection"), SPAN_LIT("close")}};
+    struct sprig_head head = {500, headers, px->scope != NULL ? 2 : 1, text.len};
     char why[128];
 
     px->is_answered = true;

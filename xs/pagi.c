@@ -26,44 +26,61 @@ static void refuse(pTHX_ struct psgi_scope *scope)
     psgi_exchange_unref(aTHX_ px);
 }
 
+/* What it had to say is not complete, and must not look as if it were. */
+static void fail_response(pTHX_ struct psgi_scope *scope, SV *message)
+{
+    if (scope->is_accepted) {
+        psgi_scope_abandon_websocket(aTHX_ scope, message);
+    } else if (scope->reason != NULL) { /* nobody is there to be told */
+        scope->has_failed = true;
+        sprig_response_abort(scope->px->ex, NULL);
+    } else {
+        psgi_scope_keep_detail(aTHX_ scope, message);
+        refuse(aTHX_ scope);
+    }
+}
+
+static bool is_unfinished(const struct psgi_scope *scope)
+{
+    return psgi_scope_exchange(scope) != NULL && scope->response != RESPONSE_COMPLETE &&
+           !scope->is_aborted;
+}
+
 /* It died. What was delivered stays so. */
 static void app_failed(pTHX_ struct psgi_scope *scope, SV *error)
 {
     stats_add(STAT_EXCEPTIONS, 1);
     psgi_scope_report(aTHX_ scope, error);
-    if (psgi_scope_exchange(scope) == NULL || scope->response == RESPONSE_COMPLETE)
-        return;
-    if (scope->is_accepted)
-        psgi_scope_close_websocket(aTHX_ scope, true);
-    else
-        refuse(aTHX_ scope);
+    if (is_unfinished(scope))
+        fail_response(aTHX_ scope, error);
 }
 
-static void left_open(pTHX_ struct psgi_scope *scope)
+static const char *what_is_missing(const struct psgi_scope *scope)
 {
-    SV *message;
-
-    if (scope->reason != NULL) { /* nobody is there to hear more */
-        refuse(aTHX_ scope);
-        return;
-    }
-    message = newSVpvf("PAGI application returned %s", scope->response == RESPONSE_NEW
-                                                           ? "without a response"
-                                                           : "before its response was complete");
-    app_failed(aTHX_ scope, sv_2mortal(message));
+    if (scope->response == RESPONSE_NEW)
+        return "without a response";
+    if (scope->is_accepted)
+        return "before its WebSocket was closed: send websocket.close, or go on until "
+               "websocket.disconnect comes";
+    if (scope->type == SCOPE_SSE && !scope->is_declined)
+        return "before its event stream was closed: send sse.close";
+    return "before its response was complete";
 }
 
-/* It has returned: what it began has to be complete. */
+/* It has returned: what it began has to be complete, unless a file handle is still being sent, or
+ * there is nobody to send it to. */
 static void app_returned(pTHX_ struct psgi_scope *scope)
 {
-    if (psgi_scope_exchange(scope) == NULL || scope->response == RESPONSE_COMPLETE)
+    SV *message = NULL;
+
+    if (!is_unfinished(scope) || scope->source != NULL || psgi_scope_is_closing(scope))
         return;
-    if (scope->is_accepted)
-        psgi_scope_close_websocket(aTHX_ scope, false);
-    else if (scope->type == SCOPE_SSE && scope->response == RESPONSE_STARTED && !scope->is_declined)
-        psgi_scope_finish(aTHX_ scope);
-    else if (scope->source == NULL) /* else a file handle is still being sent */
-        left_open(aTHX_ scope);
+    if (scope->reason == NULL) {
+        message = newSVpvf("PAGI application returned %s", what_is_missing(scope));
+        app_failed(aTHX_ scope, sv_2mortal(message));
+    } else {
+        fail_response(aTHX_ scope, NULL);
+    }
 }
 
 /* Its future is ready: the count that it held goes. */
@@ -192,14 +209,25 @@ void psgi_scope_run(pTHX_ struct psgi_exchange *px, const struct psgi_mount *mou
 
 /* ---- from the exchange ---- */
 
+/* The application hears of it, if it is still there. */
+static void source_failed(pTHX_ struct psgi_scope *scope)
+{
+    SV *message = sv_2mortal(newSVpvf("cannot read from fh: %s", Strerror(errno)));
+
+    if (scope->app_is_done)
+        app_failed(aTHX_ scope, message);
+    else
+        psgi_scope_fail_all(aTHX_ scope, &scope->blocked, message);
+}
+
 void psgi_scope_drained(pTHX_ struct psgi_scope *scope)
 {
     psgi_scope_ref(scope);
-    if (scope->source != NULL)
-        psgi_scope_pump(aTHX_ scope);
+    if (scope->source != NULL && !psgi_scope_pump(aTHX_ scope))
+        source_failed(aTHX_ scope);
     psgi_scope_low(aTHX_ scope); /* before those that wait fill it again */
     if (scope->source == NULL)
-        psgi_scope_settle_all(aTHX_ scope, &scope->blocked);
+        psgi_scope_settle_all(aTHX_ scope, &scope->blocked, NULL);
     psgi_scope_unref(aTHX_ scope);
 }
 
@@ -219,16 +247,15 @@ void psgi_scope_gone(pTHX_ struct psgi_scope *scope)
     if (scope->ws != NULL)
         return; /* its end is told by on_close */
     psgi_scope_ref(scope);
-    psgi_scope_left(aTHX_ scope, "client_closed");
+    psgi_scope_left(aTHX_ scope, psgi_scope_loss(aTHX_ scope, "client_closed"));
     psgi_scope_tell_over(aTHX_ scope);
-    if (scope->app_is_done && psgi_scope_exchange(scope) != NULL && scope->response == RESPONSE_NEW)
-        refuse(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);
 }
 
+/* Where the client has done nothing that is known. */
 static const char *reason_of(const struct psgi_scope *scope, enum sprig_end why)
 {
-    if (scope->has_failed || why == SPRIG_END_ABORTED)
+    if (why == SPRIG_END_ABORTED)
         return "server_error";
     return scope->server->is_leaving ? "server_shutdown" : "client_closed";
 }
@@ -236,15 +263,19 @@ static const char *reason_of(const struct psgi_scope *scope, enum sprig_end why)
 void psgi_scope_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
 {
     struct psgi_scope *scope = px->scope;
+    bool is_served = why == SPRIG_END_DONE && scope->response == RESPONSE_COMPLETE;
+    const char *reason = "server_error";
 
     px->scope = NULL;
+    if (!scope->has_failed)
+        reason = psgi_scope_loss(aTHX_ scope, reason_of(scope, why));
     psgi_scope_stop_heartbeat(scope);
     psgi_scope_end_websocket(scope);
     scope->px = NULL;
-    if (why == SPRIG_END_DONE && scope->response == RESPONSE_COMPLETE && !scope->has_failed)
+    if (is_served && !scope->has_failed)
         psgi_scope_served(aTHX_ scope);
     else
-        psgi_scope_left(aTHX_ scope, reason_of(scope, why));
+        psgi_scope_left(aTHX_ scope, reason);
     psgi_scope_tell_over(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);
 }

@@ -2,13 +2,18 @@
 #include "pagi_connection.h"
 #include "call.h"
 #include "exchange.h"
+#include "loop.h"
 #include "pagi_future.h"
+#include "pagi_receive.h"
+
+/* As many futures of the disconnect are kept without a look at them. */
+enum { FEW_OBSERVERS = 16 };
 
 /* ---- callbacks ---- */
 
 /* Each once, in the order in which they were set; they may set more. */
-static void run_all(pTHX_ struct psgi_scope *scope, enum psgi_scope_callback which, SV *arg,
-                    bool once)
+static void run_all(pTHX_ struct psgi_scope *scope, enum psgi_scope_callback which, SV **args,
+                    int n_args, bool once)
 {
     AV *list = scope->callbacks[which];
 
@@ -19,7 +24,7 @@ static void run_all(pTHX_ struct psgi_scope *scope, enum psgi_scope_callback whi
     else
         SvREFCNT_inc_simple_void_NN(list);
     for (SSize_t i = 0; i <= AvFILLp(list); i++)
-        psgi_scope_call(aTHX_ scope, AvARRAY(list)[i], &arg, arg != NULL ? 1 : 0);
+        psgi_scope_call(aTHX_ scope, AvARRAY(list)[i], args, n_args);
     SvREFCNT_dec((SV *)list);
 }
 
@@ -38,25 +43,87 @@ static SV *reason_sv(pTHX_ const struct psgi_scope *scope)
     return newSVpvn_flags(scope->reason, strlen(scope->reason), SVs_TEMP);
 }
 
+/* What a callback of on_disconnect gets: the reason, and what is known beyond it. Mortal. */
+static void end_args(pTHX_ const struct psgi_scope *scope, SV *args[2])
+{
+    args[0] = reason_sv(aTHX_ scope);
+    args[1] = scope->detail != NULL ? sv_mortalcopy(scope->detail) : sv_newmortal();
+}
+
+void psgi_scope_keep_detail(pTHX_ struct psgi_scope *scope, SV *text)
+{
+    STRLEN len;
+    const char *bytes;
+
+    if (text == NULL || scope->detail != NULL || !psgi_scope_is_connected(scope))
+        return;
+    bytes = SvPV(text, len); /* of an object: may run code */
+    while (len > 0 && isSPACE_A(bytes[len - 1]))
+        len--;
+    if (scope->detail == NULL)
+        scope->detail = newSVpvn_flags(bytes, len, SvUTF8(text));
+}
+
+static void tell_left(pTHX_ struct psgi_scope *scope)
+{
+    SV *args[2];
+
+    psgi_scope_ref(scope);
+    psgi_scope_settle_all(aTHX_ scope, &scope->observers, reason_sv(aTHX_ scope));
+    end_args(aTHX_ scope, args);
+    run_all(aTHX_ scope, SCOPE_ON_DISCONNECT, args, 2, true);
+    forget(aTHX_ scope, SCOPE_ON_COMPLETE);
+    psgi_scope_unref(aTHX_ scope);
+}
+
+static void on_turn(struct sprig_timer *timer, void *arg)
+{
+    struct psgi_scope *scope = arg;
+    dTHXa(scope->server->psgi->perl);
+
+    sprig_timer_free(timer);
+    scope->is_untold = false;
+    tell_left(aTHX_ scope);
+    psgi_scope_tell_over(aTHX_ scope);
+    psgi_scope_unref(aTHX_ scope);
+}
+
+/* No callback may run inside of the application's own call: it would have to be prepared for that
+ * at each $send. */
+static bool put_off(pTHX_ struct psgi_scope *scope)
+{
+    if (scope->n_calls == 0 || sprig_timer_new(psgi_loop(aTHX), 0, 0, on_turn, scope) == NULL)
+        return false;
+    psgi_scope_ref(scope);
+    scope->is_untold = true;
+    return true;
+}
+
 void psgi_scope_left(pTHX_ struct psgi_scope *scope, const char *reason)
 {
-    SV *future = scope->disconnect_future, *error;
-
     if (!psgi_scope_is_connected(scope))
         return;
     scope->reason = reason;
-    psgi_scope_ref(scope);
-    if (future != NULL) {
-        SvREFCNT_inc_simple_void_NN(future);
-        error = psgi_future_settle(aTHX_ future, reason_sv(aTHX_ scope));
-        if (error != NULL)
-            psgi_scope_report(aTHX_ scope, error);
-        SvREFCNT_dec(error);
-        SvREFCNT_dec(future);
-    }
-    run_all(aTHX_ scope, SCOPE_ON_DISCONNECT, reason_sv(aTHX_ scope), true);
-    forget(aTHX_ scope, SCOPE_ON_COMPLETE);
-    psgi_scope_unref(aTHX_ scope);
+    if (!put_off(aTHX_ scope))
+        tell_left(aTHX_ scope);
+}
+
+const char *psgi_scope_loss(pTHX_ struct psgi_scope *scope, const char *otherwise)
+{
+    static const char *const reasons[] = {
+        [SPRIG_LOSS_READ_TIMEOUT] = "client_timeout", [SPRIG_LOSS_READ_ERROR] = "read_error",
+        [SPRIG_LOSS_WRITE_TIMEOUT] = "write_timeout", [SPRIG_LOSS_WRITE_ERROR] = "write_error",
+        [SPRIG_LOSS_PROTOCOL] = "protocol_error",     [SPRIG_LOSS_TOO_LARGE] = "body_too_large",
+        [SPRIG_LOSS_OVERFLOW] = "queue_overflow",
+    };
+    const char *detail = NULL;
+    enum sprig_loss loss = SPRIG_LOSS_CLOSED;
+
+    if (psgi_scope_exchange(scope) != NULL)
+        loss = sprig_exchange_loss(scope->px->ex, &detail);
+    if (detail != NULL)
+        psgi_scope_keep_detail(aTHX_ scope, newSVpvn_flags(detail, strlen(detail), SVs_TEMP));
+    return loss != SPRIG_LOSS_CLOSED ? reasons[loss] : otherwise;
 }
 
 void psgi_scope_served(pTHX_ struct psgi_scope *scope)
@@ -65,7 +132,7 @@ void psgi_scope_served(pTHX_ struct psgi_scope *scope)
         return;
     scope->is_served = true;
     psgi_scope_ref(scope);
-    run_all(aTHX_ scope, SCOPE_ON_COMPLETE, NULL, true);
+    run_all(aTHX_ scope, SCOPE_ON_COMPLETE, NULL, 0, true);
     forget(aTHX_ scope, SCOPE_ON_DISCONNECT);
     psgi_scope_unref(aTHX_ scope);
 }
@@ -77,7 +144,7 @@ void psgi_scope_high(pTHX_ struct psgi_scope *scope)
     if (scope->is_high)
         return;
     scope->is_high = true;
-    run_all(aTHX_ scope, SCOPE_ON_HIGH_WATER, NULL, false);
+    run_all(aTHX_ scope, SCOPE_ON_HIGH_WATER, NULL, 0, false);
 }
 
 void psgi_scope_low(pTHX_ struct psgi_scope *scope)
@@ -85,7 +152,7 @@ void psgi_scope_low(pTHX_ struct psgi_scope *scope)
     if (!scope->is_high)
         return;
     scope->is_high = false;
-    run_all(aTHX_ scope, SCOPE_ON_DRAIN, NULL, false);
+    run_all(aTHX_ scope, SCOPE_ON_DRAIN, NULL, 0, false);
 }
 
 /* ---- methods ---- */
@@ -102,6 +169,13 @@ SV *psgi_connection_reason(pTHX_ SV *self)
     return scope->reason != NULL ? newSVpv(scope->reason, 0) : newSV(0);
 }
 
+SV *psgi_connection_detail(pTHX_ SV *self)
+{
+    struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "disconnect_detail");
+
+    return scope->reason != NULL && scope->detail != NULL ? newSVsv(scope->detail) : newSV(0);
+}
+
 SV *psgi_connection_started(pTHX_ SV *self)
 {
     struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "response_started");
@@ -113,21 +187,62 @@ SV *psgi_connection_complete(pTHX_ SV *self)
 {
     struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "response_complete");
 
-    return newSViv(scope->response == RESPONSE_COMPLETE);
+    return newSViv(scope->is_served ||
+                   (scope->response == RESPONSE_COMPLETE && scope->reason == NULL));
 }
 
+/* Futures that have lost a race are cancelled, and wait for nothing any more. */
+static void drop_ready(pTHX_ AV *futures)
+{
+    SSize_t n = 0;
+
+    for (SSize_t i = 0; i <= AvFILLp(futures); i++) {
+        SV *future = AvARRAY(futures)[i];
+        if (psgi_future_is_ready(aTHX_ future))
+            SvREFCNT_dec(future);
+        else
+            AvARRAY(futures)[n++] = future;
+    }
+    AvFILLp(futures) = n - 1;
+}
+
+/* One of its own for each who asks: whoever cancels it disturbs nobody else. */
 SV *psgi_connection_future(pTHX_ SV *self)
 {
     struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "disconnect_future");
+    SSize_t n;
+    SV *future;
 
-    if (scope->disconnect_future != NULL)
-        return newRV_inc(SvRV(scope->disconnect_future));
     if (scope->reason != NULL)
         return psgi_future_done(aTHX_ reason_sv(aTHX_ scope));
+    future = psgi_future_new(aTHX);
     if (scope->refs == 0 || scope->is_served)
-        return psgi_future_new(aTHX);
-    scope->disconnect_future = psgi_future_new(aTHX);
-    return newRV_inc(SvRV(scope->disconnect_future));
+        return future;
+    if (scope->observers == NULL)
+        scope->observers = newAV();
+    n = AvFILLp(scope->observers) + 1;
+    if (n >= FEW_OBSERVERS && (n & (n - 1)) == 0)
+        drop_ready(aTHX_ scope->observers);
+    av_push(scope->observers, newRV_inc(SvRV(future)));
+    return future;
+}
+
+/* Later calls find the end that there is. */
+void psgi_connection_abort(pTHX_ SV *self, SV *detail)
+{
+    struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "abort");
+
+    if (scope->refs == 0 || psgi_scope_exchange(scope) == NULL || !psgi_scope_is_connected(scope))
+        return;
+    psgi_scope_ref(scope);
+    psgi_scope_keep_detail(aTHX_ scope, SvOK(detail) ? detail : NULL);
+    scope->is_aborted = true;
+    if (scope->close_code == 0)
+        scope->close_code = 1006; /* which only a WebSocket tells */
+    sprig_response_cut(scope->px->ex, "the application has aborted it");
+    psgi_scope_left(aTHX_ scope, "app_abort");
+    psgi_scope_tell_over(aTHX_ scope);
+    psgi_scope_unref(aTHX_ scope);
 }
 
 /* What it waits for is the case already. */
@@ -145,6 +260,19 @@ static bool is_due(const struct psgi_scope *scope, enum psgi_scope_callback whic
     }
 }
 
+static void call_now(pTHX_ struct psgi_scope *scope, enum psgi_scope_callback which, SV *cb)
+{
+    int n_args = which == SCOPE_ON_DISCONNECT ? 2 : 0;
+    SV *args[2];
+
+    if (n_args > 0)
+        end_args(aTHX_ scope, args);
+    if (scope->refs > 0)
+        psgi_scope_call(aTHX_ scope, cb, args, n_args);
+    else
+        psgi_call(aTHX_ cb, args, n_args, NULL, NULL);
+}
+
 void psgi_connection_on(pTHX_ SV *self, enum psgi_scope_callback which, SV *cb)
 {
     static const char *const names[] = {"on_disconnect", "on_complete", "on_high_water",
@@ -154,13 +282,8 @@ void psgi_connection_on(pTHX_ SV *self, enum psgi_scope_callback which, SV *cb)
 
     if (!psgi_is_code(aTHX_ cb))
         croak("%s: not a code reference", names[which]);
-    if (is_due_now) {
-        SV *arg = which == SCOPE_ON_DISCONNECT ? reason_sv(aTHX_ scope) : NULL;
-        if (scope->refs > 0)
-            psgi_scope_call(aTHX_ scope, cb, &arg, arg != NULL ? 1 : 0);
-        else
-            psgi_call(aTHX_ cb, &arg, arg != NULL ? 1 : 0, NULL, NULL);
-    }
+    if (is_due_now)
+        call_now(aTHX_ scope, which, cb);
     if (scope->refs == 0 || !psgi_scope_is_connected(scope) || (is_due_now && is_of_end))
         return;
     if (scope->callbacks[which] == NULL)

@@ -5,9 +5,14 @@
 
 #include "pagi_scope.h"
 
-/* The client has left, for one of the standard reasons (static text): sets the state, settles
- * disconnect_future and calls back, in this order. Harmless if it has an end already. */
+/* The client has left, for one of the standard reasons (static text): sets the state, settles the
+ * futures of disconnect_future and calls back, in this order. The latter come in a turn of their
+ * own if the application is in $send or $receive. Harmless if it has an end already. */
 void psgi_scope_left(pTHX_ struct psgi_scope *scope, const char *reason);
+/* What the core knows of it: a reason, or `otherwise`; and the detail is kept. */
+const char *psgi_scope_loss(pTHX_ struct psgi_scope *scope, const char *otherwise);
+/* What disconnect_detail will say (borrowed, NULL: nothing), unless it is known already. */
+void psgi_scope_keep_detail(pTHX_ struct psgi_scope *scope, SV *text);
 /* The response was delivered. Likewise. */
 void psgi_scope_served(pTHX_ struct psgi_scope *scope);
 
@@ -18,11 +23,14 @@ void psgi_scope_low(pTHX_ struct psgi_scope *scope);
 /* ---- methods; they croak if `self` is something else ---- */
 
 bool psgi_connection_is_connected(pTHX_ SV *self);
-SV *psgi_connection_reason(pTHX_ SV *self); /* owned by the caller */
-/* undef where it says nothing: of an event stream or WebSocket. */
+/* These four are owned by the caller. */
+SV *psgi_connection_reason(pTHX_ SV *self);
+SV *psgi_connection_detail(pTHX_ SV *self);
 SV *psgi_connection_started(pTHX_ SV *self);
 SV *psgi_connection_complete(pTHX_ SV *self);
-SV *psgi_connection_future(pTHX_ SV *self); /* owned by the caller */
+SV *psgi_connection_future(pTHX_ SV *self); /* as well: each time another one */
+/* Ends it now, for the reason app_abort; `detail` (borrowed) may be undef. */
+void psgi_connection_abort(pTHX_ SV *self, SV *detail);
 /* Those of pagi.transport, too. Called at once where it has come true before. */
 void psgi_connection_on(pTHX_ SV *self, enum psgi_scope_callback which, SV *cb);
 UV psgi_transport_buffered(pTHX_ SV *self);

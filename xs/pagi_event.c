@@ -168,8 +168,6 @@ static bool is_servers(struct sprig_span name)
     switch (name.len) {
     case 2:
         return span_ieq(name, SPAN_LIT("te"));
-    case 7:
-        return span_ieq(name, SPAN_LIT("upgrade"));
     case 10:
         return span_ieq(name, SPAN_LIT("connection")) || span_ieq(name, SPAN_LIT("keep-alive"));
     case 16:

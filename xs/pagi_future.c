@@ -82,13 +82,23 @@ bool psgi_future_is_ready(pTHX_ SV *future)
     return yes;
 }
 
-SV *psgi_future_settle(pTHX_ SV *future, SV *value)
+static SV *end(pTHX_ SV *future, const char *method, SV *value)
 {
     SV *error = NULL;
 
     if (!psgi_future_is_ready(aTHX_ future))
-        psgi_call_method(aTHX_ future, "done", &value, value != NULL ? 1 : 0, NULL, &error);
+        psgi_call_method(aTHX_ future, method, &value, value != NULL ? 1 : 0, NULL, &error);
     return error;
+}
+
+SV *psgi_future_settle(pTHX_ SV *future, SV *value)
+{
+    return end(aTHX_ future, "done", value);
+}
+
+SV *psgi_future_fail(pTHX_ SV *future, SV *message)
+{
+    return end(aTHX_ future, "fail", message);
 }
 
 SV *psgi_future_failure(pTHX_ SV *future)

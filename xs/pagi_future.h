@@ -23,6 +23,8 @@ bool psgi_future_is_ready(pTHX_ SV *future);
 /* Gives it its value (NULL: none), unless it is ready. That may run code of the application; what
  * this dies of is owned by the caller, else NULL. */
 SV *psgi_future_settle(pTHX_ SV *future, SV *value);
+/* The same with what it failed with (borrowed). */
+SV *psgi_future_fail(pTHX_ SV *future, SV *message);
 /* Why a ready one failed; NULL: it did not. */
 SV *psgi_future_failure(pTHX_ SV *future);
 /* It has the methods that a future needs to be waited for. */

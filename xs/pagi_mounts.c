@@ -29,6 +29,15 @@ void psgi_server_unmount_all(pTHX_ struct psgi_server *server)
     server->n_mounts = 0;
 }
 
+bool psgi_server_streams(const struct sprig_request *req, void *arg)
+{
+    const struct psgi_server *server = arg;
+    const struct psgi_mount *mount =
+        server->mounts != NULL ? psgi_server_find_mount(server, req->path) : NULL;
+
+    return mount != NULL && mount->is_pagi;
+}
+
 const struct psgi_mount *psgi_server_find_mount(const struct psgi_server *server,
                                                 struct sprig_span path)
 {

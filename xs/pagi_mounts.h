@@ -21,5 +21,7 @@ void psgi_server_unmount_all(pTHX_ struct psgi_server *server);
 /* The one that the request is for, the longest path first; NULL: the server's own. */
 const struct psgi_mount *psgi_server_find_mount(const struct psgi_server *server,
                                                 struct sprig_span path);
+/* The body of a request for a PAGI application comes piece by piece; for struct sprig_handler. */
+bool psgi_server_streams(const struct sprig_request *req, void *arg);
 
 #endif

@@ -35,15 +35,17 @@ static SV *end_event(pTHX_ const struct psgi_scope *scope)
 {
     static const char *const types[] = {"http.disconnect", "sse.disconnect",
                                         "websocket.disconnect"};
-    SV *event = psgi_scope_event(aTHX_ types[scope->type]);
+    bool was_refused = scope->is_declined && scope->reason == NULL;
+    enum psgi_scope_type type = was_refused ? SCOPE_HTTP : scope->type;
+    SV *event = psgi_scope_event(aTHX_ types[type]);
     HV *hv = psgi_scope_fields(event);
     const char *reason = scope->reason != NULL ? scope->reason : "";
 
-    if (scope->type == SCOPE_WEBSOCKET)
+    if (type == SCOPE_WEBSOCKET)
         (void)hv_stores(hv, "code", newSVuv(scope->close_code != 0 ? scope->close_code : 1006));
-    if (scope->type != SCOPE_HTTP && scope->close_reason != NULL)
+    if (type != SCOPE_HTTP && scope->close_reason != NULL)
         (void)hv_stores(hv, "reason", newSVsv(scope->close_reason));
-    else if (scope->type != SCOPE_HTTP)
+    else if (type != SCOPE_HTTP)
         (void)hv_stores(hv, "reason", newSVpv(reason, 0));
     return event;
 }
@@ -121,8 +123,9 @@ static bool has_events(const struct psgi_scope *scope)
 /* Nothing will come any more. */
 static bool is_over(const struct psgi_scope *scope)
 {
-    if (scope->type == SCOPE_WEBSOCKET)
-        return scope->close_code != 0 || scope->px == NULL;
+    if (scope->type == SCOPE_WEBSOCKET && !scope->is_declined)
+        return scope->close_code != 0 || scope->px == NULL ||
+               (!scope->is_accepted && scope->reason != NULL);
     return !psgi_scope_is_connected(scope) || scope->px == NULL ||
            scope->response == RESPONSE_COMPLETE;
 }
@@ -192,20 +195,26 @@ XS(psgi_scope_receive_xs)
     psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
     PERL_UNUSED_VAR(items);
     scope = psgi_scope_of_sub(cv);
+    scope->n_calls++;
     ST(0) = sv_2mortal(psgi_scope_receive(aTHX_ scope));
+    scope->n_calls--;
     XSRETURN(1);
 }
 
 /* ---- settling ---- */
 
-/* The value (borrowed) may be NULL. The future may run code of the application. */
-static void settle(pTHX_ struct psgi_scope *scope, SV *future, SV *value)
+/* The future may run code of the application; what that dies of is owned. */
+static void report(pTHX_ struct psgi_scope *scope, SV *error)
 {
-    SV *error = psgi_future_settle(aTHX_ future, value);
-
     if (error != NULL)
         psgi_scope_report(aTHX_ scope, error);
     SvREFCNT_dec(error);
+}
+
+/* The value (borrowed) may be NULL. */
+static void settle(pTHX_ struct psgi_scope *scope, SV *future, SV *value)
+{
+    report(aTHX_ scope, psgi_future_settle(aTHX_ future, value));
 }
 
 /* The first that still waits: one that lost a race was cancelled. Owned by the caller, or NULL. */
@@ -243,8 +252,10 @@ void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope)
 {
     SV *future;
 
+    if (scope->is_untold)
+        return; /* in that turn */
     psgi_scope_ref(scope);
-    psgi_scope_settle_all(aTHX_ scope, &scope->blocked);
+    psgi_scope_settle_all(aTHX_ scope, &scope->blocked, NULL);
     while (is_over(scope) && (future = next_waiting(aTHX_ scope)) != NULL) {
         SV *event = end_event(aTHX_ scope);
         settle(aTHX_ scope, future, event);
@@ -254,7 +265,8 @@ void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope)
     psgi_scope_unref(aTHX_ scope);
 }
 
-void psgi_scope_settle_all(pTHX_ struct psgi_scope *scope, AV **futures)
+static void settle_all_by(pTHX_ struct psgi_scope *scope, AV **futures, SV *value,
+                          SV *(*settle_one)(pTHX_ SV *, SV *))
 {
     AV *list = *futures;
 
@@ -263,7 +275,17 @@ void psgi_scope_settle_all(pTHX_ struct psgi_scope *scope, AV **futures)
     *futures = NULL;
     psgi_scope_ref(scope);
     for (SSize_t i = 0; i <= AvFILLp(list); i++)
-        settle(aTHX_ scope, AvARRAY(list)[i], NULL);
+        report(aTHX_ scope, settle_one(aTHX_ AvARRAY(list)[i], value));
     SvREFCNT_dec((SV *)list);
     psgi_scope_unref(aTHX_ scope);
+}
+
+void psgi_scope_settle_all(pTHX_ struct psgi_scope *scope, AV **futures, SV *value)
+{
+    settle_all_by(aTHX_ scope, futures, value, psgi_future_settle);
+}
+
+void psgi_scope_fail_all(pTHX_ struct psgi_scope *scope, AV **futures, SV *message)
+{
+    settle_all_by(aTHX_ scope, futures, message, psgi_future_fail);
 }

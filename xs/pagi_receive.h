@@ -19,9 +19,11 @@ void psgi_scope_body(pTHX_ struct psgi_scope *scope, struct sprig_span bytes, bo
 void psgi_scope_deliver(pTHX_ struct psgi_scope *scope, SV *event);
 /* Nothing more will come: all who wait hear that it is over, and whose $send waits may go on. */
 void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope);
-/* The futures (blocked or turns) become ready, and the list is NULL: there is room again, say, or
- * nothing is sent any more. */
-void psgi_scope_settle_all(pTHX_ struct psgi_scope *scope, AV **futures);
+/* The futures (blocked, turns or observers) become ready with this value (borrowed; NULL: none),
+ * and the list is NULL: there is room again, say, or nothing is sent any more. */
+void psgi_scope_settle_all(pTHX_ struct psgi_scope *scope, AV **futures, SV *value);
+/* They fail with this message (borrowed). Likewise. */
+void psgi_scope_fail_all(pTHX_ struct psgi_scope *scope, AV **futures, SV *message);
 
 /* A WebSocket takes messages as long as not too much waits here. */
 void psgi_scope_adjust(struct psgi_scope *scope);

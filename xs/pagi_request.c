@@ -2,12 +2,13 @@
 #include "pagi_request.h"
 #include "base/number.h"
 #include "base/utf8.h"
+#include "exchange.h"
 #include "keys.h"
 #include "pagi_sse.h"
 
 /* The versions of the specification that this is made after: PAGI::Spec, PAGI::Spec::Www. */
-#define CORE_VERSION "0.4"
-#define WWW_VERSION  "0.3"
+#define CORE_VERSION "0.5"
+#define WWW_VERSION  "0.6"
 
 static SV *span_sv(pTHX_ struct sprig_span text)
 {
@@ -197,6 +198,15 @@ static SV *subprotocols_sv(pTHX_ const struct sprig_ws_offer *offer)
     return newRV_noinc((SV *)av);
 }
 
+/* A frame is part of a message at least. */
+static void put_frame_limit(pTHX_ struct psgi_scope *scope)
+{
+    uint64_t max = psgi_exchange_config(scope->px)->websocket_max_message_bytes;
+
+    if (max != 0)
+        PUT(scope->hv, "max_frame_size", newSVuv((UV)max));
+}
+
 /* ---- TLS ---- */
 
 struct tls_fields {
@@ -277,9 +287,7 @@ static SV *extensions_sv(pTHX_ struct psgi_scope *scope)
     SvREFCNT_dec((SV *)scope->extensions);
     scope->extensions = hv = newHV();
 
-    if (scope->type == SCOPE_WEBSOCKET)
-        PUT(hv, "websocket.http.response", newRV_noinc((SV *)newHV()));
-    else
+    if (scope->type != SCOPE_WEBSOCKET)
         PUT(hv, "fullflush", newRV_noinc((SV *)newHV()));
     if (sprig_exchange_is_tls(scope->px->ex))
         PUT(hv, "tls", tls_sv(aTHX_ scope));
@@ -316,13 +324,14 @@ void psgi_scope_build(pTHX_ struct psgi_scope *scope, struct sprig_span root, HV
     PUT(hv, "headers", headers_sv(aTHX_ req, host));
     PUT(hv, "extensions", extensions_sv(aTHX_ scope));
     PUT(hv, "pagi.transport", newRV_inc(scope->object[SCOPE_TRANSPORT]));
-    if (scope->type == SCOPE_HTTP)
-        PUT(hv, "pagi.connection", newRV_inc(scope->object[SCOPE_CONNECTION]));
+    PUT(hv, "pagi.connection", newRV_inc(scope->object[SCOPE_CONNECTION]));
     if (scope->type != SCOPE_WEBSOCKET) {
         PUT(hv, "method", span_sv(aTHX_ req->method));
     } else {
         sprig_ws_offer_take(&scope->offer, req);
+        sprig_exchange_keep_input(scope->px->ex);
         PUT(hv, "subprotocols", subprotocols_sv(aTHX_ & scope->offer));
+        put_frame_limit(aTHX_ scope);
     }
     if (state != NULL)
         PUT(hv, "state", newRV_noinc((SV *)(HvUSEDKEYS(state) > 0 ? newHVhv(state) : newHV())));

@@ -116,27 +116,38 @@ static void send_part(pTHX_ struct psgi_scope *scope, const struct part *part, b
 
 /* ---- handles that are no plain files ---- */
 
+static void drop_source(pTHX_ struct psgi_scope *scope)
+{
+    SV *source = scope->source;
+
+    scope->source = NULL;
+    SvREFCNT_dec(source);
+}
+
 /* Reads on until the queue is full, or there is nothing more. */
-void psgi_scope_pump(pTHX_ struct psgi_scope *scope)
+bool psgi_scope_pump(pTHX_ struct psgi_scope *scope)
 {
     PerlIO *file = IoIFP(psgi_io_of(scope->source));
     char buf[PUMP_BYTES];
+    bool ok = file != NULL;
     int rc = 0;
 
-    while (rc == 0 && psgi_scope_exchange(scope) != NULL && scope->source_left > 0) {
+    while (ok && rc == 0 && psgi_scope_exchange(scope) != NULL && scope->source_left > 0) {
         size_t n = scope->source_left < sizeof buf ? (size_t)scope->source_left : sizeof buf;
-        SSize_t got = file != NULL ? PerlIO_read(file, buf, n) : 0;
-        if (got <= 0)
+        SSize_t got = PerlIO_read(file, buf, n);
+        if (got <= 0) {
+            ok = got == 0 && !PerlIO_error(file);
             break;
+        }
         scope->source_left -= (uint64_t)got;
         rc = sprig_response_write(scope->px->ex, span_make(buf, (size_t)got));
     }
-    if (psgi_scope_is_full(aTHX_ scope, rc))
-        return;
-    SvREFCNT_dec(scope->source);
-    scope->source = NULL;
-    if (psgi_scope_exchange(scope) != NULL)
+    if (ok && psgi_scope_is_full(aTHX_ scope, rc))
+        return true;
+    drop_source(aTHX_ scope);
+    if (ok && psgi_scope_exchange(scope) != NULL)
         end_body(aTHX_ scope);
+    return ok;
 }
 
 static bool send_stream(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, SV *fh,
@@ -152,7 +163,8 @@ static bool send_stream(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, S
     }
     scope->source = newSVsv(fh);
     scope->source_left = length;
-    psgi_scope_pump(aTHX_ scope);
+    if (!psgi_scope_pump(aTHX_ scope))
+        return psgi_event_refuse(aTHX_ ev, "cannot read from fh: %s", Strerror(errno));
     *wait = scope->source != NULL;
     return true;
 }
@@ -201,7 +213,7 @@ static bool send_from(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, SV 
 
 /* ---- the body ---- */
 
-bool psgi_scope_write(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
+static bool write_body(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
 {
     SV *body, *file, *fh;
     int rc = 0;
@@ -211,26 +223,31 @@ bool psgi_scope_write(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, boo
         return psgi_event_refuse(aTHX_ ev, "the response has not been started");
     if (scope->response != RESPONSE_STARTED || scope->source != NULL)
         return psgi_event_refuse(aTHX_ ev, "the body is complete");
-    file = scope->is_declined ? NULL : psgi_event_field(aTHX_ ev, "file");
-    fh = scope->is_declined ? NULL : psgi_event_field(aTHX_ ev, "fh");
+    file = psgi_event_field(aTHX_ ev, "file");
+    fh = psgi_event_field(aTHX_ ev, "fh");
     if (!psgi_event_bytes(aTHX_ ev, "body", &body))
         return false;
     if ((body != NULL) + (file != NULL) + (fh != NULL) > 1)
         return psgi_event_refuse(aTHX_ ev, "give one of body, file and fh");
+    if ((file != NULL || fh != NULL) && scope->has_inline)
+        return psgi_event_refuse(aTHX_ ev, "the body cannot be a file any more: a part of it was "
+                                           "sent");
     if (file != NULL || fh != NULL)
         return send_from(aTHX_ scope, ev, file, fh, wait);
     bool more = psgi_event_flag(aTHX_ ev, "more");
     if (psgi_scope_exchange(scope) == NULL)
         return true; /* code of the event has ended it */
-    if (body != NULL && SvCUR(body) > 0)
+    if (body != NULL && SvCUR(body) > 0) {
+        scope->has_inline = true;
         rc = psgi_write_bytes(aTHX_ scope->px->ex, body);
+    }
     *wait = psgi_scope_is_full(aTHX_ scope, rc);
     if (!more && psgi_scope_exchange(scope) != NULL)
         end_body(aTHX_ scope);
     return true;
 }
 
-bool psgi_scope_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+static bool send_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 {
     struct psgi_head head;
 
@@ -248,7 +265,56 @@ bool psgi_scope_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
         return psgi_event_refuse(aTHX_ ev, "%s", why);
     if (rc == SPRIG_E_STATE)
         return psgi_event_refuse(aTHX_ ev, "a response without chunks cannot have trailers: it has "
-                                           "a length, or is one of HTTP/1.0 or HTTP/2");
+                                           "a Content-Length, or is one of HTTP/1.0");
     psgi_scope_finish(aTHX_ scope);
     return true;
+}
+
+/* ---- the events ---- */
+
+/* Where it refuses a WebSocket, a status that HTTP/2 takes for its acceptance would say the
+ * contrary. */
+static bool check_refusal(pTHX_ const struct psgi_scope *scope, struct psgi_event *ev, int status)
+{
+    if (scope->type != SCOPE_WEBSOCKET || status >= 300)
+        return true;
+    return psgi_event_refuse(aTHX_ ev, "status %d does not refuse a WebSocket: use 300 or above",
+                             status);
+}
+
+static bool start_response(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+{
+    bool is_refusal = scope->type != SCOPE_HTTP, has_trailers;
+    struct psgi_head head;
+
+    if (scope->response != RESPONSE_NEW)
+        return psgi_event_refuse(aTHX_ ev, "the response was started before");
+    if (!psgi_event_head(aTHX_ ev, 0, &head) || !check_refusal(aTHX_ scope, ev, head.status))
+        return false;
+    has_trailers = psgi_event_flag(aTHX_ ev, "trailers");
+    if (psgi_scope_exchange(scope) == NULL)
+        return true;
+    if (is_refusal)
+        psgi_head_add(&head, SPAN_LIT("connection"), SPAN_LIT("close"));
+    if (!psgi_scope_start(aTHX_ scope, ev, &head))
+        return false;
+    scope->is_declined = is_refusal;
+    scope->has_trailers = has_trailers;
+    return true;
+}
+
+bool psgi_scope_is_http_event(const struct psgi_event *ev)
+{
+    return strnEQ(ev->type, "http.response.", 14);
+}
+
+bool psgi_scope_send_http(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
+{
+    if (psgi_event_is(ev, "http.response.start"))
+        return start_response(aTHX_ scope, ev);
+    if (psgi_event_is(ev, "http.response.body"))
+        return write_body(aTHX_ scope, ev, wait);
+    if (psgi_event_is(ev, "http.response.trailers"))
+        return send_trailers(aTHX_ scope, ev);
+    return psgi_event_refuse(aTHX_ ev, "there is no such event for an http scope");
 }

@@ -1,5 +1,5 @@
 /* pagi_response.h - the response of a PAGI application: head, body, files, trailers. What an event
- * stream or a WebSocket is declined with is one as well. */
+ * stream or a WebSocket is refused with is one as well. */
 #ifndef SPRIG_PAGI_RESPONSE_H
 #define SPRIG_PAGI_RESPONSE_H
 
@@ -12,10 +12,9 @@
 /* Queues the head. */
 bool psgi_scope_start(pTHX_ struct psgi_scope *scope, struct psgi_event *ev,
                       const struct psgi_head *head);
-/* Queues what the event has of the body, and ends the response if it is the last. *wait: its future
- * is to be ready when there is room again. */
-bool psgi_scope_write(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait);
-bool psgi_scope_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev);
+/* An event of the response. *wait: its future is to be ready when there is room again. */
+bool psgi_scope_send_http(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait);
+bool psgi_scope_is_http_event(const struct psgi_event *ev);
 
 /* The result of a write to the exchange: whether the writer is to wait; calls on_high_water. */
 bool psgi_scope_is_full(pTHX_ struct psgi_scope *scope, int rc);
@@ -23,7 +22,8 @@ bool psgi_scope_is_full(pTHX_ struct psgi_scope *scope, int rc);
 /* The body is complete. */
 void psgi_scope_finish(pTHX_ struct psgi_scope *scope);
 
-/* There is room again: goes on with a file handle that is being read. */
-void psgi_scope_pump(pTHX_ struct psgi_scope *scope);
+/* There is room again: goes on with a file handle that is being read. False: it cannot be read
+ * (errno), and is let go of. */
+bool psgi_scope_pump(pTHX_ struct psgi_scope *scope);
 
 #endif

@@ -138,7 +138,8 @@ static void clear(pTHX_ struct psgi_scope *scope)
     drop(aTHX_ & scope->turns);
     for (int i = 0; i < N_SCOPE_CALLBACKS; i++)
         drop(aTHX_ & scope->callbacks[i]);
-    drop(aTHX_ & scope->disconnect_future);
+    drop(aTHX_ & scope->observers);
+    drop(aTHX_ & scope->detail);
     drop(aTHX_ & scope->body);
     drop(aTHX_ & scope->source);
     drop(aTHX_ & scope->heartbeat_text);

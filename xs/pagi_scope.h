@@ -58,14 +58,15 @@ struct psgi_scope {
     AV *blocked;                /* owned: futures of $send that wait for room; or NULL */
     AV *turns;                  /* owned: and those that let others have a turn; or NULL */
     AV *callbacks[N_SCOPE_CALLBACKS]; /* owned, or NULL */
-    SV *disconnect_future;            /* owned, or NULL: nobody has asked for it */
-    const char *failure;              /* what is wrong with a WebSocket; static text; or NULL */
-    const char *reason;               /* why the client left; static text; NULL: it has not */
-    SV *body;                      /* owned: the body of the request, not received yet; or NULL */
-    SV *source;                    /* owned: a file handle whose rest is the body; or NULL */
-    uint64_t source_left;          /* at most that much of it */
-    uint64_t body_left;            /* of one in a file */
-    int body_fd;                   /* owned: that file, or -1 */
+    AV *observers;        /* owned: futures of the disconnect; or NULL: nobody has asked for one */
+    const char *failure;  /* what is wrong with a WebSocket; static text; or NULL */
+    const char *reason;   /* why the client left; static text; NULL: it has not */
+    SV *detail;           /* owned: what is known beyond that; or NULL */
+    SV *body;             /* owned: the body of the request, not received yet; or NULL */
+    SV *source;           /* owned: a file handle whose rest is the body; or NULL */
+    uint64_t source_left; /* at most that much of it */
+    uint64_t body_left;   /* of one in a file */
+    int body_fd;          /* owned: that file, or -1 */
     struct sprig_timer *heartbeat; /* owned: of an event stream; or NULL */
     SV *heartbeat_text;            /* owned: its comment */
     struct sprig_ws *ws;           /* counted: an accepted WebSocket, until on_end */
@@ -73,11 +74,12 @@ struct psgi_scope {
     uint64_t n_queued_bytes;       /* of `events` of a WebSocket */
     uint32_t n_ready_sends;        /* since $send gave a future that was not ready */
     uint16_t close_code;           /* of a WebSocket that is over */
+    uint16_t n_calls;              /* of $send and $receive that are on the stack */
     SV *close_reason;              /* owned: what the peer said; or NULL */
     enum psgi_scope_type type;
     enum psgi_scope_response response;
     bool is_served : 1;    /* the response was delivered: not connected any more, without reason */
-    bool is_declined : 1;  /* an event stream or WebSocket that is answered by a plain response */
+    bool is_declined : 1;  /* an event stream or WebSocket that a plain response refuses */
     bool has_trailers : 1; /* promised in the head */
     bool has_length : 1;   /* the head tells a length */
     bool is_high : 1;      /* the queue has gone above high_water_bytes */
@@ -87,6 +89,9 @@ struct psgi_scope {
     bool is_closed : 1;    /* sse.close or websocket.close was sent */
     bool connect_told : 1; /* websocket.connect was received */
     bool app_is_done : 1;  /* its future is ready */
+    bool is_untold : 1;    /* the client has left, which is told in a turn of its own */
+    bool is_aborted : 1;   /* by the application itself */
+    bool has_inline : 1;   /* bytes of the body were sent that lie in no file */
     bool has_failed : 1;   /* by an exception: the client is told 500 or cut off */
 };
 

@@ -1,6 +1,7 @@
 /* pagi_send.c - what a PAGI application says by $send: told apart by the type of its scope. */
 #include "pagi_send.h"
 #include "loop.h"
+#include "pagi_connection.h"
 #include "pagi_future.h"
 #include "pagi_receive.h"
 #include "pagi_response.h"
@@ -8,34 +9,6 @@
 #include "pagi_websocket.h"
 
 enum { SENDS_PER_TURN = 100 };
-
-static bool start_response(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
-{
-    struct psgi_head head;
-
-    if (scope->response != RESPONSE_NEW)
-        return psgi_event_refuse(aTHX_ ev, "the response was started before");
-    if (!psgi_event_head(aTHX_ ev, 0, &head))
-        return false;
-    bool has_trailers = psgi_event_flag(aTHX_ ev, "trailers");
-    if (psgi_scope_exchange(scope) == NULL)
-        return true;
-    if (!psgi_scope_start(aTHX_ scope, ev, &head))
-        return false;
-    scope->has_trailers = has_trailers;
-    return true;
-}
-
-static bool send_http(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
-{
-    if (psgi_event_is(ev, "http.response.start"))
-        return start_response(aTHX_ scope, ev);
-    if (psgi_event_is(ev, "http.response.body"))
-        return psgi_scope_write(aTHX_ scope, ev, wait);
-    if (psgi_event_is(ev, "http.response.trailers"))
-        return psgi_scope_trailers(aTHX_ scope, ev);
-    return psgi_event_refuse(aTHX_ ev, "there is no such event for an http scope");
-}
 
 static bool send_event(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
 {
@@ -49,7 +22,7 @@ static bool send_event(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bo
     case SCOPE_WEBSOCKET:
         return psgi_scope_send_websocket(aTHX_ scope, ev, wait);
     default:
-        return send_http(aTHX_ scope, ev, wait);
+        return psgi_scope_send_http(aTHX_ scope, ev, wait);
     }
 }
 
@@ -57,8 +30,8 @@ static bool send_event(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bo
  * application itself has ended it may not go on with. */
 static bool is_for_nobody(const struct psgi_scope *scope)
 {
-    return psgi_scope_exchange(scope) == NULL && !scope->is_closed &&
-           !(scope->response == RESPONSE_COMPLETE && scope->reason == NULL);
+    return scope->is_aborted || (psgi_scope_exchange(scope) == NULL && !scope->is_closed &&
+                                 !(scope->response == RESPONSE_COMPLETE && scope->reason == NULL));
 }
 
 /* It has ended the response before. A second sse.close does no harm. */
@@ -87,7 +60,7 @@ static void on_turn(struct sprig_timer *timer, void *arg)
     dTHXa(scope->server->psgi->perl);
 
     sprig_timer_free(timer);
-    psgi_scope_settle_all(aTHX_ scope, &scope->turns);
+    psgi_scope_settle_all(aTHX_ scope, &scope->turns, NULL);
     psgi_scope_unref(aTHX_ scope);
 }
 
@@ -120,12 +93,21 @@ SV *psgi_scope_send(pTHX_ struct psgi_scope *scope, SV *event)
         ok = refuse_late(aTHX_ scope, &ev);
     else if (ok)
         ok = send_event(aTHX_ scope, &ev, &wait);
-    if (!ok && ev.error != NULL)
+    if (!ok && ev.error != NULL && scope->reason == NULL)
         return psgi_future_failed(aTHX_ ev.error);
     SvREFCNT_dec(ev.error);
     if (wait && psgi_scope_exchange(scope) != NULL)
         return wait_in(aTHX_ scope, &scope->blocked);
     return sent(aTHX_ scope);
+}
+
+/* What was sent has broken the connection off, which the core tells in a turn of its own. */
+static void notice_end(pTHX_ struct psgi_scope *scope)
+{
+    struct sprig_exchange *ex = psgi_scope_exchange(scope);
+
+    if (ex != NULL && scope->reason == NULL && !sprig_exchange_is_live(ex))
+        psgi_scope_left(aTHX_ scope, psgi_scope_loss(aTHX_ scope, "client_closed"));
 }
 
 XS(psgi_scope_send_xs)
@@ -141,7 +123,10 @@ XS(psgi_scope_send_xs)
     bool in_use = scope->refs > 0;
     if (in_use)
         psgi_scope_ref(scope);
+    scope->n_calls++;
     future = psgi_scope_send(aTHX_ scope, ST(0));
+    notice_end(aTHX_ scope);
+    scope->n_calls--;
     if (in_use && scope->server != NULL)
         sprig_loop_lend(scope->server->psgi->loop);
     if (in_use)

@@ -198,24 +198,7 @@ static bool close_stream(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
     return true;
 }
 
-static bool decline(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
-{
-    struct psgi_head head;
-
-    if (scope->response != RESPONSE_NEW && !scope->is_declined)
-        return psgi_event_refuse(aTHX_ ev, "the event stream was started before");
-    if (psgi_event_is(ev, "sse.http.response.body"))
-        return psgi_scope_write(aTHX_ scope, ev, wait);
-    if (scope->is_declined)
-        return psgi_event_refuse(aTHX_ ev, "the response was started before");
-    if (!psgi_event_head(aTHX_ ev, 0, &head))
-        return false;
-    psgi_head_add(&head, SPAN_LIT("connection"), SPAN_LIT("close"));
-    scope->is_declined = psgi_scope_start(aTHX_ scope, ev, &head);
-    return scope->is_declined;
-}
-
-/* An event that needs an open stream; NULL: it is none of these. */
+/* An event that needs an open stream. */
 static bool is_of_stream(const struct psgi_event *ev)
 {
     return psgi_event_is(ev, "sse.send") || psgi_event_is(ev, "sse.comment") ||
@@ -225,8 +208,7 @@ static bool is_of_stream(const struct psgi_event *ev)
 static bool check_order(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 {
     if (scope->is_declined)
-        return psgi_event_refuse(aTHX_ ev, "the event stream was declined by "
-                                           "sse.http.response.start");
+        return psgi_event_refuse(aTHX_ ev, "the event stream was refused by http.response.start");
     if (scope->is_closed)
         return psgi_event_refuse(aTHX_ ev, "the stream was closed by sse.close");
     if (scope->response == RESPONSE_NEW)
@@ -238,8 +220,10 @@ bool psgi_scope_send_sse(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, 
 {
     if (psgi_event_is(ev, "sse.start"))
         return start(aTHX_ scope, ev);
-    if (psgi_event_is(ev, "sse.http.response.start") || psgi_event_is(ev, "sse.http.response.body"))
-        return decline(aTHX_ scope, ev, wait);
+    if (psgi_scope_is_http_event(ev) && scope->response != RESPONSE_NEW && !scope->is_declined)
+        return psgi_event_refuse(aTHX_ ev, "the event stream was started before");
+    if (psgi_scope_is_http_event(ev))
+        return psgi_scope_send_http(aTHX_ scope, ev, wait);
     if (!is_of_stream(ev))
         return psgi_event_refuse(aTHX_ ev, "there is no such event for an sse scope");
     if (scope->is_closed && psgi_event_is(ev, "sse.close"))

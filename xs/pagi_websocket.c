@@ -43,32 +43,54 @@ static void on_pong(struct sprig_ws *ws, struct sprig_span payload, void *arg)
 static void on_error(struct sprig_ws *ws, const char *reason, void *arg)
 {
     struct psgi_scope *scope = arg;
-    bool is_silence = strstr(reason, "ping_timeout") != NULL;
+    dTHXa(scope->server->psgi->perl);
 
     PERL_UNUSED_VAR(ws);
-    scope->failure = is_silence ? "keepalive_timeout" : "protocol_error";
+    if (strstr(reason, "ping_timeout") != NULL)
+        scope->failure = "keepalive_timeout";
+    else
+        scope->failure = strEQ(reason, "out of memory") ? "server_error" : "protocol_error";
+    psgi_scope_keep_detail(aTHX_ scope, newSVpvn_flags(reason, strlen(reason), SVs_TEMP));
 }
 
-/* Why it is over, where the peer has not said it by a Close frame of its own. */
-static const char *reason_of(const struct psgi_scope *scope)
+/* Both ends have said Close, and it was not the server that began. */
+static bool is_clean(const struct psgi_scope *scope, uint16_t code)
 {
+    bool is_ours = scope->server->is_leaving && !scope->is_closed;
+
+    return code != 1006 && scope->failure == NULL && !is_ours;
+}
+
+/* Why it is over, where that was not clean. */
+static const char *reason_of(pTHX_ struct psgi_scope *scope)
+{
+    bool is_there = psgi_scope_exchange(scope) != NULL && !sprig_exchange_is_gone(scope->px->ex);
+
     if (scope->failure != NULL)
         return scope->failure;
-    return scope->server->is_leaving && !scope->is_closed ? "server_shutdown" : "client_closed";
+    if (scope->is_closed && is_there)
+        return "client_timeout"; /* it has not answered our Close */
+    return psgi_scope_loss(aTHX_ scope, scope->server->is_leaving && !scope->is_closed
+                                            ? "server_shutdown"
+                                            : "client_closed");
 }
 
 static void on_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason, void *arg)
 {
     struct psgi_scope *scope = arg;
-    const char *why = reason_of(scope);
     dTHXa(scope->server->psgi->perl);
 
     PERL_UNUSED_VAR(ws);
+    if (scope->close_code != 0)
+        return; /* its end was told before */
     scope->close_code = code;
-    if (code != 1006 && scope->failure == NULL && !scope->server->is_leaving)
-        scope->close_reason = message_sv(aTHX_ reason, false);
     psgi_scope_ref(scope);
-    psgi_scope_left(aTHX_ scope, why);
+    if (is_clean(scope, code)) {
+        scope->close_reason = message_sv(aTHX_ reason, false);
+        psgi_scope_served(aTHX_ scope);
+    } else {
+        psgi_scope_left(aTHX_ scope, reason_of(aTHX_ scope));
+    }
     psgi_scope_tell_over(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);
 }
@@ -190,23 +212,6 @@ static bool refuse_page(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
     return psgi_event_refuse(aTHX_ ev, "websocket_origins: the page that asks is not allowed to");
 }
 
-static bool decline(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
-{
-    struct psgi_head head;
-
-    if (scope->is_accepted)
-        return psgi_event_refuse(aTHX_ ev, "the WebSocket was accepted before");
-    if (psgi_event_is(ev, "websocket.http.response.body"))
-        return psgi_scope_write(aTHX_ scope, ev, wait);
-    if (scope->response != RESPONSE_NEW)
-        return psgi_event_refuse(aTHX_ ev, "the handshake was answered before");
-    if (!psgi_event_head(aTHX_ ev, 0, &head))
-        return false;
-    psgi_head_add(&head, SPAN_LIT("connection"), SPAN_LIT("close"));
-    scope->is_declined = psgi_scope_start(aTHX_ scope, ev, &head);
-    return scope->is_declined;
-}
-
 static bool read_close(pTHX_ struct psgi_event *ev, uint64_t *code, struct sprig_span *reason)
 {
     *code = 1000;
@@ -220,19 +225,14 @@ static bool read_close(pTHX_ struct psgi_event *ev, uint64_t *code, struct sprig
     return true;
 }
 
-static bool close_socket(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+static bool close_socket(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
 {
     struct sprig_span reason;
     uint64_t code;
 
+    PERL_UNUSED_VAR(wait);
     if (!read_close(aTHX_ ev, &code, &reason))
         return false;
-    if (!scope->is_accepted) {
-        if (scope->response != RESPONSE_NEW)
-            return psgi_event_refuse(aTHX_ ev, "the handshake was answered before");
-        scope->is_closed = send_403(aTHX_ scope, ev);
-        return scope->is_closed;
-    }
     scope->is_closed = true;
     if (scope->ws != NULL)
         sprig_ws_close(scope->ws, (uint16_t)code, reason);
@@ -263,10 +263,11 @@ static bool send_message(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, 
     return true;
 }
 
-static bool keep_alive(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
+static bool keep_alive(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
 {
     double interval = -1, timeout = 0;
 
+    PERL_UNUSED_VAR(wait);
     if (!psgi_event_seconds(aTHX_ ev, "interval", &interval) ||
         !psgi_event_seconds(aTHX_ ev, "timeout", &timeout))
         return false;
@@ -282,40 +283,59 @@ static bool check_order(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
     if (scope->is_closed)
         return psgi_event_refuse(aTHX_ ev, "the WebSocket was closed by websocket.close");
     if (!scope->is_accepted)
-        return psgi_event_refuse(aTHX_ ev, scope->is_declined ? "the WebSocket was declined"
-                                                              : "send websocket.accept first");
+        return psgi_event_refuse(aTHX_ ev, scope->is_declined
+                                               ? "the WebSocket was refused by http.response.start"
+                                               : "send websocket.accept first");
     return true;
+}
+
+/* What an open WebSocket takes; anything else is NULL. */
+typedef bool send_open(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait);
+
+static send_open *sender_of(const struct psgi_event *ev)
+{
+    if (psgi_event_is(ev, "websocket.send"))
+        return send_message;
+    if (psgi_event_is(ev, "websocket.keepalive"))
+        return keep_alive;
+    return psgi_event_is(ev, "websocket.close") ? close_socket : NULL;
 }
 
 bool psgi_scope_send_websocket(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait)
 {
-    bool is_send = psgi_event_is(ev, "websocket.send");
+    send_open *send = sender_of(ev);
 
-    if (is_send || psgi_event_is(ev, "websocket.keepalive")) {
-        if (!check_order(aTHX_ scope, ev))
-            return false;
-        return is_send ? send_message(aTHX_ scope, ev, wait) : keep_alive(aTHX_ scope, ev);
-    }
+    if (send != NULL)
+        return check_order(aTHX_ scope, ev) && send(aTHX_ scope, ev, wait);
     if (psgi_event_is(ev, "websocket.accept"))
         return accept_socket(aTHX_ scope, ev);
-    if (psgi_event_is(ev, "websocket.close"))
-        return scope->is_closed ? check_order(aTHX_ scope, ev) : close_socket(aTHX_ scope, ev);
-    if (psgi_event_is(ev, "websocket.http.response.start") ||
-        psgi_event_is(ev, "websocket.http.response.body"))
-        return decline(aTHX_ scope, ev, wait);
-    return psgi_event_refuse(aTHX_ ev, "there is no such event for a websocket scope");
+    if (!psgi_scope_is_http_event(ev))
+        return psgi_event_refuse(aTHX_ ev, "there is no such event for a websocket scope");
+    if (scope->is_accepted)
+        return psgi_event_refuse(aTHX_ ev, "the WebSocket was accepted before");
+    return psgi_scope_send_http(aTHX_ scope, ev, wait);
 }
 
 /* ---- its end ---- */
 
-void psgi_scope_close_websocket(pTHX_ struct psgi_scope *scope, bool has_died)
+bool psgi_scope_is_closing(const struct psgi_scope *scope)
 {
-    if (scope->ws == NULL || scope->is_closed)
+    return scope->is_accepted && (scope->is_closed || scope->close_code != 0);
+}
+
+void psgi_scope_abandon_websocket(pTHX_ struct psgi_scope *scope, SV *message)
+{
+    enum { INTERNAL_ERROR = 1011 };
+
+    if (scope->ws == NULL || psgi_scope_is_closing(scope))
         return;
-    scope->is_closed = true;
     psgi_scope_ref(scope);
-    sprig_ws_close(scope->ws, has_died ? 1011 : 1000,
-                   has_died ? SPAN_LIT("internal error") : SPAN_LIT(""));
+    psgi_scope_keep_detail(aTHX_ scope, message);
+    scope->is_closed = true;
+    scope->close_code = INTERNAL_ERROR;
+    sprig_ws_close(scope->ws, INTERNAL_ERROR, SPAN_LIT("internal error"));
+    psgi_scope_left(aTHX_ scope, "server_error");
+    psgi_scope_tell_over(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);
 }
 

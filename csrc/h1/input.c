@@ -505,6 +505,12 @@ static void h1_notice_end(struct sprig_conn *c)
         conn_on_broken(c);
 }
 
+/* The socket may become the app's. */
+static bool h1_may_go(const struct sprig_exchange *ex)
+{
+    return ex->in->request.upgrade && !ex->keeps_input;
+}
+
 /* A request is being answered. We still read, to hear that the client left, but little: what is
  * pipelined must push back on it; and nothing where the socket may become the app's. */
 static void h1_receive_busy(struct sprig_conn *c)
@@ -515,7 +521,7 @@ static void h1_receive_busy(struct sprig_conn *c)
         return;
     }
     c->must_linger = true; /* if this was the last request, something may lie unread */
-    if (h1_kept_input(c).len >= H1_PIPELINE_BYTES || h->ex == NULL || h->ex->in->request.upgrade) {
+    if (h1_kept_input(c).len >= H1_PIPELINE_BYTES || h->ex == NULL || h1_may_go(h->ex)) {
         conn_set_reading(c, false);
         return;
     }
@@ -525,8 +531,10 @@ static void h1_receive_busy(struct sprig_conn *c)
         conn_close(c, SPRIG_END_GONE);
     else if (n == 0 && !c->transport.ops->is_hung_up(&c->transport))
         h1_note_shut(c);
-    else if (n == 0 || (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK))
+    else if (n == 0)
         conn_on_broken(c);
+    else if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK)
+        conn_fail_reading(c);
 }
 
 void h1_read(struct sprig_conn *c)

@@ -198,6 +198,7 @@ void h1_refuse(struct sprig_conn *c, int status, const char *reason)
     struct sprig_server *server = c->server;
     struct sprig_exchange *ex = h1_of(c)->ex;
     struct client_name client = conn_client_name(c, ex);
+    exchange_lose_by(ex, status, reason);
     uint64_t n_body = h1_asks_for_head(c) ? 0 : strlen(status_reason(status));
     server->counters.n_refused++;
     counting_refuse(status);

@@ -8,6 +8,7 @@
 void h1_stream_fail(struct sprig_conn *c, int status, const char *reason)
 {
     struct h1 *h = h1_of(c);
+    exchange_lose_by(h->ex, status, reason);
     if (h->ex->response.head_out)
         sprig_response_abort(h->ex, reason);
     else
@@ -20,6 +21,7 @@ static void h1_stream_broken(struct sprig_conn *c)
     struct h1 *h = h1_of(c);
     struct client_name client = conn_client_name(c, h->ex);
     c->peer_shut = true;
+    conn_lose(c, SPRIG_LOSS_CLOSED, h1_body_broken);
     exchange_peer_gone(h->ex);
     conn_close(c, SPRIG_END_GONE);
     conn_tell_of(c, &client, 400, h1_body_broken);
@@ -153,7 +155,7 @@ void h1_stream_receive(struct sprig_conn *c)
     else if (n == 0)
         h1_stream_broken(c);
     else if (errno != EAGAIN && errno != EWOULDBLOCK)
-        conn_on_broken(c);
+        conn_fail_reading(c);
 }
 
 /* ------------------------------------------------------------- the bridge's ---- */

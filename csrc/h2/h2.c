@@ -97,6 +97,7 @@ static void on_write_timeout(struct sprig_conn *c)
 {
     if (!conn_write_is_stalled(c))
         return;
+    conn_lose(c, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: it took no bytes");
     conn_tell(c, NULL, 0, "write_timeout: it took no bytes");
     conn_mark_broken(c);
     conn_on_broken(c);
@@ -163,7 +164,7 @@ static void receive(struct sprig_conn *c)
         c->peer_shut = true;
         conn_on_broken(c);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
-        conn_on_broken(c);
+        conn_fail_reading(c);
     }
 }
 
@@ -495,6 +496,7 @@ static const struct protocol table = {
     .clear = h2_clear,
     .head = h2_response_head,
     .interim = h2_response_interim,
+    .trailers = h2_response_trailers,
     .added = h2_added,
     .abort = h2_abort,
     .fail = h2_fail,

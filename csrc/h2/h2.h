@@ -73,6 +73,8 @@ struct h2_stream {
     struct outq out;           /* of the response, not in frames yet */
     char *in;                  /* owned: of a body that streams, what the app has not taken */
     size_t n_in, room_in;
+    nghttp2_nv *trailers; /* owned: what is sent behind the body, in one piece; NULL: nothing */
+    size_t n_trailers;
     uint64_t sent_at; /* h2.n_queued when END_STREAM was queued */
     struct stream_deadline deadline;
 };
@@ -220,6 +222,9 @@ void h2_stream_set_deadline(struct h2_stream *s);
 int h2_response_head(struct sprig_exchange *ex, const struct sprig_head *head, char *why, size_t n);
 int h2_response_interim(struct sprig_exchange *ex, const struct sprig_head *head, char *why,
                         size_t n);
+/* Keeps them until the body is out. */
+int h2_response_trailers(struct sprig_exchange *ex, const struct sprig_header *fields,
+                         size_t n_fields, char *why, size_t n);
 /* An interim 100. */
 void h2_response_invite(struct h2_stream *s);
 /* An answer of ours: status, and its reason phrase as a body. SPRIG_E_NOMEM or 0. */

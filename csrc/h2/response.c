@@ -157,6 +157,41 @@ int h2_response_interim(struct sprig_exchange *ex, const struct sprig_head *head
     return rc;
 }
 
+/* Names and values lie behind the list itself. */
+static nghttp2_nv *keep_trailers(const struct sprig_header *fields, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += fields[i].name.len + fields[i].value.len;
+    nghttp2_nv *list = malloc(n * sizeof *list + bytes);
+    if (list == NULL)
+        return NULL;
+    struct fields f = {.nv = list, .names = (char *)(list + n)};
+    for (size_t i = 0; i < n; i++) {
+        struct sprig_span value = span_trim(fields[i].value);
+        add_lower(&f, &(struct sprig_header){fields[i].name, value});
+        memcpy(f.names, value.ptr, value.len);
+        list[i].value = (uint8_t *)f.names;
+        f.names += value.len;
+    }
+    return list;
+}
+
+int h2_response_trailers(struct sprig_exchange *ex, const struct sprig_header *fields,
+                         size_t n_fields, char *why, size_t n)
+{
+    struct h2_stream *s = h2_stream_of(ex);
+    int rc = response_admit_trailers(&ex->response, fields, n_fields, why, n);
+    if (rc != 0 || n_fields == 0)
+        return rc < 0 ? rc : 0;
+    s->trailers = keep_trailers(fields, n_fields);
+    if (s->trailers == NULL)
+        return SPRIG_E_NOMEM;
+    s->n_trailers = n_fields;
+    ex->response.has_trailers = true;
+    return 0;
+}
+
 void h2_response_invite(struct h2_stream *s)
 {
     struct fields f;

@@ -20,6 +20,8 @@ void h2_session_end(struct h2 *h2, uint32_t error, const char *reason)
 {
     if (h2->fault == NULL)
         h2->fault = reason;
+    if (reason != NULL)
+        conn_lose(h2->conn, SPRIG_LOSS_PROTOCOL, reason);
     h2->is_ending = true;
     if (nghttp2_session_terminate_session(h2_awake(h2), error) != 0)
         conn_break(h2->conn);
@@ -175,6 +177,25 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     return 0;
 }
 
+/* Why a stream was reset; NULL: it was not. */
+static const char *reset_text(uint32_t error)
+{
+    switch (error) {
+    case NGHTTP2_NO_ERROR:
+        return NULL;
+    case NGHTTP2_CANCEL:
+        return "RST_STREAM: CANCEL";
+    case NGHTTP2_PROTOCOL_ERROR:
+        return "RST_STREAM: PROTOCOL_ERROR";
+    case NGHTTP2_INTERNAL_ERROR:
+        return "RST_STREAM: INTERNAL_ERROR";
+    case NGHTTP2_FLOW_CONTROL_ERROR:
+        return "RST_STREAM: FLOW_CONTROL_ERROR";
+    default:
+        return "RST_STREAM";
+    }
+}
+
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
 {
     struct h2 *h2 = user_data;
@@ -187,6 +208,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         h2->heading = NULL;
     if (!s->has_sent_end)
         count_reset(h2);
+    exchange_lose(s->ex, SPRIG_LOSS_CLOSED, reset_text(error));
     s->id = 0;
     h2_stream_wake(s, H2_EV_CLOSED);
     return 0;
@@ -195,6 +217,19 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 /* ------------------------------------------------------------------ frames to send ---- */
 
 enum { FRAME_HEAD_BYTES = 9, SETTING_ID_BYTES = 2, GREETING_BYTES = 64 };
+
+/* The last of the body, unless trailers end the stream. */
+static bool end_body(struct h2_stream *s, uint32_t *flags)
+{
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (s->trailers == NULL)
+        return true;
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    int rc = nghttp2_submit_trailer(s->h2->session, s->id, s->trailers, s->n_trailers);
+    free(s->trailers);
+    s->trailers = NULL;
+    return rc == 0;
+}
 
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
                        uint32_t *flags, nghttp2_data_source *source, void *user_data)
@@ -208,7 +243,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
         return NGHTTP2_ERR_DEFERRED;
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (has_ended && n == s->out.size)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        return end_body(s, flags) ? (ssize_t)n : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return (ssize_t)n;
 }
 
@@ -385,6 +420,7 @@ static void fail(struct h2 *h2, int error)
     };
     h2->has_failed = h2->is_ending = true;
     h2->fault = nghttp2_strerror(error);
+    conn_lose(h2->conn, SPRIG_LOSS_PROTOCOL, h2->fault);
     if (outq_add(&h2->conn->out, span_of(goaway, sizeof goaway)) != 0)
         conn_break(h2->conn);
     conn_flush_later(h2->conn);

@@ -38,6 +38,7 @@ void h2_stream_free(struct h2_stream *s)
     outq_clear(&s->out);
     h2_head_clear(&s->head);
     free(s->in);
+    free(s->trailers);
     free(s);
 }
 
@@ -85,6 +86,7 @@ void h2_stream_refuse(struct h2_stream *s, int status, const char *reason)
     if (s->request == H2_REFUSED)
         return;
     s->request = H2_REFUSED;
+    exchange_lose_by(s->ex, status, reason);
     s->refusal = (uint16_t)status;
     s->reason = reason;
     h2_stream_wake(s, H2_EV_REQUEST);
@@ -218,6 +220,7 @@ static void expire(struct h2_stream *s)
     } else if (s->out.size > 0 && !awaits_window(s)) {
         h2_stream_set_deadline(s);
     } else if (s->out.size > 0) {
+        exchange_lose(ex, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: it took no bytes");
         conn_tell(s->h2->conn, ex, 0, "write_timeout: it took no bytes");
         h2_stream_reset(s, NGHTTP2_CANCEL);
     } else if (s->request == H2_BODY && !s->is_tunnel) {

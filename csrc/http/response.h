@@ -117,5 +117,9 @@ int response_end(struct response *r, struct outq *q);
  * ours. SPRIG_E_INVALID: `why` (n bytes) says what is wrong with them, and nothing is queued. */
 int response_trailers(struct response *r, struct outq *q, const struct sprig_header *fields,
                       size_t n_fields, char *why, size_t n);
+/* The first half of it, for protocols that have other trailers: 0: they can be sent. 1: they are to
+ * be dropped. */
+int response_admit_trailers(const struct response *r, const struct sprig_header *fields,
+                            size_t n_fields, char *why, size_t n);
 
 #endif

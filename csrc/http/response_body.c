@@ -378,16 +378,21 @@ static int add_field(struct outq *q, const struct sprig_header *h)
     return err ? err : outq_add(q, SPAN_LIT("\r\n"));
 }
 
-int response_trailers(struct response *r, struct outq *q, const struct sprig_header *fields,
-                      size_t n_fields, char *why, size_t n)
+int response_admit_trailers(const struct response *r, const struct sprig_header *fields,
+                            size_t n_fields, char *why, size_t n)
 {
     int err = check_trailers(fields, n_fields, why, n);
     if (err)
         return err;
-    if (!r->head_out || r->ended || r->has_trailers)
-        return SPRIG_E_STATE;
-    if (r->bodyless)
-        return 0;
+    return !r->head_out || r->ended || r->has_trailers ? SPRIG_E_STATE : r->bodyless;
+}
+
+int response_trailers(struct response *r, struct outq *q, const struct sprig_header *fields,
+                      size_t n_fields, char *why, size_t n)
+{
+    int err = response_admit_trailers(r, fields, n_fields, why, n);
+    if (err)
+        return err < 0 ? err : 0;
     if (!makes_chunks(r))
         return SPRIG_E_STATE;
     err = outq_add(q, SPAN_LIT("0\r\n"));

@@ -313,6 +313,14 @@ int conn_detach(struct sprig_conn *c)
     return fd;
 }
 
+void conn_lose(struct sprig_conn *c, enum sprig_loss loss, const char *detail)
+{
+    if (c->loss != SPRIG_LOSS_CLOSED || c->loss_detail != NULL)
+        return;
+    c->loss = (uint8_t)loss;
+    c->loss_detail = detail;
+}
+
 void conn_reset(struct sprig_conn *c, enum sprig_end why)
 {
     c->must_reset = true;

@@ -119,11 +119,13 @@ struct sprig_exchange {
     bool has_slot : 1;     /* one of max_requests_in_flight */
     bool has_socket : 1;   /* the app uses the socket itself */
     bool is_tunnel : 1;    /* what comes is no HTTP, see sprig_exchange_open_tunnel */
+    bool keeps_input : 1;  /* sprig_exchange_keep_input */
     bool keeps_output : 1; /* its queue is not moved to a file */
     bool may_exceed : 1;   /* see sprig_response_may_exceed */
     bool streams : 1;      /* the body comes by on_body */
     bool body_open : 1;    /* streams: it is not complete */
     bool body_wanted : 1;  /* streams: the bridge wants it now */
+    uint8_t loss;          /* enum sprig_loss */
     uint8_t n_label;       /* bytes of in->label; 0: the app was not called */
     uint8_t n_request_id;  /* 0: not asked for, or none; see request_id.h */
     struct response response;
@@ -136,6 +138,7 @@ struct sprig_exchange {
     void *app;                    /* severable: the bridge's pointer */
     struct access_record *record; /* owned: for the access log; NULL without one */
     struct feed *feed;            /* owned: see feed.h; NULL mostly */
+    const char *loss_detail;      /* static text: see exchange_lose; or NULL */
     uint64_t n_unsent;            /* bytes that were dropped when the connection broke */
     char *names;                  /* owned: label, id and client of a forgotten request */
     /* what follows is not zero at first */
@@ -176,6 +179,7 @@ struct sprig_conn {
     uint8_t origin;         /* enum conn_origin */
     uint8_t aim;            /* enum conn_aim */
     uint8_t n_stalled;      /* looks in a row that saw no progress of a blocked write */
+    uint8_t loss;           /* enum sprig_loss */
     uint8_t remote_port_at; /* offset of the port in remote_host */
     /* What is known of the other end? */
     bool peer_shut : 1;  /* the peer's end of file was seen */
@@ -201,6 +205,7 @@ struct sprig_conn {
     struct conn_rare *rare;                /* owned; NULL mostly */
     const struct sprig_listener *listener; /* borrowed: outlives the connection, even if closed;
                                               NULL: sprig_server_adopt */
+    const char *loss_detail;               /* static text: see conn_lose; or NULL */
     struct client_count *client_count;     /* shared count of its address; NULL: not counted */
     char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
@@ -229,6 +234,12 @@ void conn_close(struct sprig_conn *c, enum sprig_end why);
 
 /* The same with a reset, so that the peer cannot take what it got for complete. */
 void conn_reset(struct sprig_conn *c, enum sprig_end why);
+
+/* The client is being lost for this reason; what is noted first counts. Before what ends it. */
+void conn_lose(struct sprig_conn *c, enum sprig_loss loss, const char *detail);
+void exchange_lose(struct sprig_exchange *ex, enum sprig_loss loss, const char *detail);
+/* The same for a request that is answered with this status, or would have been. */
+void exchange_lose_by(struct sprig_exchange *ex, int status, const char *reason);
 
 /* For a server that is leaving, twice a second: ends a request whose client is gone, or has closed
  * its sending side before the last look and is not being sent anything. */
@@ -357,6 +368,8 @@ void conn_mark_broken(struct sprig_conn *c);
  * of a call from Perl; then the connection is reset. */
 void conn_break(struct sprig_conn *c);
 void conn_on_broken(struct sprig_conn *c);
+/* The same for a read that has just failed. */
+void conn_fail_reading(struct sprig_conn *c);
 
 /* ---- conn_log.c: only for servers with an access log, unless they say otherwise ---- */
 

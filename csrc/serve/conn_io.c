@@ -196,6 +196,19 @@ void conn_on_broken(struct sprig_conn *c)
     conn_unpin(c);
 }
 
+/* What a peer does to a socket; other values of errno may be of something else. */
+static const char *failure_text(void)
+{
+    bool is_peers = errno == EPIPE || errno == ECONNRESET || errno == ETIMEDOUT;
+    return is_peers ? strerror(errno) : NULL;
+}
+
+void conn_fail_reading(struct sprig_conn *c)
+{
+    conn_lose(c, SPRIG_LOSS_READ_ERROR, failure_text());
+    conn_on_broken(c);
+}
+
 /* ------------------------------------------------------------------ flushing ---- */
 
 static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
@@ -246,6 +259,7 @@ void conn_flush(struct sprig_conn *c)
         ready_add(c->server->loop, &c->ready, CONN_EV_WRITABLE);
         break;
     case OUTQ_GONE:
+        conn_lose(c, SPRIG_LOSS_WRITE_ERROR, failure_text());
         conn_break(c);
         return;
     case OUTQ_SHORT:
@@ -294,8 +308,10 @@ static void conn_carry(struct flushable *f)
 static void conn_settle_carried(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);
-    if (!outq_settle(&c->out))
+    if (!outq_settle(&c->out)) {
+        conn_lose(c, SPRIG_LOSS_WRITE_ERROR, NULL);
         conn_break(c);
+    }
 }
 
 void conn_init_flush(struct sprig_conn *c)

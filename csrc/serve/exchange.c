@@ -247,9 +247,13 @@ static bool is_below(struct sprig_span path, struct sprig_span top)
 bool exchange_must_stream(const struct sprig_exchange *ex)
 {
     const struct sprig_request *request = &ex->in->request;
-    const char *top = ex->conn->server->config.streaming_input;
-    return top != NULL && (request->chunked || request->content_length > 0) && !request->upgrade &&
-           is_below(request->path, span_str(top));
+    const struct sprig_server *server = ex->conn->server;
+    const char *top = server->config.streaming_input;
+    if ((!request->chunked && request->content_length == 0) || request->upgrade)
+        return false;
+    if (server->handler.streams != NULL && server->handler.streams(request, server->arg))
+        return true;
+    return top != NULL && is_below(request->path, span_str(top));
 }
 
 int exchange_store_body(struct sprig_exchange *ex, struct sprig_span piece, const char **reason)
@@ -523,9 +527,39 @@ bool sprig_exchange_is_live(const struct sprig_exchange *ex)
     return !ex->is_over;
 }
 
+void sprig_exchange_keep_input(struct sprig_exchange *ex)
+{
+    ex->keeps_input = true;
+}
+
 bool sprig_exchange_is_gone(const struct sprig_exchange *ex)
 {
     return ex->is_over || ex->conn->peer_shut;
+}
+
+void exchange_lose(struct sprig_exchange *ex, enum sprig_loss loss, const char *detail)
+{
+    if (ex == NULL || ex->loss != SPRIG_LOSS_CLOSED || ex->loss_detail != NULL)
+        return;
+    ex->loss = (uint8_t)loss;
+    ex->loss_detail = detail;
+}
+
+void exchange_lose_by(struct sprig_exchange *ex, int status, const char *reason)
+{
+    if (status == 408)
+        exchange_lose(ex, SPRIG_LOSS_READ_TIMEOUT, reason);
+    else if (status == 413)
+        exchange_lose(ex, SPRIG_LOSS_TOO_LARGE, reason);
+    else if (status < 500)
+        exchange_lose(ex, SPRIG_LOSS_PROTOCOL, reason);
+}
+
+enum sprig_loss sprig_exchange_loss(const struct sprig_exchange *ex, const char **detail)
+{
+    bool is_own = ex->loss != SPRIG_LOSS_CLOSED || ex->loss_detail != NULL;
+    *detail = is_own ? ex->loss_detail : ex->conn->loss_detail;
+    return (enum sprig_loss)(is_own ? ex->loss : ex->conn->loss);
 }
 
 bool sprig_exchange_owns_socket(const struct sprig_exchange *ex)

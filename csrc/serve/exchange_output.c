@@ -56,6 +56,7 @@ static void exchange_bound_memory(struct sprig_exchange *ex)
     exchange_push(ex, limit);
     uint64_t waiting = ex->out->in_memory + ex->out->spilled;
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
+        exchange_lose(ex, SPRIG_LOSS_OVERFLOW, "max_output_bytes: there is more for it to read");
         ex->conn->protocol->fail(ex);
         conn_tell(ex->conn, ex, 0, "max_output_bytes: there is more for it to read");
     } else if (ex->out->in_memory > limit && !ex->keeps_output) {
@@ -248,7 +249,10 @@ int sprig_response_trailers(struct sprig_exchange *ex, const struct sprig_header
 {
     if (exchange_is_over(ex))
         return SPRIG_E_CLOSED;
-    int rc = response_trailers(&ex->response, ex->out, fields, n_fields, why, n);
+    const struct protocol *protocol = ex->conn->protocol;
+    int rc = protocol->trailers != NULL
+                 ? protocol->trailers(ex, fields, n_fields, why, n)
+                 : response_trailers(&ex->response, ex->out, fields, n_fields, why, n);
     return rc == SPRIG_E_NOMEM ? exchange_abandon(ex, sprig_err_text(rc)) : rc;
 }
 
@@ -278,7 +282,8 @@ void sprig_response_abort(struct sprig_exchange *ex, const char *reason)
     if (exchange_is_over(ex))
         return;
     ex->conn->protocol->abort(ex);
-    sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
+    if (reason != NULL)
+        sprig_log(SPRIG_LOG_ERROR, "response aborted: %s", reason);
 }
 
 void sprig_response_cut(struct sprig_exchange *ex, const char *reason)

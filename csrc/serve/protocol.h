@@ -61,6 +61,9 @@ struct protocol {
 
     int (*head)(struct sprig_exchange *ex, const struct sprig_head *head, char *why, size_t n);
     int (*interim)(struct sprig_exchange *ex, const struct sprig_head *head, char *why, size_t n);
+    /* As response_trailers. NULL: that is what is called. */
+    int (*trailers)(struct sprig_exchange *ex, const struct sprig_header *fields, size_t n_fields,
+                    char *why, size_t n);
     /* ex->out has grown, or the response has ended. NULL: that is the queue of the connection. */
     void (*added)(struct sprig_exchange *ex);
     /* What the client got so far must not look whole. Ends the exchange. */

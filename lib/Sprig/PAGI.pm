@@ -91,17 +91,6 @@ sub add {
     return bless [@$self, Sprig::PAGI->site(@mounts)->mounts], ref $self;
 }
 
-# Bodies are read by PAGI applications while they come, where no PSGI application would be in the way.
-sub defaults {
-    my ($self) = @_;
-    my @mounts = grep { !$_->{is_ours} } @$self;
-    my @pagi   = map  { $_->{is_pagi} ? $_->{path} : () } @mounts;
-    my $top    = @pagi == @mounts ? '' : @pagi == 1 ? $pagi[0] : undef;
-    my @psgi   = grep { !$_->{is_pagi} } @mounts;
-    return {} if !defined $top || grep { "$_->{path}/" =~ m{\A\Q$top\E/} } @psgi;
-    return { streaming_input => length $top ? $top : '/' };
-}
-
 # What is asked for below no path.
 sub nothing {
     return [404, ['Content-Type' => 'text/plain'], ["Not Found\n"]];

@@ -94,8 +94,7 @@ sub _options {
     my %options = %$self;
     $options{header_timeout} = $options{timeout} if !defined $options{header_timeout};
     delete $options{header_timeout} if !defined $options{header_timeout};
-    $options{option_defaults} =
-        { %DEFAULTS, %{ $self->{site_defaults} || {} }, %{ $self->{option_defaults} || {} } };
+    $options{option_defaults} = { %DEFAULTS, %{ $self->{option_defaults} || {} } };
     return \%options;
 }
 
@@ -175,8 +174,7 @@ sub _service {
     my $wrong   = Sprig::Application::wrong($app);
     my $address = refaddr $self;
     croak "the server needs $wrong" if defined $wrong && !$site;
-    $self->{site_defaults} = $site->defaults if $site;
-    $self->{service}       = Sprig::Service->new($site ? $site->can('nothing') : $app,
+    $self->{service} = Sprig::Service->new($site ? $site->can('nothing') : $app,
         _options($self), sub { _left($serving{$address}) });
     Sprig::Server::Applications::mount($self, $site) if $site;
     return $self->{service};

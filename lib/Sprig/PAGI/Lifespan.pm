@@ -8,7 +8,7 @@ use Sprig::PAGI::Future ();
 
 our $VERSION = '0.001';
 
-my $CORE_VERSION     = '0.4';
+my $CORE_VERSION     = '0.5';
 my $LIFESPAN_VERSION = '0.3';
 
 sub new {

@@ -221,7 +221,7 @@ sub until {
     return @frames;
 }
 
-# The response on a stream, once it is complete or reset: { status, body, headers, reset (code) }. What
+# The response on a stream, once it is complete or reset: { status, body, headers, trailers, reset (code) }. What
 # comes for others meanwhile is kept for them.
 sub response {
     my ($self, $id, %option) = @_;
@@ -245,6 +245,8 @@ sub _collect {
     if ($type eq 'GOAWAY') {
         $self->{goaway} =
             { last => unpack('N', $frame->{payload}), code => unpack 'x4N', $frame->{payload} };
+    } elsif ($type eq 'HEADERS' && $r->{status}) {
+        $r->{trailers} = $frame->{fields};
     } elsif ($type eq 'HEADERS') {
         my %fields = @{ $frame->{fields} };
         push @{ $r->{interim} }, $fields{':status'} if $fields{':status'} =~ /^1/;
