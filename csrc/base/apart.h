@@ -1,15 +1,15 @@
-/* apart.h - a thread without descriptors, so that those of the process are not shared.
+/* apart.h - a thread without descriptors of its own, so that the process does not share its table.
  *
- * As long as two threads have one table of descriptors, Linux counts who uses a file in each system
- * call that names one: 4 % of a small request. A thread that hardly ever needs a descriptor can
- * leave the table, and borrow from it then.
+ * While two threads share one table of descriptors, Linux counts the users of a file in every
+ * system call that names it, which costs 4 % of a small request. A thread that rarely needs a
+ * descriptor can leave the table and borrow from it when it does.
  *
- * Linux 5.9 and newer; where the system has nothing like it, or forbids it, threads go on sharing
- * and borrowing does nothing. */
+ * Needs Linux 5.9 or newer. Where the system lacks or forbids this, threads go on sharing and
+ * borrowing does nothing. */
 #ifndef SPRIG_APART_H
 #define SPRIG_APART_H
 
-/* The calling thread has no descriptors from now on, if the system can do that. */
+/* From now on the calling thread has no descriptors, if the system supports that. */
 void apart_leave(void);
 
 /* In a thread that has left: the descriptor of this number is, until it is given back, the one that

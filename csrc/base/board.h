@@ -1,7 +1,7 @@
-/* board.h - how many connections each worker has: memory that the master and its workers share.
+/* board.h - how many connections each worker has, in memory that the master and its workers share.
  *
- * Who is woken for a new client is up to the kernel, which tends to choose the same worker again
- * and again. One that has more than its share lets the others go first. */
+ * The kernel decides whom it wakes for a new client, and tends to choose the same worker again and
+ * again. A worker with more than its share lets the others go first. */
 #ifndef SPRIG_BOARD_H
 #define SPRIG_BOARD_H
 
@@ -10,22 +10,22 @@
 
 enum { BOARD_MAX_WORKERS = 1000 };
 
-/* In place of a number: nobody serves in that slot. */
+/* Stands in place of a number if nobody serves in that slot. */
 #define BOARD_NOBODY UINT32_MAX
 
-/* Slots count from 0. Each number is written by its worker, and by the master when that is gone. */
+/* Slots count from 0. A worker writes its own number; when the worker is gone, the master does. */
 struct sprig_board {
     uint32_t n_slots; /* that were ever in use */
     uint32_t n_connections[BOARD_MAX_WORKERS];
 };
 
-/* NULL: errno says why. Free unmaps it in this process only. */
+/* On failure NULL, and errno is set. board_free unmaps the memory in this process only. */
 struct sprig_board *board_new(void);
 void board_free(struct sprig_board *board);
 
 void board_set(struct sprig_board *board, uint32_t slot, uint32_t n_connections);
 
-/* The worker of this slot has clearly more connections than the one with the fewest. */
+/* True if the worker in this slot has clearly more connections than the one with the fewest. */
 bool board_is_ahead(const struct sprig_board *board, uint32_t slot);
 
 #endif

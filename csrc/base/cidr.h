@@ -11,7 +11,8 @@ struct cidr {
     uint8_t bytes[16];
 };
 
-/* Networks, or a number of hops: then every address is in it, and whoever asks counts. */
+/* Networks, or a number of hops. With a number, every address is in the list, and the caller
+ * counts. */
 struct cidr_list {
     struct cidr *items; /* owned */
     uint32_t n;
@@ -20,10 +21,10 @@ struct cidr_list {
 
 enum { PROXY_MAX_HOPS = 32 };
 
-/* Reads addresses and networks, separated by commas or blanks; "unix" stands for the other ends of
- * unix sockets. A number from 1 to PROXY_MAX_HOPS and nothing else is that many hops. text NULL is
- * an empty list. SPRIG_E_INVALID: *list is empty, and `bad` (n bytes) gets the item that is wrong,
- * escaped. SPRIG_E_NOMEM. */
+/* Reads addresses and networks, separated by commas or blanks. "unix" stands for clients of unix
+ * sockets. A lone number from 1 to PROXY_MAX_HOPS is a number of hops. If text is NULL, the list is
+ * empty. SPRIG_E_INVALID: *list is empty, and `bad` (n bytes) gets the offending item, escaped.
+ * SPRIG_E_NOMEM. */
 int cidr_list_read(struct cidr_list *list, const char *text, char *bad, size_t n);
 void cidr_list_clear(struct cidr_list *list);
 
@@ -32,15 +33,16 @@ static inline bool cidr_list_is_empty(const struct cidr_list *list)
     return list->n == 0 && list->hops == 0;
 }
 
-/* The first network that is larger than any that is private, such as 0.0.0.0/0; NULL: none is. */
+/* The first network that is larger than any private one, such as 0.0.0.0/0; NULL if there is none.
+ */
 const struct cidr *cidr_list_find_public(const struct cidr_list *list);
 
 /* True if the numeric address (or "unix/") lies in one of them. IPv4 in IPv6 (::ffff:1.2.3.4)
  * counts as the IPv4 address. */
 bool cidr_list_has(const struct cidr_list *list, struct sprig_span host);
 
-/* ::ffff:1.2.3.4, as a socket for both families names an IPv4 address, without what stands before
- * the IPv4 address; any other text as it is. */
+/* Turns ::ffff:1.2.3.4, as sockets for both families name an IPv4 address, into the IPv4 address.
+ * Returns any other text unchanged. */
 struct sprig_span cidr_unmapped(struct sprig_span host);
 
 /* Writes the address of a family (AF_INET, AF_INET6) as text of at most 46 bytes, an IPv4 address

@@ -1,8 +1,9 @@
-/* clock.h - what time it is, in nanoseconds, and how it is written.
+/* clock.h - clocks in nanoseconds, and how to print a time.
  *
- * The monotonic clock is for what lasts: it starts anywhere, never goes back, and is the same for
- * all processes of the machine. The real one counts from 1970 and may be set. The coarse ones are
- * some milliseconds behind and cost next to nothing: no system call, no look at the hardware. */
+ * Use the monotonic clock for durations: it starts anywhere, never goes back, and is the same for
+ * all processes of the machine. The real-time clock counts from 1970 and may be set. The coarse
+ * clocks lag some milliseconds behind and cost next to nothing: no system call, no access to the
+ * hardware. */
 #ifndef SPRIG_CLOCK_H
 #define SPRIG_CLOCK_H
 

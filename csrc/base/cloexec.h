@@ -1,8 +1,8 @@
-/* cloexec.h - descriptors that programs which the application starts do not inherit.
+/* cloexec.h - descriptors that the application's child programs do not inherit.
  *
- * Linux (2.6.28 and newer) and the BSDs have system calls that set the flags at once; Makefile.PL
- * looks whether they are there. Elsewhere (macOS) they are set by further calls: a fork of another
- * thread in between may inherit the descriptor. -1 and errno on failure, nothing is open then. */
+ * Linux (2.6.28 and newer) and the BSDs have system calls that set the flag at once; Makefile.PL
+ * probes for them. Elsewhere (macOS) a second call sets it, and a fork of another thread in between
+ * may inherit the descriptor. On failure -1, errno is set, and nothing is open. */
 #ifndef SPRIG_CLOEXEC_H
 #define SPRIG_CLOEXEC_H
 

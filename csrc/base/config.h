@@ -1,9 +1,9 @@
 /* config.h - every option of Sprig in one table.
  *
- * The table is the only place that knows an option's name, type, unit, default, range and help
- * text. The command line, Sprig::Server->new, --help and the check of the POD are all made from it.
- * An option `max_body_bytes` is the field config.max_body_bytes, the constructor key max_body_bytes
- * and the flag --max-body-bytes. */
+ * Only the table knows an option's name, type, unit, default, range and help text. The command
+ * line, Sprig::Server->new, --help and the check of the POD all use it. An option `max_body_bytes`
+ * is the field config.max_body_bytes, the constructor key max_body_bytes and the flag
+ * --max-body-bytes. */
 #ifndef SPRIG_CONFIG_H
 #define SPRIG_CONFIG_H
 
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether clients may open WebSockets over HTTP/2: AUTO is once an application has had one. */
+/* Whether clients may open WebSockets over HTTP/2. AUTO: once an application has had one. */
 enum sprig_h2_websocket { SPRIG_H2_WEBSOCKET_AUTO, SPRIG_H2_WEBSOCKET_ON, SPRIG_H2_WEBSOCKET_OFF };
 
 /* How nested event loops (a blocking recv inside an app) treat new requests. */
@@ -23,22 +23,22 @@ enum sprig_tls_version { SPRIG_TLS_1_2, SPRIG_TLS_1_3 };
 /* Whether clients have to show a certificate. */
 enum sprig_verify { SPRIG_VERIFY_NONE, SPRIG_VERIFY_OPTIONAL, SPRIG_VERIFY_REQUIRED };
 
-/* Which header fields of trusted proxies are believed. */
+/* Which header fields of trusted proxies Sprig believes. */
 enum sprig_proxy_headers { SPRIG_PROXY_X_FORWARDED, SPRIG_PROXY_FORWARDED, SPRIG_PROXY_NONE };
 
-/* What becomes of members of a channel that do not read what it sends. */
+/* What happens to members of a channel that do not read fast enough. */
 enum sprig_slow { SPRIG_SLOW_CLOSE, SPRIG_SLOW_DROP, SPRIG_SLOW_SPILL };
 /* Where the id of a request is from. */
 enum sprig_request_id { SPRIG_REQUEST_ID_OFF, SPRIG_REQUEST_ID_TRUST, SPRIG_REQUEST_ID_MAKE };
 
 /* How messages look. */
 enum sprig_error_log_format { SPRIG_LOG_TEXT, SPRIG_LOG_JSON };
-/* What becomes of a message that a WebSocket's queue has no room for, and how messages are
+/* What happens to a message that does not fit into a WebSocket's queue, and how messages are
  * compressed. */
 enum sprig_ws_policy { SPRIG_WS_POLICY_DROP, SPRIG_WS_POLICY_CLOSE, SPRIG_WS_POLICY_SPILL };
 enum sprig_ws_deflate { SPRIG_WS_DEFLATE_OFF, SPRIG_WS_DEFLATE_SHARED, SPRIG_WS_DEFLATE_OWN };
 
-/* Values of the options that the core and the bridge read. Strings are owned by the struct. */
+/* The options that the core and the bridge read. The struct owns its strings. */
 struct sprig_config {
     char *config; /* path of a file with options, see config_file.h; NULL: none */
     /* processes */
@@ -198,28 +198,28 @@ struct sprig_option {
 /* All rows, in the order of --help; *n is their number. Static storage. */
 const struct sprig_option *sprig_options(size_t *n);
 
-/* The row of that name ('-' and '_' are the same), or NULL. */
+/* The row with that name ('-' and '_' are the same), or NULL. */
 const struct sprig_option *sprig_option_find(const char *name);
 
-/* Every option at its default. Must be paired with sprig_config_clear(). */
+/* Sets every option to its default. Pair it with sprig_config_clear(). */
 void sprig_config_init(struct sprig_config *c);
 void sprig_config_clear(struct sprig_config *c);
 
-/* A deep copy; *to must be uninitialised. SPRIG_E_NOMEM or 0. */
+/* Makes a deep copy; *to must be uninitialised. Returns 0 or SPRIG_E_NOMEM. */
 int sprig_config_copy(struct sprig_config *to, const struct sprig_config *from);
 
-/* Whether a running server keeps the value that it began with. */
+/* True if a running server keeps the value it started with. */
 bool sprig_option_is_fixed(const struct sprig_option *o);
 
-/* After the last option: where workers is "auto" there is a master, however many processors there
- * are. */
+/* Call this after the last option: if workers is "auto" there is a master, however many processors
+ * there are. */
 void sprig_config_settle(struct sprig_config *c);
 
 /* Whether a master starts the workers. */
 bool sprig_config_has_master(const struct sprig_config *c);
 
-/* What a reload cannot change becomes what it was; `kept` (n bytes) gets the names of those options
- * that differed, ", " between them, or "". SPRIG_E_NOMEM or 0. */
+/* Restores what a reload cannot change. `kept` (n bytes) gets the names of the options that
+ * differed, separated by ", ", or "". Returns 0 or SPRIG_E_NOMEM. */
 int sprig_config_keep_fixed(struct sprig_config *fresh, const struct sprig_config *before,
                             char *kept, size_t n);
 
@@ -229,28 +229,28 @@ int sprig_config_keep_fixed(struct sprig_config *fresh, const struct sprig_confi
 int sprig_config_set(struct sprig_config *c, const char *name, const char *value, char *why,
                      size_t n);
 
-/* What a switch may be told: 0/1, yes/no, true/false, on/off, "" = 0. False: something else. */
+/* Reads the value of a switch: 0/1, yes/no, true/false, on/off, "" = 0. False if it is something
+ * else. */
 bool sprig_option_read_switch(const char *text, bool *out);
 
-/* The name that was probably meant by one that is unknown, or NULL. */
+/* The option that an unknown name was probably meant to be, or NULL. */
 const char *sprig_option_nearest(const char *name);
 
-/* What hosting platforms say: WEB_CONCURRENCY is the number of workers. Like
+/* Reads the variables of hosting platforms: WEB_CONCURRENCY is the number of workers. Like
  * sprig_config_read_environ. */
 int sprig_config_read_platform(struct sprig_config *c, char *why, size_t n);
 
-/* The next variable of the environment that begins with SPRIG_ and is none of ours, from *i on;
- * NULL: no other. Those that Kubernetes makes of a service called sprig are not looked at. Writes
- * into buf. */
+/* The next variable, from *i on, that begins with SPRIG_ and is none of ours; NULL if there is
+ * none. Skips those that Kubernetes sets for a service called sprig. Writes into buf. */
 const char *sprig_environ_unknown(size_t *i, char *buf, size_t n);
 
-/* What the environment says of an option: the value of SPRIG_ and its name in capitals, such as
- * SPRIG_MAX_BODY_BYTES, whose name is left in `variable` (n bytes). NULL: the variable is not set,
- * or empty, or there is none because the option is no field. */
+/* The value of an option in the environment: SPRIG_ and its name in capitals, such as
+ * SPRIG_MAX_BODY_BYTES. `variable` (n bytes) gets that name. NULL if the variable is unset or
+ * empty, or if the option is no field and so has none. */
 const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n);
 
-/* Sets all options that the environment has values for. Like sprig_config_set; `why` names the
- * variable as well. */
+/* Sets all options that have a value in the environment. Like sprig_config_set; `why` also names
+ * the variable. */
 int sprig_config_read_environ(struct sprig_config *c, char *why, size_t n);
 
 /* The current value as text, as sprig_config_set would take it; NULL if there is no such field.

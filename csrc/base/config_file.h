@@ -16,7 +16,7 @@
 
 #include "base/config.h"
 
-/* One line. All pointers are the file's, that of the option apart. */
+/* One line. All pointers except that of the option belong to the file. */
 struct sprig_setting {
     const struct sprig_option *option;
     char *value;      /* of a switch: "0" or "1" */
@@ -24,7 +24,7 @@ struct sprig_setting {
     unsigned line;    /* from 1 on */
 };
 
-/* All settings of a file and of those it includes, in their order. All zero is empty. */
+/* All settings of a file and the files it includes, in order. All zero is empty. */
 struct sprig_config_file {
     struct sprig_setting *settings; /* owned */
     size_t n;
@@ -34,16 +34,18 @@ struct sprig_config_file {
 
 enum { CONFIG_INCLUDE_DEPTH = 10, CONFIG_LINE_BYTES = 64 * 1024 };
 
-/* Reads the file; each value is checked by itself. 0, or < 0 with an empty *f and `why` (n bytes):
- * "sprig.conf line 3: max_headers must be a whole number from 0 to 100000, got 'many'". */
+/* Reads the file and checks each value by itself. Returns 0; on failure < 0, *f is empty, and `why`
+ * (n bytes) has the reason: "sprig.conf line 3: max_headers must be a whole number from 0 to
+ * 100000, got 'many'". */
 int sprig_config_file_read(struct sprig_config_file *f, const char *path, char *why, size_t n);
 void sprig_config_file_clear(struct sprig_config_file *f);
 
-/* Sets those that are fields of *c. The values were checked: SPRIG_E_NOMEM or 0. */
+/* Sets those that are fields of *c. The values have been checked, so it returns 0 or SPRIG_E_NOMEM.
+ */
 int sprig_config_file_apply(const struct sprig_config_file *f, struct sprig_config *c);
 
-/* The value as it would have to stand in a file, in quotes if it needs them. Returns buf, which
- * must have room for SPRIG_CONFIG_QUOTED_BYTES(strlen(value)). */
+/* The value as a file would spell it, in quotes if it needs them. Returns buf, which must have room
+ * for SPRIG_CONFIG_QUOTED_BYTES(strlen(value)). */
 #define SPRIG_CONFIG_QUOTED_BYTES(len) (4 * (len) + 3)
 char *sprig_config_quote(const char *value, char *buf);
 

@@ -1,4 +1,4 @@
-/* hub_internal.h - what a hub consists of, for hub.c and hub_memory.c. */
+/* hub_internal.h - the parts of a hub, for hub.c and hub_memory.c. */
 #ifndef SPRIG_HUB_INTERNAL_H
 #define SPRIG_HUB_INTERNAL_H
 
@@ -34,15 +34,15 @@ struct entry {
     bool is_kept; /* a copy, which was carried along */
 };
 
-/* What a program has to know of a hub that another one has made. */
+/* What a program must know to use a hub that another one has created. */
 struct hub_shape {
     char layout[48]; /* as text: who maps it has to lay it out alike */
     uint64_t size;   /* of the log */
     uint32_t n_seats;
 };
 
-/* What is shared. Positions in the log only grow; a byte lies at its position modulo the size. The
- * log is whole at every moment: an entry counts when head has moved behind it, and tail moves
+/* The shared part. Positions in the log only grow; a byte lies at its position modulo the size. The
+ * log is consistent at every moment: an entry counts once head has moved past it, and tail moves
  * before anything is overwritten. */
 struct shared {
     struct hub_shape shape;

@@ -1,14 +1,14 @@
-/* invariant.h - conditions that only a mistake of ours can break. */
+/* invariant.h - conditions that only a bug of ours can break. */
 #ifndef SPRIG_INVARIANT_H
 #define SPRIG_INVARIANT_H
 
 #include <stdbool.h>
 
-/* True if the condition holds. Where it does not, a development build (SPRIG_DEV) aborts; others
- * log it and go on: whoever asks then does what harms least, mostly to give up this one connection.
+/* True if the condition holds. Otherwise a development build (SPRIG_DEV) aborts; other builds log
+ * it and go on, and the caller then does the least harmful thing, usually to give up this one
+ * connection.
  *
- *     if (!INVARIANT(c->pins > 0))
- *         return;
+ *     if (!INVARIANT(c->pins > 0)) return;
  *
  * Never enters Perl: see log_later. */
 #define INVARIANT(condition)                                                                       \
@@ -18,7 +18,7 @@
 bool invariant_broken(const char *condition, const char *file, int line)
     __attribute__((cold, noinline));
 
-/* Whether a broken invariant aborts; returns what it was before. For tests. */
+/* Sets whether a broken invariant aborts, and returns the previous setting. For tests. */
 bool invariant_set_fatal(bool is_fatal);
 
 #endif

@@ -4,11 +4,12 @@
 
 #include <stdint.h>
 
-/* Those of its CPU affinity, or fewer where a quota of its cgroup (v1 or v2, also one further up)
- * allows less time than they have; parts of a processor are rounded up. At least 1. */
+/* The number in its CPU affinity, or fewer if a quota of its cgroup (v1 or v2, or one further up)
+ * allows less time than that; fractions are rounded up. At least 1. */
 uint32_t processors_available(void);
 
-/* The same of the quota alone; UINT32_MAX: none. `root` stands before /proc and /sys, for tests. */
+/* The same for the quota alone; UINT32_MAX if there is none. `root` is put before /proc and /sys,
+ * for tests. */
 uint32_t processors_of_cgroup(const char *root);
 
 #endif

@@ -1,9 +1,9 @@
-/* stats.h - the numbers of a server and of all its processes, in memory that they share.
+/* stats.h - the numbers of a server and all its processes, in memory that they share.
  *
- * Each process that serves has an entry, which it alone writes to while it lives: plain relaxed
- * stores, no lock, no system call. Others read it at any time. When a process is gone its master
- * adds the counters to those of the past, so that totals never go back, whatever has ended the
- * process. Gauges end with it.
+ * Each serving process has an entry that only it writes while it lives, with plain relaxed stores:
+ * no lock, no system call. Others may read it at any time. When a process is gone, the master adds
+ * its counters to those of the past, so totals never go back, however the process ended. Its gauges
+ * end with it.
  *
  * A process without a board counts in memory of its own, and so does a child that it forks. */
 #ifndef SPRIG_STATS_H
@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* One row for each number: its name here, its kind, the name of its metric, the labels that tell it
- * from others of that name (neighbours), and what it says. COUNTER and GAUGE are sums over all
- * processes; of SECONDS the number is kept in nanoseconds; of LONGEST the largest counts. */
+/* One row for each number: its name here, its kind, the name of its metric, the labels that
+ * distinguish it from neighbours of the same name, and its help text. COUNTER and GAUGE are sums
+ * over all processes. SECONDS is stored in nanoseconds. Of LONGEST, the largest counts. */
 /* clang-format off */
 #define STATS(X)                                                                                   \
     X(STARTED, COUNTER, "sprig_requests_started_total", NULL,                                      \
@@ -106,7 +106,7 @@ struct stats_row {
 };
 extern const struct stats_row stats_rows[N_STATS];
 
-/* Durations are counted in the buckets that OpenTelemetry has for http.server.request.duration. */
+/* Durations are counted in OpenTelemetry's buckets for http.server.request.duration. */
 enum stats_times_of { TIMES_REQUEST, TIMES_FIRST_BYTE, TIMES_QUEUE, TIMES_PASS, N_TIMES };
 enum { N_BOUNDS = 14 };
 #define STATS_FIRST_BOUND_NS UINT64_C(5000000)
@@ -125,7 +125,7 @@ struct stats_times {
 
 enum stats_state { STATS_FREE, STATS_STARTING, STATS_SERVING, STATS_DRAINING };
 
-/* A connection, as a process describes it when it is asked to. */
+/* A connection, as a process describes it on request. */
 struct stats_conn {
     char client[64];
     char state[16];
@@ -230,10 +230,10 @@ static inline void stats_leave(void)
     __atomic_store_n(&stats_own->n_request, 0, __ATOMIC_RELAXED);
 }
 
-/* This process serves no longer, though it goes on for a while. */
+/* This process no longer serves, though it goes on for a while. */
 void stats_begin_to_end(void);
 
-/* This process counts there from now on; what it has counted before goes along. */
+/* This process counts there from now on, and takes along what it has counted before. */
 void stats_attach(struct stats *s);
 
 /* ---- the board ---- */
@@ -250,15 +250,15 @@ struct stats_board {
     struct stats entries[];
 };
 
-/* Room for that many processes at a time. NULL: errno says why. *fd gets a descriptor by which a
- * successor can map it (close-on-exec; -1: there is none). */
+/* Makes room for that many processes at a time. On failure NULL, and errno is set. *fd gets a
+ * descriptor through which a successor can map it (close-on-exec; -1 if there is none). */
 struct stats_board *stats_board_new(uint32_t n_entries, int *fd);
 
-/* Maps that of another process. NULL: it is not of this layout. */
+/* Maps the board of another process. NULL if its layout differs. */
 struct stats_board *stats_board_inherit(int fd);
 void stats_board_free(struct stats_board *board);
 
-/* An entry for a process that is about to begin; NULL: all are in use. */
+/* An entry for a process that is about to start; NULL if all are in use. */
 struct stats *stats_board_take(struct stats_board *board, uint32_t number, uint32_t generation);
 
 /* The process is gone: its counters become those of the past. Harmless with NULL. */
@@ -272,7 +272,7 @@ struct stats_sum {
 };
 void stats_board_sum(const struct stats_board *board, struct stats_sum *out);
 
-/* For how long the loop of this process has been at work without a pause, in ns; 0: it sleeps. */
+/* How long the loop of this process has been busy without a pause, in ns; 0 if it sleeps. */
 uint64_t stats_busy_ns(const struct stats *s, uint64_t now_ns);
 
 #endif

@@ -1,17 +1,18 @@
-/* tempfile.h - temporary files without a name, for what does not belong into memory. */
+/* tempfile.h - temporary files without a name, for data that does not belong in memory. */
 #ifndef SPRIG_TEMPFILE_H
 #define SPRIG_TEMPFILE_H
 
 #include "base/span.h"
 
-/* The folder that is meant: `dir` (the option temp_dir), or $TMPDIR, or /tmp. Never NULL. */
+/* The folder for temporary files: `dir` (the option temp_dir), or $TMPDIR, or /tmp. Never NULL. */
 const char *tempfile_dir(const char *dir);
 
-/* A file in that folder that never shows there where the system can do that, and is unlinked at
- * once elsewhere; mode 0600, close-on-exec. -1: errno. */
+/* Opens a file in that folder. It never appears there if the system supports that, and is unlinked
+ * at once elsewhere. Mode 0600, close-on-exec. On failure -1, and errno is set. */
 int tempfile_open(const char *dir);
 
-/* Writes all of it at the file's offset. 0, or SPRIG_E_SYS: errno, part of it may be written. */
+/* Writes everything at the file's offset. Returns 0, or SPRIG_E_SYS and errno; part of it may be
+ * written then. */
 int tempfile_write(int fd, struct sprig_span bytes);
 
 /* Closes without touching errno. */

@@ -17,11 +17,12 @@ void text_clear(struct text *t);
 void text_add(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void text_add_bytes(struct text *t, const char *bytes, size_t n);
 
-/* Quoted, as a string of JSON: valid whatever the bytes are; what is no UTF-8 becomes \u00XX. */
+/* Adds a quoted JSON string. It is valid whatever the bytes are: bytes that are not UTF-8 become
+ * \u00XX. */
 void text_add_json(struct text *t, const char *string);
 
-/* A copy of strings that are ended by NULL, as argv and environ are, to be given to text_list_free
- * (which takes NULL as well). NULL: no memory. No list is an empty one. */
+/* Copies a NULL-terminated list of strings such as argv or environ. Free it with text_list_free,
+ * which accepts NULL. Returns NULL if memory is short. No list counts as an empty one. */
 char **text_list_copy(char *const *list);
 void text_list_free(char **list);
 

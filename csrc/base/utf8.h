@@ -1,6 +1,6 @@
-/* utf8.h - is it UTF-8 (RFC 3629)? Asked of text that comes in pieces, and answered no at the first
- * byte with which it can no longer become valid. Surrogates, overlong forms and what lies above
- * U+10FFFF are not; U+FFFE, U+FFFF and the other non-characters are. */
+/* utf8.h - checks UTF-8 (RFC 3629) in text that arrives in pieces, and says no at the first byte
+ * that makes it invalid. Surrogates, overlong forms and code points above U+10FFFF are invalid;
+ * U+FFFE, U+FFFF and the other non-characters are valid. */
 #ifndef SPRIG_UTF8_H
 #define SPRIG_UTF8_H
 
@@ -18,7 +18,7 @@ static inline void utf8_init(struct utf8 *u)
     *u = (struct utf8){0, 0x80, 0xbf};
 }
 
-/* Takes the next piece. False: it is no UTF-8; *u is of no use any more. */
+/* Checks the next piece. False if it is not UTF-8; *u is then of no further use. */
 bool utf8_take(struct utf8 *u, struct sprig_span bytes);
 
 /* True if no character is left incomplete. */

@@ -1,5 +1,5 @@
-/* words.h - eight bytes of text looked at in one step, or sixteen. What is found may be a false
- * alarm where that is said; nothing is overlooked. */
+/* words.h - looks at eight or sixteen bytes of text in one step. Where the comment says so, a hit
+ * may be a false alarm; nothing is ever missed. */
 #ifndef SPRIG_WORDS_H
 #define SPRIG_WORDS_H
 
@@ -36,8 +36,8 @@ static inline uint64_t word_controls(uint64_t word)
     return ((word - EVERY(0x20)) & ~word) | word_zeros(word ^ EVERY(0x7f));
 }
 
-/* Of such bits, of which there is one: how many bytes stand before the first. 0 where that cannot
- * be told from the order of bytes: each has to be looked at. */
+/* Takes such bits, at least one of them set: how many bytes come before the first. 0 if the byte
+ * order does not tell; then look at each byte. */
 static inline size_t word_first(uint64_t bits)
 {
 #if defined __BYTE_ORDER__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

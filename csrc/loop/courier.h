@@ -1,14 +1,14 @@
-/* courier.h - carries output that waits while an app keeps the loop busy.
+/* courier.h - sends output that waits while an app keeps the loop busy.
  *
- * Output leaves at the end of a pass. An app that writes and then works, sleeps or waits for a
+ * Output leaves at the end of a pass. An app that writes and then computes, sleeps or waits for a
  * database keeps the pass from ending, and its client would see nothing meanwhile. So when the
- * bridge goes back to Perl with something written, it lends the loop's flush list to a thread,
- * which sends what has waited for a few milliseconds; the first entry into the core takes it back.
- * Nobody waits for anybody: lending is an atomic store, and in a turn that is over soon the thread,
- * which only looks at its watch meanwhile, finds nothing to do.
+ * bridge returns to Perl after a write, it lends the loop's flush list to a thread, which sends
+ * whatever has waited for a few milliseconds. The next entry into the core takes the list back.
+ * Nobody waits for anybody: lending is an atomic store, and if the turn is over soon, the thread,
+ * which only looks at the clock meanwhile, finds nothing to do.
  *
- * The thread touches nothing but the flush list and the memory pieces that are queued there; it
- * never frees, never enters libevent or Perl, and has all signals blocked. */
+ * The thread touches only the flush list and the pieces of memory queued there. It never frees
+ * anything, never enters libevent or Perl, and blocks all signals. */
 #ifndef SPRIG_COURIER_H
 #define SPRIG_COURIER_H
 
@@ -40,7 +40,7 @@ struct courier {
     pthread_cond_t wake;
 };
 
-/* What has waited is sent between one and two ticks after it was lent. */
+/* Output is sent between one and two ticks after it was lent. */
 enum { COURIER_TICK_MS = 4 };
 
 void courier_init(struct courier *courier);
@@ -49,14 +49,14 @@ void courier_stop(struct courier *courier);
 /* In a forked child, which has no such thread: nothing is lent. */
 void courier_forget(struct courier *courier);
 
-/* The whole list is being flushed: what was lent before waits no longer. */
+/* The whole list is being flushed: whatever was lent before no longer waits. */
 static inline void courier_turn(struct courier *courier)
 {
     uint32_t n = atomic_load_explicit(&courier->n_turns, memory_order_relaxed) + 1;
     atomic_store_explicit(&courier->n_turns, n != 0 ? n : 1, memory_order_relaxed);
 }
 
-/* The slow part of loop_recall(): takes back what is lent, and settles what was carried. */
+/* The slow part of loop_recall(): takes back what is lent, and settles what has been sent. */
 void courier_take_back(struct sprig_loop *loop);
 
 #endif

@@ -1,12 +1,12 @@
-/* interest.h - tells a foreign loop which descriptors and times matter: the portable way to be
- * driven where the backend has no descriptor of its own to poll. */
+/* interest.h - tells a foreign loop which descriptors and times matter. This is the portable way to
+ * run inside another loop if the backend has no descriptor to poll. */
 #ifndef SPRIG_INTEREST_H
 #define SPRIG_INTEREST_H
 
 #include "sprig.h"
 #include <event2/event.h>
 
-/* How many events want to read and to write on one descriptor. */
+/* How many events want to read from and write to one descriptor. */
 struct interest_count {
     uint16_t n_read, n_write;
 };

@@ -1,11 +1,11 @@
 /* loop.h - one event base, and the two phases of a pass.
  *
  * Phase 1: event_base_loop(ONCE). Its callbacks are pure C and only append to the ready queue.
- * Phase 2: the ready queue is run, one object at a time; only here is Perl entered, so that
- *          nested passes, die, exit and fork never meet a running event_base_loop.
+ * Phase 2: the ready queue runs, one object at a time. Only this phase enters Perl, so nested
+ * passes, die, exit and fork never meet a running event_base_loop.
  *
- * Also here: the wake-up descriptor, the timer heap, deadline lists, signals, the fork guard and
- * the descriptor through which a foreign loop drives us. Knows neither sockets nor HTTP. */
+ * Also here: the wake-up descriptor, the timer heap, deadline lists, signals, the fork guard, and
+ * the descriptor for foreign loops. Knows nothing of sockets or HTTP. */
 #ifndef SPRIG_LOOP_H
 #define SPRIG_LOOP_H
 
@@ -14,8 +14,8 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
-/* An object that can stand in the ready queue. Embedded in the object; `what` collects reasons
- * until it runs. */
+/* An object that can be in the ready queue. Embed it; `what` collects reasons until the object
+ * runs. */
 struct ready {
     struct list_link link;
     uint32_t what;
@@ -24,19 +24,19 @@ struct ready {
 
 void ready_init(struct ready *r, void (*run)(struct ready *r, uint32_t what));
 
-/* Appends, or only adds the reason if it is queued already. Legal in both phases and between
- * passes; between passes it also wakes a foreign loop. */
+/* Queues the object, or only adds the reason if it is queued already. Legal in both phases and
+ * between passes, where it also wakes a foreign loop. */
 void ready_add(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
-/* As ready_add, but in the batch that is running: for what is ready because of what runs now, and
- * cannot go round in a circle. Between batches it waits for the next one. */
+/* Like ready_add, but for the batch that is running: for objects that became ready because of what
+ * runs now, and cannot go round in a circle. Between batches it waits for the next one. */
 void ready_add_now(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
-/* Takes it out of the queue and forgets its reasons. */
+/* Removes it from the queue and forgets its reasons. */
 void ready_cancel(struct ready *r);
 
-/* Parks it until no app call is active any more (sprig_loop_count_app_call), then queues it.
- * Meanwhile nothing else may want it to run: a level-triggered event would come again and again. */
+/* Parks it until no app call is active (sprig_loop_count_app_call), and then queues it. Until then
+ * nothing else may trigger it: a level-triggered event would come again and again. */
 void ready_park(struct sprig_loop *loop, struct ready *r, uint32_t what);
 
 /* A one-shot timer on CLOCK_MONOTONIC. Equal times run in the order of starting; never early. */
@@ -50,14 +50,14 @@ struct timer {
 #define TIMER_OFF ((size_t)-1)
 
 void timer_init(struct timer *t, void (*run)(struct ready *r, uint32_t what));
-/* Makes sure that this timer can be started, at any time: for those that something depends on.
- * SPRIG_E_NOMEM or 0. timer_release gives the room back, and stops it. */
+/* Reserves room so that this timer can be started at any time; for timers that something depends
+ * on. Returns 0 or SPRIG_E_NOMEM. timer_release gives the room back, and stops the timer. */
 int timer_reserve(struct sprig_loop *loop, struct timer *t);
 void timer_release(struct sprig_loop *loop, struct timer *t);
-/* (Re)starts for the absolute time `at` (ns, sprig_loop_now). SPRIG_E_NOMEM or 0; always 0 with
- * room that was reserved. */
+/* (Re)starts the timer for the absolute time `at` (ns, sprig_loop_now). Returns 0 or SPRIG_E_NOMEM;
+ * always 0 with reserved room. */
 int timer_start(struct sprig_loop *loop, struct timer *t, uint64_t at);
-/* Stops it, also if it is due and queued already. Harmless if stopped. */
+/* Stops it, even if it is due and queued already. Harmless if it is stopped. */
 void timer_stop(struct sprig_loop *loop, struct timer *t);
 
 /* Deadlines of one kind: all have the same length, so a FIFO list is sorted, and one timer that
@@ -78,8 +78,8 @@ struct deadline_list {
 /* SPRIG_E_NOMEM or 0. */
 int deadline_list_init(struct deadline_list *l, struct sprig_loop *loop, double seconds,
                        void (*expire)(struct deadline *d));
-/* For deadlines that are set from now on. Shorter ones wait behind the longer ones from before:
- * until those are gone they may be late by the difference. */
+/* Applies to deadlines set from now on. Shorter ones wait behind longer ones from before, so until
+ * those are gone they may be late by the difference. */
 void deadline_list_set_length(struct deadline_list *l, double seconds);
 void deadline_list_clear(struct deadline_list *l); /* disarms all; also after a failed init */
 void deadline_init(struct deadline *d);
@@ -87,28 +87,28 @@ void deadline_init(struct deadline *d);
 void deadline_set(struct deadline_list *l, struct deadline *d);
 void deadline_clear(struct deadline *d);
 
-/* Registers / removes a libevent event; the only callers of event_add and event_del. After a fork
- * in a child, loop_check_fork has to run first, which these do. 0 or SPRIG_E_SYS (EPERM: the
+/* Registers or removes a libevent event; nothing else calls event_add and event_del. In a forked
+ * child, loop_check_fork must run first, and these call it. Return 0 or SPRIG_E_SYS (EPERM: the
  * descriptor cannot be polled, such as a regular file). */
 int loop_event_add(struct sprig_loop *loop, struct event *ev);
 void loop_event_del(struct sprig_loop *loop, struct event *ev);
 struct event_base *loop_base(struct sprig_loop *loop);
-/* Events may be edge-triggered (EV_ET): the backend has it, and no other loop watches our
- * descriptors for us (sprig_loop_set_interest). */
+/* True if events may be edge-triggered (EV_ET): the backend supports it, and no other loop watches
+ * our descriptors for us (sprig_loop_set_interest). */
 bool loop_has_edges(const struct sprig_loop *loop);
 
-/* CLOCK_MONOTONIC in ns, read anew if anything has run since that may have taken long: Perl, or a
+/* CLOCK_MONOTONIC in ns, read again if something has run since that may have taken long: Perl, or a
  * turn that did not read it. */
 uint64_t loop_clock(struct sprig_loop *loop);
 /* The same, read now. */
 uint64_t loop_clock_read(struct sprig_loop *loop);
 
-/* Called at every entry: in a forked child, the first call gives the process its own event base
- * state and descriptors. Returns the generation: it grows with each fork, and an object that
- * remembers an older one belongs to the parent. */
+/* Called at every entry. In a forked child, the first call gives the process its own event base and
+ * descriptors. Returns the generation, which grows with each fork: an object that remembers an
+ * older one belongs to the parent. */
 uint32_t loop_check_fork(struct sprig_loop *loop);
 
-/* Called in a forked child, after the base was made its own: to drop what belongs to the parent. */
+/* Called in a forked child once it has its own base, to drop what belongs to the parent. */
 struct fork_hook {
     struct list_link link;
     void (*on_fork)(struct fork_hook *h);
@@ -126,21 +126,22 @@ void loop_on_look(struct sprig_loop *loop, struct look_hook *h);
 enum { LOOP_READ_BUFFER_BYTES = 64 * 1024 };
 char *loop_read_buffer(struct sprig_loop *loop);
 
-/* Queues an object whose memory is to be released by `reap` after the current pass, when no frame
- * can be using it any more. `reap` returns false to stay queued (pinned by an outer frame). */
+/* Queues an object whose memory `reap` releases after the current pass, when no frame can use it
+ * any more. If `reap` returns false, the object stays queued (an outer frame has pinned it). */
 struct reapable {
     struct list_link link;
     bool (*reap)(struct reapable *r);
 };
 void loop_reap_later(struct sprig_loop *loop, struct reapable *r);
 
-/* Releases what is queued, unless a pass is under way, which does so at its end. For the end of
- * something: another loop that drives this one may give it no pass any more. */
+/* Releases what is queued, unless a pass is under way, which does so at its end. Call it when
+ * something ends: another loop may never give us a pass again. */
 void loop_reap_now(struct sprig_loop *loop);
 
 /* Queues output work for the end of this pass (once; see flushable_init). `flush` is called with
- * the link removed. Where the pass takes long, `carry` sends from another thread what memory holds,
- * and touches nothing else; `settle` does what follows from that (courier.h). Both or neither. */
+ * the link removed. If the pass takes long, `carry` sends from another thread what is in memory,
+ * and touches nothing else; `settle` then does what follows from that (courier.h). Give both or
+ * neither. */
 struct flushable;
 struct flushable_ops {
     void (*flush)(struct flushable *f);
@@ -158,8 +159,8 @@ static inline void flushable_init(struct flushable *f, const struct flushable_op
 }
 void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
 
-/* To be called before anything is done to what is on that list, or to the list: takes it back if it
- * is lent (sprig_loop_lend). */
+/* Call this before you touch that list or anything on it: takes the list back if it is lent
+ * (sprig_loop_lend). */
 void loop_recall(struct sprig_loop *loop);
 
 /* loop_check_fork and loop_recall. */

@@ -1,5 +1,5 @@
-/* loop_internal.h - what struct sprig_loop is made of; for loop.c and the files that hold its
- * parts. */
+/* loop_internal.h - the parts of struct sprig_loop, for loop.c and the files that implement them.
+ */
 #ifndef SPRIG_LOOP_INTERNAL_H
 #define SPRIG_LOOP_INTERNAL_H
 
@@ -53,8 +53,8 @@ struct sprig_loop {
     char *read_buffer; /* owned, LOOP_READ_BUFFER_BYTES */
 };
 
-/* The earliest timer may have changed: between passes of a hosted loop, the host's wake-up has to
- * be set anew. */
+/* The earliest timer may have changed: between passes of a hosted loop, set the host's wake-up
+ * again. */
 void loop_timer_changed(struct sprig_loop *loop);
 
 /* loop_recall() where the loop can be seen: mostly there is nothing to take back. */

@@ -1,8 +1,8 @@
-/* signals.h - signals as events: a handler that only sets a flag, and lists of those who watch.
+/* signals.h - signals as events: a handler that only sets a flag, and lists of watchers.
  *
- * The handlers are the process's, so a signal number belongs to one loop at a time: the one that
- * watched it first. A forked child has the handlers and flags of its own: a signal that is sent to
- * it never shows in the parent. */
+ * The handlers belong to the process, so each signal number belongs to one loop at a time: the
+ * first one that watches it. A forked child has handlers and flags of its own, and a signal sent to
+ * it never shows up in the parent. */
 #ifndef SPRIG_SIGNALS_H
 #define SPRIG_SIGNALS_H
 
@@ -34,11 +34,11 @@ void signal_table_init(struct signal_table *table);
 /* Gives back every signal this loop claimed. */
 void signal_table_clear(struct signal_table *table);
 
-/* A signal arrived and its watchers have not been queued yet: look at this before sleeping. Also
- * takes back signals that an app gave away by the way: `local %SIG` ends with default actions. */
+/* True if a signal arrived and its watchers are not queued yet: check this before sleeping. Also
+ * takes signals back that an app gave away unawares: `local %SIG` ends with default actions. */
 bool signals_pending(struct sprig_loop *loop);
 
-/* Nobody is expected to localise this signal, which spares a look at it before each sleep. */
+/* Nobody is expected to localise this signal, which saves a check before each sleep. */
 void signal_trust(struct sprig_signal *w);
 
 /* This watcher runs only if nobody else watches the signal; trusted as well. */

@@ -1,6 +1,6 @@
 /* timer.h - the timers of a loop: a binary heap of absolute times on CLOCK_MONOTONIC.
  *
- * timer_init/start/stop and the deadline lists stand in loop.h; here is what a pass needs. */
+ * timer_init/start/stop and the deadline lists are in loop.h; this is what a pass needs. */
 #ifndef SPRIG_TIMER_H
 #define SPRIG_TIMER_H
 
@@ -19,11 +19,11 @@ void timer_heap_clear(struct timer_heap *heap); /* stops all timers, frees the a
 /* UINT64_MAX: none is running. */
 #define TIMERS_NONE UINT64_MAX
 
-/* The time (ns) of the earliest timer, for the length of the sleep before it. */
+/* The time (ns) of the earliest timer, to know how long to sleep. */
 uint64_t timers_next(const struct sprig_loop *loop);
 
-/* Stops all timers whose time is sprig_loop_now() or earlier and appends them to the ready queue,
- * in the order of their times. Called once a pass, with the clock read after the sleep. */
+/* Stops all timers that are due by sprig_loop_now() and appends them to the ready queue, in order
+ * of time. Called once per pass, after the clock has been read. */
 void timers_queue_due(struct sprig_loop *loop);
 
 #endif

@@ -1,4 +1,4 @@
-/* watcher.h - what a pass needs to know of the watchers that sprig.h offers to the bridge. */
+/* watcher.h - what a pass needs to know about the watchers that sprig.h offers to the bridge. */
 #ifndef SPRIG_WATCHER_H
 #define SPRIG_WATCHER_H
 
@@ -20,8 +20,8 @@ struct watcher_lists {
 void watcher_lists_init(struct watcher_lists *lists);
 void watcher_lists_clear(struct watcher_lists *lists); /* nothing may be watched any more */
 
-/* Descriptors that are always ready are watched: a pass must not sleep, and after polling it calls
- * always_queue. */
+/* True if descriptors are watched that are always ready: a pass must not sleep, and calls
+ * always_queue after polling. */
 bool always_any(const struct sprig_loop *loop);
 void always_queue(struct sprig_loop *loop);
 
@@ -30,9 +30,9 @@ void always_queue(struct sprig_loop *loop);
 bool idle_any(const struct sprig_loop *loop);
 void idle_queue_all(struct sprig_loop *loop);
 
-/* A new file of ours stands behind this number: whoever watches it still, watches one that was
- * closed. Without this libevent would take the registration of the old file for one of the new. To
- * be called before the first loop_event_add of an accepted socket. */
+/* This number now belongs to a new file of ours, and whoever still watches it watches a closed one.
+ * Without this call, libevent would take the old file's registration for the new one's. Call it
+ * before the first loop_event_add of an accepted socket. */
 void watcher_forget_fd(struct sprig_loop *loop, int fd);
 
 #endif
