@@ -39,65 +39,66 @@ struct sprig_worker {
                                      one explains that, and loads nothing; or NULL */
     struct tls_context *tls;      /* counted: certificates and keys, or NULL */
     struct sprig_board *board;    /* owned; of the sockets that all workers share, or NULL */
-    struct sprig_socket *sockets; /* owned array of its own; the descriptors are the worker's, the
-                                     paths are the master's to remove */
+    struct sprig_socket *sockets; /* owned array; the descriptors belong to the worker, removing the
+                                   * paths is up to the master */
     size_t n_sockets;
 };
 
-/* `argv` (ends with NULL; borrowed, as is config) is how USR2 executes the program. status_fd: -1,
- * or of sprig_daemonize. If the process was executed by the USR2 of another master, its sockets are
- * here already. NULL: out of memory, or `why` (n bytes) says what cannot be. */
+/* `argv` (NULL-terminated; borrowed, like config) is what USR2 executes. status_fd is -1 or comes
+ * from sprig_daemonize. If USR2 of another master executed this process, it already has its
+ * sockets. On failure NULL: out of memory, or `why` (n bytes) has the reason. */
 struct sprig_master *sprig_master_new(const struct sprig_config *config, char *const *argv,
                                       int status_fd, char *why, size_t n);
 void sprig_master_free(struct sprig_master *m);
 
 /* Before it runs: removes what sprig_master_free would remove, and frees nothing. For a process
- * that is about to end (see sprig_quit_clean): async-signal-safe. */
+ * that is about to end (see sprig_quit_clean). Async-signal-safe. */
 void sprig_master_clean(const struct sprig_master *m);
 
-/* The process was started by a master that it is to replace: it must not listen or become a daemon
- * by itself. Can be asked without a master, before the process has done anything. */
+/* True if this process was started by a master that it is to replace: it must not listen or
+ * daemonize by itself. May be called without a master, before the process has done anything. */
 bool sprig_master_is_successor(void);
 
-/* The folder the master was started in, by the name its user knows it by ($PWD): a link in it may
- * lead elsewhere by now. NULL: unknown. Borrowed until the master is freed. */
+/* The folder in which the master was started, by the name its user knows ($PWD); a link in it may
+ * lead elsewhere by now. NULL if unknown. Borrowed until the master is freed. */
 const char *sprig_master_folder(const struct sprig_master *m);
 
-/* Opens one more address (see sprig_server_listen), or takes a socket that listens already (taken
- * only on success), whose clients speak TLS if `is_tls`. With the option reuseport there is one
- * socket for each worker. An heir takes the socket that it has inherited for that address, with the
- * options that the address has now; if its sockets are of systemd or Server::Starter, it opens
- * none. 0 or < 0 and `why`. */
+/* Opens one more address (see sprig_server_listen), or takes a socket that is already listening
+ * (taken only on success), whose clients speak TLS if `is_tls`. With the option reuseport, each
+ * worker has a socket of its own. A successor takes the socket it has inherited for that address,
+ * with the options the address has now; if its sockets come from systemd or Server::Starter, it
+ * opens none. Returns 0, or < 0 and `why`. */
 int sprig_master_listen(struct sprig_master *m, const struct sprig_listen_spec *spec, char *why,
                         size_t n);
 int sprig_master_adopt(struct sprig_master *m, int fd, bool is_tls, char *why, size_t n);
 
-/* All addresses were named. An heir lets go of the others that it has inherited, as soon as it
- * serves: until then the master before needs them. */
+/* All addresses have been named. As soon as it serves, a successor closes the other sockets it has
+ * inherited; until then, the old master needs them. */
 void sprig_master_settle(struct sprig_master *m);
 
-/* With the option dev: how many files are being watched. */
+/* With the option dev: the number of watched files. */
 size_t sprig_master_watched(const struct sprig_master *m);
 
-/* The addresses listened on, i from 0; NULL behind the last. Borrowed until the master is freed. */
+/* The addresses it listens on, i from 0; NULL after the last. Borrowed until the master is freed.
+ */
 const struct sprig_address *sprig_master_address(const struct sprig_master *m, size_t i);
 
 /* Called once, in the master, when the first worker serves. */
 void sprig_master_on_ready(struct sprig_master *m, void (*cb)(void *arg), void *arg);
 
-/* What HUP asks for a new configuration. It returns the one that counts from now on, borrowed as
- * the one before, with the names of options that have changed and cannot in `kept`; or NULL, with
- * `why` (n bytes each): then nothing is reloaded. */
+/* Called by HUP for a new configuration. It returns the one to use from now on, borrowed like the
+ * old one, and puts the names of changed options that cannot take effect into `kept`. Or it returns
+ * NULL and `why` (n bytes each); nothing is reloaded then. */
 void sprig_master_on_reload(struct sprig_master *m,
                             const struct sprig_config *(*cb)(void *arg, char *kept, char *why,
                                                              size_t n),
                             void *arg);
 
-/* Forks the workers and stays until all is over. Like fork it returns in two kinds of process: > 0
- * in each worker, with *worker filled in (signal handlers and mask as they were before the call,
- * but HUP, USR1, USR2, TTIN and TTOU do nothing); 0 in the master, after a regular end; < 0 there
- * if it could not go on, with `why`. The pid file (option pid) is written and removed here. In a
- * worker the master is to be freed as well. */
+/* Forks the workers and returns when all is over. Like fork, it returns in two kinds of process: >
+ * 0 in each worker, with *worker filled in (signal handlers and mask as before the call, except
+ * that HUP, USR1, USR2, TTIN and TTOU do nothing); 0 in the master after a regular end; < 0 there
+ * if it could not go on, with `why`. It writes and removes the pid file (option pid). A worker must
+ * free the master as well. */
 int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *why, size_t n);
 
 /* Closes and frees what sprig_master_run has filled in. */

@@ -1,4 +1,4 @@
-/* chars.h - what each byte may be in HTTP: one table of classes, one look-up a byte. */
+/* chars.h - what each byte may be in HTTP: one table of classes, one look-up per byte. */
 #ifndef SPRIG_CHARS_H
 #define SPRIG_CHARS_H
 
@@ -23,9 +23,9 @@ static inline bool char_is(char c, int class_bits)
     return (char_classes[(unsigned char)c] & class_bits) != 0;
 }
 
-/* Whether a field name is this one, whatever its case. `lower` has as many bytes, letters and '-'
- * only; the name is a token, in which nothing else becomes one of these by setting the bit of lower
- * case. */
+/* Compares a field name, ignoring case. `lower` has the same length, and only letters and '-'. The
+ * name is a token, in which no other byte turns into one of these when the lower-case bit is set.
+ */
 static inline bool name_is(struct sprig_span name, const char *lower)
 {
     uint64_t other = 0;

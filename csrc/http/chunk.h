@@ -29,15 +29,15 @@ struct chunk {
 };
 
 void chunk_init(struct chunk *c, uint32_t max_trailer_bytes);
-/* The trailers go there, max_fields at most. Behind chunk_init, before the first byte. */
+/* Keeps the trailers there, max_fields at most. Call it after chunk_init, before the first byte. */
 void chunk_keep_trailers(struct chunk *c, struct trailers *trailers, uint32_t max_fields);
 
-/* Consumes from *in (advanced past what was used). On CHUNK_DATA, *data is a borrowed span into the
- * input, never empty. Call again until CHUNK_MORE, CHUNK_END or an error. What follows the body
- * stays in *in. */
+/* Consumes from *in, which advances. On CHUNK_DATA, *data is a span into the input, borrowed and
+ * never empty. Call again until CHUNK_MORE, CHUNK_END or an error. Whatever follows the body stays
+ * in *in. */
 int chunk_decode(struct chunk *c, struct sprig_span *in, struct sprig_span *data);
 
-/* Bytes that the current chunk still owes, by its complete size line; else 0. */
+/* The bytes that the current chunk still lacks, if its size line is complete; else 0. */
 uint64_t chunk_announced(const struct chunk *c);
 
 #endif

@@ -12,7 +12,7 @@ void date_format(char out[DATE_LEN], time_t when);
 /* "Jan" for 0 to "Dec" for 11: three bytes, whatever the locale. */
 const char *date_month(unsigned month);
 
-/* The text for this very second, formatted anew only when the second changes. Borrowed until the
+/* The text for the current second, formatted again only when the second changes. Borrowed until the
  * next call. Costs one clock_gettime (coarse, no system call). */
 const char *date_now(void);
 

@@ -57,8 +57,8 @@ head_refuse_value(char *why, size_t n, const struct sprig_header *h, const char 
 
 /* ------------------------------------------------------- names and values ---- */
 
-/* Names and values are looked at in words of eight bytes, the last word overlapping the one before
- * it; only what is unusual is looked at byte by byte. */
+/* Names and values are checked in words of eight bytes, the last overlapping the one before it.
+ * Only unusual ones are checked byte by byte. */
 /* True if all bytes are letters or '-', as in nearly every name. A byte above 0x7f disturbs its
  * neighbours, but makes the result false anyway. */
 static inline bool is_letters(uint64_t word)
@@ -78,7 +78,7 @@ static inline bool all_are(struct sprig_span bytes, int class_bit)
     return true;
 }
 
-/* tchar only; PSGI adds that a name does not end in '-' or '_'. */
+/* tchar only; PSGI adds that a name must not end in '-' or '_'. */
 static inline bool head_is_name(struct sprig_span name)
 {
     if (name.len == 0 || name.ptr[name.len - 1] == '-' || name.ptr[name.len - 1] == '_')
@@ -93,7 +93,7 @@ static inline bool head_is_name(struct sprig_span name)
     return all_are(name, CHAR_TOKEN);
 }
 
-/* No CR, LF, NUL or other control character but HTAB (RFC 9110 section 5.5). */
+/* No CR, LF, NUL or other control character except HTAB (RFC 9110 section 5.5). */
 static inline bool head_is_value(struct sprig_span value)
 {
     if (value.len < 8)
@@ -176,7 +176,7 @@ struct head_seen {
     uint64_t length;
 };
 
-/* One head that is looked through, header by header. */
+/* A head that is being checked, header by header. */
 struct head_walk {
     const struct sprig_header *at, *end;
     int status;
@@ -215,7 +215,7 @@ static inline int see_length(struct head_walk *w, const struct sprig_header *h)
     return 0;
 }
 
-/* RFC 9112 section 6.1: chunked is the only coding we can vouch for, and only in HTTP/1.1. */
+/* RFC 9112 section 6.1: we can only vouch for chunked, and only in HTTP/1.1. */
 static inline int see_coding(struct head_walk *w, const struct sprig_header *h)
 {
     if (!span_ieq(span_trim(h->value), SPAN_LIT("chunked")))
@@ -260,8 +260,8 @@ static inline bool is_event_stream(struct sprig_span value)
            (value.len == type.len || strchr("; \t", value.ptr[type.len]) != NULL);
 }
 
-/* Fields that matter to an event stream only. Of other responses few get further than the look at
- * one letter of the type. */
+/* Fields that matter only to an event stream. Few other responses get further than the first letter
+ * of the type. */
 static inline void see_other(struct head_seen *seen, const struct sprig_header *h)
 {
     if (h->name.len == 12 && h->value.len >= 17 && (h->value.ptr[5] | 0x20) == 'e')
@@ -272,8 +272,8 @@ static inline void see_other(struct head_seen *seen, const struct sprig_header *
         seen->buffering |= name_is(h->name, "x-accel-buffering");
 }
 
-/* Looks at one valid header. > 0: it is to be copied; 0: it is dropped, the server sends its own if
- * one is needed; < 0: refused. */
+/* Checks one valid header. > 0: copy it; 0: drop it, the server sends its own if needed; < 0:
+ * refused. */
 static inline int head_see(struct head_walk *w, const struct sprig_header *h)
 {
     switch (head_field_of(h->name)) {
@@ -304,7 +304,7 @@ static inline int head_see(struct head_walk *w, const struct sprig_header *h)
     return 0;
 }
 
-/* The next header that is to be copied. 1: *out is it; 0: there is none; < 0: refused. */
+/* Finds the next header to copy. 1: *out is it; 0: there are no more; < 0: refused. */
 static inline int head_next(struct head_walk *w, const struct sprig_header **out)
 {
     while (w->at < w->end) {
@@ -375,8 +375,9 @@ static inline void head_decide_framing(struct response *r, const struct head_see
     }
 }
 
-/* RFC 9110 section 8.6 for the responses without a body: none with 1xx and 204, the app's with 304,
- * with HEAD what GET would have got. There an empty body says nothing: many apps leave it out. */
+/* RFC 9110 section 8.6 for responses without a body: no length with 1xx and 204, the app's with
+ * 304, and for HEAD the one that GET would have. There an empty body proves nothing: many apps omit
+ * it. */
 static inline bool head_has_length_line(const struct response *r, const struct head_seen *seen,
                                         uint64_t length)
 {

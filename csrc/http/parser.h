@@ -1,9 +1,9 @@
-/* parser.h - from bytes to a request head, strictly.
+/* parser.h - turns bytes into a request head, strictly.
  *
- * parser.c scans the raw bytes and enforces every rule of RFC 9112 that the libraries are lax
- * about, and splits it; a back end (parser_http_parser.c or parser_llhttp.c, chosen at build time)
- * then reads of the complete, already checked head what says where the message ends, and has to
- * agree to it. Only the back ends include their library's header.
+ * parser.c scans the raw bytes, enforces every rule of RFC 9112 that the libraries are lax about,
+ * and splits the head. A back end (parser_http_parser.c or parser_llhttp.c, chosen at build time)
+ * then reads the parts of the complete, checked head that say where the message ends, and must
+ * agree. Only the back ends include their library's header.
  *
  * The verdict on a message depends on its bytes alone, never on how they were cut into reads. */
 #ifndef SPRIG_PARSER_H
@@ -12,14 +12,15 @@
 #include "http/request.h"
 #include <stdint.h>
 
-/* Bytes of a head and the count of its header fields; 0 = no limit, where the option says so. */
+/* Limits on the bytes of a head and the number of its fields; 0 is no limit if the option says so.
+ */
 struct parser_limits {
     uint32_t max_request_line; /* bytes, CRLF not counted; beyond: 414 */
     uint32_t max_header_bytes; /* bytes of all header lines, CRLF counted; beyond: 431 */
     uint32_t max_headers;      /* beyond: 431 */
 };
 
-/* How far the scan of an incomplete head has come, so that no byte is scanned twice. */
+/* How far the scan of an incomplete head has got, so that no byte is scanned twice. */
 struct parser {
     uint32_t line;       /* offset of the first byte of the line being received */
     uint32_t scanned;    /* offset behind the last byte looked at */
@@ -29,7 +30,7 @@ struct parser {
     bool in_value;       /* the colon of the header line being received has been seen */
 };
 
-/* Reusable memory for one request at a time; one for each loop. All zero is empty. */
+/* Reusable memory for one request at a time; one per loop. All zero is empty. */
 struct parser_scratch {
     struct sprig_header *headers; /* owned */
     uint32_t capacity;            /* of headers */
@@ -83,7 +84,7 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
 enum { PARSER_FRAMING = 1 };
 int parser_backend_head(const struct sprig_request *req, size_t n_line, struct parser_refusal *why);
 
-/* The library is to read all lines: for tests, which see whether that changes a verdict. */
+/* Makes the library read all lines, for tests that check whether this changes a verdict. */
 extern bool parser_backend_reads_all;
 
 /* "http-parser 2.9.4" or "llhttp 9.2.1": the library in use, static storage. */

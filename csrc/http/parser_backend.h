@@ -12,7 +12,7 @@ struct collector {
     bool is_done; /* the library has seen the end of the head */
 };
 
-/* The libraries may report a string in several pieces; within one buffer they are neighbours. */
+/* The libraries may report a string in several pieces; within one buffer these are adjacent. */
 static inline void collector_add(struct sprig_span *s, bool may_join, const char *at, size_t len)
 {
     if (may_join && s->ptr != NULL && s->ptr + s->len == at)
@@ -43,15 +43,14 @@ static inline int collector_value(struct collector *c, const char *at, size_t le
     return 0;
 }
 
-/* A request line that every library takes, of the same version. */
+/* A request line that every library accepts, with the same version. */
 static inline struct sprig_span parser_stand_in(const struct sprig_request *req)
 {
     return req->version > 10 ? SPAN_LIT("GET / HTTP/1.1\r\n") : SPAN_LIT("GET / HTTP/1.0\r\n");
 }
 
-/* Lines of which the libraries make something: Upgrade, Connection, Content-Length,
- * Proxy-Connection, Transfer-Encoding; by length and first letter, so that some others are among
- * them. */
+/* Lines that matter to the libraries: Upgrade, Connection, Content-Length, Proxy-Connection,
+ * Transfer-Encoding. Chosen by length and first letter, so a few others slip in. */
 static inline bool parser_is_framing(struct sprig_span name)
 {
     static const char first[18] = {
@@ -60,15 +59,15 @@ static inline bool parser_is_framing(struct sprig_span name)
     return name.len < sizeof first && first[name.len] == (name.ptr[0] | 0x20);
 }
 
-/* "Connection: keep-alive", as browsers send it with each request: it has no say in where the
- * message ends, and whether the connection goes on is not asked of the library. */
+/* "Connection: keep-alive", as browsers send with every request: it does not affect where the
+ * message ends, and we do not ask the library whether the connection goes on. */
 static inline bool parser_is_usual(const struct sprig_header *h)
 {
     return h->name.len == 10 && h->value.len == 10 && name_is(h->value, "keep-alive");
 }
 
-/* The next line from *i on that the library is to read, its CRLF included; empty: the end of the
- * head is next. */
+/* The next line from *i on for the library to read, with its CRLF; empty if the end of the head is
+ * next. */
 static inline struct sprig_span parser_next_line(const struct sprig_request *req, uint32_t *i)
 {
     const char *end = req->head.ptr + req->head.len - 2;
@@ -84,14 +83,14 @@ static inline struct sprig_span parser_next_line(const struct sprig_request *req
     return span_make(start, (size_t)(end - start));
 }
 
-/* The library has taken the request line: both have the same target in it. */
+/* The library has accepted the request line: both must see the same target in it. */
 static inline bool collector_has_target(const struct collector *c, const struct sprig_request *req)
 {
     return c->target.ptr == req->target.ptr && c->target.len == req->target.len;
 }
 
-/* It has taken a header line: both have the same name and value. Of an empty value it may report
- * nothing. */
+/* It has accepted a header line: both must see the same name and value. It may report nothing for
+ * an empty value. */
 static inline bool collector_has_header(const struct collector *c, const struct sprig_header *h)
 {
     struct sprig_span value = span_trim(c->value);

@@ -10,8 +10,8 @@ struct sprig_header {
     struct sprig_span value; /* without leading and trailing OWS */
 };
 
-/* Filled by parser_head(). All spans, and `headers`, are borrowed from the receive buffer and from
- * the parser's scratch array until the next read or parse - that is, until Perl is entered - unless
+/* Filled by parser_head(). All spans, and `headers`, are borrowed from the receive buffer and the
+ * parser's scratch array until the next read or parse, that is, until Perl is entered, unless
  * request_own() has copied them. */
 struct sprig_request {
     struct sprig_span head;      /* the raw head: request line .. blank line, CRLF included */
@@ -42,8 +42,8 @@ static inline struct sprig_span request_protocol(const struct sprig_request *req
                                 : SPAN_LIT("HTTP/2");
 }
 
-/* What trusted proxies tell about the client; ptr NULL: nothing is told. Spans may point into
- * `room`: the struct must not be moved as long as they are used. */
+/* What trusted proxies say about the client; ptr is NULL if nothing is said. Spans may point into
+ * `room`, so do not move the struct while they are in use. */
 struct sprig_forwarded {
     struct sprig_span remote_host; /* numeric */
     struct sprig_span remote_port; /* empty if only the address is known */
@@ -56,26 +56,27 @@ struct sprig_forwarded {
     } room; /* for values that were quoted with backslashes in them */
 };
 
-/* Copies head bytes and header array into one owned block and rebases every span on it, so that
- * the request outlives the receive buffer. Harmless if done already. SPRIG_E_NOMEM leaves it as it
- * was. */
+/* Copies the head and the header array into one owned block and moves every span there, so that the
+ * request outlives the receive buffer. Harmless if repeated. On SPRIG_E_NOMEM the request is
+ * unchanged. */
 int request_own(struct sprig_request *req);
 
-/* Frees what request_own() made and empties the request. */
+/* Frees what request_own() allocated and empties the request. */
 void request_clear(struct sprig_request *req);
 
-/* The app has its env: frees the copy and empties all spans; flags, lengths and version stay. */
+/* The app has its env now: frees the copy and empties all spans. Flags, lengths and version stay.
+ */
 void request_forget(struct sprig_request *req);
 
-/* The value of the first header of that name, compared without case; ptr NULL if there is none. */
+/* The value of the first header with that name, ignoring case; ptr is NULL if there is none. */
 struct sprig_span request_header(const struct sprig_request *req, struct sprig_span name);
 
-/* Decodes %HH once into out (room for path.len bytes); returns the decoded length. The path has
- * passed the parser: every '%' is followed by two hex digits. */
+/* Decodes %HH once into out (room for path.len bytes) and returns the decoded length. The parser
+ * has checked that every '%' is followed by two hex digits. */
 size_t request_decode_path(struct sprig_span path, char *out);
 
-/* True if bytes that are no whole head, or no proper one, begin as a HEAD request does: an error
- * response to it has no body, either. */
+/* True if bytes that are not a complete or valid head begin like a HEAD request: its error response
+ * has no body, either. */
 bool request_begins_as_head(struct sprig_span bytes);
 
 /* True if these bytes begin with the whole first line of a request of HTTP/1.1. */

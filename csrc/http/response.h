@@ -1,7 +1,7 @@
 /* response.h - one response as bytes: the checked head, the framing of the body, and its end.
  *
- * Writes into an output queue and knows neither sockets nor events. The rules are those of RFC 9112
- * section 6 and RFC 9110 sections 6.4.1, 7.6.1, 7.8 and 8.6. */
+ * Writes into an output queue and knows neither sockets nor events. Follows RFC 9112 section 6 and
+ * RFC 9110 sections 6.4.1, 7.6.1, 7.8 and 8.6. */
 #ifndef SPRIG_RESPONSE_H
 #define SPRIG_RESPONSE_H
 
@@ -21,12 +21,11 @@ enum framing {
     FRAMING_NONE     /* there is no body */
 };
 
-/* What may be the beginning of a chunk, without the end of its first line: that many bytes decide.
- */
+/* So many bytes decide whether an unfinished first line may begin a chunk. */
 enum { RESPONSE_UNSURE_BYTES = CHUNK_MAX_SIZE_DIGITS + 2 };
 
-/* The response to one request; embedded in the exchange, owns nothing. Until the head is out only
- * what is known from the request is set. */
+/* The response to one request; embedded in the exchange, owns nothing. Until the head is out, only
+ * what follows from the request is set. */
 struct response {
     int status;           /* 0 before the head */
     enum framing framing; /* valid once head_out */
@@ -57,30 +56,31 @@ struct response {
     struct chunk check; /* app_framed: follows the app's chunks */
 };
 
-/* Starts the response to `req` (not kept). req NULL: to bytes that were no request, as HTTP/1.1.
- * may_keep_alive: the server's wish; the client's is taken from the request. */
+/* Starts the response to `req` (not kept). If req is NULL, the bytes were no request, and the
+ * response is HTTP/1.1. may_keep_alive is the server's wish; the client's comes from the request.
+ */
 void response_init(struct response *r, const struct sprig_request *req, bool may_keep_alive);
 
-/* response_end() has succeeded: nothing can be added. */
+/* True after response_end() has succeeded: nothing can be added. */
 static inline bool response_is_ended(const struct response *r)
 {
     return r->ended;
 }
 
-/* Checks the head, decides the framing and queues the head, all or nothing.
- * Added: Date, unless the app sent one; Server, if server_header is not NULL and the app sent none;
- * Content-Length, if head->length is known and the app gave none; Transfer-Encoding and Connection
- * as the framing needs; Cache-Control and X-Accel-Buffering to a text/event-stream that has none;
- * Sec-WebSocket-Version to a 426 for a client that wants to upgrade.
- * The app's Content-Length wins over head->length, its `Connection: close` is
- * honoured, its Keep-Alive and `Connection: keep-alive` are dropped; Upgrade passes with 101 and
- * 426. SPRIG_E_INVALID: *r and the queue are as before, and `why` (n bytes) says what is wrong.
- * SPRIG_E_STATE: the head is out already. SPRIG_E_NOMEM: nothing queued. */
+/* Checks the head, decides the framing and queues the head, all or nothing. Adds Date unless the
+ * app sent one; Server if server_header is not NULL and the app sent none; Content-Length if
+ * head->length is known and the app gave none; Transfer-Encoding and Connection as the framing
+ * needs; Cache-Control and X-Accel-Buffering to a text/event-stream without them;
+ * Sec-WebSocket-Version to a 426 for a client that wants to upgrade. The app's Content-Length wins
+ * over head->length, its `Connection: close` is honoured, its Keep-Alive and `Connection:
+ * keep-alive` are dropped; Upgrade passes with 101 and 426. SPRIG_E_INVALID: *r and the queue are
+ * as before, and `why` (n bytes) says what is wrong. SPRIG_E_STATE: the head is already out.
+ * SPRIG_E_NOMEM: nothing is queued. */
 int response_head(struct response *r, struct outq *q, const struct sprig_head *head,
                   const char *server_header, char *why, size_t n);
 
-/* An interim response, 102..199 without 101 (RFC 9110 section 15.2), before the head; codes as
- * above. Left out, with 0, for HTTP/1.0. Fields of framing and connection are dropped from it. */
+/* An interim response, 102..199 except 101 (RFC 9110 section 15.2), before the head; codes as
+ * above. Skipped, with 0, for HTTP/1.0. Fields of framing and connection are dropped from it. */
 int response_interim(struct response *r, struct outq *q, const struct sprig_head *head, char *why,
                      size_t n);
 
@@ -99,22 +99,22 @@ int response_body_shared(struct response *r, struct outq *q, struct sprig_span b
 int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offset, uint64_t length,
                        outq_release_cb *release, void *arg);
 
-/* The same as _shared for bytes that go to many responses: their chunk was made once, and `bytes`
- * lie in it. Framing around n bytes takes RESPONSE_CHUNK_BYTES at most; its start is written by
- * response_put_chunk_start, which returns how long it is, its end is CRLF. */
+/* Like _shared, for bytes that go to many responses: their chunk was made once, and `bytes` are
+ * inside it. The framing around n bytes takes at most RESPONSE_CHUNK_BYTES.
+ * response_put_chunk_start writes its start and returns the length; its end is CRLF. */
 enum { RESPONSE_CHUNK_BYTES = 20 };
 size_t response_put_chunk_start(char *at, uint64_t n);
 int response_body_chunk(struct response *r, struct outq *q, struct sprig_span chunk,
                         struct sprig_span bytes, outq_release_cb *release, void *arg);
 
-/* The body is complete. SPRIG_E_STATE: there was no head, or it has ended already; where neither is
- * so, the body is shorter than announced, and the connection has to be aborted. SPRIG_E_NOMEM:
- * abort as well. */
+/* Completes the body. SPRIG_E_STATE: there was no head, or it has already ended; in any other case
+ * the body is shorter than announced, and the connection must be aborted. SPRIG_E_NOMEM: abort,
+ * too. */
 int response_end(struct response *r, struct outq *q);
 
-/* Behind the body: its last chunk, and these fields (RFC 9112 section 7.1.2); response_end()
- * follows. They are dropped where the response has no body. SPRIG_E_STATE: it has no chunks of
- * ours. SPRIG_E_INVALID: `why` (n bytes) says what is wrong with them, and nothing is queued. */
+/* Ends the body with its last chunk and these trailers (RFC 9112 section 7.1.2); response_end()
+ * follows. They are dropped if the response has no body. SPRIG_E_STATE: it has no chunks of ours.
+ * SPRIG_E_INVALID: `why` (n bytes) says what is wrong with them, and nothing is queued. */
 int response_trailers(struct response *r, struct outq *q, const struct sprig_header *fields,
                       size_t n_fields, char *why, size_t n);
 /* The first half of it, for protocols that have other trailers: 0: they can be sent. 1: they are to

@@ -7,7 +7,7 @@
 /* The reason phrase of a registered code, "" for any other; static storage. */
 const char *status_reason(int status);
 
-/* True where a response has no content: 1xx, 204, 304 (RFC 9110 section 6.4.1). */
+/* True if a response with this status has no content: 1xx, 204, 304 (RFC 9110 section 6.4.1). */
 static inline bool status_has_no_body(int status)
 {
     return (status >= 100 && status < 200) || status == 204 || status == 304;

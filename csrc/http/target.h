@@ -15,9 +15,9 @@
  * it raw: browsers send "?q=100%" as it was typed. */
 const char *target_check(struct sprig_span method, struct sprig_span target);
 
-/* Fills uri, path, query and authority from method and target, which have passed target_check.
- * Where the target has a query but no path ("http://host?x"), uri has no bytes to point at: then it
- * is left as "?x" and true is returned. */
+/* Fills uri, path, query and authority from method and target, which have passed target_check. If
+ * the target has a query but no path ("http://host?x"), uri has no bytes to point at: it is left as
+ * "?x", and true is returned. */
 bool target_split(struct sprig_request *req);
 
 /* True for uri-host [":" *DIGIT] (RFC 9110 section 7.2): a name, an IPv4 address or an IP literal

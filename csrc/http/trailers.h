@@ -1,5 +1,5 @@
-/* trailers.h - the fields behind the body of a request (RFC 9110 section 6.5). They are kept apart
- * from its headers, which have been judged without them. */
+/* trailers.h - trailers of a request (RFC 9110 section 6.5). They are kept apart from the headers,
+ * which were checked without them. */
 #ifndef SPRIG_TRAILERS_H
 #define SPRIG_TRAILERS_H
 
@@ -13,16 +13,16 @@ struct trailers {
     uint32_t n_fields;
 };
 
-/* More of the lines; the caller bounds them. False: no memory. */
+/* Adds more of the lines; the caller limits them. False if memory is short. */
 bool trailers_add(struct trailers *t, struct sprig_span bytes);
 void trailers_clear(struct trailers *t);
 
-/* It only means something ahead of a body; case does not count. */
+/* True if the field only makes sense before a body; ignores case. */
 bool trailers_belongs_ahead(struct sprig_span name);
 
-/* All of the lines; and the next field of those, without white space around the value. What only
- * means something ahead of a body, since it says how the message is framed and where it goes, is
- * passed over, and so are names with '_', as among headers. False: there is none. */
+/* Returns all lines, or the next field of them, without white space around the value. Skips fields
+ * that only make sense before a body because they frame or route the message, and names with '_',
+ * as among headers. False if there are no more. */
 static inline struct sprig_span trailers_lines(const struct trailers *t)
 {
     return span_make(t->bytes, t->n_bytes);

@@ -1,9 +1,9 @@
-/* calls.h - the system calls of every request, without what threads cost.
+/* calls.h - the system calls of every request, without the cost of threads.
  *
- * In a process with more than one thread glibc makes recv(), send(), accept4() and close() points
- * of cancellation, which costs as much as all else that they do; nobody cancels threads here. So
- * they are made directly where the kernel has one of that name; elsewhere the functions are called.
- * -1 and errno on failure. */
+ * In a process with more than one thread, glibc makes recv(), send(), accept4() and close()
+ * cancellation points, which costs as much as everything else they do. Nobody cancels threads here,
+ * so these make the system call directly if the kernel has one of that name, and call the function
+ * elsewhere. On failure -1, and errno is set. */
 #ifndef SPRIG_CALLS_H
 #define SPRIG_CALLS_H
 

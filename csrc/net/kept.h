@@ -1,4 +1,4 @@
-/* kept.h - bytes that wait: appended at the end, done from the front. */
+/* kept.h - bytes that wait: appended at the end, consumed from the front. */
 #ifndef SPRIG_KEPT_H
 #define SPRIG_KEPT_H
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* All zero: none. The first `at` of them are done. */
+/* All zero is empty. The first `at` bytes are consumed. */
 struct kept {
     char *bytes; /* owned */
     size_t at, len;

@@ -7,7 +7,7 @@
 
 struct sprig_address;
 
-/* What is said of an address besides where it is. Goes along with its sockets. */
+/* The options of an address. They travel with its sockets. */
 struct sprig_listen_options {
     bool proxy_protocol; /* connections begin with a PROXY header */
     bool tls;            /* connections speak TLS */
@@ -15,8 +15,8 @@ struct sprig_listen_options {
     bool h2c;            /* they may speak HTTP/2 without it, which they say at once */
 };
 
-/* One of them: the word behind the address, the key in a hash of Perl, and the bit in what a
- * process tells the next one of its sockets, which stays the same from version to version. */
+/* One of them: the word after the address, the key in a Perl hash, and the bit in what a process
+ * tells its successor about its sockets. The bit stays the same from version to version. */
 struct sprig_listen_flag {
     const char *name;
     size_t offset;
@@ -48,22 +48,23 @@ struct sprig_listen_spec {
 };
 
 /* Reads PORT, :PORT, *:PORT, HOST:PORT, [IPV6]:PORT; unix:PATH or a path with a slash; @NAME or
- * unix:@NAME; each may have the suffixes ",tls", ",redirect" or ",h2c", and ",proxy_protocol". A
- * relative path is made absolute. 0, or SPRIG_E_INVALID, and `why` (n bytes) names the address,
- * what is wrong, and the forms. */
+ * unix:@NAME. Each may have the suffixes ",tls", ",redirect" or ",h2c", and ",proxy_protocol". A
+ * relative path is made absolute. Returns 0, or SPRIG_E_INVALID, and `why` (n bytes) has the
+ * address, what is wrong, and the valid forms. */
 int sprig_listen_spec_read(struct sprig_listen_spec *out, const char *text, char *why, size_t n);
 
-/* Writes it as sprig_listen_spec_read would take it. Returns buf (n >= SPRIG_LISTEN_TEXT_BYTES). */
+/* Writes the address as sprig_listen_spec_read would read it. Returns buf (n >=
+ * SPRIG_LISTEN_TEXT_BYTES). */
 enum { SPRIG_LISTEN_TEXT_BYTES = 320 };
 char *sprig_listen_spec_print(const struct sprig_listen_spec *spec, char *buf, size_t n);
 
-/* One name or port may be that many sockets; addresses beyond are left out. */
+/* The most sockets for one name or port; further addresses are left out. */
 enum { SPRIG_LISTEN_MAX_ADDRESSES = 16 };
 
-/* "host:port" with brackets where the host is an IPv6 address without them. Returns buf. */
+/* Writes "host:port", with brackets if the host is an IPv6 address without them. Returns buf. */
 char *sprig_listen_join(const char *host, const char *port, char *buf, size_t n);
 
-/* The spec of a TCP address that is bound already. */
+/* The spec of a TCP address that is already bound. */
 void listen_spec_of_address(struct sprig_listen_spec *out, const struct sprig_address *address,
                             const struct sprig_listen_options *options);
 

@@ -28,9 +28,9 @@ struct outq_segment {
     char data[]; /* below KIND_REF */
 };
 
-/* A temporary file; it goes with its last segment. Bytes are appended, and what was sent is never
- * touched, neither overwritten nor punched out: the kernel sends from the pages of the file, and
- * may not have sent all of them yet. */
+/* A temporary file, which goes away with its last segment. Bytes are appended; sent bytes are
+ * neither overwritten nor punched out, because the kernel sends from the pages of the file and may
+ * not have sent all of them yet. */
 struct outq_spill {
     int fd;
     uint32_t n_segments;
@@ -38,7 +38,7 @@ struct outq_spill {
     struct outq *of; /* the queue that appends to it; NULL: none any more */
 };
 
-/* Frees or recycles a segment that is in no queue any more. */
+/* Frees or recycles a segment that is no longer in a queue. */
 void outq_segment_free(struct outq_pool *pool, struct outq_segment *s);
 
 static inline bool outq_is_in_file(const struct outq_segment *s)
@@ -46,13 +46,14 @@ static inline bool outq_is_in_file(const struct outq_segment *s)
     return s->kind == KIND_FILE || s->kind == KIND_SPILL;
 }
 
-/* Bytes of memory that go away with the segment: of a reference all, until the last was sent. */
+/* The bytes of memory that go away with the segment; for a reference, all of it until the last part
+ * is sent. */
 static inline uint64_t outq_bytes_in_memory(const struct outq_segment *s)
 {
     return s->kind == KIND_REF ? s->room : s->kind < KIND_REF ? s->left : 0;
 }
 
-/* Forgets n bytes at the front of this segment that were sent. */
+/* Forgets n sent bytes at the front of this segment. */
 static inline void outq_segment_sent(struct outq *q, struct outq_segment *s, uint64_t n)
 {
     q->in_memory -= outq_bytes_in_memory(s);
