@@ -395,8 +395,8 @@ void sprig_exchange_end_after_flush(struct sprig_exchange *ex);
  * destructor of a Perl object. Legal at any time until on_end. */
 void sprig_exchange_notify(struct sprig_exchange *ex);
 
-/* The app has no way to the socket, although the request asks for an upgrade: reads input before the
- * answer, so that a client that leaves is noticed. */
+/* The app has no way to the socket, although the request asks for an upgrade: reads input before
+ * the answer, so that a client that leaves is noticed. */
 void sprig_exchange_keep_input(struct sprig_exchange *ex);
 
 /* True if the client has left: on_gone was called or will be. */
