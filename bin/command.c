@@ -4,6 +4,7 @@
 #endif
 #include "command.h"
 
+#include "base/log_start.h"
 #include "embed.h"
 #include "http/parser.h"
 
@@ -16,14 +17,11 @@
 __attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list args)
 {
     char text[SPRIG_PRINT_BYTES];
-    if (sprig_log_is_json()) {
-        vsnprintf(text, sizeof text, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
+    if (sprig_log_is_json() || log_start_is_kept())
         sprig_log_print(SPRIG_LOG_ERROR, text);
-        return;
-    }
-    fputs("sprig: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    else
+        fprintf(stderr, "sprig: %s\n", text);
 }
 
 void usage_error(const char *fmt, ...)

@@ -4,6 +4,7 @@
 #include "dev.h"
 
 #include "base/number.h"
+#include "process/admin.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -333,6 +334,25 @@ static void choose_tls(struct command *cmd)
             cmd->config.tls_cert != NULL && !cmd->addresses[i].options.redirect;
 }
 
+/* A redirect leads to the port of the first address with TLS. */
+static int check_redirect(const struct command *cmd, char *why, size_t n)
+{
+    const struct sprig_listen_spec *redirect = NULL;
+    char text[SPRIG_LISTEN_TEXT_BYTES];
+    for (size_t i = 0; i < cmd->n_addresses; i++) {
+        if (cmd->addresses[i].options.tls)
+            return 0;
+        if (cmd->addresses[i].options.redirect)
+            redirect = &cmd->addresses[i];
+    }
+    if (redirect == NULL)
+        return 0;
+    return command_cannot(why, n,
+                          "option --listen: %s redirects to an address with TLS, and there is "
+                          "none: give another --listen with ,tls",
+                          sprig_listen_spec_print(redirect, text, sizeof text));
+}
+
 /* ----------------------------------------------------------------- loaders ---- */
 
 /* The last one counts, as it does in plackup. */
@@ -421,7 +441,9 @@ static int read_all(struct command *cmd, char *why, size_t n)
         dev_check(cmd, why, n) != 0)
         return -1;
     settle(cmd);
-    return sprig_config_check(&cmd->config, why, n) == 0 ? check_loader(cmd, why, n) : -1;
+    if (sprig_config_check(&cmd->config, why, n) != 0 || admin_check(&cmd->config, why, n) != 0)
+        return -1;
+    return check_loader(cmd, why, n);
 }
 
 /* All but what was given. */
@@ -447,10 +469,11 @@ int command_compose(struct command *cmd, char *why, size_t n)
     sprig_options(&n_options);
     cmd->origins = need(calloc(n_options, sizeof *cmd->origins));
     sprig_config_init(&cmd->config);
-    if (read_all(cmd, why, n) == 0) {
+    bool is_read = read_all(cmd, why, n) == 0;
+    if (is_read)
         choose_tls(cmd);
+    if (is_read && check_redirect(cmd, why, n) == 0)
         return 0;
-    }
     clear_composed(cmd);
     return -1;
 }

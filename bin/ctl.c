@@ -148,7 +148,8 @@ static int print_help(void)
         printf("  %-24s %s\n", left, verbs[i].help);
     }
     puts("\nExit status: 0 success, 1 the server refused or failed, 2 wrong usage, 3 no answer,\n"
-         "4 not ready (status) or a worker is blocked (stuck).");
+         "4 not ready (status) or a worker is blocked (stuck), 5 reloaded, but not all options or\n"
+         "certificates are in use (reload --wait).");
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

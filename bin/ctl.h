@@ -9,7 +9,8 @@
 enum {
     CTL_USAGE = 2,
     CTL_UNREACHABLE = 3, /* no server answers there */
-    CTL_WARNING = 4      /* status: it is not ready; stuck: a worker is blocked */
+    CTL_WARNING = 4,     /* status: it is not ready; stuck: a worker is blocked */
+    CTL_PARTLY = 5       /* reload --wait: done, but for what is printed */
 };
 int ctl_main(int argc, char **argv);
 

@@ -154,7 +154,9 @@ static int take_pid(struct ctl_server *server, const char *path, char *why, size
         return take_address(server, admin, why, n);
     if (config != NULL)
         return take_config(server, config, why, n);
-    snprintf(why, n, "process %d does not say where its admin listener is: give --admin",
+    snprintf(why, n,
+             "process %d has no admin listener: start the server with --admin unix:PATH, which "
+             "sprig ctl asks",
              atoi(pid));
     return -1;
 }

@@ -64,6 +64,29 @@ static int ask_to_reload(const struct ctl_server *server)
     return status;
 }
 
+/* Prints what the reload has not done. False: there is nothing of that kind. */
+static bool print_note(const struct ctl_server *server)
+{
+    struct ctl_answer answer;
+    if (ctl_ask(server, "GET", "/reloaded", &answer) != 0)
+        return false;
+    bool has_lines = answer.status == 200 && answer.body[0] != '\0';
+    char *rest = answer.body, *line;
+    while (has_lines && (line = strsep(&rest, "\n")) != NULL)
+        if (*line != '\0')
+            fprintf(stderr, "sprig ctl: %s\n", line);
+    ctl_answer_clear(&answer);
+    return has_lines;
+}
+
+static int tell_end(const struct ctl_server *server, double generation)
+{
+    printf("reloaded: all workers are of generation %.0f\n", generation);
+    if (fflush(stdout) != 0)
+        return EXIT_FAILURE;
+    return print_note(server) ? CTL_PARTLY : EXIT_SUCCESS;
+}
+
 int ctl_reload_wait(const struct ctl_server *server)
 {
     static const struct timespec pause = {0, LOOK_MS * 1000000L};
@@ -75,15 +98,14 @@ int ctl_reload_wait(const struct ctl_server *server)
         status = take_look(server, &now);
         if (status != 0 || now.n_failed > before.n_failed)
             break;
-        if (now.n_reloads > before.n_reloads && now.is_settled) {
-            printf("reloaded: all workers are of generation %.0f\n", now.generation);
-            return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-        }
+        if (now.n_reloads > before.n_reloads && now.is_settled)
+            return tell_end(server, now.generation);
         nanosleep(&pause, NULL);
     }
     if (status != 0)
         return status;
-    fputs("sprig ctl: the reload failed and the old workers go on; the error log says why\n",
-          stderr);
+    if (!print_note(server))
+        fputs("sprig ctl: the reload failed and the old workers go on; the error log says why\n",
+              stderr);
     return EXIT_FAILURE;
 }

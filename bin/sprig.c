@@ -3,9 +3,12 @@
 #include "ctl.h"
 #include "dev.h"
 
+#include "base/log_start.h"
+#include "base/privileges.h"
 #include "embed.h"
 #include "master.h"
 #include "net/inherited.h"
+#include "net/sockets.h"
 #include "process/admin_config.h"
 #include "process/daemon.h"
 #include "process/init.h"
@@ -15,9 +18,13 @@
 #include "process/title.h"
 #include "serve/banner.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* What the interpreter runs; the rest is lib/Sprig/Program.pm. */
@@ -281,6 +288,64 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
     return EXIT_SUCCESS;
 }
 
+/* ----------------------------------------------------------------------- --check ---- */
+
+/* As a worker does it that has become the user: what is not there yet has to be made in its folder.
+ * Returns 0 or an errno. */
+static int try_to_write(const char *path)
+{
+    struct stat st;
+    char folder[PATH_MAX];
+    if (stat(path, &st) == 0)
+        return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? 0 : errno;
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
+    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
+/* In a child, which becomes the user for good. */
+static int try_as_user(const struct sprig_config *config, const char *path)
+{
+    char why[512];
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(privileges_drop(config, why, sizeof why) == 0 ? try_to_write(path) : EPERM);
+    if (pid == -1 || waitpid(pid, &status, 0) == -1 || !WIFEXITED(status))
+        return 0;
+    return WEXITSTATUS(status);
+}
+
+/* Not a descriptor of this process, nor syslog. */
+static bool is_file(const char *log)
+{
+    return log != NULL && *log == '/' && strncmp(log, "/dev/", 5) != 0 &&
+           strncmp(log, "/proc/", 6) != 0;
+}
+
+/* A single process opens its log before it becomes the user. */
+static void check_logs(const struct sprig_config *c)
+{
+    int error = 0;
+    bool is_user = c->user != NULL && sprig_config_has_master(c);
+    if (is_file(c->error_log) && (error = try_to_write(c->error_log)) != 0)
+        start_error("error_log: cannot write to %s: %s", c->error_log, strerror(error));
+    if (is_file(c->access_log))
+        error = is_user ? try_as_user(c, c->access_log) : try_to_write(c->access_log);
+    if (error != 0)
+        start_error("access_log: cannot write to %s%s%s: %s", c->access_log,
+                    is_user ? " as user " : "", is_user ? c->user : "", strerror(error));
+}
+
+/* What a start would find before it loads the application. */
+static void check_command(const struct command *cmd)
+{
+    sprig_log_set_sink(print_message, SPRIG_LOG_WARN, NULL);
+    sockets_warn_of_trust(&cmd->config);
+    check_logs(&cmd->config);
+    sprig_log_set_sink(NULL, SPRIG_LOG_ERROR, NULL);
+}
+
 /* ------------------------------------------------------------------------ main ---- */
 
 /* getopt_long changes the order of argv; the successor of an upgrade gets it as it was. */
@@ -306,9 +371,13 @@ int main(int argc, char **argv, char **env)
     char **original = copy_vector(argc, argv);
     command_read(&cmd, argc, argv);
     bool is_check = command_setting(&cmd, "check") != NULL;
+    if (!is_check && cmd.config.error_log != NULL)
+        log_start_keep();
     if (!is_check && sprig_log_configure(&cmd.config, why, sizeof why) != 0)
         start_error("%s", why);
     show_config(&cmd);
+    if (is_check)
+        check_command(&cmd);
     if (is_check)
         status = run_perl(&cmd, true, argv + optind);
     else if (!sprig_config_has_master(&cmd.config))

@@ -20,7 +20,7 @@ my %PUBLIC = map { $_ => 1 }
 $PUBLIC{$_} = 1 for qw(base/stats.h channel.h process/admin_thread.h);
 $PUBLIC{$_} = 1 for qw(base/peek.h net/listen_spec.h process/admin.h process/admin_config.h process/title.h);
 my %ALSO = ('bin/command.c' => 'http/parser.h');    # the name of the library, for --version
-$PUBLIC{$_} = 1 for qw(websocket.h process/orphans.h http/chars.h);
+$PUBLIC{$_} = 1 for qw(websocket.h process/orphans.h http/chars.h net/sockets.h base/log_start.h);
 
 my %PARSER_LIBRARY = (
     'csrc/http/parser_http_parser.c' => 'http_parser.h',

@@ -122,6 +122,26 @@ END
     $server->stop_ok;
 };
 
+subtest 'USR1 to a server that is no longer root' => sub {
+    my $uid = getpwnam 'nobody';
+    plan skip_all => 'only root can have another user' if $> || !defined $uid;
+    my $dir = SprigTest::temp_path('logs');
+    mkdir $dir or die "$dir: $!";
+    chmod 0755, $dir or die "$dir: $!";
+    my $server = start_redirected({}, @here, '--user', 'nobody', '--error-log', "$dir/log",
+        app_file('sub { [200, [], ["x"]] }'));
+    is ask($server, '/'), 200, 'answered';
+    is((stat "$dir/log")[4], $uid, 'the new file is the user\'s, who opens it again');
+    rename "$dir/log", "$dir/old" or die "rename: $!";
+    kill USR1 => $server->pid;
+    ok $server->eventually(sub {
+        my $why = "cannot write to $dir/log: Permission denied (as user id $uid)";
+        slurp("$dir/old") =~ /error\] sprig: error_log: \Q$why\E; the old file goes on$/m;
+        }),
+        'what fails is told with file, reason and user';
+    $server->stop_ok;
+};
+
 subtest '--error-log-format json' => sub {
     for my $workers (1, 2) {
         my $log    = SprigTest::temp_path('log');

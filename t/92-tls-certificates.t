@@ -296,4 +296,24 @@ subtest 'HUP to a master' => sub {
     $master->ends_ok;
 };
 
+subtest 'sprig ctl reload --wait says that a pair is of no use' => sub {
+    -d '/proc/self' or plan skip_all => 'no /proc';
+    my $dir = SprigTest::temp_path('renewed');
+    mkdir $dir or die "$dir: $!";
+    my ($old, $new) = map { certificate(names => ['localhost']) } 1, 2;
+    copy($old->{both}, "$dir/both.pem") or die "copy: $!";
+    my $master = start_workers(
+        listen => ['127.0.0.1:0,tls'],
+        flags  => ['--admin', "unix:$dir/ctl", '--tls-cert', "$dir/both.pem"],
+    );
+    my $wait = sub { run_program('ctl', '--admin', "unix:$dir/ctl", 'reload', '--wait') };
+    spew("$dir/both.pem", slurp($new->{cert}) . slurp($old->{key}));
+    my $run = $wait->();
+    is $run->{status}, 5, 'a status that hooks notice';
+    like $run->{err}, qr/\Asprig ctl: reload: the old certificates stay in use: .*key/, 'and the reason';
+    copy($new->{both}, "$dir/both.pem") or die "copy: $!";
+    is $wait->()->{status}, 0, 'the right pair is taken';
+    $master->stop;
+};
+
 done_testing;

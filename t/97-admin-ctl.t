@@ -119,12 +119,21 @@ subtest 'reload --wait' => sub {
     spew($app, "die 'broken';\n");
     $run = $wait->();
     is $run->{status}, 1, 'code that cannot be loaded is a failure';
-    like $run->{err}, qr/\Asprig ctl: the reload failed and the old workers go on/,
-        '... with a message';
+    like $run->{err}, qr/\Asprig ctl: the reload failed and the old workers go on: .*broken at \Q$app\E line 1/,
+        '... with the reason';
 
     spew($app,  $good);
     spew($conf, "$options\nworkers = none\n");
-    is $wait->()->{status}, 1, 'and so is a configuration file with a mistake';
+    $run = $wait->();
+    is $run->{status}, 1, 'and so is a configuration file with a mistake';
+    like $run->{err}, qr/\Asprig ctl: cannot reload: \Q$conf\E line \d+: workers must be .*\n\z/,
+        '... with the reason';
+    spew($conf, "$options\nuser = root\n");
+    $run = $wait->();
+    is $run->{status}, 5, 'an option that needs a restart has a status of its own';
+    like $run->{out}, qr/\Areloaded: /, '... since the rest is done';
+    like $run->{err}, qr/\Asprig ctl: reload: a change of user needs a restart or an upgrade/,
+        '... and is named';
     spew($conf, $options);
     is $wait->()->{status}, 0, 'once it is mended, the next one succeeds';
     $server->ends_ok;

@@ -53,9 +53,24 @@ subtest 'max_rss' => sub {
     }
     cmp_ok numbers($master->path('ctl'))->{restarts}{max_rss}, '>=', 2,
         'workers that have grown are replaced';
+    my $lines = () = $master->stderr =~
+        /^sprig: max_rss: this worker has served \d+ requests, has \d+\.\dM of memory, and is replaced$/mg;
+    cmp_ok $lines, '>=', 2, 'the log has a line for each';
     is $n_failed, 0, "none of $n requests is lost";
     cmp_ok $most / 1048576, '<', $limit * 1.2,  'before the limit is passed by a fifth';
     cmp_ok $most / 1048576, '>', $limit * 0.85, 'and not long before it';
+    $master->ends_ok;
+};
+
+subtest 'max_rss that is less than a worker has from the start' => sub {
+    my $master = start_workers(code => $LEAK, flags => ['--admin', 'unix:ctl', '--max-rss', '5M']);
+    my @before = $master->serving(2);
+    ok eventually(sub {
+        2 == (() = $master->stderr =~ /max_rss = 5120K is less than the \d+K that a worker has before its first/g);
+        }),
+        'is told by each worker';
+    Time::HiRes::sleep(1);
+    is_deeply [sort $master->serving(2)], [sort @before], 'which are not replaced at once';
     $master->ends_ok;
 };
 

@@ -5,6 +5,7 @@
 #include "env.h"
 #include "stderr.h"
 
+#include "base/log_start.h"
 #include <time.h>
 #include <unistd.h>
 
@@ -105,7 +106,7 @@ bool psgi_print_as_json(pTHX_ SV *message)
 {
     SV *text;
 
-    if (!sprig_log_is_json())
+    if (!sprig_log_is_json() && !log_start_is_kept())
         return false;
     text = sv_2mortal(message_text(aTHX_ message));
     while (SvCUR(text) > 0 && SvEND(text)[-1] == '\n')

@@ -5,7 +5,9 @@
 #include "base/config.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/log_start.h"
 #include "base/log_target.h"
+#include "base/privileges.h"
 #include "base/stats.h"
 #include "base/utf8.h"
 
@@ -40,6 +42,8 @@ static uint32_t worker_number;
 void sprig_log_set_worker(uint32_t number)
 {
     worker_number = number;
+    if (number > 0)
+        log_start_over();
 }
 
 enum sprig_log_level sprig_log_level(void)
@@ -85,6 +89,7 @@ int sprig_log_configure(const struct sprig_config *config, char *why, size_t n)
         int rc = open_path(config->error_log, why, n);
         if (rc != 0)
             return rc;
+        privileges_give_file(config, out.target.fd);
     }
     out.is_json = config->error_log_format == SPRIG_LOG_JSON;
     out.level = (enum sprig_log_level)config->log_level;
@@ -109,6 +114,9 @@ bool sprig_log_reopen(void)
         return true;
     char *path = strdup(out.path);
     bool ok = path != NULL && open_path(path, why, sizeof why) == 0;
+    if (!ok)
+        sprig_log(SPRIG_LOG_ERROR, "%s (as user id %u); the old file goes on",
+                  path != NULL ? why : "error_log: out of memory", (unsigned)geteuid());
     free(path);
     return ok;
 }
@@ -337,6 +345,8 @@ void sprig_log_print(enum sprig_log_level level, const char *message)
 {
     char line[PLAIN_BYTES];
     out.target.syslog.level = level;
+    if (level == SPRIG_LOG_ERROR)
+        log_start_print(message);
     if (out.is_json)
         print_json(level, message, strnlen(message, SPRIG_PRINT_BYTES));
     else

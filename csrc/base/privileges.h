@@ -24,6 +24,10 @@ int privileges_check_owner(const struct sprig_config *config, char *why, size_t 
 int privileges_give_socket(const struct sprig_config *config, const char *path, dev_t dev,
                            ino_t ino);
 
+/* As root with the option user: gives a regular file that is new (empty, and root's) to the user,
+ * who must be able to reopen it. Leaves everything else as it is. */
+void privileges_give_file(const struct sprig_config *config, int fd);
+
 /* Becomes user and group for good, with the user's supplementary groups. Does nothing without these
  * options. SPRIG_E_INVALID or SPRIG_E_SYS: `why` (n bytes) has the reason; the process may be left
  * halfway and must end. */

@@ -282,7 +282,7 @@ static bool open_abstract(struct opening *o)
 
 /* A network that has more than proxies in it is told of once in a process, and so in its workers.
  */
-static void warn_of_trust(const struct sprig_config *config)
+void sockets_warn_of_trust(const struct sprig_config *config)
 {
     static bool is_told;
     struct cidr_list trusted;
@@ -344,6 +344,15 @@ int sockets_check(const struct sprig_config *config, const struct sprig_listen_s
     return SPRIG_E_INVALID;
 }
 
+/* What to do about the error; "": what it says is all. */
+static const char *hint_of(const struct sprig_listen_spec *spec, int error)
+{
+    if (error != EACCES || spec->kind != SPRIG_LISTEN_TCP)
+        return "";
+    return "; a port below 1024 needs root (then give --user, too), a socket unit of systemd, or "
+           "the capability CAP_NET_BIND_SERVICE";
+}
+
 int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
                  bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n)
 {
@@ -356,15 +365,15 @@ int sockets_open(const struct sprig_config *config, const struct sprig_listen_sp
                         .max = max};
     if (sockets_check(config, spec, why, n) != 0)
         return SPRIG_E_INVALID;
-    warn_of_trust(config);
+    sockets_warn_of_trust(config);
     bool is_open = spec->kind == SPRIG_LISTEN_TCP    ? open_tcp(&o)
                    : spec->kind == SPRIG_LISTEN_UNIX ? open_path(&o)
                                                      : open_abstract(&o);
     if (!is_open) {
         int saved = errno;
-        snprintf(why, n, "cannot listen on %s: %s",
+        snprintf(why, n, "cannot listen on %s: %s%s",
                  sprig_listen_spec_print(spec, text, sizeof text),
-                 o.problem ? o.problem : strerror(saved));
+                 o.problem ? o.problem : strerror(saved), o.problem ? "" : hint_of(spec, saved));
         return SPRIG_E_SYS;
     }
     for (size_t i = 0; i < o.n; i++)
@@ -396,7 +405,7 @@ int socket_adopt(const struct sprig_config *config, int fd, struct sprig_socket 
         snprintf(why, n, "cannot listen on descriptor %d: %s", fd, fault);
         return SPRIG_E_SYS;
     }
-    warn_of_trust(config);
+    sockets_warn_of_trust(config);
     set_no_delay(config, fd);
     *out = (struct sprig_socket){.fd = fd};
     return 0;

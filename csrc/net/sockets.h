@@ -27,6 +27,9 @@ struct sprig_socket {
 int sockets_open(const struct sprig_config *config, const struct sprig_listen_spec *spec,
                  bool reuseport, struct sprig_socket *out, size_t max, char *why, size_t n);
 
+/* Warns once in a process if trusted_proxies includes clients. sockets_open does so itself. */
+void sockets_warn_of_trust(const struct sprig_config *config);
+
 /* Checks that the configuration has what the options of the address need. Returns 0, or
  * SPRIG_E_INVALID and `why`. sockets_open calls this itself. */
 int sockets_check(const struct sprig_config *config, const struct sprig_listen_spec *spec,

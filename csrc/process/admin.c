@@ -233,6 +233,45 @@ static int check_flags(struct sprig_listen_spec *spec, char *why, size_t n)
     return 0;
 }
 
+static bool is_loopback(const struct sprig_address *address)
+{
+    return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0;
+}
+
+static int refuse_open(const char *address, char *why, size_t n)
+{
+    snprintf(why, n,
+             "admin must be a unix socket or a loopback address unless admin_token_file is given, "
+             "got '%s'",
+             address);
+    return SPRIG_E_INVALID;
+}
+
+/* What a name means is known when it is listened on. */
+static bool is_far(const struct sprig_listen_spec *spec)
+{
+    struct sprig_address address = {.is_unix = false};
+    snprintf(address.host, sizeof address.host, "%.*s", (int)sizeof address.host - 1, spec->host);
+    bool is_number = spec->host[strspn(spec->host, "0123456789.:abcdefABCDEF*")] == '\0';
+    return spec->kind == SPRIG_LISTEN_TCP && is_number && !is_loopback(&address);
+}
+
+int admin_check(const struct sprig_config *config, char *why, size_t n)
+{
+    struct sprig_listen_spec spec;
+    char reason[512];
+    if (config->admin == NULL)
+        return 0;
+    if (sprig_listen_spec_read(&spec, config->admin, reason, sizeof reason) != 0) {
+        snprintf(why, n, "admin must be unix:PATH, @NAME or HOST:PORT, got '%s'", config->admin);
+        return SPRIG_E_INVALID;
+    }
+    if (check_flags(&spec, why, n) != 0)
+        return SPRIG_E_INVALID;
+    bool is_open = is_far(&spec) && config->admin_token_file == NULL;
+    return is_open ? refuse_open(config->admin, why, n) : 0;
+}
+
 static int open_address(struct admin *a, char *why, size_t n)
 {
     struct sprig_listen_spec spec;
@@ -242,9 +281,9 @@ static int open_address(struct admin *a, char *why, size_t n)
         a->n_sockets = 1;
         return socket_adopt(a->host.config, fd, a->sockets, why, n);
     }
-    int rc = sprig_listen_spec_read(&spec, a->host.config->admin, why, n);
+    int rc = admin_check(a->host.config, why, n);
     if (rc == 0)
-        rc = check_flags(&spec, why, n);
+        rc = sprig_listen_spec_read(&spec, a->host.config->admin, why, n);
     if (rc != 0)
         return rc;
     if (sprig_config_copy(&config, a->host.config) != 0)
@@ -267,11 +306,6 @@ static void take_sockets(struct admin *a, const struct sprig_socket *sockets, si
     memcpy(a->sockets, sockets, a->n_sockets * sizeof *sockets);
 }
 
-static bool is_loopback(const struct sprig_address *address)
-{
-    return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0;
-}
-
 /* Over TCP everybody on the machine, or beyond it, can ask. */
 static int check_sockets(struct admin *a, char *why, size_t n)
 {
@@ -283,11 +317,8 @@ static int check_sockets(struct admin *a, char *why, size_t n)
         a->is_local = a->is_local && address.is_unix;
         if (address.is_unix || a->token != NULL || is_loopback(&address))
             continue;
-        snprintf(why, n,
-                 "admin must be a unix socket or a loopback address unless admin_token_file is "
-                 "given, got '%s'",
-                 a->host.config->admin != NULL ? a->host.config->admin : "a socket of systemd");
-        return SPRIG_E_INVALID;
+        const char *given = a->host.config->admin;
+        return refuse_open(given != NULL ? given : "a socket of systemd", why, n);
     }
     return 0;
 }

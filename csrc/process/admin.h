@@ -37,6 +37,8 @@ struct admin_host {
     bool (*is_ready)(void *arg);
     /* How many workers there should be, and of which generation. */
     void (*get_wanted)(uint32_t *n_workers, uint32_t *generation, void *arg);
+    /* What the last reload has not done, in lines; borrowed. NULL: nobody keeps that. */
+    const char *(*get_note)(void *arg);
     /* Has each process that serves look at n_asked of its entry. */
     void (*ask)(void *arg);
     void *arg;
@@ -48,6 +50,10 @@ struct admin;
  * is, and in a second line which file has the token, if there is one: so "sprig ctl --pid" finds
  * both, whatever the server was started with. */
 #define ADMIN_NOTE "sprig-admin"
+
+/* Whether the option admin can be an address of it. 0, or SPRIG_E_INVALID and `why` (n bytes);
+ * admin_open asks this itself. */
+int admin_check(const struct sprig_config *config, char *why, size_t n);
 
 /* Listens where config->admin says, or takes over sockets that do so already. NULL and `why`: it
  * cannot be. */

@@ -233,6 +233,15 @@ static void answer_config(struct admin *a, struct admin_conn *c)
     answer_text(a, c, TEXT, admin_add_config_text);
 }
 
+/* For those who wait for the end of a reload. */
+static void answer_reloaded(struct admin *a, struct admin_conn *c)
+{
+    struct text body = {.ptr = NULL};
+    text_add(&body, "%s", a->host.get_note != NULL ? a->host.get_note(a->host.arg) : "");
+    admin_answer_body(c, TEXT, &body);
+    text_clear(&body);
+}
+
 /* The document loads nothing from elsewhere, and nobody may frame it. */
 static void answer_page(struct admin *a, struct admin_conn *c)
 {
@@ -363,6 +372,7 @@ static const struct {
     {"/connections", answer_conns},
     {"/stuck", answer_stuck},
     {"/config", answer_config},
+    {"/reloaded", answer_reloaded},
 };
 
 static bool accepts(const struct sprig_request *req, const char *type)

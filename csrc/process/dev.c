@@ -238,8 +238,10 @@ void dev_ready(struct sprig_master *m, const struct process *p)
         size_t n = watch_files_changes(d->files);
         if (n > 1)
             snprintf(more, sizeof more, " and %zu more", n - 1);
-        sprig_log(SPRIG_LOG_INFO, "reloaded in %.2f s: %s%s",
-                  (double)(clock_ms() - d->hold_ms) / 1000, short_path(m, d->why), more);
+        sprig_log(SPRIG_LOG_INFO, "%s in %.2f s: %s%s%s", p->is_excuse ? "tried" : "reloaded",
+                  (double)(clock_ms() - d->hold_ms) / 1000, short_path(m, d->why), more,
+                  p->is_excuse ? "; it cannot be loaded, so pages say why until a file changes"
+                               : "");
     }
     d->hold_ms = 0;
     forget(&d->why);

@@ -10,6 +10,7 @@
 #include "process/quit.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,18 @@ void master_remove_worker(struct sprig_master *m)
     master_show_title(m);
 }
 
+void master_note(struct sprig_master *m, enum sprig_log_level level, const char *fmt, ...)
+{
+    char text[LINE_MAX_BYTES];
+    size_t n = strlen(m->reload_note);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    snprintf(m->reload_note + n, sizeof m->reload_note - n, "%s\n", text);
+    sprig_log(level, "%s", text);
+}
+
 /* False: the new one is none. What TTIN and TTOU have done stays, unless workers has changed. */
 static bool master_renew_config(struct sprig_master *m)
 {
@@ -197,17 +210,17 @@ static bool master_renew_config(struct sprig_master *m)
         return true;
     const struct sprig_config *config = m->on_reload(m->on_reload_arg, kept, why, sizeof why);
     if (config == NULL) {
-        sprig_log(SPRIG_LOG_ERROR, "cannot reload: %s; the old workers go on", why);
+        master_note(m, SPRIG_LOG_ERROR, "cannot reload: %s; the old workers go on", why);
         return false;
     }
     m->config = config;
     if (m->admin != NULL)
         admin_set_config(m->admin, config);
     if (sprig_log_configure(config, why, sizeof why) != 0)
-        sprig_log(SPRIG_LOG_ERROR, "%s; the old one goes on", why);
+        master_note(m, SPRIG_LOG_ERROR, "%s; the old one goes on", why);
     if (*kept != '\0')
-        sprig_log(SPRIG_LOG_WARN, "reload: a change of %s needs a restart or an upgrade (USR2)",
-                  kept);
+        master_note(m, SPRIG_LOG_WARN,
+                    "reload: a change of %s needs a restart or an upgrade (USR2)", kept);
     if (config->workers == workers)
         return true;
     for (uint32_t n = m->n_workers; n < config->workers; n++)
@@ -225,7 +238,7 @@ static void master_renew_tls(struct sprig_master *m)
         return;
     struct tls_context *fresh = tls_context_open(m->config, why, sizeof why);
     if (fresh == NULL) {
-        sprig_log(SPRIG_LOG_ERROR, "reload: the old certificates stay in use: %s", why);
+        master_note(m, SPRIG_LOG_ERROR, "reload: the old certificates stay in use: %s", why);
         return;
     }
     tls_context_release(m->tls);
@@ -235,6 +248,7 @@ static void master_renew_tls(struct sprig_master *m)
 void master_reload(struct sprig_master *m)
 {
     notify_reloading();
+    m->reload_note[0] = '\0';
     if (!master_renew_config(m)) {
         m->stats->n_reloads++;
         m->stats->n_reloads_failed++;
@@ -257,8 +271,8 @@ void master_reload(struct sprig_master *m)
     }
     sprig_log(SPRIG_LOG_INFO, "reloading: generation %u", m->generation);
     if (m->config->preload_app)
-        sprig_log(SPRIG_LOG_WARN,
-                  "the code stays the same, for preload_app is on: send USR2 to load new code");
+        master_note(m, SPRIG_LOG_WARN,
+                    "the code stays the same, for preload_app is on: send USR2 to load new code");
     master_show_title(m);
     if (m->dev != NULL)
         dev_hold(m);
@@ -323,8 +337,7 @@ static void master_obey(struct sprig_master *m)
     if (master_signals_take(SIGTTOU))
         master_remove_worker(m);
     if (master_signals_take(SIGUSR1)) {
-        if (!sprig_log_reopen())
-            sprig_log(SPRIG_LOG_ERROR, "cannot reopen the error log; the old one goes on");
+        sprig_log_reopen();
         master_send_all(m, SIGUSR1);
     }
     if (master_signals_take(SIGUSR2))

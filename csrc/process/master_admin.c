@@ -125,6 +125,12 @@ static void get_wanted(uint32_t *n_workers, uint32_t *generation, void *arg)
     *generation = m->generation;
 }
 
+static const char *get_note(void *arg)
+{
+    const struct sprig_master *m = arg;
+    return m->reload_note;
+}
+
 static void ask(void *arg)
 {
     const struct sprig_master *m = arg;
@@ -227,6 +233,7 @@ int master_open_admin(struct sprig_master *m, char *why, size_t n)
                               .act = act,
                               .is_ready = is_ready,
                               .get_wanted = get_wanted,
+                              .get_note = get_note,
                               .ask = ask,
                               .arg = m};
     take_inherited(&in);

@@ -52,6 +52,7 @@ struct sprig_master {
     /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
     uint32_t generation, served_generation, last_generation;
     bool is_reloading;
+    char reload_note[2 * LINE_MAX_BYTES]; /* what the last reload has not done; lines */
     /* The last start has failed: one try at a time, after a growing pause. */
     bool is_failing;
     uint64_t fail_delay_ms, failed_at_ms;
@@ -123,6 +124,12 @@ void master_leave_admin(struct sprig_master *m, struct stats *s);
 
 /* What HUP, TTIN and TTOU do. */
 void master_reload(struct sprig_master *m);
+
+/* Something that a reload was to do and has not done: logged, and kept for whoever waits for the
+ * end of the reload. */
+void master_note(struct sprig_master *m, enum sprig_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 void master_add_worker(struct sprig_master *m);
 void master_remove_worker(struct sprig_master *m);
 void master_send_all(const struct sprig_master *m, int signo);

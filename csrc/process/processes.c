@@ -163,6 +163,8 @@ static void process_take_line(struct processes *all, struct process *p, const ch
         all->events->on_loaded(p, all->arg);
     else if (is_word(line, "ready"))
         all->events->on_ready(p, all->arg);
+    else if (is_word(line, "excuse"))
+        p->is_excuse = true;
     else if (is_word(line, "leaving"))
         all->events->on_leaving(p, all->arg);
     else if (is_word(line, "watch") && line[5] == ' ')

@@ -24,6 +24,7 @@ struct process {
     enum process_state state;
     uint32_t number; /* of its slot, or SUCCESSOR_NUMBER */
     uint32_t generation;
+    bool is_excuse;       /* it serves why the application cannot be loaded (--dev) */
     bool wants_out;       /* has asked to be replaced */
     enum restart why_out; /* wants_out: for that reason */
     struct stats *stats;  /* borrowed: what it counts; NULL: nothing */

@@ -169,8 +169,11 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
     if (!err && log_target_open(&log->target, log->path) == -1)
         err = SPRIG_E_SYS;
     if (err) {
-        snprintf(why, n, "cannot write to %s: %s", path,
-                 err == SPRIG_E_SYS ? strerror(errno) : sprig_err_text(err));
+        char as[48] = "";
+        if (err == SPRIG_E_SYS && errno == EACCES)
+            snprintf(as, sizeof as, " (as user id %u)", (unsigned)geteuid());
+        snprintf(why, n, "cannot write to %s: %s%s", path,
+                 err == SPRIG_E_SYS ? strerror(errno) : sprig_err_text(err), as);
         access_log_close(log);
         return NULL;
     }

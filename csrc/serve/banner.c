@@ -1,6 +1,7 @@
 /* banner.c - see banner.h */
 #include "serve/banner.h"
 
+#include "base/log_start.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ void sprig_banner_print(const struct sprig_address *address, uint32_t n_workers,
     int len =
         snprintf(line, sizeof line, "sprig %s: %s (%u worker%s, %.100s)\n", SPRIG_VERSION,
                  print_url(address, url, sizeof url), n_workers, n_workers == 1 ? "" : "s", env);
+    log_start_over();
     if (len > 0)
         sprig_log_print_output(SPRIG_LOG_INFO, line, (size_t)len);
 }

@@ -10,6 +10,23 @@
 #include <string.h>
 #include <unistd.h>
 
+/* No perl takes less. */
+enum { RSS_LEAST = 4 * 1024 * 1024 };
+
+/* What has a process replaced, where nobody would start the next one. */
+static int check_retire(const struct sprig_config *c, char *why, size_t n)
+{
+    const char *name = c->max_requests != 0  ? "max_requests"
+                       : c->max_rss != 0     ? "max_rss"
+                       : c->max_lifetime > 0 ? "max_lifetime"
+                                             : NULL;
+    if (name == NULL)
+        return 0;
+    snprintf(why, n, "%s needs master, or workers of 2 or more: only a master replaces processes",
+             name);
+    return SPRIG_E_INVALID;
+}
+
 int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
 {
     if (c->workers_limit != 0 && c->workers_limit < c->workers) {
@@ -22,17 +39,19 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
                  (unsigned long long)c->high_water_bytes, (unsigned long long)c->low_water_bytes);
         return SPRIG_E_INVALID;
     }
+    if (c->max_rss != 0 && c->max_rss < RSS_LEAST) {
+        snprintf(why, n, "max_rss must be 0 or at least 4M, as in 800M; got '%llu' bytes",
+                 (unsigned long long)c->max_rss);
+        return SPRIG_E_INVALID;
+    }
     unsigned mode;
     if ((c->umask && !privileges_read_mode(c->umask, &mode)) ||
         (c->socket_mode && !privileges_read_mode(c->socket_mode, &mode))) {
         snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
         return SPRIG_E_INVALID;
     }
-    if (c->max_requests && !sprig_config_has_master(c)) {
-        snprintf(why, n, "max_requests needs master, or workers of 2 or more, got '%u'",
-                 c->workers);
+    if (!sprig_config_has_master(c) && check_retire(c, why, n) != 0)
         return SPRIG_E_INVALID;
-    }
     if (c->probe && (*c->probe != '/' || c->probe[strcspn(c->probe, " \t\r\n#")] != '\0')) {
         snprintf(why, n, "probe must be a path as in a request line, got '%.200s'", c->probe);
         return SPRIG_E_INVALID;
@@ -59,7 +78,16 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
             snprintf(why, n, "access_log_format must not have '%s'", bad);
             return SPRIG_E_INVALID;
         }
+        bool says_nothing =
+            strchr(c->access_log_format, '%') == NULL && !log_format_is_name(c->access_log_format);
         log_format_clear(&format);
+        if (says_nothing) {
+            snprintf(why, n,
+                     "access_log_format must be json, common, combined, short or a format with "
+                     "directives such as %%h, got '%.200s'",
+                     c->access_log_format);
+            return SPRIG_E_INVALID;
+        }
     }
     if (c->temp_dir && access(c->temp_dir, W_OK | X_OK) == -1) {
         snprintf(why, n, "temp_dir must be a folder that can be written to, got '%s'", c->temp_dir);

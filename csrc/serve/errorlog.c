@@ -30,8 +30,7 @@ static void on_timer(struct ready *r, uint32_t what)
 static void on_signal(struct sprig_signal *signal, int signo, void *arg)
 {
     (void)signal, (void)signo, (void)arg;
-    if (!sprig_log_reopen())
-        sprig_log(SPRIG_LOG_ERROR, "cannot reopen the error log; the old one goes on");
+    sprig_log_reopen();
 }
 
 void error_log_attach(struct sprig_loop *loop)

@@ -44,6 +44,11 @@ static const char *text_of(const char *format)
     return format;
 }
 
+bool log_format_is_name(const char *format)
+{
+    return text_of(format) != format;
+}
+
 static const struct {
     const char *name;
     enum log_kind kind;

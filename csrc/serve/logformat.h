@@ -72,6 +72,9 @@ struct log_input {
 /* Appends what the request tells. */
 void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b);
 
+/* Whether it is a name, such as "json", and not a format itself. */
+bool log_format_is_name(const char *format);
+
 /* Appends the values of %{}o. `length` is that of the body, UINT64_MAX if unknown: it stands in for
  * a Content-Length that the application left out. */
 void log_format_headers(const struct log_format *f, const struct sprig_header *headers,

@@ -10,6 +10,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* How long a worker serves that is beyond max_rss from the start. */
+enum { RETIRE_PAUSE_MS = 60 * 1000 };
+
 /* A number below n; 0 if n is. */
 static uint64_t draw(uint64_t n)
 {
@@ -37,11 +40,20 @@ static uint64_t read_rss(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static void tell(const struct sprig_server *server, const char *why)
+{
+    sprig_log(SPRIG_LOG_INFO,
+              "%s: this worker has served %llu requests, has %.1fM of memory, and is replaced", why,
+              (unsigned long long)server->counters.n_requests, (double)read_rss() / (1 << 20));
+}
+
 static void run_ready(struct ready *r, uint32_t what)
 {
     (void)what;
     struct retire *retire = list_entry(r, struct retire, ready);
     struct sprig_server *server = list_entry(retire, struct sprig_server, retire);
+    if (server->handler.on_retire != NULL)
+        tell(server, retire->why);
     if (server->handler.on_retire != NULL)
         server->handler.on_retire(server, retire->why, server->arg);
 }
@@ -70,6 +82,20 @@ static void look(struct sprig_server *server)
     timer_start(server->loop, &r->timer, next);
 }
 
+/* The limit is below what a worker has from the start. Its successors are no smaller: without a
+ * pause they would do nothing but start. */
+static void wait_longer(struct sprig_server *server)
+{
+    struct retire *r = &server->retire;
+    sprig_log(SPRIG_LOG_WARN,
+              "max_rss = %lluK is less than the %lluK that a worker has before its first request: "
+              "give more; until then each is replaced after %d seconds",
+              (unsigned long long)server->config.max_rss >> 10,
+              (unsigned long long)read_rss() >> 10, RETIRE_PAUSE_MS / 1000);
+    timer_start(server->loop, &r->timer,
+                sprig_loop_now(server->loop) + RETIRE_PAUSE_MS * UINT64_C(1000000));
+}
+
 static void run_timer(struct ready *ready, uint32_t what)
 {
     (void)what;
@@ -94,7 +120,11 @@ void retire_configure(struct sprig_server *server)
     r->at_rss = rss - draw(rss / 10);
     r->at_ns = ns == 0 ? 0 : sprig_loop_now_update(server->loop) + ns + draw(ns / 10);
     timer_stop(server->loop, &r->timer);
-    if (r->why == NULL && (r->at_rss != 0 || r->at_ns != 0))
+    if (r->why != NULL || (r->at_rss == 0 && r->at_ns == 0))
+        return;
+    if (r->at_rss != 0 && server->counters.n_requests == 0 && read_rss() >= r->at_rss)
+        wait_longer(server);
+    else
         look(server);
 }
 

@@ -47,6 +47,7 @@ sub load {
     my $app     = defined $failure ? undef : eval { $code->() };
     $error = $@ if !defined $failure && !$app;
     $app ||= $self->_explainer($error, !defined $failure);
+    $self->{worker}->tell('excuse') if $self->{worker} && defined $error;
     $self->tell_files(defined $error ? "$error" : undef);
     $self->{look} = AE::timer($LOOK_SECONDS, $LOOK_SECONDS, sub { $self->tell_files })
         if $self->{worker};

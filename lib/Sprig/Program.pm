@@ -49,10 +49,8 @@ sub _settings {
     return %settings;
 }
 
-# Places in Sprig's own files are of no use to the reader of a message.
 sub _one_line {
-    my ($message) = @_;
-    $message =~ s{ at \S*\bSprig\S*\.pm line \d+\.?\n?\z}{};
+    my $message = Sprig::Worker::_without_place($_[0]);
     $message =~ s/\n*\z/\n/;
     return $message;
 }
@@ -193,9 +191,16 @@ sub _find_file {
         my ($file) = grep { -f } map { "$_/$module" } grep { !ref } @INC;
         return File::Spec->rel2abs($file) if defined $file;
     }
-    open my $fh, '<', $name or die "cannot read $name: $!\n";
+    open my $fh, '<', $name or die "cannot read $name: $!" . _hint_of($name) . "\n";
     -d $fh and die "cannot read $name: it is a folder\n";
     return File::Spec->rel2abs($name);
+}
+
+# For somebody who has not given a file, or has taken the first word for a command.
+sub _hint_of {
+    my ($name) = @_;
+    return '' if -e $name || $name =~ m{/|::} || $name =~ /\./ && $name !~ /\Aapp\.p\w+\z/;
+    return '; give the file of your application: sprig FILE (see sprig --help)';
 }
 
 # Code of -e within Plack::Builder's builder {}, around the application of the file if there is one.

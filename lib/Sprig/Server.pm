@@ -174,8 +174,10 @@ sub _service {
     my $wrong   = Sprig::Application::wrong($app);
     my $address = refaddr $self;
     croak "the server needs $wrong" if defined $wrong && !$site;
-    $self->{service} = Sprig::Service->new($site ? $site->can('nothing') : $app,
-        _options($self), sub { _left($serving{$address}) });
+    $self->{service} = _plainly(sub {
+        Sprig::Service->new($site ? $site->can('nothing') : $app,
+            _options($self), sub { _left($serving{$address}) });
+    });
     Sprig::Server::Applications::mount($self, $site) if $site;
     return $self->{service};
 }

@@ -161,10 +161,18 @@ sub tell {
 # Why this worker cannot start.
 sub report {
     my ($self, $error) = @_;
-    my $text = "$error";
+    my $text = _without_place("$error");
     utf8::encode($text) if utf8::is_utf8($text);
     _report($text);
     return;
+}
+
+# Places in the server's own files are of no use to the reader of a message.
+sub _without_place {
+    my ($text) = @_;
+    my @own    = grep { m{\A(?:Plack/Handler/)?Sprig(?:/|\.pm\z)} } keys %INC;
+    my %is_own = map  { $_ => 1 } grep { defined } @INC{@own};
+    return $text =~ s{( at (\S+) line \d+\.?\n?)\z}{ $is_own{$2} ? '' : $1 }er;
 }
 
 # ---- the probe ----

@@ -205,7 +205,9 @@ static void relations(void)
     takes("temp_dir", "", "");
     takes("max_requests", "10", "10");
     ok(sprig_config_check(&config, why, sizeof(why)) == SPRIG_E_INVALID, "nobody replaces it");
-    is_str(why, "max_requests needs master, or workers of 2 or more, got '1'", "says why");
+    is_str(why,
+           "max_requests needs master, or workers of 2 or more: only a master replaces processes",
+           "says why");
     takes("workers", "2", "2");
     ok(sprig_config_check(&config, why, sizeof(why)) == 0, "a master does");
 }
