@@ -187,6 +187,7 @@ subtest 'block_timeout' => sub {
     my $text = $server->stderr;
     like $text, qr/worker (\d) is ended: block_timeout, it was blocked for 1\.\d s/, 'the reason is told';
     like $text, qr/(?:    main::__ANON__ at \S*app\S* line \d+\n)/, 'and the stack';
+    unlike $text, qr/^    Sprig::/m, 'and nothing of the server in it';
     like $text, qr/worker \d \(pid \d+\) ended by signal 6/, 'by ABRT';
     ok $server->settles(2), 'another one takes its place';
     my %before = map { $_ => 1 } @before;

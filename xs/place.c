@@ -108,7 +108,8 @@ static bool sub_name(const CV *cv, char *buf, size_t n)
 #endif
     if (!is_known)
         return false;
-    if (stash_name(stash, package, sizeof package))
+    /* Plack::Util gives each app.psgi a package of its own, whose name is the file's, encoded. */
+    if (stash_name(stash, package, sizeof package) && strncmp(package, "Plack::Sandbox::", 16) != 0)
         snprintf(buf, n, "%s::%s", package, name);
     else
         snprintf(buf, n, "%s", name);
@@ -204,7 +205,19 @@ static size_t print_place(char *buf, size_t n, void *arg)
     return strlen(buf);
 }
 
-/* A line for each frame, the innermost first: "    My::Report::total at FILE line 212". */
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What has started the server, and is of no interest: the rest of the stack. */
+static bool is_start(const char *sub)
+{
+    return begins(sub, "Sprig::Server::") || begins(sub, "Sprig::Program::");
+}
+
+/* A line for each frame of the application, the innermost first: "    My::Report::total at FILE
+ * line 212". Those of the loop are left out. */
 static size_t print_stack(char *buf, size_t n, void *arg)
 {
     struct walk walk;
@@ -219,11 +232,14 @@ static size_t print_stack(char *buf, size_t n, void *arg)
         bool has_sub = walk_next(&walk, &cx);
         if (has_sub && !sub_name(cx.blk_sub.cv, sub, sizeof sub))
             snprintf(sub, sizeof sub, "(a sub)");
+        if (is_start(sub))
+            break;
         if (!cop_place(walk.cop, place, sizeof place))
             snprintf(place, sizeof place, "(unknown)");
         clean(place);
         clean(sub);
-        len += (size_t)snprintf(buf + len, n - len, "    %s at %s\n", sub, place);
+        if (!begins(sub, "Sprig::Loop::"))
+            len += (size_t)snprintf(buf + len, n - len, "    %s at %s\n", sub, place);
         if (!has_sub)
             break;
         walk.cop = cx.blk_oldcop;
