@@ -143,7 +143,7 @@ subtest 'what is not complete never reaches the app' => sub {
         $client->half_close;
         my $answer = $client->rest;
         unlike($answer, qr/\AHTTP\/1.1 [23]/, "$name: no good answer");
-        ok($server->stderr_like(qr/^sprig: 400 for .* inside the body\n\z/m, from => $logged),
+        ok($server->stderr_like(qr/^sprig: 400 for .* inside the body \((?:POST|GET) \S+\)\n\z/m, from => $logged),
             "$name: logged as 400");
     }
     is(runs(), $before + 1, 'the app did not run');
