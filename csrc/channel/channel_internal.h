@@ -1,4 +1,4 @@
-/* channel_internal.h - what a channel consists of; for the files of this folder. */
+/* channel_internal.h - the parts of a channel, for the files of this folder. */
 #ifndef SPRIG_CHANNEL_INTERNAL_H
 #define SPRIG_CHANNEL_INTERNAL_H
 
@@ -47,7 +47,7 @@ static inline struct sprig_span channel_name(const struct sprig_channel *ch)
     return span_make(ch->name, ch->n_name);
 }
 
-/* Begins to read. False: the memory cannot be had. */
+/* Begins to read. False if the memory cannot be had. */
 bool channels_attach(struct sprig_channels *all);
 
 /* Delivers what others have published so far. */

@@ -19,15 +19,15 @@ struct message {
     char bytes[];
 };
 
-/* Copies; starts with one count. Without an id it gets its number as one if has_id. NULL: no
- * memory. */
+/* Copies; starts with a count of one. If has_id, a message without an id gets its number as one.
+ * NULL if memory is short. */
 struct message *message_new(const struct sprig_publication *p, bool has_id);
 void message_release(void *message);
 
-/* Makes chunk and event, unless they are there. False: no memory. */
+/* Makes the chunk and the event, unless they exist. False if memory is short. */
 bool message_make_event(struct message *m);
 
-/* The message for WebSockets, borrowed; NULL: no memory. */
+/* The message for WebSockets, borrowed; NULL if memory is short. */
 struct sprig_ws_message *message_framed(struct message *m);
 
 static inline bool message_has_event(struct message *m)

@@ -27,11 +27,11 @@ enum h1_phase {
     H1_OVER     /* nothing is read as HTTP any more */
 };
 
-/* While a request is being answered, at most about this much of what is pipelined behind it is
- * read; the rest stays in the kernel and pushes back on the client. */
+/* While a request is being answered, at most about this much pipelined input is read. The rest
+ * stays in the kernel and slows the client down. */
 enum { H1_PIPELINE_BYTES = 64 * 1024 };
 
-/* Input that could not be used yet: bytes[at .. len). */
+/* Input that cannot be used yet: bytes[at .. len). */
 struct h1_input {
     uint32_t at, len, capacity;
     char bytes[];
@@ -65,8 +65,8 @@ static inline bool h1_is_answering(const struct sprig_conn *c)
 /* Which phases may follow which, as bits. */
 extern const uint8_t h1_legal_next[];
 
-/* A move that the diagram does not have is a mistake of ours: it is logged, and the connection is
- * reset in its next turn. */
+/* A transition that the diagram lacks is a bug of ours: it is logged, and the connection is reset
+ * in its next turn. */
 void h1_set_other_phase(struct sprig_conn *c, enum h1_phase phase);
 static inline void h1_set_phase(struct sprig_conn *c, enum h1_phase phase)
 {
@@ -95,10 +95,11 @@ static inline bool h1_has_kept_input(const struct sprig_conn *c)
     const struct h1_input *in = h1_of(c)->in;
     return in != NULL && in->len > in->at;
 }
-/* Makes input survive the shared buffer; *rest lies in the connection then. False: no memory. */
+/* Makes input survive the shared buffer: *rest is then in the connection. False if memory is short.
+ */
 bool h1_keep(struct sprig_conn *c, struct sprig_span *rest);
 void h1_drop_input(struct sprig_conn *c); /* forgets it, and its memory */
-/* Forgets it; the memory goes later, since somebody may look at a request in it. */
+/* Forgets it. The memory is freed later, because somebody may look at a request in it. */
 static inline void h1_skip_input(struct sprig_conn *c)
 {
     struct h1_input *in = h1_of(c)->in;
@@ -108,8 +109,8 @@ static inline void h1_skip_input(struct sprig_conn *c)
 
 /* ---- stream.c: bodies that the app gets while they come ---- */
 
-/* The body is open: receives some of it; goes on with what is kept; sets its deadline, unless a
- * write has one. */
+/* The body is open: receives some of it, continues with what is kept, and sets its deadline, unless
+ * a write has one. */
 void h1_stream_receive(struct sprig_conn *c);
 void h1_stream_resume(struct sprig_conn *c);
 void h1_stream_set_deadline(struct sprig_conn *c);
@@ -129,15 +130,15 @@ bool h1_settle(struct sprig_conn *c);
 void h1_settle_later(struct sprig_conn *c);
 /* As protocol.flushed. */
 void h1_flushed(struct sprig_conn *c, bool is_drained);
-/* Takes no further request and closes when what is queued is out: at once, if nothing is. No
- * request may be started. */
+/* Takes no further request, and closes when the queue is sent: at once if it is empty. No request
+ * may be in progress. */
 void h1_close_after_output(struct sprig_conn *c);
-/* The body of the request may come: an interim 100 if the client waits for one (RFC 9110 section
- * 10.1.1). Not where it has begun to come already. */
+/* The body of the request may come: sends an interim 100 if the client waits for one (RFC 9110
+ * section 10.1.1), but not if it has already begun to arrive. */
 void h1_invite(struct sprig_conn *c);
-/* Answers in place of the app, which hears that the exchange is over, and closes afterwards. */
+/* Answers in place of the app, which hears that the exchange is over, and then closes. */
 void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig_span body);
-/* Answers with an error status of ours, closes afterwards, logs the reason. */
+/* Answers with an error status of ours, logs the reason, and closes. */
 void h1_refuse(struct sprig_conn *c, int status, const char *reason);
 /* The same with 503 for a connection just accepted, without a line in the log. */
 void h1_turn_away(struct sprig_conn *c);
@@ -147,7 +148,7 @@ void h1_turn_away(struct sprig_conn *c);
 /* Answers a request that is not for the app (conn.aim), and closes. */
 void h1_guide(struct sprig_conn *c);
 
-/* Why a request is refused whose body breaks off. */
+/* Why a request whose body breaks off is refused. */
 extern const char h1_body_broken[];
 
 #endif

@@ -19,9 +19,9 @@ enum {
     ACCESS_LOG_END_MS = 1000, /* at the end, for lines that nobody has taken yet */
 };
 
-/* What a line needs of its request, from the head to the end of the exchange. */
+/* What a line needs from its request, from the head to the end of the exchange. */
 struct access_record {
-    struct access_log *log; /* borrowed: it stays until it has all its records back */
+    struct access_log *log; /* borrowed: stays until it has all its records back */
     struct access_record *next_free;
     uint64_t started_ns;    /* with %T or %D */
     struct log_buffer data; /* what the request tells, then the headers, then the user */
@@ -35,7 +35,8 @@ struct access_log {
     char *path; /* owned; as sprig_config has it */
     struct log_target target;
     size_t most; /* bytes of lines in memory, the last one included */
-    pid_t pid;   /* whose lines are in the buffer: a forked child does not write its parent's */
+    pid_t
+        pid; /* whose lines are in the buffer: a forked child does not write those of its parent */
     struct log_buffer lines;
     uint64_t written_ns; /* when the last write was */
     uint64_t n_lost;     /* lines, since writing failed */
@@ -53,28 +54,28 @@ struct access_log {
     bool is_retired; /* is closed with the last of them */
 };
 
-/* Opens the file by log_target_open. Watches USR1, on which it is opened anew, unless the path is
- * the name of a descriptor. NULL: `why` (n bytes) says "cannot write to PATH: ...".
- */
+/* Opens the file by log_target_open. Watches USR1, which reopens it, unless the path names a
+ * descriptor. On failure NULL, and `why` (n bytes) says "cannot write to PATH: ...". */
 struct access_log *access_log_open(struct sprig_loop *loop, const char *path, const char *format,
                                    uint64_t most, char *why, size_t n);
 
-/* Opens the file anew; false if it is a descriptor, or cannot be opened, which is logged: then the
- * old one goes on. */
+/* Reopens the file. False if it is a descriptor, or if it cannot be opened; that is logged, and the
+ * old file stays in use. */
 bool access_log_reopen(struct access_log *log);
 
-/* As access_log_flush, unless the lines are another process's; tells of what is lost, and frees. */
+/* Like access_log_flush, unless the lines belong to another process; reports what is lost, and
+ * frees. */
 void access_log_close(struct access_log *log);
 
-/* As access_log_close, as soon as the requests in progress have their lines: the server has another
- * log by now, or none. */
+/* Like access_log_close, but waits until the requests in progress have their lines: the server now
+ * has another log, or none. */
 void access_log_retire(struct access_log *log);
 
-/* Writes what is left. Waits for a slow reader for at most ACCESS_LOG_END_MS: this is for the end
- * of a server. Tells nobody if that fails. */
+/* Writes what is left, for the end of a server. Waits at most ACCESS_LOG_END_MS for a slow reader,
+ * and is silent if that fails. */
 void access_log_flush(struct access_log *log);
 
-/* In a forked child: what has been gathered is the parent's. */
+/* In a forked child: what was gathered belongs to the parent. */
 void access_log_forget(struct access_log *log);
 
 /* The record of a request; NULL: no memory. */
@@ -86,8 +87,8 @@ void access_record_headers(struct access_record *record, const struct sprig_head
 void access_record_user(struct access_record *record, struct sprig_span user);
 bool access_record_wants_user(const struct access_record *record);
 
-/* Adds the line and takes the record. refused: why the application was not asked (static text), or
- * NULL. */
+/* Adds the line and takes the record. refused: why the server did not ask the application (static
+ * text), or NULL. */
 struct log_times {
     uint64_t queue_ns, app_ns, send_ns;
 };

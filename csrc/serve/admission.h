@@ -1,5 +1,5 @@
-/* admission.h - who gets in when there is not room for all: connections, connections of one
- * address, requests in progress. Belongs to a server. */
+/* admission.h - who gets in when there is not room for all: connections, connections per address,
+ * requests in progress. Belongs to a server. */
 #ifndef SPRIG_ADMISSION_H
 #define SPRIG_ADMISSION_H
 
@@ -28,63 +28,66 @@ struct admission {
     uint64_t crowded_ns; /* when it last heard that idle ones were closed for them */
 };
 
-/* What is held back of the descriptors of the process: for the app, for temporary files, and for
+/* Descriptors of the process that are held back: for the app, for temporary files, and for
  * ADMISSION_AWAY connections that get their 503. */
 enum { ADMISSION_RESERVE = 16, ADMISSION_AWAY = 16 };
 
-/* The soft limit of descriptors is raised to the hard one, but not beyond this. */
+/* The soft limit of descriptors is raised to the hard limit, but not beyond this. */
 enum { ADMISSION_MAX_FILES = 65536 };
 
-/* After this many seconds a client that was turned away may try again, if nobody knows better. */
+/* A client that was turned away may try again after this many seconds, if nothing better is known.
+ */
 #define ADMISSION_RETRY_AFTER "5"
 
 void admission_init(struct sprig_server *server);
 
-/* The limits are those of server->config, for connections that come from now on. */
+/* Applies the limits in server->config to connections that come from now on. */
 void admission_configure(struct sprig_server *server);
 void admission_clear(struct sprig_server *server);
 /* In a forked child: the connections and requests were the parent's. */
 void admission_forget(struct sprig_server *server);
 
-/* From 7/8 of max_connections on responses say "Connection: close": else a proxy that keeps more
- * connections than that would find those closed under it that it has just chosen. A limit below 8
+/* From 7/8 of max_connections on, responses say "Connection: close". Otherwise a proxy that keeps
+ * more connections than that would find those closed that it has just chosen. A limit below 8
  * leaves nothing to hold back. */
 static inline bool admission_is_crowded(const struct admission *a)
 {
     return a->n_open > a->max_connections - a->max_connections / 8;
 }
 
-/* What is to become of a connection that was just accepted. */
+/* What to do with a connection that was just accepted. */
 struct admission_answer {
     enum { ADMISSION_ENTER, ADMISSION_TURN_AWAY /* with 503, behind which it lingers */ } what;
     struct sprig_conn *to_close; /* an older one that has to make room; or NULL */
 };
 
-/* Counts a connection just accepted, and says what to do with it: nothing here acts. */
+/* Counts a connection that was just accepted, and says what to do with it; takes no action. */
 struct admission_answer admission_enter(struct sprig_conn *c, const struct sockaddr *peer);
-/* Its descriptor is no longer ours. Once for each connection. */
+/* Its descriptor no longer belongs to us. Call this once for each connection. */
 void admission_leave(struct sprig_conn *c);
 
-/* A connection that can be closed without harm: the one that has been idle for longest. Or NULL. */
+/* A connection that can be closed without harm: the one that has been idle longest. NULL if there
+ * is none. */
 struct sprig_conn *admission_idle(struct sprig_server *server);
 
-/* accept failed for want of descriptors, and no connection is idle: the clients that wait, at most
- * `max`, are answered with 503 by means of the spare descriptor; those with TLS are only closed. */
+/* accept failed because there are no descriptors left, and no connection is idle. Uses the spare
+ * descriptor to answer the waiting clients, at most `max`, with 503; those that speak TLS are only
+ * closed. */
 void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is_tls, int max);
 
-/* Gives the request a slot, or puts it in the queue and returns false; whoever leaves a slot has it
- * resumed. With a slot it is in order to call the app. */
+/* Gives the request a slot, or queues it and returns false; when a slot becomes free, the request
+ * is resumed. With a slot, the app may be called. */
 bool admission_take_slot(struct sprig_exchange *ex);
-/* At the end of an exchange: the next request gets the slot. Harmless without one. */
+/* Call this at the end of an exchange: the next request gets the slot. Harmless without one. */
 void admission_leave_slot(struct sprig_exchange *ex);
-/* In how many seconds a client that was sent away should try again, as text: when those that wait
- * now have had their turn, as far as the requests so far tell. */
+/* When a client that was turned away should try again, in seconds as text: when those that wait now
+ * have been served, judging by the requests so far. */
 struct retry_after {
     char text[8];
 };
 struct retry_after admission_retry_after(const struct sprig_server *server);
 
-/* The request has waited for longer than queue_timeout since it was complete. */
+/* True if the request has waited longer than queue_timeout since it was complete. */
 bool admission_is_stale(struct sprig_exchange *ex);
 
 #endif

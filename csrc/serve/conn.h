@@ -65,8 +65,8 @@ enum conn_origin {
 /* Whether requests are for the app at all. */
 enum conn_aim {
     AIM_APP,
-    AIM_NEEDS_TLS, /* plain HTTP on an address with TLS: see tls_redirect */
-    AIM_REDIRECTED /* on an address with ",redirect": all are sent to the one with TLS */
+    AIM_NEEDS_TLS, /* spoke plain HTTP on an address with TLS: see tls_redirect */
+    AIM_REDIRECTED /* on an address with ",redirect": everybody is sent to the one with TLS */
 };
 
 /* Reasons in conn.ready.what. */
@@ -78,7 +78,7 @@ enum {
     CONN_EV_NOTIFY = 16,  /* sprig_exchange_notify */
     CONN_EV_TIMEOUT = 32, /* the deadline passed */
     CONN_EV_BROKEN = 64,  /* writing failed: the peer is gone */
-    CONN_EV_GONE = 128    /* the end of file that came before the app was called is to be told */
+    CONN_EV_GONE = 128    /* report the end of file that came before the app was called */
 };
 
 struct access_record;
@@ -86,12 +86,13 @@ struct access_record;
 /* The longest id of a request. */
 enum { REQUEST_ID_BYTES = 64 };
 
-/* The request of an exchange: what has come of it. */
+/* The request of an exchange, as far as it has arrived. */
 struct incoming {
     struct sprig_request request;
     struct body body;
     struct trailers trailers;
-    struct sprig_span body_mem; /* borrowed: a small body that lies in the input buffer whole */
+    struct sprig_span
+        body_mem; /* borrowed: a small body that lies completely in the input buffer */
     /* what follows is as it was left by an earlier one */
     struct chunk chunk;              /* HTTP/1: the coding of the body */
     char label[STATS_REQUEST_BYTES]; /* "GET /path", without a NUL */
@@ -99,15 +100,16 @@ struct incoming {
     char client[INET6_ADDRSTRLEN]; /* as a trusted proxy has told it; empty: none has */
 };
 
-/* One request and its response, whatever protocol carries it. What each write to one of thousands
- * looks at comes first, and so it does in the others: there the time goes into fetching memory. */
+/* One request and its response, whatever protocol carries it. The fields that each write to one of
+ * thousands of clients uses come first, here and in the other structs: most of the time there goes
+ * into fetching memory. */
 struct sprig_exchange {
     struct sprig_conn *conn; /* owner; NULL while in the pool */
-    struct outq *out;        /* where its bytes go: of the connection, or its own */
+    struct outq *out;        /* where its bytes go: the queue of the connection, or its own */
     void *stream;            /* borrowed: what the protocol has for it; NULL in HTTP/1 */
     uint64_t first_ns;       /* when the first byte of the response had left; 0: not yet */
     bool is_started : 1;     /* on_request was called, so on_end will be */
-    bool is_over : 1;        /* nothing of what is asked of it can have an effect any more */
+    bool is_over : 1;        /* calls for it can no longer have an effect */
     bool want_drain : 1;
     bool was_high : 1;
     bool gone_told : 1;
@@ -118,7 +120,7 @@ struct sprig_exchange {
     bool end_after_flush : 1;
     bool has_slot : 1;     /* one of max_requests_in_flight */
     bool has_socket : 1;   /* the app uses the socket itself */
-    bool is_tunnel : 1;    /* what comes is no HTTP, see sprig_exchange_open_tunnel */
+    bool is_tunnel : 1;    /* the input is not HTTP, see sprig_exchange_open_tunnel */
     bool keeps_input : 1;  /* sprig_exchange_keep_input */
     bool keeps_output : 1; /* its queue is not moved to a file */
     bool may_exceed : 1;   /* see sprig_response_may_exceed */
@@ -146,15 +148,15 @@ struct sprig_exchange {
     struct sprig_exchange *next_free; /* in the pool */
 };
 
-/* What is known of its request, also once that was forgotten: "GET /path"; its client as a proxy
- * has told it, or empty. See request_id.h for its id. */
+/* What is known of its request even after that was forgotten: "GET /path"; its client as a proxy
+ * has reported it, or empty. For its id see request_id.h. */
 struct sprig_span exchange_label(const struct sprig_exchange *ex);
 struct sprig_span exchange_client(const struct sprig_exchange *ex);
 
 /* What is worth a way of its own to the socket: see conn_flush_piece. */
 enum { CONN_PIECE_BYTES = 16 * 1024 };
 
-/* Room in each connection for what its protocol needs to know of it. */
+/* Room in each connection for what its protocol must remember. */
 enum { CONN_OWN_BYTES = 48 };
 
 /* What few connections need. */
@@ -186,11 +188,11 @@ struct sprig_conn {
     bool seems_gone : 1; /* half-closed at the last look of conn_close_gone */
     /* How does it end? */
     bool must_reset : 1;     /* it must not look orderly */
-    bool must_linger : 1;    /* unread input may be on its way: do not just close */
-    bool was_calmed : 1;     /* it has sent too much: little of what comes is still read */
-    bool unread_byte : 1;    /* the last byte of the request still lies in the socket: where the
-                                transport has no other reset, a close with it is one */
-    bool input_is_apps : 1;  /* the app reads from the socket itself: what comes is not ours */
+    bool must_linger : 1;    /* unread input may be on its way: do not simply close */
+    bool was_calmed : 1;     /* it has sent too much: only a little of what comes is still read */
+    bool unread_byte : 1;    /* the last byte of the request is still in the socket: if the
+                              * transport has no other reset, closing with it is one */
+    bool input_is_apps : 1;  /* the app reads from the socket itself: the input is not ours */
     bool is_switched : 1;    /* nor is it any HTTP of ours: 101 was sent, or the like */
     bool is_turned_away : 1; /* was answered 503 as soon as it was accepted */
     bool is_relayed : 1;     /* its TLS goes on elsewhere: see conn_relay */
@@ -210,7 +212,8 @@ struct sprig_conn {
     char remote_host[]; /* numeric, or "unix/"; behind its NUL the port, empty for unix */
 };
 
-/* The client's numeric address, or "unix/": the peer's, unless a PROXY header told another. */
+/* The client's numeric address, or "unix/": that of the peer, unless a PROXY header named another.
+ */
 static inline const struct proxy_header *conn_proxied(const struct sprig_conn *c)
 {
     return c->rare != NULL ? c->rare->proxied : NULL;
@@ -220,19 +223,19 @@ static inline const char *conn_client(const struct sprig_conn *c)
     return conn_proxied(c) != NULL ? c->rare->proxied->remote_host : c->remote_host;
 }
 
-/* The PROXY header has come: from now on its addresses are those of the connection. */
+/* The PROXY header has arrived: its addresses are now those of the connection. */
 void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *header);
 
-/* Takes an accepted, non-blocking socket. Without a listener it is a connection of this process
- * with itself (sprig_server_adopt). NULL: no memory; fd is closed. */
+/* Takes an accepted, non-blocking socket. Without a listener, it is a connection of this process
+ * with itself (sprig_server_adopt). NULL if memory is short; fd is then closed. */
 struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *listener, int fd,
                             const struct sockaddr *addr);
 
-/* Ends the connection now: open exchanges end with `why`, the descriptor is closed, the memory
- * goes when no frame uses it. Harmless if closed. */
+/* Ends the connection now: open exchanges end with `why`, the descriptor is closed, and the memory
+ * is freed when no frame uses it. Harmless if it is closed. */
 void conn_close(struct sprig_conn *c, enum sprig_end why);
 
-/* The same with a reset, so that the peer cannot take what it got for complete. */
+/* The same with a reset, so that the peer cannot take what it has for complete. */
 void conn_reset(struct sprig_conn *c, enum sprig_end why);
 
 /* The client is being lost for this reason; what is noted first counts. Before what ends it. */
@@ -241,72 +244,73 @@ void exchange_lose(struct sprig_exchange *ex, enum sprig_loss loss, const char *
 /* The same for a request that is answered with this status, or would have been. */
 void exchange_lose_by(struct sprig_exchange *ex, int status, const char *reason);
 
-/* For a server that is leaving, twice a second: ends a request whose client is gone, or has closed
- * its sending side before the last look and is not being sent anything. */
+/* Called twice a second while the server is leaving: ends a request if its client is gone, or
+ * closed its sending side before the last look and is not being sent anything. */
 void conn_close_gone(struct sprig_conn *c);
 
-/* Its transport with TLS becomes a plain one, with another descriptor: see transport_tls_relay.
- * 0, or < 0 and errno: nothing has changed. */
+/* Turns its transport with TLS into a plain one with another descriptor: see transport_tls_relay.
+ * Returns 0, or < 0 and errno; nothing has changed then. */
 int conn_relay(struct sprig_conn *c, struct sprig_span input);
 
-/* Gives the descriptor to the caller, and ends the exchanges with SPRIG_END_DETACHED. */
+/* Gives the descriptor to the caller and ends the exchanges with SPRIG_END_DETACHED. */
 int conn_detach(struct sprig_conn *c);
 
-/* In a forked child: forgets the parent's connection. No byte, no shutdown, no callback; its memory
- * stays, since frames of the app may still point to it. */
+/* In a forked child: forgets the parent's connection, without a byte, shutdown or callback. The
+ * memory stays, because frames of the app may still point to it. */
 void conn_abandon(struct sprig_conn *c);
 
-/* Frees the memory of a closed connection that nobody has pinned. */
+/* Frees the memory of a closed connection that is not pinned. */
 void conn_free(struct sprig_conn *c);
 
-/* Whether the connection can be closed without harm: its client has gone, or it is idle between
- * requests, and none is on its way already. */
+/* True if the connection can be closed without harm: its client has gone, or it is idle between
+ * requests and none is on its way. */
 bool conn_is_unused(const struct sprig_conn *c);
 
-/* describe.c: what this server has goes to the entry of this process on the board of numbers. */
+/* describe.c: writes the connections of this server to this process's entry on the board of
+ * numbers. */
 void server_describe(struct look_hook *h);
 
-/* A deadline of the lists of its server passed. */
+/* A deadline of its server's lists has passed. */
 void conn_expire(struct deadline *d);
 
-/* Reads what lies unread behind a 503, so that the close is no reset, and closes: for another
- * connection that needs the room. */
+/* Reads the unread input after a 503, so that the close is not a reset, and closes: another
+ * connection needs the room. */
 void conn_make_room(struct sprig_conn *c);
 
 /* ---- for protocols ---- */
 
-/* A move that the diagram does not have is a mistake of ours: it is logged, and the connection is
- * reset in its next turn. */
+/* A transition that the diagram lacks is a bug of ours: it is logged, and the connection is reset
+ * in its next turn. */
 void conn_set_state(struct sprig_conn *c, enum conn_state state);
 void conn_pin(struct sprig_conn *c);
 void conn_unpin(struct sprig_conn *c);
 
-/* Another protocol takes over, from these bytes on. Not while a frame of the one before is on the
- * stack that looks at conn.own again. */
+/* Another protocol takes over, starting with these bytes. Not while a frame of the old protocol on
+ * the stack will look at conn.own again. */
 void conn_speak(struct sprig_conn *c, const struct protocol *protocol, struct sprig_span input);
 
 /* ---- reading: conn_io.c ---- */
 
 void conn_set_reading(struct sprig_conn *c, bool on);
-/* A connection that was just accepted is read from before its event is registered: the request is
- * mostly there, and where the connection closes after it, that spares two system calls. This
- * registers the event if it is still wanted. */
+/* Registers the event of a connection that was just accepted, if it is still wanted. Such a
+ * connection is read without an event first: usually the request is already there, and if the
+ * connection closes after it, that saves two system calls. */
 static inline void conn_register(struct sprig_conn *c)
 {
     if (c->reading == READING_FIRST)
         conn_set_reading(c, true);
 }
-/* unread_byte has changed: what is waited for has, too. */
+/* unread_byte has changed, and so have the events to wait for. */
 void conn_read_anew(struct sprig_conn *c);
-/* The end will be orderly, or the input somebody else's: takes unread_byte out of the socket. What
- * may lie behind it must not make a reset of the end, either. */
+/* The end will be orderly, or the input belongs to somebody else: takes unread_byte out of the
+ * socket. Whatever may follow it must not turn the end into a reset, either. */
 void conn_take_unread(struct sprig_conn *c);
-/* A new connection whose turn came late, since an app before it kept the loop busy. Its request
- * would look as if it had waited since the beginning of the pass: it takes the usual way. */
+/* A new connection got its turn late because an app kept the loop busy before it. Its request would
+ * seem to have waited since the beginning of the pass, so it takes the usual way. */
 bool conn_is_overtaken(const struct sprig_conn *c);
 void conn_on_event(evutil_socket_t fd, short what, void *arg); /* phase 1 */
 
-/* Made when it is first needed; NULL: no memory. */
+/* Created when it is first needed; NULL if memory is short. */
 struct conn_rare *conn_rare(struct sprig_conn *c);
 
 /* ---- writing: conn_io.c ---- */
@@ -319,33 +323,33 @@ static inline bool conn_is_broken(const struct sprig_conn *c)
 {
     return c->output == OUTPUT_BROKEN;
 }
-/* Something of what was queued is not with the kernel yet: in the queue, or in the transport, which
- * then waits to be writable. */
+/* True if some queued output is not with the kernel yet: it is in the queue, or in the transport,
+ * which then waits to become writable. */
 static inline bool conn_has_output(const struct sprig_conn *c)
 {
     return c->out.size > 0 || conn_is_blocked(c) || c->transport.has_unsent;
 }
-/* Writes what is queued, as far as the socket takes it. Legal from anywhere in phase 2. */
+/* Writes the queue, as far as the socket takes it. Legal anywhere in phase 2. */
 void conn_flush(struct sprig_conn *c);
-/* The same for one short piece, without what follows on a flush; false: it has not left. */
+/* The same for one short piece, without the work that follows a flush. False if it has not left. */
 static inline bool conn_flush_piece(struct sprig_conn *c)
 {
     return c->output == OUTPUT_FREE && transport_is_open(&c->transport) &&
            outq_flush_piece(&c->out, &c->transport, CONN_PIECE_BYTES);
 }
 void conn_init_flush(struct sprig_conn *c);
-/* A new connection takes its turn in this pass, or at least is registered at its end. */
+/* A new connection takes its turn in this pass, or is at least registered at its end. */
 void conn_begin(struct sprig_conn *c);
-/* Something was queued: it is flushed at the end of the pass. */
+/* Something was queued: flush it at the end of the pass. */
 static inline void conn_flush_later(struct sprig_conn *c)
 {
     if (!conn_is_broken(c) && !list_linked(&c->flush.link))
         loop_flush_later(c->server->loop, &c->flush);
 }
-/* The deadline of a blocked write passed. False: the peer has taken bytes meanwhile, or has time
- * left; the deadline is set anew. */
+/* The deadline of a blocked write has passed. False if the peer has taken bytes meanwhile or has
+ * time left; the deadline is then set again. */
 bool conn_write_is_stalled(struct sprig_conn *c);
-/* Restores the deadline of what is still being written, if anything is; else there is none. */
+/* Restores the deadline of what is still being written; without any, there is none. */
 void conn_rest_deadline(struct sprig_conn *c);
 /* Sets the deadline of a connection that is idle and has sent everything: keepalive_timeout, or a
  * moment if the server is leaving. */
@@ -353,19 +357,18 @@ void conn_await_request(struct sprig_conn *c);
 /* The server is leaving, and there was no request yet: it has some seconds, if it had longer. */
 void conn_await_first(struct sprig_conn *c);
 void conn_stop_writing(struct sprig_conn *c);
-/* Our side is complete: ends it, and discards what comes for a while. */
+/* Our side is complete: ends it, and discards the input for a while. */
 void conn_linger(struct sprig_conn *c);
-/* All is written: says within the stream that nothing follows, where the transport has a way.
- * False: that does not leave yet, or never will; then it is called again when it has. */
+/* Everything is written: says so within the stream, if the transport supports that. False if that
+ * cannot leave yet, or never will; if it can later, this is called again. */
 bool conn_end_output(struct sprig_conn *c);
-/* The last byte of the last response is with the kernel: closes, or lingers if something unread may
- * be there. Where the app uses the socket itself, what comes in is the app's. */
+/* The last byte of the last response is with the kernel: closes, or lingers if there may be unread
+ * input. If the app uses the socket itself, the input is the app's. */
 void conn_finish(struct sprig_conn *c);
-/* Nothing more can be written: from now on nothing of what is asked of its exchanges has an effect.
- */
+/* Nothing more can be written: calls for its exchanges have no effect from now on. */
 void conn_mark_broken(struct sprig_conn *c);
-/* The same, told to the bridge in a turn of its own, since whoever found out may be in the middle
- * of a call from Perl; then the connection is reset. */
+/* The same, but tells the bridge in a turn of its own, because the caller may be in the middle of a
+ * call from Perl. Then the connection is reset. */
 void conn_break(struct sprig_conn *c);
 void conn_on_broken(struct sprig_conn *c);
 /* The same for a read that has just failed. */
@@ -373,10 +376,10 @@ void conn_fail_reading(struct sprig_conn *c);
 
 /* ---- conn_log.c: only for servers with an access log, unless they say otherwise ---- */
 
-/* The request of the exchange is known; or these bytes are none. */
+/* The request of the exchange is known, or these bytes are not a request. */
 void conn_log_request(struct sprig_exchange *ex);
 void conn_log_raw(struct sprig_exchange *ex, struct sprig_span bytes);
-/* For exchanges with a record: the head of the response, and the end, which adds the line. */
+/* For exchanges with a record: the response's head, and the end, which adds the line. */
 void conn_log_head(struct sprig_exchange *ex, const struct sprig_head *head);
 void conn_log_end(struct sprig_exchange *ex, enum sprig_end why);
 /* A request that is answered without the app; or a part of one, of which `bytes` have come (ex
@@ -384,9 +387,9 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why);
 void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sprig_span bytes,
                       int status, const char *reason, uint64_t n_body);
 
-/* Whom a message of the log is about: as trusted proxies tell it where the head of the request is
- * still there, else as the PROXY header or the socket does. Every message that names a client gets
- * the name here, before the exchange ends. */
+/* The client that a log message names: as trusted proxies report it if the head of the request is
+ * still there, otherwise as the PROXY header or the socket does. Every message that names a client
+ * gets the name here, before the exchange ends. */
 enum { CLIENT_WHAT_BYTES = 120 };
 struct client_name {
     char text[INET6_ADDRSTRLEN];
@@ -395,47 +398,48 @@ struct client_name {
     char what[CLIENT_WHAT_BYTES]; /* "GET /path", if it is known */
 };
 struct client_name conn_client_name(struct sprig_conn *c, struct sprig_exchange *ex);
-/* One line, within the limits of refusals.h: status (0: reset), client, reason (static text). */
+/* Logs one line, within the limits of refusals.h: status (0: reset), client, reason (static text).
+ */
 void conn_tell(struct sprig_conn *c, struct sprig_exchange *ex, int status, const char *reason);
 void conn_tell_of(struct sprig_conn *c, const struct client_name *client, int status,
                   const char *reason);
 
 /* ---- exchange.c ---- */
 
-/* A new one, whose bytes go to `out`. NULL: no memory. */
+/* Creates an exchange whose bytes go to `out`. NULL if memory is short. */
 struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out);
-/* Tells the bridge if it knows the exchange, and gives it back to the pool; its owner has forgotten
+/* Tells the bridge, if that knows the exchange, and returns it to the pool; its owner has forgotten
  * it. Enters Perl. */
 void exchange_end(struct sprig_exchange *ex, enum sprig_end why);
 void exchange_pool_clear(struct sprig_exchange *free_list);
-/* True where a call on the exchange can have no effect any more; also in a forked child. To be
- * asked first by whatever the bridge calls. */
+/* True if a call on the exchange can no longer have an effect, also in a forked child. Whatever the
+ * bridge calls checks this first. */
 bool exchange_is_over(struct sprig_exchange *ex);
-/* What the request waited for is there: its connection goes on with it in its next turn. */
+/* What the request waited for is there: its connection resumes it in its next turn. */
 void exchange_resume(struct sprig_exchange *ex);
-/* It waits in this list from now on; or not any more. Harmless if that is so. */
+/* Adds it to this list, or removes it from its list. Harmless if that is already so. */
 void exchange_wait(struct sprig_exchange *ex, struct list_link *list);
 void exchange_stop_waiting(struct sprig_exchange *ex);
 
-/* The head of the request is known: it counts, and is logged. */
+/* The head of the request is known: counts and logs it. */
 void exchange_take_head(struct sprig_exchange *ex);
 /* True if its body is to stream. */
 bool exchange_must_stream(const struct sprig_exchange *ex);
-/* Keeps a piece of the body. 0, or the status with which the request is to be refused, for *reason.
- */
+/* Keeps a piece of the body. Returns 0, or the status to refuse the request with, for *reason. */
 int exchange_store_body(struct sprig_exchange *ex, struct sprig_span piece, const char **reason);
 /* True if the average since the head is below min_body_rate; the first seconds are free. */
 bool exchange_body_is_slow(const struct sprig_exchange *ex);
 
-/* A complete request: its app may be called now; or it waits, and exchange_resume comes - until no
- * app call is on the stack, or for one of max_requests_in_flight; or it has waited for too long. */
+/* The request is complete. Either its app may be called now; or it waits, until no app call is on
+ * the stack or for one of max_requests_in_flight, and exchange_resume follows; or it has waited too
+ * long. */
 enum exchange_turn { TURN_NOW, TURN_LATER, TURN_STALE };
 enum exchange_turn exchange_take_turn(struct sprig_exchange *ex);
-/* What has to wait must survive the shared buffer: as exchange_store_body. */
+/* Whatever waits must survive the shared buffer: like exchange_store_body. */
 int exchange_park(struct sprig_exchange *ex, const char **reason);
-/* Enters the bridge. Nothing may depend on the shared buffer from here on. */
+/* Enters the bridge. From here on, nothing may depend on the shared buffer. */
 void exchange_call_app(struct sprig_exchange *ex);
-/* The request is complete, or as far as the app needs it, and waits for its turn. */
+/* The request is complete, or as complete as the app needs it, and waits for its turn. */
 static inline bool exchange_waits(const struct sprig_exchange *ex)
 {
     return ex != NULL && !ex->is_started && ex->complete_ns != 0;
@@ -450,21 +454,21 @@ static inline bool exchange_awaits_body(const struct sprig_exchange *ex)
     return exchange_is_streaming(ex) && !ex->is_tunnel;
 }
 
-/* What an exchange is waiting for has come, and is told to the bridge, unless that has changed:
- * CONN_EV_DRAIN, CONN_EV_NOTIFY. */
+/* What the exchange was waiting for has happened (CONN_EV_DRAIN, CONN_EV_NOTIFY): tells the bridge,
+ * unless that has changed. */
 void exchange_tell_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_last);
 void exchange_tell_drained(struct sprig_exchange *ex);
 void exchange_tell_notified(struct sprig_exchange *ex);
-/* As sprig_response_write_shared, for bytes whose chunk was made before: response_body_chunk. */
+/* Like sprig_response_write_shared, for bytes whose chunk was made before: response_body_chunk. */
 int exchange_write_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
                          struct sprig_span bytes, outq_release_cb *release, void *arg);
-/* The response is not wanted any more: told to the bridge once. */
+/* The response is no longer wanted: tells the bridge once. */
 void exchange_tell_gone(struct sprig_exchange *ex);
 /* The peer closed its sending side or is gone: the same. */
 void exchange_peer_gone(struct sprig_exchange *ex);
 /* Bytes of its queue have left: has it fallen to low_water_bytes? */
 void exchange_check_low_water(struct sprig_exchange *ex);
-/* Its queue is about to be dropped, and nothing of what is asked of it has an effect any more. */
+/* Its queue is about to be dropped: calls for it no longer have an effect. */
 static inline void exchange_sever(struct sprig_exchange *ex)
 {
     ex->is_over = true;

@@ -1,4 +1,4 @@
-/* counting.h - what a request leaves in the shared counters (base/stats.h), at its stations. */
+/* counting.h - what a request adds to the shared counters (base/stats.h), step by step. */
 #ifndef SPRIG_COUNTING_H
 #define SPRIG_COUNTING_H
 
@@ -12,7 +12,7 @@ void counting_start(struct sprig_exchange *ex);
 /* The first bytes of a response have left, and more is to come. */
 void counting_first_byte(struct sprig_exchange *ex);
 
-/* The exchange is over; one whose application was called. */
+/* The exchange is over; its application was called. */
 void counting_end(struct sprig_exchange *ex, enum sprig_end why);
 
 /* The server has answered by itself. */

@@ -1,15 +1,15 @@
-/* farewell.h - the end of what would go on for ever (event streams, WebSockets) when its server
- * drains: some at a time, so that not all clients come back in one moment. */
+/* farewell.h - ends what would otherwise go on for ever (event streams, WebSockets) when the server
+ * drains: a few at a time, so that the clients do not all come back at the same moment. */
 #ifndef SPRIG_FAREWELL_H
 #define SPRIG_FAREWELL_H
 
 #include "loop/loop.h"
 
-/* One of them; embedded, and to be taken out by list_remove before it is freed. */
+/* One of them; embedded. Remove it by list_remove before you free it. */
 struct farewell {
     struct list_link link;
-    /* Called in phase 2 when its turn has come, and once more a turn later unless it has been taken
-     * out: is_told is true then. May enter Perl, and free it. */
+    /* Called in phase 2 when its turn has come, and again a turn later unless it has been removed;
+     * is_told is then true. May enter Perl, and free it. */
     void (*say)(struct farewell *f);
     bool is_told;
 };
@@ -27,10 +27,10 @@ struct farewells {
 int farewells_init(struct farewells *all, struct sprig_loop *loop);
 void farewells_clear(struct farewells *all);
 
-/* Its turn comes when the server drains: at once if it does. */
+/* Registers it for the time when the server drains; if it already does, its turn comes at once. */
 void farewell_wait(struct farewells *all, struct farewell *f, void (*say)(struct farewell *f));
 
-/* Begins: a hundredth of a second for each, but all of them within `seconds`. */
+/* Begins: one per hundredth of a second, but all within `seconds`. */
 void farewells_begin(struct farewells *all, double seconds);
 
 #endif

@@ -18,21 +18,21 @@ struct sprig_listener {
     bool has_yielded; /* to other workers, which have had their chance when the pause is over */
 };
 
-/* Accepts what waits in the queue of the socket, before it is closed: who is there has been told
- * that the connection is established, and would see a reset. */
+/* Accepts whatever waits in the socket's queue before it is closed: these clients were told that
+ * their connection is established, and would see a reset. */
 void listener_take_waiting(struct sprig_listener *l);
 
-/* At most this many connections are accepted in one turn of a listener; fewer where other workers
- * wait for them as well, so that they spread. */
+/* A listener accepts at most this many connections in one turn, and fewer if other workers wait for
+ * them as well, so that they spread. */
 enum { LISTENER_MAX_ACCEPTS = 64, LISTENER_SHARED_ACCEPTS = 1 };
 
-/* The longest queue that is taken over at the end: that of SOMAXCONN. */
+/* The longest queue that is accepted at the end: that of SOMAXCONN. */
 enum { LISTENER_MAX_WAITING = 4096 };
 
-/* Accepting pauses this long when the process is out of descriptors. */
+/* Accepting pauses this long if the process is out of descriptors. */
 enum { LISTENER_PAUSE_MS = 100 };
 
-/* And this long when others have fewer connections: they were woken, too. */
+/* And this long if others have fewer connections: they were woken, too. */
 enum { LISTENER_YIELD_MS = 1, LISTENER_YIELDED_ACCEPTS = 4 };
 
 #endif

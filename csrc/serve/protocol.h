@@ -20,30 +20,31 @@ struct protocol {
     /* It takes the place of another one, which has received these bytes for it; conn.own is zero.
      * False: no memory. NULL: that is all. */
     bool (*begin)(struct sprig_conn *c, struct sprig_span input);
-    /* One step: `what` are reasons of conn.h, CONN_EV_*. Flushes what it queues, and settles. */
+    /* Runs one step: `what` are reasons of conn.h, CONN_EV_*. Flushes what it queues, and settles.
+     */
     void (*step)(struct sprig_conn *c, uint32_t what);
     /* At the end of a pass in which something was queued: the same. */
     void (*flush)(struct sprig_conn *c);
-    /* Something may be sent: queues what comes next, not too much at once. NULL: what is written is
-     * queued at once. */
+    /* There is room to send: queues what comes next, but not too much at once. NULL if whatever is
+     * written is queued at once. */
     void (*fill)(struct sprig_conn *c);
-    /* The same in the courier's thread, while the app keeps the loop: nothing of the loop may be
-     * touched. NULL: nothing is to be queued. */
+    /* The same in the courier's thread, while the app keeps the loop: must not touch anything of
+     * the loop. NULL if nothing is to be queued. */
     void (*carry)(struct sprig_conn *c);
     /* Bytes have left, in conn_flush: all of them, or some. Whose queue is low now, and which
      * deadline is next? */
     void (*flushed)(struct sprig_conn *c, bool is_drained);
-    /* A write is blocked: is it that what the deadline of the connection is about? */
+    /* A write is blocked: is that what the connection's deadline is about? */
     bool (*awaits_writable)(const struct sprig_conn *c);
-    /* The server leaves: take nothing new, and close when what is at work is done. */
+    /* The server is leaving: take nothing new, and close when the work in progress is done. */
     void (*server_leaves)(struct sprig_conn *c);
     /* No request is at work, nor part of one here. */
     bool (*is_unused)(const struct sprig_conn *c);
-    /* A request is at work that may wait for the app, not for its client. */
+    /* True if a request is in progress that may wait for the app, not for its client. */
     bool (*is_answering)(const struct sprig_conn *c);
-    /* The exchange that says what the connection is at work on; NULL: none is. */
+    /* The exchange that the connection is working on; NULL if there is none. */
     const struct sprig_exchange *(*at_work)(const struct sprig_conn *c);
-    /* It was just accepted, and there is no room for it: 503. */
+    /* It was just accepted, and there is no room for it: send 503. */
     void (*turn_away)(struct sprig_conn *c);
 
     /* ---- its end, in this order; each may come more than once but `over` and `clear` ---- */
@@ -66,7 +67,7 @@ struct protocol {
                     char *why, size_t n);
     /* ex->out has grown, or the response has ended. NULL: that is the queue of the connection. */
     void (*added)(struct sprig_exchange *ex);
-    /* What the client got so far must not look whole. Ends the exchange. */
+    /* Make sure that what the client has so far does not look complete. Ends the exchange. */
     void (*abort)(struct sprig_exchange *ex);
     /* The same in a turn of its own, after on_gone; from now on the exchange is over. */
     void (*fail)(struct sprig_exchange *ex);
@@ -74,13 +75,14 @@ struct protocol {
     void (*wake)(struct sprig_exchange *ex, uint32_t what);
     /* ex->body_wanted has changed. */
     void (*read_body)(struct sprig_exchange *ex, bool on);
-    /* Gives the socket away, and what was received behind the request. NULL, both: it is never one
-     * exchange's alone. */
+    /* Gives the socket away, with what was received after the request. Both NULL if the socket
+     * never belongs to one exchange alone. */
     int (*take_socket)(struct sprig_exchange *ex, int *fd, struct sprig_span *unread);
     struct sprig_span (*unread)(const struct sprig_exchange *ex);
 };
 
-/* What a server speaks: given to it from above, since what is below knows no protocol. */
+/* What a server speaks. It is given to the server from above, because the code below knows no
+ * protocol. */
 struct protocols {
     /* What is spoken on a connection that was just accepted, or whose handshake is over; its
      * listener, address and transport are known. */

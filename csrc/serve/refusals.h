@@ -1,6 +1,6 @@
-/* refusals.h - the log of what clients did wrong. Whoever can reach the server can make it refuse
- * things: of each kind so many lines a second are written, the others are counted, and told in one
- * line at the end of that second. */
+/* refusals.h - logs what clients do wrong. Anybody who can reach the server can make it refuse
+ * things, so only so many lines of each kind are written per second. The others are counted, and
+ * reported in one line at the end of that second. */
 #ifndef SPRIG_REFUSALS_H
 #define SPRIG_REFUSALS_H
 
@@ -31,8 +31,8 @@ struct refusals {
 
 void refusals_init(struct refusals *r, struct sprig_loop *loop);
 
-/* In place of a status: a handshake of TLS has failed. Anybody can have many of them: one line a
- * second and reason. */
+/* In place of a status: a TLS handshake has failed. Anybody can cause many of these, so there is
+ * one line per second and reason. */
 enum { REFUSALS_HANDSHAKE = -1 };
 
 /* "400 for 192.0.2.1: bare LF (GET /path)"; status 0 is a connection that was reset: "reset for
@@ -44,7 +44,7 @@ void refusals_tell(struct refusals *r, int status, const char *client, const cha
 /* Tells what is untold. May enter Perl. */
 void refusals_clear(struct refusals *r);
 
-/* In a forked child: what is untold is told by the parent. */
+/* In a forked child: the parent reports what is still unreported. */
 void refusals_forget(struct refusals *r);
 
 #endif

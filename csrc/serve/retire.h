@@ -1,4 +1,4 @@
-/* retire.h - when a process has served long enough: its master is told, and replaces it. */
+/* retire.h - notices when a process has served long enough, so that its master replaces it. */
 #ifndef SPRIG_RETIRE_H
 #define SPRIG_RETIRE_H
 
@@ -6,10 +6,9 @@
 
 struct sprig_server;
 
-/* Embedded in a server. Limits are drawn at random within a tenth, so that workers that were
- * started together do not retire together: max_requests and max_lifetime are the least, max_rss is
- * the most.
- */
+/* Embedded in a server. Each limit is varied at random by up to a tenth, so that workers that
+ * started together do not retire together: max_requests and max_lifetime are lower bounds, max_rss
+ * is an upper bound. */
 struct retire {
     uint64_t at_request; /* counters.n_requests; 0: never */
     uint64_t at_rss;     /* bytes; 0: never */
@@ -19,7 +18,7 @@ struct retire {
     const char *why;     /* an option; NULL: not yet */
 };
 
-/* Memory is looked at so often: what leaks faster than a tenth of the limit in that time is noticed
+/* How often memory is checked. What leaks more than a tenth of the limit in that time is noticed
  * late. */
 enum { RETIRE_LOOK_MS = 250 };
 

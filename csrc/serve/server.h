@@ -76,16 +76,16 @@ struct sprig_server {
     bool has_strays;  /* a forked child: connections of the parent were abandoned */
 };
 
-/* A blocked write is looked at so many times within write_timeout: it counts from the last
+/* How often a blocked write is checked within write_timeout: the time counts from the last
  * progress, and the peer may take bytes from the kernel's buffer without our noticing. */
 enum { WRITE_TICKS = 4 };
 
-/* When nothing has happened on a connection for so long, it gives back memory that it does not need
- * at rest. */
+/* A connection on which nothing has happened for so long gives back memory that it does not need at
+ * rest. */
 #define REST_SECONDS 1.0
 
-/* A server that is leaving does not wait for those that nobody can answer any more. A client that
- * has closed its sending side may still read: that is looked at twice, at this distance. */
+/* A server that is leaving does not wait for clients that nobody can answer any more. A client that
+ * has closed its sending side may still read, so it is checked twice, this far apart. */
 enum { LEAVING_MS = 500 };
 
 /* A connection lingers for so long without a byte, and for so long altogether, before it is closed
@@ -94,8 +94,8 @@ enum { LEAVING_MS = 500 };
 enum { LINGER_SECONDS = 5, LINGER_MAX_SECONDS = 60 };
 enum { LINGER_MAX_BYTES = 64 * 1024 * 1024, LINGER_BODIES = 8 };
 
-/* Of one that was told to be calm so much is read, in case that it closes its side. The rest is
- * left where it is, which stops it at no cost. */
+/* How much is read from a client that was told to be calm, in case it closes its side. The rest
+ * stays where it is, which stops the client at no cost. */
 enum { LINGER_CALMED_BYTES = 1024 * 1024 };
 
 static inline void server_count_request(struct sprig_server *server)
@@ -108,31 +108,32 @@ static inline void server_count_request(struct sprig_server *server)
  * with itself, it enters without being asked whether there is room. */
 void server_enter(struct sprig_conn *c, const struct sockaddr *peer);
 
-/* What is made of server->config becomes what that says now. */
+/* Derives everything again that depends on server->config. */
 void server_configure(struct sprig_server *server);
 
-/* The access log that the configuration asks for, or NULL. On failure < 0 and `why`. */
+/* Opens the access log that the configuration asks for, or returns NULL if it asks for none. On
+ * failure < 0 and `why`. */
 int server_open_log(struct sprig_loop *loop, const struct sprig_config *config,
                     struct access_log **log, char *why, size_t n);
 
-/* Makes TLS ready for a listener that wants it. 0, or < 0 and `why` (n bytes). */
+/* Prepares TLS for a listener that wants it. Returns 0, or < 0 and `why` (n bytes). */
 int server_open_tls(struct sprig_server *server, char *why, size_t n);
 
-/* Reads certificates and keys anew; connections that are there keep the old ones. SPRIG_E_STATE: no
- * listener wants any; else < 0 and `why`, and the old ones stay. */
+/* Reads certificates and keys again; existing connections keep the old ones. SPRIG_E_STATE if no
+ * listener wants any; otherwise < 0 and `why`, and the old ones stay. */
 int server_renew_tls(struct sprig_server *server, const struct sprig_config *config, char *why,
                      size_t n);
 
-/* Does so if the files have changed; looks at them once in tls_reload_interval. Before a handshake.
- */
+/* Does so if the files have changed, which is checked once per tls_reload_interval. Call it before
+ * a handshake. */
 void server_look_at_certificates(struct sprig_server *server);
 
-/* sprig_server_new, for whoever knows the protocols. */
+/* sprig_server_new, for code that knows the protocols. */
 struct sprig_server *server_new(struct sprig_loop *loop, const struct sprig_config *config,
                                 const struct protocols *protocols,
                                 const struct sprig_handler *handler, void *arg);
 
-/* The request waits until no app call is on the stack, and is resumed then. */
+/* Makes the request wait until no app call is on the stack, and then resumes it. */
 void server_park(struct sprig_exchange *ex);
 
 #endif
