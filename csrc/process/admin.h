@@ -1,8 +1,8 @@
 /* admin.h - the admin listener: numbers, health and commands over HTTP/1.
  *
- * It has no event loop and no interpreter: whoever owns it polls its descriptors (the master), or
- * gives it a thread (a single process, see admin_thread.h), so that it answers while Perl blocks.
- * Each connection is for one request. What answers, and to whom, stands in admin_routes.c. */
+ * It has no event loop and no interpreter. Its owner polls its descriptors (the master) or gives it
+ * a thread (a single process, see admin_thread.h), so that it answers while Perl blocks. Each
+ * connection serves one request. admin_routes.c decides what is answered, and to whom. */
 #ifndef SPRIG_ADMIN_H
 #define SPRIG_ADMIN_H
 
@@ -30,50 +30,51 @@ struct admin_host {
     const struct sprig_config *config; /* borrowed */
     struct stats_board *stats;         /* borrowed */
     bool is_master;
-    /* Does what the verb says (number: of the worker to kill), or begins to. 0, or the status of
+    /* Carries out the verb (number: the worker to kill), or starts to. Returns 0, or the status of
      * an answer that says why not; `said` (n bytes) is one line for people. */
     int (*act)(enum admin_verb verb, uint32_t number, char *said, size_t n, void *arg);
-    /* It was not told to end or to drain, and somebody serves. */
+    /* True if it was not told to end or to drain, and somebody serves. */
     bool (*is_ready)(void *arg);
-    /* How many workers there should be, and of which generation. */
+    /* The wanted number of workers, and their generation. */
     void (*get_wanted)(uint32_t *n_workers, uint32_t *generation, void *arg);
     /* What the last reload has not done, in lines; borrowed. NULL: nobody keeps that. */
     const char *(*get_note)(void *arg);
-    /* Has each process that serves look at n_asked of its entry. */
+    /* Makes each serving process look at n_asked of its entry. */
     void (*ask)(void *arg);
     void *arg;
 };
 
 struct admin;
 
-/* Among the descriptors of the process is a file in memory of this name. It says where the listener
- * is, and in a second line which file has the token, if there is one: so "sprig ctl --pid" finds
- * both, whatever the server was started with. */
+/* One of the process's descriptors is a file in memory with this name. Its first line says where
+ * the listener is, its second line which file has the token, if there is one. "sprig ctl --pid"
+ * finds both that way, however the server was started. */
 #define ADMIN_NOTE "sprig-admin"
 
 /* Whether the option admin can be an address of it. 0, or SPRIG_E_INVALID and `why` (n bytes);
  * admin_open asks this itself. */
 int admin_check(const struct sprig_config *config, char *why, size_t n);
 
-/* Listens where config->admin says, or takes over sockets that do so already. NULL and `why`: it
- * cannot be. */
+/* Listens where config->admin says, or takes over sockets that already do. On failure NULL and
+ * `why`. */
 struct admin *admin_open(const struct admin_host *host, const struct sprig_socket *sockets,
                          size_t n_sockets, char *why, size_t n);
 
-/* Closes all and frees it; `unlink` removes the path of its unix socket, if it has made it. */
+/* Closes everything and frees it; `unlink` removes the path of its unix socket, if it created that.
+ */
 void admin_close(struct admin *a, bool unlink);
 
-/* Only the descriptors are closed, in a process that was forked. Async-signal-safe. */
+/* Closes only the descriptors, in a forked process. Async-signal-safe. */
 void admin_abandon(struct admin *a);
 
 /* The configuration was read anew. */
 void admin_set_config(struct admin *a, const struct sprig_config *config);
 
-/* Fills in what is to be polled, at most `max`; the number of it. */
+/* Fills in the descriptors to poll, at most `max`, and returns their number. */
 size_t admin_poll(const struct admin *a, struct pollfd *fds, size_t max);
 enum { ADMIN_MAX_POLL = 80 };
 
-/* Milliseconds until it has to run although nothing has come; -1: never. */
+/* Milliseconds until it must run although nothing has arrived; -1 for never. */
 int admin_timeout(const struct admin *a);
 
 /* Does what can be done now, without waiting. */

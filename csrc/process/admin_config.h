@@ -4,12 +4,12 @@
 
 #include "base/config.h"
 
-/* All options with where each value is from, in the form of --print-config; taken, of malloc. From
- * any thread; NULL is harmless. */
+/* All options with the origin of each value, in the form of --print-config; allocated by malloc,
+ * and taken. From any thread; NULL is harmless. */
 void sprig_admin_show_config(char *text);
 
-/* They were read anew: whoever knows where they are from (see below) is asked; else the values
- * alone are told. */
+/* The options were read again: asks whoever knows their origin (see below); otherwise only the
+ * values are shown. */
 void sprig_admin_show_options(const struct sprig_config *config);
 
 /* Calls sprig_admin_show_config by what it finds now. Of the process. */

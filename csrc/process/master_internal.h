@@ -10,10 +10,11 @@
 #include "process/processes.h"
 #include <limits.h>
 
-/* One address and its sockets: one, or with reuseport one for each slot. */
+/* One address and its sockets: one, or one per slot with reuseport. */
 struct bound {
     struct sprig_address address;
-    char *place; /* owned; what was asked for, without options. NULL: somebody else has opened it */
+    char *place; /* owned; the address as configured, without options. NULL: somebody else has
+                  * opened it */
     bool is_inherited, is_wanted; /* by the configuration of an heir */
     struct sprig_socket *sockets; /* owned */
     uint32_t n_sockets;
@@ -49,11 +50,16 @@ struct sprig_master {
     struct dev *dev;           /* owned; NULL: nobody develops here */
     bool is_drained;           /* somebody has said so: /readyz says no, serving goes on */
     struct sprig_pidfile pidfile;
-    /* A reload asks for a new generation; until one of its workers serves, it may be abandoned. */
+    /* The generation that a reload asks for; until one of its workers serves, it may be abandoned.
+     */
     uint32_t generation, served_generation, last_generation;
     bool is_reloading;
+<<<<<<< HEAD
     char reload_note[2 * LINE_MAX_BYTES]; /* what the last reload has not done; lines */
     /* The last start has failed: one try at a time, after a growing pause. */
+=======
+    /* The last start has failed: it tries one at a time, after a growing pause. */
+>>>>>>> f4f11c7 (comments: the headers of csrc/process in plainer words)
     bool is_failing;
     uint64_t fail_delay_ms, failed_at_ms;
     char last_error[LINE_MAX_BYTES];
@@ -81,33 +87,33 @@ struct sprig_master {
 /* Reads the certificates if there is a socket for TLS. 0 or < 0 and `why`. */
 int master_open_tls(struct sprig_master *m, char *why, size_t n);
 
-/* Closes all; `unlink` removes the unix paths that are ours. Until an heir has announced itself,
- * those that it has inherited are not. */
+/* Closes everything; `unlink` removes the unix paths that are ours. Those that a successor has
+ * inherited are not, until it has announced itself. */
 void master_close_sockets(struct sprig_master *m, bool unlink);
 void master_unlink_sockets(const struct sprig_master *m);
 
-/* What the master before listens on and we do not; taken over, unless there is no memory. */
+/* Puts aside the sockets that the old master listens on and we do not; false if memory is short. */
 bool master_put_aside(struct sprig_master *m, const struct bound *b);
 
-/* Closes all that was put aside, and removes its paths: that master is not needed any more. */
+/* Closes everything put aside and removes its paths: the old master is no longer needed. */
 void master_close_unwanted(struct sprig_master *m);
 
 /* With reuseport: as many as there are workers. */
 int master_add_sockets(struct sprig_master *m, char *why, size_t n);
 void master_drop_sockets(struct sprig_master *m);
 
-/* One more socket of the address of that index, or of the next, from the master before. 0,
- * SPRIG_E_NOMEM or SPRIG_E_SYS. */
+/* Takes one more socket of the address with that index, or of the next, from the old master.
+ * Returns 0, SPRIG_E_NOMEM or SPRIG_E_SYS. */
 int master_add_socket(struct sprig_master *m, size_t index, const struct sprig_socket *s);
 
-/* In a worker: the sockets of its slot become its own; the others are closed with the master. */
+/* In a worker: takes the sockets of its slot; the others are closed with the master. */
 int master_move_sockets(struct sprig_master *m, struct sprig_worker *w);
 
 /* The paths of the admin listener are ours to remove. */
 bool master_owns_admin(const struct sprig_master *m);
 
-/* master_admin.c: the counters and the admin listener, new or those of the master before. 0 or < 0
- * and `why`. */
+/* master_admin.c: opens the counters and the admin listener, or takes over those of the old master.
+ * Returns 0, or < 0 and `why`. */
 int master_open_admin(struct sprig_master *m, char *why, size_t n);
 
 /* Nobody can ask any more. */
@@ -119,7 +125,7 @@ void master_close_stats(struct sprig_master *m);
 /* For the environment of a successor: sets UPGRADE_ADMIN, and lets the descriptors pass. */
 void master_pass_admin(const struct sprig_master *m);
 
-/* In a new worker: counts in this entry, and has nothing else of it. */
+/* In a new worker: counts in this entry, and keeps nothing else of it. */
 void master_leave_admin(struct sprig_master *m, struct stats *s);
 
 /* What HUP, TTIN and TTOU do. */
@@ -134,16 +140,16 @@ void master_add_worker(struct sprig_master *m);
 void master_remove_worker(struct sprig_master *m);
 void master_send_all(const struct sprig_master *m, int signo);
 
-/* What a worker gets beyond its own deadline (graceful_timeout), and at a fast end. */
+/* The time a worker gets beyond its own deadline (graceful_timeout), and at a fast end. */
 enum { LEAVE_GRACE_MS = 5 * 1000, FAST_END_MS = 1000 };
 
 /* The pauses before a restart begin with this. */
 enum { DELAY_MIN_MS = 100 };
 
-/* Starts the workers that are wanted now. 1 in a new worker, which is filled in. */
+/* Starts the workers that are missing. Returns 1 in a new worker, which is filled in. */
 int policy_start_workers(struct sprig_master *m, struct sprig_worker *worker);
 
-/* When the next one is to be started, by clock_ms; UINT64_MAX: not before something happens. */
+/* When to start the next one, by clock_ms; UINT64_MAX if not before something happens. */
 uint64_t policy_next_start(const struct sprig_master *m);
 
 /* Nobody accepts in this slot's name any more. */
@@ -152,19 +158,19 @@ void policy_slot_is_empty(struct sprig_master *m, uint32_t number);
 /* What the workers and a successor do, for m. */
 extern const struct process_events policy_events;
 
-/* How long a process that leaves may take; 0: for ever. */
+/* How long a leaving process may take; 0 for ever. */
 uint64_t master_leave_ms(const struct sprig_master *m);
 
-/* Begins to end; nothing is done that has been done before. */
+/* Begins to end; does nothing that was done before. */
 void master_end(struct sprig_master *m, enum ending how);
 
-/* Sends the worker away: it finishes what it has begun. A successor with its workers. */
+/* Sends the worker away; it finishes what it has begun. A successor takes its workers with it. */
 void master_dismiss(struct sprig_master *m, struct process *p);
 
-/* The answer to USR2: starts the program with our sockets. Returns in this process only. */
+/* Handles USR2: starts the program with our sockets. Returns in this process only. */
 void upgrade_start(struct sprig_master *m);
 
-/* Gives up on a successor that does not get ready. */
+/* Gives up on a successor that does not become ready. */
 void upgrade_watch(struct sprig_master *m);
 
 /* The successor serves. */
@@ -179,8 +185,8 @@ void master_show_title(const struct sprig_master *m);
 /* Tells systemd that we serve. */
 void master_notify_ready(const struct sprig_master *m);
 
-/* Feeds its watchdog when that is due and the loops of all workers answer. Returns when it is due
- * next, by clock_ms; UINT64_MAX: never. */
+/* Feeds systemd's watchdog when that is due and the loops of all workers answer. Returns when it is
+ * due next, by clock_ms; UINT64_MAX for never. */
 uint64_t master_feed_watchdog(struct sprig_master *m);
 
 /* Takes the sockets that the environment names. 0 or < 0 and `why`. */

@@ -11,12 +11,12 @@
 
 #include <stdbool.h>
 
-/* From now on it is known which processes this one forks; those that it has are its own. False:
+/* From now on, notes which processes this one forks; those that it has count as its own. False if
  * this is not process 1, or it cannot be known. May be called again. */
 bool sprig_orphans_begin(void);
 
-/* Takes away those that were zombies at the last look. To be called every now and then, where
- * nobody waits for a process. */
+/* Collects those that were already zombies at the last look. Call it now and then, where nobody
+ * waits for a process. */
 void sprig_orphans_collect(void);
 
 #endif

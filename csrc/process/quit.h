@@ -1,11 +1,11 @@
-/* quit.h - TERM, QUIT and INT while no server hears them: before there is one, and behind its end.
+/* quit.h - TERM, QUIT and INT while no server handles them: before there is one, and after its end.
  *
- * A handler of Perl would run in the middle of the compiler, which an exit from there does not
- * leave in one piece. These handlers are of C, ask nobody, and end the process wherever it is.
+ * A Perl handler would run in the middle of the compiler, and an exit from there does not leave it
+ * in one piece. These handlers are in C, ask nobody, and end the process wherever it is.
  *
- * Supervisors tell a process to end more than once: start_server sends TERM twice, others send it
- * to a whole group, whose master passes it on. What comes within SPRIG_REPEAT_MS of the first
- * signal says the same once more; what comes later means that somebody is tired of waiting. */
+ * Supervisors often tell a process to end more than once: start_server sends TERM twice, others
+ * send it to a whole group whose master passes it on. A signal within SPRIG_REPEAT_MS of the first
+ * one repeats it; a later one means that somebody is tired of waiting. */
 #ifndef SPRIG_QUIT_H
 #define SPRIG_QUIT_H
 
@@ -13,28 +13,28 @@
 
 enum { SPRIG_REPEAT_MS = 1000 };
 
-/* From now on each of the three ends this process with status 0, also if it was blocked before. A
- * child that is forked meanwhile ends as if there were no handler. May be called again: it is then
- * for the process that calls. */
+/* From now on, each of the three ends this process with status 0, even if it was blocked before. A
+ * child forked meanwhile ends as if there were no handler. May be called again, and is then for the
+ * calling process. */
 void sprig_quit_open(void);
 
-/* What is to be removed before that end, of this process and no child: called in the handler, so
- * everything it does must be async-signal-safe. Two may be set. */
+/* Removes something before that end, in this process and in no child. Called in the handler, so it
+ * must be async-signal-safe. Two may be set. */
 void sprig_quit_clean(void (*cleanup)(void));
 
-/* The first of these signals has come, and a server has heard it. */
+/* The first of these signals has arrived, and a server has handled it. */
 void sprig_quit_note(void);
 
 /* That was less than SPRIG_REPEAT_MS ago. */
 bool sprig_quit_is_repeated(void);
 
-/* Keeps the signals out while a cleanup would find things half done, or while the handlers of the
- * server go; and lets them in again. */
+/* Blocks the signals while a cleanup would find things half done or while the server's handlers go,
+ * and lets them in again. */
 void sprig_quit_hold(void);
 void sprig_quit_release(void);
 
-/* The server is over. Signals that repeat the first one are nothing, those that come later have
- * the effect they had before sprig_quit_open; with `for_good`, only INT has one. Lets them in. */
+/* The server has ended. Signals that repeat the first one do nothing; later ones act as they did
+ * before sprig_quit_open; with `for_good`, only INT acts. Unblocks them. */
 void sprig_quit_linger(bool for_good);
 
 /* All as before sprig_quit_open. */

@@ -11,9 +11,9 @@
 
 bool watch_pattern_matches(const char *pattern, const char *path);
 
-/* Calls `on_file` for each file that the absolute pattern means, and `on_folder` for each folder
- * that is looked into; in no order. Links to folders are not followed below the fixed part. At most
- * `most` entries are looked at; false: there were more. */
+/* Calls `on_file` for each file that matches the absolute pattern, and `on_folder` for each folder
+ * it looks into, in any order. Below the fixed part, links to folders are not followed. Looks at
+ * `most` entries at most; false if there were more. */
 bool watch_pattern_walk(const char *pattern, unsigned most, void (*on_file)(const char *, void *),
                         void (*on_folder)(const char *, void *), void *arg);
 
