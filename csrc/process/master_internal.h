@@ -54,12 +54,8 @@ struct sprig_master {
      */
     uint32_t generation, served_generation, last_generation;
     bool is_reloading;
-<<<<<<< HEAD
     char reload_note[2 * LINE_MAX_BYTES]; /* what the last reload has not done; lines */
-    /* The last start has failed: one try at a time, after a growing pause. */
-=======
     /* The last start has failed: it tries one at a time, after a growing pause. */
->>>>>>> f4f11c7 (comments: the headers of csrc/process in plainer words)
     bool is_failing;
     uint64_t fail_delay_ms, failed_at_ms;
     char last_error[LINE_MAX_BYTES];
