@@ -259,14 +259,19 @@ package Sprig::Loop::Guard;
 
 sub new {
     my ($class, $leave) = @_;
-    return bless { leave => $leave }, $class;
+    return bless { leave => $leave, pid => $$ }, $class;
 }
 
 sub CLONE_SKIP { return 1 }
 
+# IO::Async's loop on epoll dies in a forked child of what the parent has watched: it has made a new
+# epoll there, and believes that all is in it.
 sub DESTROY {
     my ($self) = @_;
-    $self->{leave}->() if ${^GLOBAL_PHASE} ne 'DESTRUCT';
+    return if ${^GLOBAL_PHASE} eq 'DESTRUCT';
+    local $@;
+    my $ok = eval { $self->{leave}->(); 1 };
+    die $@ if !$ok && $self->{pid} == $$;
     return;
 }
 
