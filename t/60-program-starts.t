@@ -146,6 +146,10 @@ subtest 'hints' => sub {
     chdir $before or die "chdir: $!";
     my $run = run_program(@here, "$dir/none.psgi");
     unlike $run->{err}, qr/give the file/, 'a file that is not there needs none';
+    my $pagi = spew("$dir/hello.pl", "sub { my \$type = 'http.response.start' }\n");
+    $run = run_program('--check', $pagi);
+    is $run->{err}, "sprig: $pagi looks like a PAGI application: give --pagi, or call it .pagi\n",
+        'an application of PAGI';
     ends_ok(
         ['ctl', '--pid', spew("$dir/pid", "$$\n"), 'status'],
         2, qr/\Asprig ctl: process $$ has no admin listener: start the server with --admin/,

@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/lib";
 use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
 use SprigTest;
+use SprigTest::Program;
 use SprigTest::Client;
 use Test::More;
 
@@ -58,6 +59,20 @@ SKIP: {
         is($client->response->status, 200, 'it works');
         $server->stop_ok;
     };
+
+    for (
+        ['one process',   0,    []],
+        ['--master',      $uid, ['--master']],
+        ['--workers',     $uid, ['--workers', 2]],
+        ['--preload-app', $uid, ['--workers', 2, '--preload-app']],
+        )
+    {
+        my ($name, $loader, $flags) = @$_;
+        my $server = start_program(qw(--user nobody -l 127.0.0.1:0),
+            @$flags, '-e', 'my $loaded_by = $>; sub { [200, [], ["$loaded_by $>"]] }');
+        is($server->ask($get)->body, "$loader $uid", "$name: who loads the application, who runs it");
+        $server->stop_ok;
+    }
 
     # Options, user and group of the socket.
     for (

@@ -53,4 +53,23 @@ subtest 'promtool' => sub {
     is "$said$?", '0', 'has nothing to say';
 };
 
+subtest 'eg/deploy/prometheus-rules.yml' => sub {
+    my $file  = SprigTest::root() . '/eg/deploy/prometheus-rules.yml';
+    my $rules = slurp($file) =~ s/\A(?:#.*\n)+//r;
+    my ($told) = slurp(SprigTest::root() . '/lib/Sprig/Manual/Operations.pod') =~
+        /^(    groups:\n.*?)\n\n=head2 /ms;
+    is $rules, ($told =~ s/^    //mgr) . "\n", 'is what the manual says';
+    my %is_there = map { $_ => 1 } $text =~ /^# TYPE (\S+)/mg;
+    my @unknown  = grep { !$is_there{$_} } $rules =~ /\b(sprig_\w+)/g;
+    is "@unknown", '', 'a server has each of its metrics';
+    like $text, qr/^sprig_worker_restarts_total\{reason="$_"\} /m, "... and the reason $_"
+        for $rules =~ /reason=~"([\w|]+)"/ ? split /\|/, $1 : 'none';
+SKIP: {
+        my $promtool = tool_path('promtool')
+            or skip 'promtool (package prometheus) is not installed', 1;
+        my $said = `$promtool check rules $file 2>&1`;
+        like $said, qr/SUCCESS: 7 rules found/, 'promtool understands it';
+    }
+};
+
 done_testing;

@@ -99,7 +99,7 @@ subtest 'the terminal' => sub {
 
 subtest 'pages that load themselves again' => sub {
     like answer('/')->body,
-        qr{<p>hello</p><script src="/__sprig__/live\.js" data-worker="[\d.]+"></script></body>},
+        qr{<p>hello</p><script src="/__sprig__/live\.js" data-worker="[\d.]+"(?: data-failures="\d+")?></script></body>},
         'a page';
     like answer('/later')->body,  qr{later<script .*</script></body>},    'a delayed one';
     like answer('/stream')->body, qr{ab?<?.*<script .*</script></body>}s, 'one that is written';
@@ -118,6 +118,18 @@ subtest 'pages that load themselves again' => sub {
         'and of callbacks that die';
     like answer('/__sprig__/failure', AS_BROWSER)->body, qr/app\.psgi:\d+/,
         '... whose source can be seen';
+
+    my $late = $dev->connect;
+    $late->send(get("/__sprig__/events?$page_id:0"));
+    like read_until($late, qr/event: failure\ndata: \{.*\n\n/), qr/"text":"in a timer at /,
+        'a page whose script comes later than that is told, too';
+    my ($known) = answer('/')->body =~ / data-failures="(\d+)"/;
+    $late = $dev->connect;
+    $late->send(get("/__sprig__/events?$page_id:$known"));
+    read_until($late, qr/data: (\S+)\n\n/);
+    answer('/timer');
+    is +(() = read_until($late, qr/event: failure\n/) =~ /event: failure/g), 1,
+        'one that was made after it hears of the next one only';
 
     $dev->rewrite(code => $app =~ s/hello/hello again/r);
     $client->rest;

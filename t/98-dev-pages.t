@@ -53,6 +53,16 @@ subtest 'a failure' => sub {
     is + ($syntax->frames)[0]{line}, 4, 'of a syntax error the text tells where';
 };
 
+subtest 'several mistakes in one file' => sub {
+    my $failure = Sprig::Dev::Failure->new(
+        "syntax error at $file line 4, near \"}\"\nsyntax error at $file line 6, near \"x\"\n",
+        kind => 'load');
+    my $html = Sprig::Dev::Page::html($failure);
+    is +(() = $html =~ /<section class="frame">/g), 1, 'are one block';
+    is +(() = $html =~ /<span class="here">/g),     2, 'with each line marked';
+    is +(() = $html =~ m{<i>5</i>}g),               1, 'and each line once';
+};
+
 subtest 'a page' => sub {
     my $failure = caught(sub { inner() });
     my $html    = Sprig::Dev::Page::html($failure);
@@ -175,6 +185,14 @@ subtest 'which files are the application\'s' => sub {
     ok + (grep { $_ eq "$dir-lib/Bad.pm" } @fresh),     'a module that could not be compiled';
     ok + (grep { $_ eq "$dir-lib/No/Such.pm" } @fresh), 'one that is missing';
     is_deeply [$files->fresh], [], 'each once';
+
+    require Config;
+    local $ENV{PERL5LIB} = "$dir-perl5";
+    my $arch = "$dir-perl5/$Config::Config{archname}";
+    local @INC = ($arch, "$dir-perl5", @INC);
+    local @INC{qw(Own.pm Other.pm)} = ("$arch/Own.pm", "$dir-perl5/Other.pm");
+    @fresh = grep { /perl5/ } Sprig::Dev::Files->new("$dir/app.psgi")->fresh;
+    is "@fresh", '', 'nothing that PERL5LIB has, nor in the folders that perl adds to it';
 };
 
 done_testing;

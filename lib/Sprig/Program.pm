@@ -164,7 +164,8 @@ sub _load_app {
     my $app = defined $code ? _load_code($code, $file) : _load_file($file);
     $app = Sprig::PAGI::to_code($app) if $self->_is_pagi;
     my $wrong = Sprig::Application::wrong($app);
-    return $app if !defined $wrong;
+    _suggest_pagi($file) if !defined $wrong && ref $app eq 'CODE' && !$self->_is_pagi;
+    return $app          if !defined $wrong;
     my $source = defined $code ? 'the code of -e' : $file;
     die "$source must return $wrong\n";
 }
@@ -194,6 +195,17 @@ sub _find_file {
     open my $fh, '<', $name or die "cannot read $name: $!" . _hint_of($name) . "\n";
     -d $fh and die "cannot read $name: it is a folder\n";
     return File::Spec->rel2abs($name);
+}
+
+# As PSGI, each request of such an application would be an error that does not say why.
+sub _suggest_pagi {
+    my ($name) = @_;
+    return if !defined $name || !-f $name || -s _ > 1_000_000;
+    open my $fh, '<', $name or return;
+    my $text = do { local $/; readline $fh };
+    print STDERR "sprig: $name looks like a PAGI application: give --pagi, or call it .pagi\n"
+        if $text =~ /['"]http\.response\.start['"]/;
+    return;
 }
 
 # For somebody who has not given a file, or has taken the first word for a command.

@@ -16,7 +16,15 @@ sub _installed {
         grep { defined && length }
         @Config::Config{qw(privlibexp archlibexp sitelibexp sitearchexp vendorlibexp vendorarchexp)
         };
-    return (@config, grep { length } split /:/, defined $ENV{PERL5LIB} ? $ENV{PERL5LIB} : '');
+    return (@config, map { _with_own($_) } grep { length } split /:/,
+        defined $ENV{PERL5LIB} ? $ENV{PERL5LIB} : '');
+}
+
+# The folder and those in it that perl adds by itself.
+sub _with_own {
+    my ($folder) = @_;
+    my ($version, $arch) = @Config::Config{qw(version archname)};
+    return ($folder, map { "$folder/$_" } "$version/$arch", $version, $arch);
 }
 
 # `app` is the file of the application, or undef.

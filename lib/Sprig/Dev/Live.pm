@@ -19,6 +19,7 @@ my $script = <<'JS';
     if (window.__sprig__) return;
     window.__sprig__ = true;
     var me = document.currentScript, id = me && me.dataset.worker, source;
+    var since = me && me.dataset.failures || 0;
     var key = 'sprig ' + location.pathname + location.search;
     function seen(value) {
         try {
@@ -29,14 +30,17 @@ my $script = <<'JS';
     function close() { if (source) source.close(); source = null; }
     function open() {
         if (source || document.hidden) return;
-        source = new EventSource('/__sprig__/events');
+        source = new EventSource('/__sprig__/events?' + id + ':' + since);
         source.addEventListener('worker', function (e) {
             if (e.data === id || seen() === e.data) return;
             seen(e.data);
             close();
             location.reload();
         });
-        source.addEventListener('failure', function (e) { show(JSON.parse(e.data)); });
+        source.addEventListener('failure', function (e) {
+            since = e.lastEventId.split(':')[1];
+            show(JSON.parse(e.data));
+        });
     }
     function show(failure) {
         var old = document.getElementById('__sprig_failure__'), box = document.createElement('div');
@@ -69,14 +73,16 @@ JS
 
 sub new {
     my ($class) = @_;
-    return bless { id => "$$." . int(1000 * Time::HiRes::time()), clients => {} }, $class;
+    my $id = "$$." . int(1000 * Time::HiRes::time());
+    return bless { id => $id, clients => {}, n_failures => 0 }, $class;
 }
 
 # The element that loads it; `nonce` is that of the page's policy, or undef.
 sub tag {
     my ($self, $nonce) = @_;
     my $more = defined $nonce ? qq( nonce="$nonce") : '';
-    return qq(<script src="${PREFIX}live.js" data-worker="$self->{id}"$more></script>);
+    my $known = $self->{n_failures} ? qq( data-failures="$self->{n_failures}") : '';
+    return qq(<script src="${PREFIX}live.js" data-worker="$self->{id}"$known$more></script>);
 }
 
 # The response to a request of ours, or nothing: it is the application's.
@@ -85,7 +91,7 @@ sub answer {
     my $path = $env->{PATH_INFO};
     return if !defined $path || index($path, $PREFIX) != 0;
     my $name = substr $path, length $PREFIX;
-    return sub { $self->_listen($_[0]) }
+    return sub { $self->_listen($_[0], $env) }
         if $name eq 'events' && keys %{ $self->{clients} } < $MAX_CLIENTS;
     return [
         200,
@@ -97,8 +103,10 @@ sub answer {
     return [404, ['Content-Type' => 'text/plain'], ["There is nothing here.\n"]];
 }
 
+# What has died since the page was made is shown now: a timer of its request may have been quicker than
+# the browser.
 sub _listen {
-    my ($self, $respond) = @_;
+    my ($self, $respond, $env) = @_;
     my $writer =
         $respond->([200, ['Content-Type' => 'text/event-stream', 'Cache-Control' => 'no-store']]);
     my $clients = $self->{clients};
@@ -106,14 +114,25 @@ sub _listen {
     $clients->{$key} = $writer;
     $writer->on_disconnect(sub { delete $clients->{$key} }) if $writer->can('on_disconnect');
     $writer->write("retry: 100\n\nevent: worker\ndata: $self->{id}\n\n");
+    $writer->write($self->{failure}) if $self->_has_missed($env);
     return;
+}
+
+# "worker:failures": what the page knows of, by the last event or else by its query.
+sub _has_missed {
+    my ($self, $env) = @_;
+    my ($known) = grep { defined && length } @$env{qw(HTTP_LAST_EVENT_ID QUERY_STRING)};
+    my ($id, $n) = defined $known ? $known =~ /\A([0-9.]+):([0-9]{1,9})\z/ : ();
+    return defined $id && $id eq $self->{id} && $n < $self->{n_failures};
 }
 
 # Open pages show the failure; `page` is called for a request that wants to know all of it.
 sub show {
     my ($self, $json, $page) = @_;
     $self->{page} = $page;
-    $_->write("event: failure\ndata: $json\n\n") for values %{ $self->{clients} };
+    my $id = "$self->{id}:" . ++$self->{n_failures};
+    $self->{failure} = "id: $id\nevent: failure\ndata: $json\n\n";
+    $_->write($self->{failure}) for values %{ $self->{clients} };
     return;
 }
 

@@ -195,22 +195,38 @@ sub _frame_title {
     return $place;
 }
 
+# Several frames are places in one file.
 sub _own_frame {
-    my ($failure, $frame) = @_;
+    my ($failure, @frames) = @_;
+    my (%line, %is_meant);
+    for my $frame (@frames) {
+        $is_meant{ $frame->{line} } = 1;
+        $line{ $_->[0] } = $_->[1] for $failure->source($frame);
+    }
     my @lines = map {
-        my ($number, $text) = @$_;
-        my $class = $number == $frame->{line} ? ' class="here"' : '';
-        "<span$class><i>$number</i>" . escape($text) . "</span>";
-    } $failure->source($frame);
+        my $class = $is_meant{$_} ? ' class="here"' : '';
+        "<span$class><i>$_</i>" . escape($line{$_}) . "</span>";
+    } sort { $a <=> $b } keys %line;
     my $source = @lines ? '<pre>' . join('', @lines) . '</pre>' : '';
-    return '<section class="frame"><p>' . _frame_title($frame) . "</p>$source</section>\n";
+    return '<section class="frame"><p>' . _frame_title($frames[0]) . "</p>$source</section>\n";
+}
+
+# Places that the message names, such as those of several mistakes, are shown together.
+sub _is_beside {
+    my ($frame, $before) = @_;
+    return $before && !length $frame->{package} && !length $before->{package}
+        && $frame->{file} eq $before->{file};
 }
 
 # Runs of frames that are not the application's are folded.
 sub _frames {
     my ($failure) = @_;
-    my ($html, @others) = '';
+    my ($html, @others, @own) = '';
     for my $frame ($failure->frames, undef) {
+        if (@own && !(defined $frame && $frame->{own} && _is_beside($frame, $own[-1]))) {
+            $html .= _own_frame($failure, @own);
+            @own = ();
+        }
         if (defined $frame && !$frame->{own}) {
             push @others, $frame;
             next;
@@ -223,7 +239,7 @@ sub _frames {
                 . "</ul></details>\n";
             @others = ();
         }
-        $html .= _own_frame($failure, $frame) if defined $frame;
+        push @own, $frame if defined $frame;
     }
     return $html;
 }
