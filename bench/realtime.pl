@@ -38,7 +38,7 @@ sub {
 };
 END
     mojo => [
-        'app.pl', <<'END', sub { ($^X, $_[0], 'daemon', '-m', 'production', '-l', "http://127.0.0.1:$_[1]") }],
+        'app.pl', <<'END', sub { ($^X, $_[0], 'daemon', '-m', 'production', '-c', 20_000, '-l', "http://127.0.0.1:$_[1]") }],
 use Mojolicious::Lite;
 app->log->level('fatal');
 my (%all, $timer);
