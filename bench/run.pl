@@ -24,8 +24,8 @@ sub usage {
     my ($status) = @_;
     print { $status ? \*STDERR : \*STDOUT } <<'END';
 Usage: dev/bench [options]
-  --servers A,B     of sprig plackup nginx twiggy feersum starman uwsgi hypnotoad mojo pagi; all
-                    that are installed ("mojo" is hypnotoad's application on Sprig)
+  --servers A,B     of sprig plackup nginx twiggy feersum starman starlet uwsgi hypnotoad mojo pagi;
+                    all that are installed ("mojo" is hypnotoad's application on Sprig)
   --scenarios A,B   see --list; all
   --seconds N       for each measurement [3]
   --rounds N        measurements of each, the servers alternating; the median counts [3]

@@ -70,6 +70,15 @@ my %SERVER = (
             return (_plackup('Starman', %at), '--workers', 1, '--max-requests', 100_000_000);
         }
     ],
+    starlet => [
+        sub { _module('Starlet') },
+        sub {
+            my (%at) = @_;
+            return (_plackup('Starlet', %at),
+                '--max-workers', 1, '--max-keepalive-reqs', 100_000_000, '--max-reqs-per-child',
+                100_000_000);
+        }
+    ],
     uwsgi => [
         sub {
             my $path = _path_of('uwsgi') or return;
@@ -116,7 +125,9 @@ my %SERVER = (
     ],
 );
 
-sub names { return qw(sprig plackup nginx twiggy feersum starman uwsgi hypnotoad mojo pagi) }
+sub names {
+    return qw(sprig plackup nginx twiggy feersum starman starlet uwsgi hypnotoad mojo pagi);
+}
 
 sub mojo_app { return File::Spec->rel2abs('bench/mojo.pl') }
 
