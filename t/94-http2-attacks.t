@@ -150,27 +150,33 @@ subtest 'many of what is cheap to send' => sub {
     $server->stop_ok;
 };
 
-subtest 'a client that does not care' => sub {
-    my $server = start();
-    my $h2     = SprigTest::Http2->connect($server);
-    my $pings  = frame('PING', 0, 0, 'x' x 8) x 4000;
-    $h2->send($pings) for 1 .. 10;
-    ok($server->stderr_like(qr/http2_max_idle_frames/), 'is told to be calm');
-    my ($n, $cpu, $end) = (0, cpu_seconds($server), time + 1.5);
-    $h2->{socket}->blocking(0);
-    while (time < $end) {
-        local $SIG{PIPE} = 'IGNORE';
-        my $sent = syswrite $h2->{socket}, $pings;
-        $n += $sent || 0;
-        select undef, undef, undef, 0.01 if !$sent;
-    }
-    cmp_ok($n,                          '<', 32 << 20, 'and cannot go on');
-    cmp_ok(cpu_seconds($server) - $cpu, '<', 0.1,      'nor keep the server busy');
-    my ($goaway) = grep { $_->{type} eq 'GOAWAY' } $h2->until('GOAWAY');
-    is(unpack('x4N', $goaway->{payload}), $CALM, 'it can still read what it was told');
-    $h2->close;
-    $server->stop_ok;
-};
+# What it goes on sending is one of these.
+for my $case (
+    ['PING', $CALM, frame('PING', 0, 0, 'x' x 8) x 4000],
+    ['a bad WINDOW_UPDATE', 1, frame('WINDOW_UPDATE', 0, 1, pack 'N', 0) x 4000],
+    )
+{
+    my ($name, $code, $bytes) = @$case;
+    subtest "a client that does not care: $name" => sub {
+        my $server = start();
+        my $h2     = SprigTest::Http2->connect($server);
+        $h2->send($bytes) for 1 .. 10;
+        my ($goaway) = grep { $_->{type} eq 'GOAWAY' } $h2->until('GOAWAY');
+        is(unpack('x4N', $goaway->{payload}), $code, 'the connection ends');
+        my ($n, $cpu, $end) = (0, cpu_seconds($server), time + 1.5);
+        $h2->{socket}->blocking(0);
+        while (time < $end) {
+            local $SIG{PIPE} = 'IGNORE';
+            my $sent = syswrite $h2->{socket}, $bytes;
+            $n += $sent || 0;
+            select undef, undef, undef, 0.01 if !$sent;
+        }
+        cmp_ok($n,                          '<', 32 << 20, 'and the client cannot go on');
+        cmp_ok(cpu_seconds($server) - $cpu, '<', 0.1,      'nor keep the server busy');
+        $h2->close;
+        $server->stop_ok;
+    };
+}
 
 subtest 'heads' => sub {
     my $server = start(header_timeout => 1);

@@ -88,7 +88,7 @@ static void close_if_over(struct sprig_conn *c)
         return;
     h2_over(c, SPRIG_END_GONE); /* those that GOAWAY has cut off */
     c->must_linger = !c->peer_shut;
-    c->was_calmed = h2_of(c)->fault != NULL;
+    c->lingers_little = true;
     if (c->state == CONN_OPEN)
         conn_finish(c);
 }

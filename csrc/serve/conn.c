@@ -390,7 +390,7 @@ static void conn_discard(struct sprig_conn *c)
         c->rare->n_lingered_bytes += (uint64_t)n;
     if (n == 0 || (n == -1 && errno != EAGAIN) || conn_has_lingered(c))
         conn_close(c, SPRIG_END_GONE);
-    else if (n > 0 && c->was_calmed && c->rare->n_lingered_bytes > LINGER_CALMED_BYTES)
+    else if (n > 0 && c->lingers_little && c->rare->n_lingered_bytes > LINGER_LITTLE_BYTES)
         conn_set_reading(c, false);
     else if (n > 0 && !c->is_turned_away)
         deadline_set(&c->server->linger_deadlines, &c->deadline);

@@ -189,7 +189,7 @@ struct sprig_conn {
     /* How does it end? */
     bool must_reset : 1;     /* it must not look orderly */
     bool must_linger : 1;    /* unread input may be on its way: do not simply close */
-    bool was_calmed : 1;     /* it has sent too much: only a little of what comes is still read */
+    bool lingers_little : 1; /* LINGER_LITTLE_BYTES: an honest client has no more to send */
     bool unread_byte : 1;    /* the last byte of the request is still in the socket: if the
                               * transport has no other reset, closing with it is one */
     bool input_is_apps : 1;  /* the app reads from the socket itself: the input is not ours */

@@ -94,9 +94,9 @@ enum { LEAVING_MS = 500 };
 enum { LINGER_SECONDS = 5, LINGER_MAX_SECONDS = 60 };
 enum { LINGER_MAX_BYTES = 64 * 1024 * 1024, LINGER_BODIES = 8 };
 
-/* How much is read from a client that was told to be calm, in case it closes its side. The rest
- * stays where it is, which stops the client at no cost. */
-enum { LINGER_CALMED_BYTES = 1024 * 1024 };
+/* How much is read from a client that has to wait for windows, in case it closes its side. The rest
+ * stays where it is, which stops a hostile client at no cost. */
+enum { LINGER_LITTLE_BYTES = 16 * 1024 * 1024 };
 
 static inline void server_count_request(struct sprig_server *server)
 {
