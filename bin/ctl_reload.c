@@ -50,7 +50,8 @@ static int take_look(const struct ctl_server *server, struct look *look)
     return status;
 }
 
-static int ask_to_reload(const struct ctl_server *server)
+/* `is_alone`: a single process, which has no generations to wait for. */
+static int ask_to_reload(const struct ctl_server *server, bool *is_alone)
 {
     struct ctl_answer answer;
     if (ctl_ask(server, "POST", "/reload", &answer) != 0) {
@@ -58,8 +59,11 @@ static int ask_to_reload(const struct ctl_server *server)
         return CTL_UNREACHABLE;
     }
     int status = answer.status == 200 ? 0 : EXIT_FAILURE;
+    *is_alone = status == 0 && strncmp(answer.body, "reloading", 9) != 0;
     if (status != 0)
         fprintf(stderr, "sprig ctl: %s", answer.body);
+    else if (*is_alone)
+        fputs(answer.body, stdout);
     ctl_answer_clear(&answer);
     return status;
 }
@@ -91,10 +95,11 @@ int ctl_reload_wait(const struct ctl_server *server)
 {
     static const struct timespec pause = {0, LOOK_MS * 1000000L};
     struct look before, now;
+    bool is_alone = false;
     int status = take_look(server, &before);
     if (status == 0)
-        status = ask_to_reload(server);
-    while (status == 0) {
+        status = ask_to_reload(server, &is_alone);
+    while (status == 0 && !is_alone) {
         status = take_look(server, &now);
         if (status != 0 || now.n_failed > before.n_failed)
             break;
@@ -102,7 +107,7 @@ int ctl_reload_wait(const struct ctl_server *server)
             return tell_end(server, now.generation);
         nanosleep(&pause, NULL);
     }
-    if (status != 0)
+    if (status != 0 || is_alone)
         return status;
     if (!print_note(server))
         fputs("sprig ctl: the reload failed and the old workers go on; the error log says why\n",

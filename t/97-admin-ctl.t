@@ -139,6 +139,16 @@ subtest 'reload --wait' => sub {
     $server->ends_ok;
 };
 
+subtest 'reload --wait of a single process' => sub {
+    my $dir    = SprigTest::temp_path('alone');
+    mkdir $dir or die "$dir: $!";
+    my $conf   = spew("$dir/conf", "admin = unix:$dir/ctl\n");
+    my $server = start_program('--config', $conf, '-l', '127.0.0.1:0', app_file($APP));
+    my $run    = run_program('ctl', '--config', $conf, 'reload', '--wait');
+    is "$run->{status} $run->{out}", "0 reading the configuration again\n", 'returns at once';
+    $server->stop_ok;
+};
+
 subtest 'which server' => sub {
     my $found = sub { run_program(@_)->{out} =~ /, ready,/ };
     ok $found->('ctl', '--admin=unix:' . $master->path('ctl'),            'status'), '--admin=';
