@@ -80,7 +80,8 @@ void conn_log_raw(struct sprig_exchange *ex, struct sprig_span bytes)
 static bool conn_left_unseen(const struct sprig_exchange *ex)
 {
     const struct sprig_conn *c = ex->conn;
-    return clock_monotonic_ns() - ex->complete_ns > LEFT_UNSEEN_MS * 1000 * 1000ull &&
+    uint64_t now = clock_ns(CLOCK_MONOTONIC_CHEAP);
+    return now > ex->complete_ns + LEFT_UNSEEN_MS * NS_PER_MS &&
            c->transport.ops->closed(&c->transport) != SIDES_NONE;
 }
 

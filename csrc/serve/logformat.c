@@ -15,21 +15,6 @@ static const struct {
     {'m', LOG_METHOD}, {'U', LOG_PATH},       {'q', LOG_QUERY},   {'H', LOG_PROTOCOL},
 };
 
-/* Names of OpenTelemetry's semantic conventions, where there are some. What the request tells
- * stands together. */
-static const char json_text[] =
-    "{\"timestamp\":%{iso_time}x,\"client.address\":%h"
-    ",\"http.request.method\":%m,\"url.path\":%U,\"url.query\":%q"
-    ",\"network.protocol.name\":\"http\",\"network.protocol.version\":%{http_version}x"
-    ",\"tls.protocol.version\":%{tls_protocol}x,\"tls.cipher\":%{tls_cipher}x"
-    ",\"server.address\":%V,\"server.port\":%p"
-    ",\"user_agent.original\":%{User-Agent}i,\"http.request.header.referer\":%{Referer}i"
-    ",\"sprig.request_id\":%{request_id}x,\"sprig.request.raw\":%{raw}x"
-    ",\"user.name\":%u,\"http.response.status_code\":%s,\"http.response.body.size\":%b"
-    ",\"http.server.request.duration\":%D,\"sprig.queue_time\":%{queue}x"
-    ",\"sprig.app_time\":%{app}x,\"sprig.send_time\":%{send}x"
-    ",\"sprig.refused\":%{refused}x,\"process.pid\":%P}";
-
 /* The texts that Apache gives these names to. */
 static const char *text_of(const char *format)
 {
@@ -37,8 +22,6 @@ static const char *text_of(const char *format)
         return "%h %l %u %t \"%r\" %>s %b";
     if (strcmp(format, "combined") == 0)
         return "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"";
-    if (strcmp(format, "json") == 0)
-        return json_text;
     if (strcmp(format, "short") == 0)
         return "%{clock}x %{asked}x %s %{took}x %b";
     return format;
@@ -46,7 +29,7 @@ static const char *text_of(const char *format)
 
 bool log_format_is_name(const char *format)
 {
-    return text_of(format) != format;
+    return strcmp(format, "json") == 0 || text_of(format) != format;
 }
 
 static const struct {
@@ -189,6 +172,10 @@ int log_format_read(struct log_format *f, const char *text, char *bad, size_t n)
 {
     char *wrong;
     *f = (struct log_format){.is_json = strcmp(text, "json") == 0};
+    if (f->is_json) {
+        f->has_host = f->has_server = f->has_time = f->has_tls = f->has_user = true;
+        return 0;
+    }
     size_t most = strlen(text_of(text)) + 1; /* of items: one a byte, and the newline */
     f->text = strdup(text_of(text));
     f->items = calloc(most, sizeof(*f->items));

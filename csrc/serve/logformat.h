@@ -15,7 +15,7 @@
 struct log_item;
 
 struct log_format {
-    struct log_item *items; /* owned; what they name lies in `text` and `fixed` */
+    struct log_item *items; /* owned; what they name lies in `text` and `fixed`. JSON has none */
     size_t n_items;
     char *text;        /* owned: of the format, names ended by a NUL */
     char *fixed;       /* owned: all fixed text, the newline included */

@@ -5,12 +5,11 @@
 
 /* ------------------------------------------------------------------- values ---- */
 
-/* A part that is being written. A value of JSON is a string or a number (a port). */
+/* A part that is being written. */
 struct part {
     struct log_buffer *b;
     char *at;     /* NULL: there was no memory */
     size_t spare; /* room that there is behind `at` whatever is written: for all but the values */
-    bool is_json;
 };
 
 static bool part_grow(struct part *p, size_t n)
@@ -25,55 +24,28 @@ static bool part_grow(struct part *p, size_t n)
 /* Room for the escapes of n bytes. False: no memory. */
 static inline bool part_room(struct part *p, size_t n)
 {
-    size_t room = (size_t)(p->b->bytes + p->b->room - p->at), most = p->is_json ? 5 : 4;
-    return room >= most * n + p->spare || part_grow(p, most * n + p->spare);
-}
-
-static inline void put_quote(struct part *p)
-{
-    *p->at = '"';
-    p->at += p->is_json;
+    size_t needed = 4 * n + p->spare;
+    return (size_t)(p->b->bytes + p->b->room - p->at) >= needed || part_grow(p, needed);
 }
 
 static inline void put_value(struct part *p, struct sprig_span value)
 {
     if (!part_room(p, value.len))
         return;
-    put_quote(p);
     size_t n = put_plain(p->at, value);
     p->at += n;
     if (n < value.len)
-        p->at = log_put_escaped(p->at, span_make(value.ptr + n, value.len - n), p->is_json);
-    put_quote(p);
-}
-
-static bool is_number(struct sprig_span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-    return text.len > 0;
-}
-
-/* In JSON it is a number: see is_missing. */
-static void put_port(struct part *p, struct sprig_span port)
-{
-    if (!p->is_json)
-        put_value(p, port);
-    else if (part_room(p, port.len))
-        p->at = put(p->at, port);
+        p->at = log_put_escaped(p->at, span_make(value.ptr + n, value.len - n), false);
 }
 
 static void put_path(struct part *p, struct sprig_span path)
 {
     if (!part_room(p, path.len))
         return;
-    put_quote(p);
     /* Decoded into the end of the room: what is written stays behind what is read. */
-    char *decoded = p->at + (p->is_json ? 4 : 3) * path.len;
+    char *decoded = p->at + 3 * path.len;
     size_t n = request_decode_path(path, decoded);
-    p->at = log_put_escaped(p->at, span_make(decoded, n), p->is_json);
-    put_quote(p);
+    p->at = log_put_escaped(p->at, span_make(decoded, n), false);
 }
 
 /* With its "?", which stands before it; nothing without one. */
@@ -82,18 +54,12 @@ static void put_query(struct part *p, struct sprig_span query)
     put_value(p, query.len > 0 ? span_make(query.ptr - 1, query.len + 1) : query);
 }
 
-/* Has the name and is not empty. */
-static bool has_value(const struct sprig_header *header, struct sprig_span name)
-{
-    return header->name.len == name.len && header->value.len > 0 && span_ieq(header->name, name);
-}
-
 /* The first header of that name, n if there is none. */
 static inline size_t find_header(const struct sprig_header *headers, size_t n,
                                  struct sprig_span name)
 {
     size_t i = 0;
-    while (i < n && !has_value(&headers[i], name))
+    while (i < n && !log_has_value(&headers[i], name))
         i++;
     return i;
 }
@@ -104,23 +70,21 @@ static void put_headers(struct part *p, const struct sprig_header *first,
 {
     if (!part_room(p, first->value.len))
         return;
-    put_quote(p);
-    p->at = log_put_escaped(p->at, first->value, p->is_json);
+    p->at = log_put_escaped(p->at, first->value, false);
     for (const struct sprig_header *h = first + 1; h < end; h++) {
-        if (!has_value(h, name))
+        if (!log_has_value(h, name))
             continue;
         if (!part_room(p, h->value.len + 1))
             return;
         p->at = put(p->at, SPAN_LIT(", "));
-        p->at = log_put_escaped(p->at, h->value, p->is_json);
+        p->at = log_put_escaped(p->at, h->value, false);
     }
-    put_quote(p);
 }
 
 /* A part has its length before it. n_fixed: what is written but for the values. */
 static struct part part_begin(struct log_buffer *b, size_t n_fixed)
 {
-    struct part p = {b, log_buffer_room(b, LOG_PART_BYTES + n_fixed), n_fixed, b->is_json};
+    struct part p = {b, log_buffer_room(b, LOG_PART_BYTES + n_fixed), n_fixed};
     if (p.at)
         p.at += LOG_PART_BYTES;
     return p;
@@ -166,7 +130,7 @@ static struct sprig_span without_port(struct sprig_span host)
     return len > 0 && host.ptr[len - 1] == ':' ? span_make(host.ptr, len - 1) : host;
 }
 
-static struct sprig_span asked_name(const struct log_input *in)
+struct sprig_span log_asked_name(const struct log_input *in)
 {
     struct sprig_span host = {NULL, 0};
     if (in->request)
@@ -175,19 +139,12 @@ static struct sprig_span asked_name(const struct log_input *in)
     return host.len ? without_port(host) : in->server_name;
 }
 
-static struct sprig_span version_of(const struct sprig_request *r)
-{
-    return r->version == 11 ? SPAN_LIT("1.1") : r->version == 10 ? SPAN_LIT("1.0") : SPAN_LIT("2");
-}
-
 /* Of ours, so nothing in it is special. */
 static inline void put_version(struct part *p, struct sprig_span version)
 {
     if (!part_room(p, version.len))
         return;
-    put_quote(p);
     p->at = put(p->at, version);
-    put_quote(p);
 }
 
 static const struct sprig_span nothing = {NULL, 0};
@@ -206,7 +163,7 @@ static struct sprig_span plain_value(enum log_kind kind, const struct log_input 
     case LOG_PORT:
         return in->server_port;
     case LOG_ASKED_NAME:
-        return asked_name(in);
+        return log_asked_name(in);
     case LOG_TLS:
         return in->tls_protocol;
     case LOG_TLS_CIPHER:
@@ -226,16 +183,13 @@ static struct sprig_span plain_value(enum log_kind kind, const struct log_input 
     case LOG_PROTOCOL:
         return r ? request_protocol(r) : nothing;
     case LOG_VERSION:
-        return r ? version_of(r) : nothing;
+        return r ? log_version(r) : nothing;
     }
     return nothing;
 }
 
-/* A dash; in JSON nothing, neither the text before the value, which has its key. */
 static inline void put_missing(struct part *p, const struct log_item *item)
 {
-    if (p->is_json)
-        return;
     p->at = put_text(p->at, item->before);
     *p->at++ = '-';
 }
@@ -252,12 +206,6 @@ static inline void put_early_header(const struct log_item *item, const struct sp
     put_headers(p, &r->headers[i], &r->headers[n], item->text);
 }
 
-/* The path of a unix socket stands where a port would: who reads JSON expects a number there. */
-static inline bool is_missing(const struct log_item *item, struct sprig_span value, bool is_json)
-{
-    return value.len == 0 || (is_json && item->kind == LOG_PORT && !is_number(value));
-}
-
 static inline void put_early(const struct log_item *item, const struct log_input *in,
                              struct part *p)
 {
@@ -266,8 +214,8 @@ static inline void put_early(const struct log_item *item, const struct log_input
         return;
     }
     struct sprig_span value = plain_value(item->kind, in);
-    bool is_query = item->kind == LOG_QUERY && in->request && !p->is_json;
-    if (is_missing(item, value, p->is_json) && !is_query) {
+    bool is_query = item->kind == LOG_QUERY && in->request;
+    if (value.len == 0 && !is_query) {
         put_missing(p, item);
         return;
     }
@@ -276,8 +224,6 @@ static inline void put_early(const struct log_item *item, const struct log_input
         put_query(p, value);
     else if (item->kind == LOG_PATH)
         put_path(p, value);
-    else if (item->kind == LOG_PORT)
-        put_port(p, value);
     else if (item->kind == LOG_VERSION)
         put_version(p, value);
     else
@@ -298,6 +244,10 @@ static void put_neighbours(const struct log_item *first, const struct log_input 
 void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b)
 {
     const struct log_item *end = f->items + f->n_items;
+    if (f->is_json) {
+        log_json_input(in, b);
+        return;
+    }
     for (const struct log_item *item = f->items; item < end; item += item->n_early + 1)
         if (item->n_early > 0)
             put_neighbours(item, in, b);

@@ -47,11 +47,11 @@ enum {
     LOG_STRFTIME_BYTES = 64, /* of one %{}t, before it is escaped */
     LOG_TIME_BYTES = 28,     /* [22/Nov/2026:00:52:42 +0000] */
     LOG_REASON_BYTES = 200,  /* of a refusal */
-    LOG_VALUE_BYTES = 2,     /* quotes, or a dash */
+    LOG_VALUE_BYTES = 1,     /* a dash */
     LOG_BLOCK_BYTES = 32 /* fixed text is copied in blocks: room behind what is read and written */
 };
 
-/* A value. In JSON the text before it, which has its key, is left out together with it. */
+/* A value. */
 struct log_item {
     enum log_kind kind;
     uint32_t n_early; /* neighbours that are known when the request comes: the first one has their

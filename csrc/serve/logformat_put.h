@@ -84,4 +84,49 @@ static inline char *put_text(char *at, struct sprig_span text)
     return at + text.len;
 }
 
+/* Of a number, the last two digits. */
+static inline char *log_put_two(char *at, unsigned n)
+{
+    *at++ = (char)('0' + n / 10 % 10);
+    *at++ = (char)('0' + n % 10);
+    return at;
+}
+
+static inline char *log_put_status(char *at, int status)
+{
+    if (status == 0)
+        return put(at, SPAN_LIT("-"));
+    *at = (char)('0' + status / 100 % 10);
+    return log_put_two(at + 1, (unsigned)status % 100);
+}
+
+/* The process id: at most LOG_NUMBER_BYTES. */
+char *log_put_pid(char *at, pid_t pid);
+/* The time: CLOCK_TEXT_BYTES. */
+char *log_put_iso_time(char *at);
+/* Why the server has answered by itself: LOG_REASON_BYTES. */
+char *log_put_reason(char *at, const char *reason);
+
+/* ---- the request ---- */
+
+/* Has the name and is not empty. */
+static inline bool log_has_value(const struct sprig_header *header, struct sprig_span name)
+{
+    return header->name.len == name.len && header->value.len > 0 && span_ieq(header->name, name);
+}
+
+/* "1.1" */
+static inline struct sprig_span log_version(const struct sprig_request *r)
+{
+    return r->version == 11 ? SPAN_LIT("1.1") : r->version == 10 ? SPAN_LIT("1.0") : SPAN_LIT("2");
+}
+
+/* The host that was asked for. */
+struct sprig_span log_asked_name(const struct log_input *in);
+
+/* ---- the format json: log_format_input and log_format_line ---- */
+
+void log_json_input(const struct log_input *in, struct log_buffer *b);
+void log_json_line(const struct log_output *out, struct log_buffer *b);
+
 #endif

@@ -7,35 +7,28 @@
 
 enum { NS_PER_SECOND = 1000 * 1000 * 1000, NS_SLOW = NS_PER_SECOND / 5 };
 
-static char *put_two(char *at, int n)
-{
-    *at++ = (char)('0' + n / 10 % 10);
-    *at++ = (char)('0' + n % 10);
-    return at;
-}
-
 /* [22/Nov/2026:00:52:42 +0000], whatever the locale. */
 static void write_time(char *at, const struct tm *tm)
 {
     long minutes = tm->tm_gmtoff / 60;
     *at++ = '[';
-    at = put_two(at, tm->tm_mday);
+    at = log_put_two(at, tm->tm_mday);
     *at++ = '/';
     at = put(at, span_make(date_month((unsigned)tm->tm_mon), 3));
     *at++ = '/';
-    at = put_two(at, (tm->tm_year + 1900) / 100);
-    at = put_two(at, tm->tm_year % 100);
+    at = log_put_two(at, (tm->tm_year + 1900) / 100);
+    at = log_put_two(at, tm->tm_year % 100);
     *at++ = ':';
-    at = put_two(at, tm->tm_hour);
+    at = log_put_two(at, tm->tm_hour);
     *at++ = ':';
-    at = put_two(at, tm->tm_min);
+    at = log_put_two(at, tm->tm_min);
     *at++ = ':';
-    at = put_two(at, tm->tm_sec);
+    at = log_put_two(at, tm->tm_sec);
     *at++ = ' ';
     *at++ = minutes < 0 ? '-' : '+';
     minutes = minutes < 0 ? -minutes : minutes;
-    at = put_two(at, (int)(minutes / 60));
-    at = put_two(at, (int)(minutes % 60));
+    at = log_put_two(at, (unsigned)(minutes / 60));
+    at = log_put_two(at, (unsigned)(minutes % 60));
     *at++ = ']';
 }
 
@@ -77,7 +70,7 @@ static char *put_strftime(char *at, struct sprig_span format)
 
 /* 2026-11-22T00:52:42.123Z, of the moment when the line is written. The cheap clock stands still
  * for some milliseconds, so often this is known. */
-static char *put_iso_time(char *at)
+char *log_put_iso_time(char *at)
 {
     static char text[CLOCK_TEXT_BYTES];
     static uint64_t moment;
@@ -88,14 +81,14 @@ static char *put_iso_time(char *at)
     } else if (now != moment) {
         unsigned ms = (unsigned)(now / NS_PER_MS % 1000);
         text[len - 4] = (char)('0' + ms / 100); /* ".123Z" */
-        put_two(text + len - 3, (int)(ms % 100));
+        log_put_two(text + len - 3, (unsigned)(ms % 100));
     }
     moment = now;
     return put(at, span_make(text, len));
 }
 
 /* Kept: a process has only one at a time. */
-static char *put_pid(char *at, pid_t pid)
+char *log_put_pid(char *at, pid_t pid)
 {
     static char text[LOG_NUMBER_BYTES];
     static pid_t known;
@@ -114,11 +107,11 @@ static char *put_clock(char *at)
     const struct tm *tm = localtime(&now);
     if (tm == NULL)
         return put(at, SPAN_LIT("-"));
-    at = put_two(at, tm->tm_hour);
+    at = log_put_two(at, tm->tm_hour);
     *at++ = ':';
-    at = put_two(at, tm->tm_min);
+    at = log_put_two(at, tm->tm_min);
     *at++ = ':';
-    return put_two(at, tm->tm_sec);
+    return log_put_two(at, tm->tm_sec);
 }
 
 /* "0.42 ms", "1.50 s" */
@@ -128,81 +121,15 @@ static char *put_took(char *at, uint64_t ns)
     uint64_t hundredths = ns / (is_long ? NS_PER_SECOND / 100 : NS_PER_SECOND / 100000);
     at = number_write(at, hundredths / 100);
     *at++ = '.';
-    at = put_two(at, (int)(hundredths % 100));
+    at = log_put_two(at, (unsigned)(hundredths % 100));
     return put(at, is_long ? SPAN_LIT(" s") : SPAN_LIT(" ms"));
 }
 
-/* "1.000250" of 1000250 microseconds. */
-static char *put_seconds(char *at, uint64_t ns)
-{
-    uint64_t us = ns / 1000;
-    int part = (int)(us % 1000000);
-    if (us == 0)
-        return put(at, SPAN_LIT("0.000000")); /* often */
-    at = number_write(at, us / 1000000);
-    *at++ = '.';
-    at = put_two(at, part / 10000);
-    at = put_two(at, part / 100);
-    return put_two(at, part);
-}
-
 /* Texts of our own. They may have quotes, which would end the field of a format that has some. */
-static char *put_reason(char *at, const char *reason)
+char *log_put_reason(char *at, const char *reason)
 {
     for (size_t i = 0; reason[i] != '\0' && i < LOG_REASON_BYTES; i++)
         *at++ = (char)(reason[i] == '"' || reason[i] == '\\' ? '\'' : reason[i]);
-    return at;
-}
-
-static char *put_status(char *at, int status)
-{
-    if (status == 0)
-        return put(at, SPAN_LIT("-"));
-    at[0] = (char)('0' + status / 100 % 10);
-    return put_two(at + 1, status % 100);
-}
-
-static char *put_quoted(char *at, struct sprig_span bytes)
-{
-    *at++ = '"';
-    at = put(at, bytes);
-    *at++ = '"';
-    return at;
-}
-
-/* NULL: it is not known. */
-static char *put_late_json(const struct log_item *item, const struct log_output *out, char *at)
-{
-    switch ((int)item->kind) {
-    case LOG_USER:
-        return out->user.len > 0 ? put_quoted(at, out->user) : NULL;
-    case LOG_STATUS:
-        return out->status > 0 ? put_status(at, out->status) : NULL;
-    case LOG_BYTES:
-        return number_write(at, out->n_body);
-    case LOG_MICROSECONDS:
-        return put_seconds(at, out->duration_ns);
-    case LOG_QUEUE_TIME:
-        return put_seconds(at, out->queue_ns);
-    case LOG_APP_TIME:
-        return put_seconds(at, out->app_ns);
-    case LOG_SEND_TIME:
-        return put_seconds(at, out->send_ns);
-    case LOG_PID:
-        return put_pid(at, out->pid);
-    case LOG_REFUSED:
-        if (out->refused == NULL)
-            return NULL;
-        *at++ = '"';
-        at = put_reason(at, out->refused);
-        *at++ = '"';
-        return at;
-    case LOG_ISO_TIME:
-        *at++ = '"';
-        at = put_iso_time(at);
-        *at++ = '"';
-        return at;
-    }
     return at;
 }
 
@@ -225,7 +152,7 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
     case LOG_TIME:
         return put_time(at);
     case LOG_STATUS:
-        return put_status(at, out->status);
+        return log_put_status(at, out->status);
     case LOG_BYTES:
         return out->n_body ? number_write(at, out->n_body) : put(at, SPAN_LIT("-"));
     case LOG_SECONDS:
@@ -233,15 +160,15 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
     case LOG_MICROSECONDS:
         return number_write(at, out->duration_ns / 1000);
     case LOG_PID:
-        return put_pid(at, out->pid);
+        return log_put_pid(at, out->pid);
     case LOG_OUT_HEADER:
         return put(at, *headers ? next_part(headers) : SPAN_LIT("-"));
     case LOG_STRFTIME:
         return put_strftime(at, item->text);
     case LOG_REFUSED:
-        return out->refused != NULL ? put_reason(at, out->refused) : put(at, SPAN_LIT("-"));
+        return out->refused != NULL ? log_put_reason(at, out->refused) : put(at, SPAN_LIT("-"));
     case LOG_ISO_TIME:
-        return put_iso_time(at);
+        return log_put_iso_time(at);
     case LOG_QUEUE_TIME:
         return number_write(at, out->queue_ns / 1000);
     case LOG_APP_TIME:
@@ -285,6 +212,10 @@ static char *put_coloured(const struct log_item *item, const struct log_output *
 void log_format_line(const struct log_format *f, const struct log_output *out, struct log_buffer *b)
 {
     const char *parts = out->input, *headers = out->headers;
+    if (f->is_json) {
+        log_json_line(out, b);
+        return;
+    }
     size_t most = out->input_bytes + out->headers_bytes + f->most_bytes;
     if (f->has_user)
         most += f->n_items * out->user.len;
@@ -297,11 +228,9 @@ void log_format_line(const struct log_format *f, const struct log_output *out, s
             item += item->n_early - 1;
             continue;
         }
-        char *value = put_text(at, item->before);
-        char *value_end = f->is_json       ? put_late_json(item, out, value)
-                          : f->is_coloured ? put_coloured(item, out, &headers, value)
-                                           : put_late(item, out, &headers, value);
-        at = value_end ? value_end : at;
+        at = put_text(at, item->before);
+        at = f->is_coloured ? put_coloured(item, out, &headers, at)
+                            : put_late(item, out, &headers, at);
     }
     b->n = (size_t)(at - b->bytes);
 }

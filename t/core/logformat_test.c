@@ -1,6 +1,6 @@
 /* Formats of the access log, and the escaping in its lines. */
 #include "base/err.h"
-#include "serve/logformat.h"
+#include "serve/logformat_put.h"
 #include "tap.h"
 
 #include <stdlib.h>
@@ -92,8 +92,82 @@ static void escaping(void)
     is_int(n_wrong, 0, "all bytes are escaped as they should be");
 }
 
+/* What stands behind the time, which is that of the moment. */
+static void writes_json(const struct log_input *in, const struct log_output *given,
+                        const char *expected)
+{
+    static const char start[] = "{\"timestamp\":\"2026-11-22T00:52:42.123Z\"";
+    struct log_format f;
+    struct log_buffer data = {.is_json = true}, line = {0};
+    struct log_output out = *given;
+    is_int(log_format_read(&f, "json", bad, sizeof(bad)), 0, "json is read");
+    log_format_input(&f, in, &data);
+    out.input = data.bytes;
+    out.input_bytes = data.n;
+    log_format_line(&f, &out, &line);
+    size_t skipped = line.n < sizeof(start) - 1 ? line.n : sizeof(start) - 1;
+    is_bytes(line.bytes + skipped, line.n - skipped, expected, "... and written");
+    log_format_clear(&f);
+    free(data.bytes);
+    free(line.bytes);
+}
+
+static void json(void)
+{
+    static char path[1002] = "/";
+    static struct sprig_header twice[] = {{SPAN_LIT("user-agent"), SPAN_LIT("a\"")},
+                                          {SPAN_LIT("User-Agent"), SPAN_LIT("")},
+                                          {SPAN_LIT("User-Agent"), SPAN_LIT("b")}};
+    struct log_input in = {.request = &request,
+                           .host = SPAN_LIT("1.2.3.4"),
+                           .server_name = SPAN_LIT("here"),
+                           .server_port = SPAN_LIT("80")};
+    struct log_output out = {.status = 207, .n_body = 12345, .duration_ns = 61000250999, .pid = 9};
+    writes_json(&in, &out,
+                ",\"client.address\":\"1.2.3.4\",\"http.request.method\":\"GET\""
+                ",\"url.path\":\"/a\\\\x22\",\"url.query\":\"b\",\"network.protocol.name\":\"http\""
+                ",\"network.protocol.version\":\"1.1\",\"server.address\":\"example\""
+                ",\"server.port\":80,\"http.response.status_code\":207"
+                ",\"http.response.body.size\":12345,\"http.server.request.duration\":61.000250"
+                ",\"sprig.queue_time\":0.000000,\"sprig.app_time\":0.000000"
+                ",\"sprig.send_time\":0.000000,\"process.pid\":9}\n");
+    struct log_input raw = {.raw = SPAN_LIT("\x01z"), .server_port = SPAN_LIT("http")};
+    struct log_output refused = {
+        .refused = "a \"b\"", .user = SPAN_LIT("me"), .queue_ns = 1999, .app_ns = 999, .pid = 10};
+    writes_json(&raw, &refused,
+                ",\"network.protocol.name\":\"http\""
+                ",\"sprig.request.raw\":\"\\\\x01z\",\"user.name\":\"me\""
+                ",\"http.response.body.size\":0,\"http.server.request.duration\":0.000000"
+                ",\"sprig.queue_time\":0.000001,\"sprig.app_time\":0.000000"
+                ",\"sprig.send_time\":0.000000,\"sprig.refused\":\"a 'b'\",\"process.pid\":10}\n");
+    struct sprig_request other = {
+        .method = {head, 3}, .version = 20, .headers = twice, .n_headers = 3};
+    struct log_input tls = {.request = &other,
+                            .request_id = SPAN_LIT("id"),
+                            .tls_protocol = SPAN_LIT("TLSv1.3"),
+                            .tls_cipher = SPAN_LIT("X")};
+    memset(path + 1, '\x01', sizeof path - 2); /* grows while it is written */
+    other.path = span_make(path, 1);
+    writes_json(
+        &tls, &out,
+        ",\"http.request.method\":\"GET\",\"url.path\":\"/\",\"network.protocol.name\":\"http\""
+        ",\"network.protocol.version\":\"2\",\"tls.protocol.version\":\"TLSv1.3\""
+        ",\"tls.cipher\":\"X\",\"user_agent.original\":\"a\\\\x22, b\""
+        ",\"sprig.request_id\":\"id\",\"http.response.status_code\":207"
+        ",\"http.response.body.size\":12345,\"http.server.request.duration\":61.000250"
+        ",\"sprig.queue_time\":0.000000,\"sprig.app_time\":0.000000"
+        ",\"sprig.send_time\":0.000000,\"process.pid\":9}\n");
+    struct log_buffer data = {.is_json = true};
+    other.path = span_make(path, sizeof path - 1);
+    log_json_input(&tls, &data);
+    is_int(data.n > 5000 && memcmp(data.bytes + data.n - 5, ":\"id\"", 5) == 0, true,
+           "what grows a lot is whole");
+    free(data.bytes);
+}
+
 int main(void)
 {
+    json();
     writes("", &request, "\n");
     writes("%%%l%%", &request, "%-%\n");
     writes("%h %m %U %q %H|%r", &request, "1.2.3.4 GET /a\\x22 ?b HTTP/1.1|GET /a%22?b HTTP/1.1\n");
