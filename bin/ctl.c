@@ -31,18 +31,15 @@ static int print_answer(const struct ctl_server *server, const char *method, con
                         const char *warning)
 {
     struct ctl_answer answer;
-    if (ctl_ask(server, method, path, &answer) != 0) {
-        fprintf(stderr, "sprig ctl: %s\n", answer.why);
-        return CTL_UNREACHABLE;
-    }
-    bool is_done = answer.status == 200;
-    fprintf(is_done ? stdout : stderr, "%s%s", is_done ? "" : "sprig ctl: ", answer.body);
+    int status = ctl_ask_or_say(server, method, path, &answer);
+    if (status != 0)
+        return status;
     size_t n = strlen(answer.body);
-    if (is_done && n > 0 && answer.body[n - 1] != '\n')
+    fputs(answer.body, stdout);
+    if (n > 0 && answer.body[n - 1] != '\n')
         putchar('\n');
-    int status = !is_done                                                  ? EXIT_FAILURE
-                 : warning != NULL && strstr(answer.body, warning) != NULL ? CTL_WARNING
-                                                                           : EXIT_SUCCESS;
+    if (warning != NULL && strstr(answer.body, warning) != NULL)
+        status = CTL_WARNING;
     ctl_answer_clear(&answer);
     return fflush(stdout) == 0 ? status : EXIT_FAILURE;
 }

@@ -4,6 +4,7 @@
 #endif
 #include "ctl_http.h"
 
+#include "ctl.h"
 #include "base/cloexec.h"
 #include "base/config_file.h"
 #include "process/admin.h"
@@ -320,6 +321,20 @@ void ctl_answer_clear(struct ctl_answer *answer)
 {
     free(answer->body);
     answer->body = NULL;
+}
+
+int ctl_ask_or_say(const struct ctl_server *server, const char *method, const char *path,
+                   struct ctl_answer *answer)
+{
+    if (ctl_ask(server, method, path, answer) != 0) {
+        fprintf(stderr, "sprig ctl: %s\n", answer->why);
+        return CTL_UNREACHABLE;
+    }
+    if (answer->status == 200)
+        return 0;
+    fprintf(stderr, "sprig ctl: %s", answer->body);
+    ctl_answer_clear(answer);
+    return EXIT_FAILURE;
 }
 
 double ctl_metric(const char *metrics, const char *name)

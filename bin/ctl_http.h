@@ -27,6 +27,10 @@ struct ctl_answer {
 /* 0: it has answered. -1: it has not, and answer->why says why. */
 int ctl_ask(const struct ctl_server *server, const char *method, const char *path,
             struct ctl_answer *answer);
+/* The same. Where it has not answered, or with anything but 200, standard error says why, there is
+ * nothing to clear, and the exit status (ctl.h) is returned. */
+int ctl_ask_or_say(const struct ctl_server *server, const char *method, const char *path,
+                   struct ctl_answer *answer);
 void ctl_answer_clear(struct ctl_answer *answer);
 
 /* In a text of /metrics: the value of the line that begins with this name (labels included); 0:

@@ -13,8 +13,7 @@ enum { LOOK_MS = 50 };
 struct look {
     double n_reloads, n_failed;
     double generation;
-    bool is_settled; /* all workers are of that generation, and there are as many as there should be
-                      */
+    bool is_settled; /* all workers that there should be are there, and of that generation */
 };
 
 static bool are_all_new(const char *metrics, double generation)
@@ -35,34 +34,26 @@ static bool are_all_new(const char *metrics, double generation)
 static int take_look(const struct ctl_server *server, struct look *look)
 {
     struct ctl_answer answer;
-    if (ctl_ask(server, "GET", "/metrics", &answer) != 0) {
-        fprintf(stderr, "sprig ctl: %s\n", answer.why);
-        return CTL_UNREACHABLE;
-    }
-    int status = answer.status == 200 ? 0 : EXIT_FAILURE;
+    int status = ctl_ask_or_say(server, "GET", "/metrics", &answer);
     if (status != 0)
-        fprintf(stderr, "sprig ctl: %s", answer.body);
+        return status;
     look->n_reloads = ctl_metric(answer.body, "sprig_reloads_total");
     look->n_failed = ctl_metric(answer.body, "sprig_reloads_failed_total");
     look->generation = ctl_metric(answer.body, "sprig_generation");
     look->is_settled = are_all_new(answer.body, look->generation);
     ctl_answer_clear(&answer);
-    return status;
+    return 0;
 }
 
 /* `is_alone`: a single process, which has no generations to wait for. */
 static int ask_to_reload(const struct ctl_server *server, bool *is_alone)
 {
     struct ctl_answer answer;
-    if (ctl_ask(server, "POST", "/reload", &answer) != 0) {
-        fprintf(stderr, "sprig ctl: %s\n", answer.why);
-        return CTL_UNREACHABLE;
-    }
-    int status = answer.status == 200 ? 0 : EXIT_FAILURE;
-    *is_alone = status == 0 && strncmp(answer.body, "reloading", 9) != 0;
+    int status = ctl_ask_or_say(server, "POST", "/reload", &answer);
     if (status != 0)
-        fprintf(stderr, "sprig ctl: %s", answer.body);
-    else if (*is_alone)
+        return status;
+    *is_alone = strncmp(answer.body, "reloading", 9) != 0;
+    if (*is_alone)
         fputs(answer.body, stdout);
     ctl_answer_clear(&answer);
     return status;

@@ -107,7 +107,8 @@ static void print_head(const struct pair *p)
            rate_of(p, "sprig_responses_total", "class=\"5xx\""),
            rate(p, "sprig_client_disconnects_total"));
     print_durations(p);
-    printf("connections %9.0f open   %.1f new/s\n", value_of(now, "sprig_connections_open"),
+    printf("connections %9.0f open of at most %.0f   %.1f new/s\n",
+           value_of(now, "sprig_connections_open"), value_of(now, "sprig_connections_limit"),
            rate(p, "sprig_connections_accepted_total"));
     printf("bytes       %s/s in   %s/s out   %s buffered\n",
            bytes_text(rate(p, "sprig_received_bytes_total"), in, sizeof in),
@@ -165,15 +166,9 @@ static void print_workers(const struct pair *p)
 static int take_look(const struct ctl_server *server, struct look *look)
 {
     struct ctl_answer answer;
-    if (ctl_ask(server, "GET", "/metrics", &answer) != 0) {
-        fprintf(stderr, "sprig ctl: %s\n", answer.why);
-        return CTL_UNREACHABLE;
-    }
-    if (answer.status != 200) {
-        fprintf(stderr, "sprig ctl: %s", answer.body);
-        ctl_answer_clear(&answer);
-        return EXIT_FAILURE;
-    }
+    int status = ctl_ask_or_say(server, "GET", "/metrics", &answer);
+    if (status != 0)
+        return status;
     free(look->text);
     look->text = answer.body; /* taken */
     clock_gettime(CLOCK_MONOTONIC, &look->at);

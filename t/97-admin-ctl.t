@@ -52,8 +52,10 @@ subtest 'looking' => sub {
     says_ok(['stuck'],       qr/\A(?:worker \d \(pid \d+\): not blocked\n){2}\z/);
     says_ok(['config'],      qr/^workers = 2 +# command line$/m);
     like ctl('config')->{out}, qr/^max_headers = 100 +# default$/m, 'defaults are called so';
+    like ctl('status')->{out}, qr/^connections 1 open of at most [1-9]\d+, \d+ accepted$/m,
+        'max_connections 0 has a number';
     says_ok(['top', 1],
-        qr/\Asprig +ready .*^requests +[\d.]+\/s .*^WORKER +PID(?:.*\n +\d.*){2}\n\z/ms);
+        qr/\Asprig +ready .*^requests +[\d.]+\/s .*^durations   -\n.*^WORKER +PID(?:.*\n +\d.*){2}\n\z/ms);
     my ($widest) = sort { $b <=> $a } map {
         map { length } split /\n/, ctl($_)->{out}
     } qw(status workers);

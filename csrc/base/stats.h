@@ -63,6 +63,8 @@
     X(REUSED, COUNTER, "sprig_requests_on_kept_connections_total", NULL,                           \
       "Requests that were not the first of their connection.")                                     \
     X(CONNECTIONS, GAUGE, "sprig_connections_open", NULL, "Open connections.")                     \
+    X(CONNECTIONS_LIMIT, GAUGE, "sprig_connections_limit", NULL,                                   \
+      "Connections that all processes together accept at a time (max_connections).")               \
     X(STREAMING, GAUGE, "sprig_responses_streaming", NULL,                                         \
       "Responses that have been sent in part.")                                                    \
     X(WEBSOCKETS, GAUGE, "sprig_websockets_open", NULL, "Open WebSocket connections.")             \

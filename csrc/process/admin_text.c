@@ -101,7 +101,7 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
              " 5xx; %" PRIu64 " cut off, %" PRIu64 " aborted by clients\n"
              "refused     %" PRIu64 " requests, %" PRIu64 " connections\n"
              "durations   %s\n"
-             "connections %" PRIu64 " open, %" PRIu64 " accepted\n"
+             "connections %" PRIu64 " open of at most %" PRIu64 ", %" PRIu64 " accepted\n"
              "bytes       %s in, %s out, %s buffered\n"
              "trouble     %" PRIu64 " exceptions, blocked %" PRIu64 " times for %.1f s\n",
              sum->n[STAT_STARTED], level(sum->n[STAT_ACTIVE]), level(sum->n[STAT_WAITING]),
@@ -109,9 +109,9 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
              sum->n[STAT_ANSWERED_5], sum->n[STAT_CUT], sum->n[STAT_DISCONNECTS],
              sum_of(sum, STAT_REFUSED_400, STAT_REFUSED_OTHER),
              sum_of(sum, STAT_SHED_FULL, STAT_SHED_FILES), durations,
-             level(sum->n[STAT_CONNECTIONS]), sum->n[STAT_ACCEPTED], in, sent, buffered,
-             sum->n[STAT_EXCEPTIONS], sum->n[STAT_BLOCKED],
-             (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
+             level(sum->n[STAT_CONNECTIONS]), level(sum->n[STAT_CONNECTIONS_LIMIT]),
+             sum->n[STAT_ACCEPTED], in, sent, buffered, sum->n[STAT_EXCEPTIONS],
+             sum->n[STAT_BLOCKED], (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
 }
 
 static void add_restarts(struct text *out, const struct stats_board *board)

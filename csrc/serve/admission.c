@@ -58,10 +58,11 @@ static int admission_open_spare(void)
 void admission_configure(struct sprig_server *server)
 {
     struct admission *a = &server->admission;
-    uint64_t n_files = admission_raise_files();
+    uint64_t n_files = admission_raise_files(), before = a->max_connections;
     a->max_connections = server->config.max_connections;
     if (a->max_connections == 0)
         a->max_connections = admission_room(n_files);
+    stats_add(STAT_CONNECTIONS_LIMIT, a->max_connections - before);
     if (server->config.max_connections_per_ip == 0 || a->clients != NULL)
         return;
     a->clients = calloc(N_CLIENT_BUCKETS, sizeof(struct client_count *));
@@ -82,6 +83,7 @@ void admission_clear(struct sprig_server *server)
     if (server->admission.spare_fd != -1)
         close(server->admission.spare_fd);
     free(server->admission.clients); /* empty: all connections have left */
+    stats_add(STAT_CONNECTIONS_LIMIT, -(uint64_t)server->admission.max_connections);
 }
 
 void admission_forget(struct sprig_server *server)
