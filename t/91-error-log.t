@@ -102,6 +102,45 @@ END
     $server->stop_ok;
 };
 
+subtest 'a file that cannot be opened anew' => sub {
+    my $dir = SprigTest::temp_path('logs');
+    mkdir $dir or die "$dir: $!";
+    my $server = start_redirected({}, @here, '--error-log', "$dir/log", $loud);
+    rename $dir, "$dir.old" or die "rename: $!";
+    kill USR1 => $server->pid;
+    ok $server->eventually(sub {
+        slurp("$dir.old/log") =~ m{error_log: cannot write to \Q$dir\E/log: No such .*; the old file goes on$}m;
+        }),
+        'the one that was open says why';
+    is ask($server, '/print'), 200, 'answered';
+    ok $server->eventually(sub { slurp("$dir.old/log") =~ /^print$/m }), '... and goes on';
+    $server->stop_ok;
+};
+
+# A limit on the size of files is like a full disk, for one process, and can be lifted.
+subtest 'a disk without room cuts a line' => sub {
+    plan skip_all => 'there is no prlimit' if system 'prlimit --version >/dev/null 2>&1';
+    my $log    = SprigTest::temp_path('log');
+    my @json   = ('--error-log-format', 'json');
+    my $server = start_redirected({}, @here, '--error-log', $log, @json, app_file(<<'END'));
+BEGIN { $SIG{XFSZ} = 'IGNORE' }
+sub { $_[0]{'psgi.errors'}->print(substr($_[0]{PATH_INFO}, 1) x 100, "\n"); [200, [], ['x']] }
+END
+    my $room = 50 + -s $log;
+    system('prlimit', '--pid', $server->pid, "--fsize=$room:") == 0 or die 'prlimit';
+    is ask($server, "/$_"), 200, 'answered' for qw(a b c);
+    is -s $log, $room, 'there is no room for the lines';
+    system('prlimit', '--pid', $server->pid, '--fsize=unlimited') == 0 or die 'prlimit';
+    is ask($server, '/d'), 200, 'answered';
+    ok $server->eventually(sub { slurp($log) =~ /\d messages lost: File too large/ }),
+        'with room again, what was lost is counted and told';
+    my ($cut, @others) = grep { !eval { decode_json($_) } } split /\n/, slurp($log);
+    is length $cut, 50, 'one line was cut';
+    is "@others", '', '... and what follows is not behind it';
+    like slurp($log), qr/"body":"d{100}"/, 'nor lost';
+    $server->stop_ok;
+};
+
 subtest '--error-log FILE: messages, warnings and programs of the application' => sub {
     my $log    = SprigTest::temp_path('log');
     my $server = start_redirected({}, @here, '--error-log', $log, app_file(<<'END'));

@@ -40,9 +40,9 @@ void sprig_log_be_json(bool is_json);
 /* The configured level; SPRIG_LOG_DEBUG if SPRIG_DEBUG is set in the environment. */
 enum sprig_log_level sprig_log_level(void);
 
-/* Reopens the file of error_log, if there is one. False if that failed; the old file stays in use
- * then. */
-bool sprig_log_reopen(void);
+/* Reopens the file of error_log, if there is one. If that fails the old file stays in use, and gets
+ * a line that says so. */
+void sprig_log_reopen(void);
 
 /* Whether there is one. */
 bool sprig_log_has_file(void);

@@ -33,6 +33,8 @@ static struct {
     pid_t pid;       /* whose lines these are */
     bool is_at_exit; /* the end of the process writes them */
     uint64_t n_lost; /* messages, since one could be written */
+    int error;       /* why the last one was lost */
+    bool is_torn;    /* the system took only the beginning of a line */
     void (*on_waiting)(void *arg);
     void *arg;
 } out = {.target = {.fd = -1}, .level = SPRIG_LOG_INFO, .most = 1024 * 1024};
@@ -107,18 +109,16 @@ void sprig_log_be_json(bool is_json)
     out.is_json = is_json;
 }
 
-bool sprig_log_reopen(void)
+void sprig_log_reopen(void)
 {
-    char why[512];
+    char why[512] = "error_log: no memory";
     if (out.path == NULL || !log_target_is_path(out.path))
-        return true;
+        return;
     char *path = strdup(out.path);
-    bool ok = path != NULL && open_path(path, why, sizeof why) == 0;
-    if (!ok)
-        sprig_log(SPRIG_LOG_ERROR, "%s (as user id %u); the old file goes on",
-                  path != NULL ? why : "error_log: out of memory", (unsigned)geteuid());
+    if (path == NULL || open_path(path, why, sizeof why) != 0)
+        sprig_log(SPRIG_LOG_ERROR, "%s (as user id %u); the old file goes on", why,
+                  (unsigned)geteuid());
     free(path);
-    return ok;
 }
 
 bool sprig_log_has_file(void)
@@ -135,10 +135,27 @@ bool sprig_log_is_plain_file(void)
 
 /* ------------------------------------------------------------------- writing ---- */
 
-static size_t write_now(const char *bytes, size_t n)
+static size_t write_to_target(const char *bytes, size_t n)
 {
     return out.target.fd != -1 ? log_target_write(&out.target, bytes, n)
                                : log_target_write_to(STDERR_FILENO, bytes, n);
+}
+
+static bool is_slow(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+/* A reader that is slow gets the rest of a line later. A disk that is full does not: what is
+ * written when it has room again begins on a line of its own. */
+static size_t write_now(const char *bytes, size_t n)
+{
+    if (out.is_torn && write_to_target("\n", 1) == 1)
+        out.is_torn = false;
+    size_t done = out.is_torn ? 0 : write_to_target(bytes, n);
+    if (done > 0 && done < n && !is_slow(errno))
+        out.is_torn = bytes[done - 1] != '\n';
+    return done;
 }
 
 /* A forked child has its parent's lines in memory. */
@@ -154,10 +171,11 @@ static size_t print_origin(enum sprig_log_level level, char *buf, size_t n);
 /* A line about lost ones goes before the first that can be written again. */
 static void tell_lost(void)
 {
-    char text[80], line[300];
+    char text[160], line[400];
     size_t len;
-    snprintf(text, sizeof text, "%llu messages lost: nobody read them",
-             (unsigned long long)out.n_lost);
+    snprintf(text, sizeof text, "%llu message%s lost: %s", (unsigned long long)out.n_lost,
+             out.n_lost == 1 ? "" : "s",
+             is_slow(out.error) ? "nobody read them" : strerror(out.error));
     if (out.is_json) {
         len = (size_t)snprintf(line, sizeof line, "{\"severityText\":\"WARN\",\"body\":\"%s\"}\n",
                                text);
@@ -169,13 +187,22 @@ static void tell_lost(void)
         out.n_lost = 0;
 }
 
+static void lose(uint64_t n, int error)
+{
+    out.n_lost += n;
+    out.error = error;
+    stats_add(STAT_LOG_DROPPED, n);
+}
+
 bool sprig_log_flush(void)
 {
     forget_others();
     if (out.n > 0) {
         size_t done = write_now(out.waiting, out.n);
-        if (done < out.n && errno != EAGAIN && errno != EWOULDBLOCK)
-            done = out.n; /* nobody will ever take it */
+        if (done < out.n && !is_slow(errno)) { /* nobody will ever take it */
+            lose(log_target_lines(out.waiting + done, out.n - done), errno);
+            done = out.n;
+        }
         out.n -= done;
         memmove(out.waiting, out.waiting + done, out.n);
     }
@@ -220,10 +247,10 @@ bool sprig_log_print_text(const char *text, size_t n)
     if (!sprig_log_flush() && out.n_lost == 0)
         done = write_now(text, n);
     if (done < n)
-        is_kept = (out.n > 0 || out.n_lost > 0 || errno == EAGAIN || errno == EWOULDBLOCK) &&
+        is_kept = (out.n > 0 || out.n_lost > 0 || is_slow(errno)) &&
                   keep(text + done, n - done, done > 0);
-    out.n_lost += !is_kept;
-    stats_add(STAT_LOG_DROPPED, !is_kept);
+    if (!is_kept)
+        lose(1, out.n > 0 ? EAGAIN : errno);
     errno = saved;
     return is_kept;
 }
@@ -316,7 +343,7 @@ static void print_json(enum sprig_log_level level, const char *text, size_t n)
     if (line != NULL)
         sprig_log_print_text(line, n_line);
     else
-        out.n_lost++;
+        lose(1, ENOMEM);
     free(line);
 }
 

@@ -216,6 +216,14 @@ size_t log_target_write(const struct log_target *t, const char *bytes, size_t n)
     return t->is_pipe ? write_pipe(t, bytes, n) : write_all(t, bytes, n);
 }
 
+uint64_t log_target_lines(const char *bytes, size_t n)
+{
+    uint64_t lines = 0;
+    for (const char *end = bytes + n; (bytes = memchr(bytes, '\n', (size_t)(end - bytes)));)
+        lines++, bytes++;
+    return lines;
+}
+
 size_t log_target_write_to(int fd, const char *bytes, size_t n)
 {
     struct log_target t = {.fd = fd};

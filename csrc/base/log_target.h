@@ -13,6 +13,7 @@
 #include "base/log_syslog.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct log_target {
     int fd;            /* owned, close-on-exec; -1: closed */
@@ -42,6 +43,9 @@ bool log_target_has_colours(const struct log_target *t);
 /* Writes what can be written now. Returns how many of the bytes were; fewer than n: errno says why,
  * EAGAIN that nobody reads. Raises no SIGPIPE. */
 size_t log_target_write(const struct log_target *t, const char *bytes, size_t n);
+
+/* How many lines end in these bytes. */
+uint64_t log_target_lines(const char *bytes, size_t n);
 
 /* Waits until there may be room, at most that long. */
 void log_target_wait(const struct log_target *t, int timeout_ms);

@@ -19,19 +19,11 @@ enum {
 
 /* ------------------------------------------------------------- the file ---- */
 
-static uint64_t count_lines(const char *bytes, size_t n)
-{
-    uint64_t lines = 0;
-    for (const char *end = bytes + n; (bytes = memchr(bytes, '\n', (size_t)(end - bytes)));)
-        lines++, bytes++;
-    return lines;
-}
-
 static void lose_lines(struct access_log *log, size_t from, int error)
 {
     log->has_failed = true;
     log->error = error ? error : EIO;
-    uint64_t n = count_lines(log->lines.bytes + from, log->lines.n - from);
+    uint64_t n = log_target_lines(log->lines.bytes + from, log->lines.n - from);
     log->n_lost += n;
     stats_add(STAT_LOG_DROPPED, n);
     log->lines.n = from;
