@@ -8,6 +8,19 @@
 #include <sys/syscall.h>
 #endif
 
+/* Headers may be older than the kernel; the numbers are the same on all but one architecture. */
+#if defined(__linux__) && !defined(__alpha__)
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+#endif
+
 #if defined(SYS_close_range) && defined(SYS_pidfd_open) && defined(SYS_pidfd_getfd)
 #include <errno.h>
 #include <stdbool.h>

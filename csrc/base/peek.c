@@ -24,8 +24,9 @@ bool peek_by_pipe(void *to, const void *from, size_t n)
     bool is_done = true;
     if (cloexec_pipe(ends, false) == -1)
         return false;
+    uintptr_t source = (uintptr_t)from; /* may be no pointer at all */
     for (size_t at = 0; is_done && at < n; at += PIPE_BYTES)
-        is_done = copy_part(ends, (char *)to + at, (const char *)from + at,
+        is_done = copy_part(ends, (char *)to + at, (const char *)(source + at),
                             n - at < PIPE_BYTES ? n - at : PIPE_BYTES);
     close(ends[0]);
     close(ends[1]);

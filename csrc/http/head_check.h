@@ -189,8 +189,9 @@ struct head_walk {
 static inline struct head_walk head_walk_of(const struct sprig_head *head, uint8_t version,
                                             char *why, size_t why_bytes)
 {
-    return (struct head_walk){.at = head->headers,
-                              .end = head->headers + head->n_headers,
+    const struct sprig_header *at = head->headers;
+    return (struct head_walk){.at = at,
+                              .end = at != NULL ? at + head->n_headers : NULL,
                               .status = head->status,
                               .version = version,
                               .why = why,

@@ -44,7 +44,7 @@ static void writes(const char *format, const struct sprig_request *req, const ch
     struct log_output out = {
         .input = data.bytes,
         .input_bytes = headers_at,
-        .headers = data.bytes + headers_at,
+        .headers = data.bytes ? data.bytes + headers_at : NULL,
         .headers_bytes = data.n - headers_at,
         .status = 207,
         .n_body = 1234567890123,
