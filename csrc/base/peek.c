@@ -49,11 +49,12 @@ bool peek(void *to, const void *from, size_t n)
 /* In parts that end with a page: the next one may not be there. */
 bool peek_string(char *to, const char *from, size_t n)
 {
+    uintptr_t source = (uintptr_t)from;
     size_t at = 0;
     while (at < n - 1) {
-        size_t part = PAGE_BYTES - (uintptr_t)(from + at) % PAGE_BYTES;
+        size_t part = PAGE_BYTES - (source + at) % PAGE_BYTES;
         part = part < n - 1 - at ? part : n - 1 - at;
-        if (!peek(to + at, from + at, part))
+        if (!peek(to + at, (const char *)(source + at), part))
             break;
         for (size_t i = at; i < at + part; i++)
             if (to[i] == '\0')

@@ -243,11 +243,11 @@ static void put_neighbours(const struct log_item *first, const struct log_input 
 
 void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b)
 {
-    const struct log_item *end = f->items + f->n_items;
     if (f->is_json) {
         log_json_input(in, b);
         return;
     }
+    const struct log_item *end = f->items + f->n_items;
     for (const struct log_item *item = f->items; item < end; item += item->n_early + 1)
         if (item->n_early > 0)
             put_neighbours(item, in, b);
