@@ -215,6 +215,7 @@ subtest '1.8 die in timer/io callback' => sub {
 };
 
 subtest '1.8 $cv->recv inside app' => sub {
+    skip_on_other_loop('AnyEvent lets no callback block in recv');
     is http10('/recv')->body, 'waited', 'waits';
 };
 

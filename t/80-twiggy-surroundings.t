@@ -90,7 +90,10 @@ subtest '4.1 %SIG handlers, alarm()' => sub {
     outcome('/handler');
     kill USR1 => $server->pid;
     is join(' ', await_diary($server, 1)), 'USR1', 'a handler of %SIG runs while the server idles';
-    is outcome('/alarm'),                  "alarm\n", 'alarm around a blocking wait';
+SKIP: {
+        skip_on_other_loop('AnyEvent lets no callback block in recv', 1);
+        is outcome('/alarm'), "alarm\n", 'alarm around a blocking wait';
+    }
     is outcome('/pipe-handler'), 'code',
         'SIGPIPE has a handler, which programs that are started do not inherit';
 };
@@ -149,6 +152,7 @@ subtest '4.1 disconnect detection by reading' => sub {
 };
 
 subtest '4.1 local $_' => sub {
+    skip_on_other_loop('AnyEvent lets no callback block in recv');
     my @clients = map { $server->connect } 1 .. 2;
     $_->send(get('/local-topic')) for @clients;
     is_deeply [map { $_->response->body } @clients], ['mine', 'mine'], 'across a wait in the app';
