@@ -191,7 +191,7 @@ subtest 'which files are the application\'s' => sub {
     my $arch = "$dir-perl5/$Config::Config{archname}";
     local @INC = ($arch, "$dir-perl5", @INC);
     local @INC{qw(Own.pm Other.pm)} = ("$arch/Own.pm", "$dir-perl5/Other.pm");
-    @fresh = grep { /perl5/ } Sprig::Dev::Files->new("$dir/app.psgi")->fresh;
+    @fresh = grep { /\Q$dir\E-perl5/ } Sprig::Dev::Files->new("$dir/app.psgi")->fresh;
     is "@fresh", '', 'nothing that PERL5LIB has, nor in the folders that perl adds to it';
 };
 
