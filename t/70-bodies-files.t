@@ -44,6 +44,7 @@ my $ranged = builder { enable 'ConditionalGET'; $file };
 $ranged = ByteRange->wrap($ranged);
 my $directory = Plack::App::Directory->new(root => $dir)->to_app;
 my $static = builder { enable 'Static', path => sub { s{^/static/}{} }, root => $dir; sub { [404, [], ['not there']] } };
+my @kept;
 my $probe = routes(
     '/path'      => sub { [200, [], Path->new(path => "$dir/mib.txt")] },
     '/path-none' => sub { [200, [], Path->new(path => "$dir/none")] },
@@ -56,6 +57,11 @@ my $probe = routes(
     '/refs'      => sub { [200, [], [\"a", \'', 'b']] },
     '/zero'      => sub { sub { my $w = $_[0]->([200, []]); $w->write(''); $w->write('a', '', 'b'); $w->write(); $w->close } },
     '/shrink'    => sub { open my $fh, '<', "$dir/shrink.bin" or die; [200, ['Content-Length' => -s $fh], $fh] },
+    '/reused'    => sub { sub { open my $fh, '<:raw', "$dir/mib.txt" or die; $_[0]->([200, [], $fh]);
+        close $fh; open $fh, '<', "$dir/empty.txt" or die } },
+    '/twice'     => sub { open my $fh, '<:raw', "$dir/mib.txt" or die; open my $same, '<&=', $fh or die; push @kept, $same;
+        @kept = () if @kept > 3; [200, [], $fh] },
+    '/open'      => sub { opendir my $all, '/proc/self/fd' or return [404, [], []]; [200, [], [scalar(() = readdir $all)]] },
     '/sparse'    => sub { open my $fh, '<', "$dir/sparse.bin" or die; [200, [], $fh] },
     '/endless'    => sub { open my $fh, '<', '/dev/zero' or die; [200, ['Content-Length' => 70_000], $fh] },
     '/sparse-end' => sub { open my $fh, '<', "$dir/sparse.bin" or die; seek $fh, (4 << 30) - 5, 0; [200, [], $fh] },
@@ -100,6 +106,14 @@ subtest 'path' => sub {
         is answer($path)->body,       'by getline',  "$path: read by getline";
         is join(' ', diary($server)), 'path closed', 'closed once';
     }
+};
+
+subtest 'a handle that the application goes on using' => sub {
+    my $n = answer('/open')->body;
+    for my $path (qw(/reused /twice)) {
+        is answer($path)->body, $bytes, "$path: every byte" for 1 .. 4;
+    }
+    ok eventually(sub { answer('/open')->body eq $n }), 'no descriptor stays open';
 };
 
 subtest 'pieces' => sub {

@@ -5,6 +5,7 @@
 #include "exchange.h"
 #include "pump.h"
 #include <fcntl.h>
+#include <perliol.h>
 #include <sys/stat.h>
 
 #ifdef __linux__
@@ -92,8 +93,37 @@ static bool has_true_size(int fd, const struct stat *st, Off_t at)
     return st->st_blocks > 0 || !is_virtual(fd);
 }
 
-/* A plain regular file is sent by the kernel, from where the next read would start. The descriptor
- * is duplicated: what the app does with its handle from now on is its own business. */
+/* Whether perl counts who uses the descriptor: of its own layers, but for the standard ones, which
+ * `open` puts another file behind. */
+static bool is_counted(pTHX_ PerlIO *file, int fd)
+{
+    while (PerlIOValid(PerlIONext(file)))
+        file = PerlIONext(file);
+    return fd > PL_maxsysfd && PerlIOBase(file)->tab == &PerlIO_unix;
+}
+
+/* Keeps a descriptor of perl's open, whatever the app does with its handle from now on. */
+static int keep_open(pTHX_ PerlIO *file, int fd, bool *is_shared)
+{
+    *is_shared = is_counted(aTHX_ file, fd);
+    if (!*is_shared)
+        return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    PerlIOUnix_refcnt_inc(fd);
+    return fd;
+}
+
+static void give_back_shared(void *fd)
+{
+    if (PerlIOUnix_refcnt_dec((int)(intptr_t)fd) == 0)
+        close((int)(intptr_t)fd);
+}
+
+static void give_back_own(void *fd)
+{
+    close((int)(intptr_t)fd);
+}
+
+/* A plain regular file is sent by the kernel, from where the next read would start. */
 static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
 {
     PerlIO *file = IoIFP(io);
@@ -109,7 +139,7 @@ static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
     if (fd < 0 || fstat(fd, &st) != 0 || (at = PerlIO_tell(file)) < 0 ||
         !has_true_size(fd, &st, at))
         return false;
-    body->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    body->fd = keep_open(aTHX_ file, fd, &body->is_shared);
     body->offset = (uint64_t)at;
     body->length = st.st_size > at ? (uint64_t)(st.st_size - at) : 0;
     return body->fd >= 0;
@@ -140,6 +170,7 @@ int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error)
     body->sv = sv;
     body->length = SPRIG_LENGTH_UNKNOWN;
     body->fd = -1;
+    body->is_shared = false;
     if (SvGMAGICAL(sv) && !isGV_with_GP(sv))
         return 0;
     if (!SvROK(sv) && !isGV_with_GP(sv)) {
@@ -170,6 +201,7 @@ static bool take_file(int fd, struct psgi_body *body)
         return false;
     body->kind = PSGI_BODY_FILE;
     body->fd = fd;
+    body->is_shared = false;
     body->offset = 0;
     body->length = (uint64_t)st.st_size;
     return true;
@@ -203,17 +235,24 @@ void psgi_body_use_path(int fd, struct psgi_body *body)
 
 void psgi_body_clear(struct psgi_body *body)
 {
-    if (body->fd >= 0)
-        close(body->fd);
+    if (body->fd >= 0 && body->is_shared)
+        give_back_shared((void *)(intptr_t)body->fd);
+    else if (body->fd >= 0)
+        give_back_own((void *)(intptr_t)body->fd);
     body->fd = -1;
 }
 
-/* ---- sending ---- */
-
-static void release_fd(void *fd)
+int psgi_body_take_fd(struct psgi_body *body)
 {
-    close((int)(intptr_t)fd);
+    int fd = body->is_shared ? fcntl(body->fd, F_DUPFD_CLOEXEC, 3) : body->fd;
+
+    if (body->is_shared)
+        psgi_body_clear(body);
+    body->fd = -1;
+    return fd;
 }
+
+/* ---- sending ---- */
 
 /* True for a large string that somebody else than this response has, too: the app has returned, so
  * that is no passing variable of its. */
@@ -266,13 +305,15 @@ static void send_file(pTHX_ struct psgi_exchange *px, struct psgi_body *body)
 {
     int fd = body->fd;
 
-    body->fd = -1;
     psgi_pump_new(aTHX_ px, body->sv, false); /* only to close the handle at the end */
-    if (sprig_response_is_bodyless(px->ex) || body->length == 0)
-        close(fd);
-    else
-        sprig_response_write_file(px->ex, fd, body->offset, body->length, release_fd,
-                                  (void *)(intptr_t)fd);
+    if (sprig_response_is_bodyless(px->ex) || body->length == 0) {
+        psgi_body_clear(body);
+        return;
+    }
+    body->fd = -1;
+    sprig_response_write_file(px->ex, fd, body->offset, body->length,
+                              body->is_shared ? give_back_shared : give_back_own,
+                              (void *)(intptr_t)fd);
 }
 
 void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body)

@@ -15,7 +15,8 @@ struct psgi_body {
     } kind;
     SV *sv; /* the string, the array itself (not the reference), or what getline is called on */
     uint64_t length; /* SPRIG_LENGTH_UNKNOWN where only reading would tell */
-    int fd;          /* FILE: owned duplicate until psgi_body_send or _clear, else -1 */
+    int fd;          /* FILE: owned until psgi_body_send or _clear, else -1 */
+    bool is_shared;  /* perl has it as well: it is closed when both are done with it */
     uint64_t offset; /* FILE: where its next read would start */
 };
 
@@ -33,5 +34,8 @@ void psgi_body_use_path(int fd, struct psgi_body *body);
  * Calls close exactly once where the body has it. */
 void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body);
 void psgi_body_clear(struct psgi_body *body);
+/* The descriptor of a FILE, which is the caller's to close from now on. -1 and errno: there is none
+ * to be had. */
+int psgi_body_take_fd(struct psgi_body *body);
 
 #endif

@@ -185,7 +185,8 @@ static bool send_handle(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, S
         psgi_body_clear(&body);
         return send_stream(aTHX_ scope, ev, fh, part, length, wait);
     }
-    part->fd = body.fd;
+    if ((part->fd = psgi_body_take_fd(&body)) == -1)
+        return psgi_event_refuse(aTHX_ ev, "fh: %s", Strerror(errno));
     uint64_t size = body.offset + body.length;
     if (part->offset == 0)
         part->offset = body.offset; /* from where it stands */

@@ -459,6 +459,7 @@ int psgi_reply_send(pTHX_ struct psgi_exchange *px, SV *response, bool streaming
     r.headers = r.few;
     r.body.kind = PSGI_BODY_NONE;
     r.body.fd = -1;
+    r.body.is_shared = false;
     r.path_fd = open_path(aTHX_ response);
     look = read_response(aTHX_ & r, response);
     psgi_body_use_path(r.path_fd, &r.body);
