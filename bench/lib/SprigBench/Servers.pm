@@ -87,7 +87,7 @@ my %SERVER = (
         sub {
             my (%at) = @_;
             my @plugin = -e '/usr/lib/uwsgi/plugins/psgi_plugin.so' ? ('--plugin', 'psgi') : ();
-            return (_path_of('uwsgi'), @plugin, '--http-socket', "127.0.0.1:$at{port}", '--psgi',
+            return (_path_of('uwsgi'), @plugin, '--http11-socket', "127.0.0.1:$at{port}", '--psgi',
                 $at{app}, '-L');
         }
     ],
