@@ -162,7 +162,8 @@ SKIP: {
             : 0;
         skip 'ports below 1024 are for everybody', 1 if $first < 81;
         skip 'no setpriv', 1 if $> == 0 && !grep { -x "$_/setpriv" } split /:/, $ENV{PATH};
-        local $ENV{PERL5LIB} = "$before/blib/lib:$before/blib/arch";
+        local $ENV{PERL5LIB} = join q{:}, map({ "$before/blib/$_" } qw(lib arch)),
+            grep { defined } $ENV{PERL5LIB};
         my $said = output_of($> ? () : qw(setpriv --reuid 65534 --regid 65534 --clear-groups),
             SprigTest::Program::program(), '-l', '127.0.0.1:80', '-e', 'sub { }');
         like $said, qr/Permission denied; a port below 1024 needs root .*CAP_NET_BIND_SERVICE\n/,
