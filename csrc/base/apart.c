@@ -26,12 +26,12 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-enum { UNSHARE = 1 << 1 }; /* CLOSE_RANGE_UNSHARE of linux/close_range.h, which can be missing */
+enum { UNSHARE = 1 << 1 }; /* CLOSE_RANGE_UNSHARE of linux/close_range.h, which may be missing */
 
 static _Thread_local bool is_apart;
 
-/* Whoever is not allowed to borrow must not leave. -1 is no process: EBADF says that the call is
- * there. */
+/* A thread that may not borrow descriptors must not leave. -1 is never a process: EBADF shows that
+ * the system call exists. */
 static bool may_borrow(void)
 {
     return syscall(SYS_pidfd_getfd, -1, 0, 0) == -1 && errno == EBADF;

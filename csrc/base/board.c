@@ -21,8 +21,8 @@ void board_free(struct sprig_board *board)
         munmap(board, sizeof *board);
 }
 
-/* Slots between the old end and this one are empty. Only a slot's first number moves the end, and
- * that is the master's. */
+/* Slots between the old end and this one are empty. Only the first write to a slot moves the end,
+ * and the master does that. */
 static void board_grow(struct sprig_board *board, uint32_t slot)
 {
     for (uint32_t i = board->n_slots; i < slot; i++)
@@ -42,7 +42,7 @@ static uint32_t board_get(const struct sprig_board *board, uint32_t slot)
     return __atomic_load_n(&board->n_connections[slot], __ATOMIC_RELAXED);
 }
 
-/* A small lead is nothing: where connections are short it goes to and fro. */
+/* A small lead is ignored: with short connections it shifts all the time. */
 bool board_is_ahead(const struct sprig_board *board, uint32_t slot)
 {
     uint32_t own = board_get(board, slot), fewest = BOARD_NOBODY;

@@ -8,10 +8,10 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-/* How an IPv4 address in IPv6 begins (RFC 4291 section 2.5.5.2). */
+/* The prefix of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2). */
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* The family (4 or 6) and bytes of a numeric address; 0: it is none. */
+/* Reads a numeric address. Returns its family (4 or 6), or 0 if it is not one. */
 static uint8_t read_address(struct sprig_span host, uint8_t bytes[16])
 {
     char text[46];
@@ -56,7 +56,7 @@ void cidr_print(int family, const void *address, char *to)
         inet_ntop(family, bytes, to, INET6_ADDRSTRLEN);
 }
 
-/* The digits behind the slash. False: not a number, or more than max. */
+/* Reads the digits after the slash. False: not a number, or more than max. */
 static bool read_bits(struct sprig_span text, unsigned max, uint8_t *bits)
 {
     uint64_t v;

@@ -1,4 +1,4 @@
-/* config_environ.c - options that the environment tells, and names that were nearly right. */
+/* config_environ.c - options from the environment, and names that are nearly right. */
 #include "base/config.h"
 
 #include "base/err.h"
@@ -14,7 +14,7 @@ extern char **environ;
 const char *sprig_option_environ(const struct sprig_option *o, char *variable, size_t n)
 {
     if (o->type == SPRIG_OPTION_PLACK || strcmp(o->name, "dev") == 0)
-        return NULL; /* SPRIG_DEV is for building; nobody develops by accident */
+        return NULL; /* SPRIG_DEV belongs to the build; nobody gets development mode by accident */
     snprintf(variable, n, "SPRIG_%s", o->name);
     for (char *p = variable; *p; p++)
         if (*p >= 'a' && *p <= 'z')
@@ -51,7 +51,7 @@ int sprig_config_read_platform(struct sprig_config *c, char *why, size_t n)
     return err;
 }
 
-/* "DEBUG", "SERVICE_HOST" ...: behind SPRIG_. */
+/* Names that mean something else after SPRIG_: "DEBUG", "SERVICE_HOST" ... */
 static bool is_reserved(const char *name)
 {
     static const char *const names[] = {"ADMIN",         "CHANNELS", "DEBUG",   "DEV",
@@ -114,7 +114,7 @@ static unsigned least(unsigned a, unsigned b, unsigned c)
     return min < c ? min : c;
 }
 
-/* How many characters have to be changed, put in or left out. */
+/* How many characters must be changed, inserted or deleted. */
 static unsigned distance(const char *a, const char *b)
 {
     unsigned row[NAME_BYTES + 1];
@@ -138,7 +138,7 @@ const char *sprig_option_nearest(const char *name)
     size_t n, len = strlen(name);
     const struct sprig_option *options = sprig_options(&n);
     const char *best = NULL;
-    unsigned best_distance = len < 4 ? 2 : len < 12 ? 3 : 4; /* less than this */
+    unsigned best_distance = len < 4 ? 2 : len < 12 ? 3 : 4; /* must be less than this */
     if (len > NAME_BYTES)
         return NULL;
     for (size_t i = 0; i < n; i++) {

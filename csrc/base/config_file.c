@@ -13,8 +13,8 @@
 /* What is being read. */
 struct reader {
     struct sprig_config_file *to;
-    struct sprig_config *scratch; /* values are tried on it */
-    const char *file;             /* of the line; owned by `to` */
+    struct sprig_config *scratch; /* values are tried out on it */
+    const char *file;             /* with the current line; owned by `to` */
     unsigned line;
     unsigned depth;
     char *why;
@@ -48,13 +48,13 @@ static int no_memory(struct reader *r)
 struct text {
     char *bytes; /* owned; ends with a NUL */
     size_t n;
-    size_t room; /* with that for the NUL */
+    size_t room; /* includes the NUL */
 };
 
 static int text_add(struct text *t, const char *bytes, size_t n)
 {
     if (t->room <= t->n + n) {
-        size_t room = 2 * (t->n + n) + 32; /* a value comes in single characters */
+        size_t room = 2 * (t->n + n) + 32; /* values arrive one character at a time */
         char *grown = realloc(t->bytes, room);
         if (grown == NULL)
             return SPRIG_E_NOMEM;
@@ -79,7 +79,7 @@ static int hex_digit(char c)
     return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* Behind a backslash. Where it ends, or NULL: that is no escape. */
+/* `at` is just after a backslash. Returns where the escape ends, or NULL if it is none. */
 static const char *read_escape(const char *at, char *out)
 {
     static const char letters[] = "\\\"$#nrt", meant[] = "\\\"$#\n\r\t";
@@ -146,7 +146,7 @@ static int read_quoted(struct reader *r, const char *at, struct text *to)
     return *at == '\0' || *at == '#' ? 0 : wrong(r, "nothing may follow the quoted value");
 }
 
-/* `at` is behind the = and blanks. The value is to be freed. */
+/* `at` is after the = and blanks. The caller frees the value. */
 static int read_value(struct reader *r, const char *at, struct text *to)
 {
     int rc = text_add(to, "", 0);
@@ -164,7 +164,7 @@ static int read_value(struct reader *r, const char *at, struct text *to)
     return rc;
 }
 
-/* A leading blank or # would be lost, a quote would begin something. */
+/* A leading blank or # would be lost, and a quote would start a quoted value. */
 static bool needs_quotes(const char *value)
 {
     size_t len = strlen(value);
@@ -214,7 +214,7 @@ bool sprig_option_fits_file(const struct sprig_option *o)
     return o->group != NULL;
 }
 
-/* The value of an option that is no field is looked at only where it is a switch. */
+/* An option without a field has its value checked only if it is a switch. */
 static int check_value(struct reader *r, const struct sprig_option *o, struct text *value)
 {
     char why[512];
@@ -255,7 +255,7 @@ static int unknown_option(struct reader *r, const char *name)
                            : wrong(r, "unknown option %s", shown);
 }
 
-/* Relative names are seen from the folder of the file that has the line. */
+/* A relative name starts from the folder of the file that contains the line. */
 static int include(struct reader *r, const char *name)
 {
     const char *slash = strrchr(r->file, '/'), *file = r->file;
@@ -349,7 +349,7 @@ static int keep_name(struct reader *r, const char *path)
 static int cannot_read(struct reader *r, const char *path)
 {
     const char *problem = strerror(errno);
-    if (r->depth > 1) /* the place is that of the @include */
+    if (r->depth > 1) /* report the line of the @include */
         return wrong(r, "cannot read %s: %s", path, problem);
     snprintf(r->why, r->why_size, "cannot read %s: %s", path, problem);
     return SPRIG_E_SYS;

@@ -1,5 +1,4 @@
-/* config_value.c - options: their values read from text, stored, and printed, by the table of
- * config.c. */
+/* config_value.c - options: reads, stores and prints their values, by the table in config.c. */
 #include "base/config.h"
 
 #include "base/err.h"
@@ -24,7 +23,7 @@ union value {
     const char *text; /* borrowed */
 };
 
-/* Takes the digits at the start of *at off it; returns as number_take. */
+/* Takes the digits off the start of *at; returns what number_take returns. */
 static bool take_number(const char **at, uint64_t *out)
 {
     struct sprig_span text = span_str(*at);
@@ -64,7 +63,8 @@ static bool read_bytes(const char *text, uint64_t *out)
     return *text == '\0';
 }
 
-/* "15", "0.25", ".5". By hand, because strtod asks the locale and takes "inf", "0x1" and " 1". */
+/* "15", "0.25", ".5". Written by hand, because strtod follows the locale and accepts "inf", "0x1"
+ * and " 1". */
 static bool read_seconds(const char *text, double *out)
 {
     uint64_t whole = 0;
@@ -107,7 +107,7 @@ static bool read_choice(const char *choices, const char *text, uint64_t *out)
     return false;
 }
 
-/* Strings end up in paths and in response heads: no control characters. */
+/* Strings end up in paths and response heads, so control characters are refused. */
 static bool read_text(const char *text, double max)
 {
     size_t len = strlen(text);
@@ -164,7 +164,7 @@ static int store_text(char **to, const char *text)
     return 0;
 }
 
-/* Whatever the application makes the working folder later. */
+/* Stores an absolute path, so that a chdir in the application changes nothing. */
 static int store_path(char **to, const char *path)
 {
     char *absolute = log_target_is_path(path) ? path_absolute(path) : NULL;
@@ -335,7 +335,7 @@ bool sprig_config_has_master(const struct sprig_config *c)
     return c->workers > 1 || c->master;
 }
 
-/* Thousandths are enough, and free of the locale's decimal point. */
+/* Prints thousandths, which is enough, and no decimal point of the locale. */
 static void print_seconds(double seconds, char *buf, size_t n)
 {
     uint64_t ms = (uint64_t)(seconds * 1000 + 0.5);

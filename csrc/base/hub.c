@@ -1,4 +1,4 @@
-/* hub.c - the log that the processes of a server share, and who has which members; see hub.h */
+/* hub.c - the log that a server's processes share, and the number of members in each; see hub.h */
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hub_internal.h"
@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 enum {
-    READ_BYTES = 64 << 10, /* copied out of the log at one time, unless a message is longer */
+    READ_BYTES = 64 << 10, /* copied out of the log at once, unless one message is longer */
     LOCK_SECONDS = 1
 };
 
 /* -------------------------------------------------------------------- lock ---- */
 
-/* Held for the time of a few copies. The log of one that died with it is whole. */
+/* Held only while a few bytes are copied. If the holder dies, the log is still consistent. */
 static bool hub_lock(struct hub *hub)
 {
     pthread_mutex_t *lock = &hub->shared->lock;
@@ -75,7 +75,7 @@ static uint32_t count_members(struct hub *hub, const struct row *row)
     return n;
 }
 
-/* Takes the channel out that nobody is a member of and that was silent for longest; 0: none is. */
+/* Evicts the channel that has been silent longest among those without members; 0: there is none. */
 static uint32_t row_evict(struct hub *hub)
 {
     struct shared *s = hub->shared;
@@ -95,7 +95,7 @@ static uint32_t row_evict(struct hub *hub)
     return oldest;
 }
 
-/* The row of a channel, a new one if need be; NULL: all are taken by channels with members. */
+/* The row of a channel, made if necessary; NULL: all rows are taken by channels with members. */
 static struct row *row_get(struct hub *hub, struct sprig_span name)
 {
     struct shared *s = hub->shared;
@@ -145,7 +145,7 @@ static struct sprig_span take(const char **at, size_t n, bool is_there)
     return part;
 }
 
-/* The message of an entry whose parts lie at `at`. */
+/* The message of an entry; its parts start at `at`. */
 static struct hub_message message_of(const struct entry *e, const char *at)
 {
     struct hub_message m = {.number = e->number, .is_binary = e->is_binary};
@@ -161,8 +161,8 @@ static bool is_remembered(const struct row *row, const struct entry *e)
     return row != NULL && e->nth + row->n_remembered > row->n_messages;
 }
 
-/* Takes the oldest entry off the log, and appends it again if its channel remembers it: there is
- * just the room for it then. */
+/* Takes the oldest entry off the log. If its channel still remembers it, appends it again: there is
+ * now exactly enough room. */
 static void log_take_oldest(struct hub *hub)
 {
     struct shared *s = hub->shared;
@@ -243,8 +243,8 @@ void hub_remember(struct hub *hub, struct sprig_span channel, uint32_t n)
 
 /* ----------------------------------------------------------------- reading ---- */
 
-/* From the newest entry of the channel back, along the links between them. Before one that is no
- * copy, and older than asked for, there are only older ones. */
+/* Walks the links back from the channel's newest entry. Once an entry is not a copy and is older
+ * than asked for, all entries before it are older too. */
 void hub_history(struct hub *hub, struct sprig_span channel, uint32_t n, uint64_t up_to,
                  void (*seen)(const struct hub_message *message, void *arg), void *arg)
 {
@@ -302,7 +302,7 @@ static bool reader_reserve(struct hub_reader *r, size_t n)
     return true;
 }
 
-/* Copies the next entries, as many as there is room for; one at least. The lock is held. */
+/* Copies the next entries, at least one and as many as fit. The caller holds the lock. */
 static void reader_copy(struct hub_reader *r)
 {
     const struct hub *hub = r->hub;
@@ -359,8 +359,8 @@ static void seat_take(struct hub *hub, uint32_t seat)
         hub->members[(uint64_t)row * hub->n_seats + seat] = 0;
 }
 
-/* Each process has a column of numbers, that of one that is gone goes to the next. False: there are
- * more than was planned. */
+/* Each process has a column of numbers; when it is gone, the next process gets the column. False:
+ * there are more processes than planned. */
 static bool seat_get(struct hub *hub)
 {
     if (hub->seat_of == getpid())

@@ -1,4 +1,4 @@
-/* hub_memory.c - the memory of a hub: made, inherited from another program, passed on to one. */
+/* hub_memory.c - a hub's memory: creating it, inheriting it from another program, passing it on. */
 #include "base/clock.h"
 #include "base/hub_internal.h"
 #include "base/memory.h"
@@ -24,7 +24,7 @@
 enum {
     MIN_BYTES = 64 << 10,
     DEFAULT_BYTES = 16 << 20,
-    MIN_PROCESSES = 64 /* so that a few workers more do not make another layout */
+    MIN_PROCESSES = 64 /* a few more workers keep the same layout */
 };
 
 /* ------------------------------------------------------------------ memory ---- */
@@ -41,7 +41,7 @@ static bool shared_init(struct shared *s, uint64_t size, uint32_t n_seats)
     s->shape.size = size;
     s->shape.n_seats = n_seats;
     s->number = clock_real_ns() / 1000;
-    s->head = s->tail = 8; /* no entry is at 0 */
+    s->head = s->tail = 8; /* 0 means "no entry" */
     pthread_mutexattr_init(&attr);
     bool ok = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
               pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 &&
@@ -59,7 +59,7 @@ static int open_wake_fd(void)
 #endif
 }
 
-/* Where its parts begin, and how long it is in all. */
+/* Where the parts of the memory begin, and its total length. */
 struct layout {
     uint64_t seats, members, log, end;
 };
@@ -74,7 +74,7 @@ static struct layout lay_out(uint64_t size, uint32_t n_seats)
     return at;
 }
 
-/* Maps a hub; the descriptors are its own. NULL: they are still the caller's. */
+/* Maps a hub, which then owns the descriptors. NULL: they still belong to the caller. */
 static struct hub *hub_map(uint64_t size, uint32_t n_seats, int memory_fd, int wake_fd)
 {
     struct layout layout = lay_out(size, n_seats);
@@ -141,7 +141,7 @@ void hub_free(struct hub *hub)
     free(hub);
 }
 
-/* Of the process, and of those that it forks. */
+/* These belong to the process and are inherited by its children. */
 static uint64_t planned_bytes = DEFAULT_BYTES;
 static uint32_t planned_processes = MIN_PROCESSES;
 static struct hub *hub_of_process;
@@ -154,7 +154,7 @@ void hub_plan(uint64_t bytes, uint32_t n_processes)
 
 /* --------------------------------------------------------------- inherited ---- */
 
-/* That of another program, if it is what would be made here. */
+/* Adopts another program's hub if it has the shape that this process would give it. */
 static struct hub *hub_adopt(int memory_fd, int wake_fd)
 {
     struct hub_shape shape;

@@ -1,4 +1,4 @@
-/* invariant.c - what becomes of a mistake of ours; see invariant.h */
+/* invariant.c - what happens when Sprig finds a bug in itself; see invariant.h */
 #include "base/invariant.h"
 #include "base/log.h"
 #include <stdio.h>

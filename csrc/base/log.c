@@ -1,4 +1,5 @@
-/* log.c - formats messages of the core, keeps them while libevent runs, hands them to the sink. */
+/* log.c - formats the core's messages, keeps them while libevent runs, and hands them to the sink.
+ */
 #include "base/log.h"
 #include "base/invariant.h"
 #include "base/stats.h"
@@ -14,7 +15,7 @@ static sprig_log_sink_cb *log_sink;
 static enum sprig_log_level log_min = SPRIG_LOG_WARN;
 static void *log_arg;
 
-/* The request at hand. The watchdog's thread reads it while the loop is kept. */
+/* The current request. The watchdog's thread reads it while the loop is blocked. */
 static struct log_request request;
 
 void log_request_enter(struct sprig_span id, struct log_request *before)
@@ -36,7 +37,7 @@ struct sprig_span log_request_id(void)
     return span_make(request.bytes, request.n);
 }
 
-/* Messages kept while kept: a level byte, the id of a request, NUL, the text, NUL, and so on. */
+/* The kept messages, each of them a level byte, a request id, NUL, the text, NUL. */
 static struct {
     char *bytes; /* owned; NULL while nothing is kept */
     size_t len;
@@ -121,7 +122,7 @@ void log_defer(void)
     kept.depth++;
 }
 
-/* The sink may log, hold and release in its turn: everything is taken off first. */
+/* The sink may itself log, hold and release, so everything is taken off first. */
 __attribute__((noinline, cold)) static void hand_over_kept(void)
 {
     char *bytes = kept.bytes;
@@ -157,7 +158,7 @@ void log_undefer(void)
     log_deliver();
 }
 
-/* Bytes that this one takes when escaped. */
+/* How many bytes the escaped character takes. */
 static size_t escaped_len(char c)
 {
     return c >= 0x20 && c < 0x7f && c != '\\' && c != '"' ? 1 : 4;

@@ -1,5 +1,5 @@
-/* log_print.c - the error log: messages and what the application prints, on standard error or where
- * the options say; see log.h */
+/* log_print.c - the error log: prints messages, and what the application prints, on standard error
+ * or where the options say; see log.h */
 #include "base/apart.h"
 #include "base/clock.h"
 #include "base/config.h"
@@ -27,14 +27,14 @@ static struct {
     struct log_target target;
     bool is_json;
     enum sprig_log_level level;
-    size_t most;   /* of waiting bytes */
-    char *waiting; /* owned: what nobody has read yet; whole lines, but for the first */
+    size_t most;   /* limit of waiting bytes */
+    char *waiting; /* owned: not written yet; whole lines, except for the first */
     size_t n, room;
-    pid_t pid;       /* whose lines these are */
-    bool is_at_exit; /* the end of the process writes them */
-    uint64_t n_lost; /* messages, since one could be written */
+    pid_t pid;       /* the process that made these lines */
+    bool is_at_exit; /* written when the process ends */
+    uint64_t n_lost; /* messages lost since the last successful write */
     int error;       /* why the last one was lost */
-    bool is_torn;    /* the system took only the beginning of a line */
+    bool is_torn;    /* only the beginning of the last line was written */
     void (*on_waiting)(void *arg);
     void *arg;
 } out = {.target = {.fd = -1}, .level = SPRIG_LOG_INFO, .most = 1024 * 1024};
@@ -55,7 +55,7 @@ enum sprig_log_level sprig_log_level(void)
 
 /* ------------------------------------------------------------------- opening ---- */
 
-/* What other code and other programs print there goes the same way. */
+/* Other code and child programs print to descriptor 2, so it leads to the same place. */
 static void become_stderr(const struct log_target *t)
 {
     if (t->syslog.n_address == 0 && t->fd > STDERR_FILENO)
@@ -146,8 +146,8 @@ static bool is_slow(int error)
     return error == EAGAIN || error == EWOULDBLOCK;
 }
 
-/* A reader that is slow gets the rest of a line later. A disk that is full does not: what is
- * written when it has room again begins on a line of its own. */
+/* A slow reader gets the rest of the line later. A full disk does not: once it has room again, the
+ * next text starts on a line of its own. */
 static size_t write_now(const char *bytes, size_t n)
 {
     if (out.is_torn && write_to_target("\n", 1) == 1)
@@ -158,7 +158,7 @@ static size_t write_now(const char *bytes, size_t n)
     return done;
 }
 
-/* A forked child has its parent's lines in memory. */
+/* A forked child has inherited its parent's lines, which the parent will write. */
 static void forget_others(void)
 {
     if (out.pid != getpid())
@@ -168,7 +168,7 @@ static void forget_others(void)
 
 static size_t print_origin(enum sprig_log_level level, char *buf, size_t n);
 
-/* A line about lost ones goes before the first that can be written again. */
+/* The line that reports lost messages goes before the first message that can be written again. */
 static void tell_lost(void)
 {
     char text[160], line[400];
@@ -199,7 +199,7 @@ bool sprig_log_flush(void)
     forget_others();
     if (out.n > 0) {
         size_t done = write_now(out.waiting, out.n);
-        if (done < out.n && !is_slow(errno)) { /* nobody will ever take it */
+        if (done < out.n && !is_slow(errno)) { /* it can never be written */
             lose(log_target_lines(out.waiting + done, out.n - done), errno);
             done = out.n;
         }
@@ -217,7 +217,7 @@ void sprig_log_on_waiting(void (*cb)(void *arg), void *arg)
     out.arg = arg;
 }
 
-/* The rest of a text whose beginning is written already goes on waiting, whatever there is. */
+/* The rest of a text that is already partly written is always kept, whatever the limit. */
 static bool keep(const char *bytes, size_t n, bool is_begun)
 {
     if (out.n + n > out.most && !is_begun)
@@ -267,8 +267,8 @@ void sprig_log_finish(void)
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-/* "2026-11-30T04:46:34.123Z [1234 worker 2 warn] "; nothing for a terminal, where somebody looks
- * on, and for syslog, which has all that itself. */
+/* "2026-11-30T04:46:34.123Z [1234 worker 2 warn] "; nothing on a terminal, where a person is
+ * watching, or for syslog, which records all that itself. */
 static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
 {
     char worker[24] = "";
@@ -283,8 +283,8 @@ static size_t print_origin(enum sprig_log_level level, char *buf, size_t n)
                                   level_names[level], id.len > 0 ? " " : "", (int)id.len, id.ptr);
 }
 
-/* Text as a string of JSON, without the quotes. Control characters, and all that is no ASCII in a
- * text that is no UTF-8, become \xHH. Needs room for six times as many bytes. */
+/* Escapes text for a JSON string, without the quotes. Control characters become \xHH, and so do all
+ * non-ASCII bytes if the text is not valid UTF-8. `to` needs room for six times as many bytes. */
 static size_t escape_json(const char *text, size_t n, char *to)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -311,8 +311,8 @@ static size_t escape_json(const char *text, size_t n, char *to)
     return (size_t)(at - to);
 }
 
-/* Severity numbers of OpenTelemetry's data model: 5, 9, 13, 17. Owned by the caller; NULL: no
- * memory. */
+/* Uses the severity numbers of OpenTelemetry's data model: 5, 9, 13, 17. The caller frees the
+ * result; NULL: out of memory. */
 static char *make_json(enum sprig_log_level level, const char *text, size_t n, size_t *n_line)
 {
     static const char *const severities[] = {"DEBUG", "INFO", "WARN", "ERROR"};
@@ -349,7 +349,7 @@ static void print_json(enum sprig_log_level level, const char *text, size_t n)
 
 enum { ORIGIN_BYTES = 200, PLAIN_BYTES = ORIGIN_BYTES + SPRIG_PRINT_BYTES + 32 };
 
-/* What is amiss stands out on a terminal. */
+/* Makes problems stand out on a terminal. */
 static const char *colour_of(enum sprig_log_level level)
 {
     struct log_target target = {.fd = STDERR_FILENO};
@@ -359,7 +359,7 @@ static const char *colour_of(enum sprig_log_level level)
     return level == SPRIG_LOG_WARN ? "\033[33m" : "\033[31m";
 }
 
-/* Into buf, of PLAIN_BYTES. */
+/* Fills buf, which has PLAIN_BYTES. */
 static size_t make_plain(enum sprig_log_level level, const char *message, char *buf)
 {
     size_t len = print_origin(level, buf, ORIGIN_BYTES);
@@ -409,7 +409,7 @@ void sprig_log_print_aside(enum sprig_log_level level, const char *message)
 
 /* ---- what the application prints ---- */
 
-/* The beginning of a line whose end is still to come. */
+/* The start of a line that has not been completed. */
 static struct {
     char bytes[OUTPUT_BYTES];
     size_t n;

@@ -1,4 +1,4 @@
-/* log_start.c - what the terminal is told of a start; see log_start.h */
+/* log_start.c - what the terminal shows while the server starts; see log_start.h */
 #include "base/log_start.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* log_syslog.c - messages of RFC 5424; see log_syslog.h */
+/* log_syslog.c - messages as in RFC 5424; see log_syslog.h */
 #include "base/log_syslog.h"
 
 #include "base/clock.h"
@@ -14,7 +14,7 @@
 
 static const char prefix[] = "syslog:";
 
-/* What every implementation takes: section 6.1. */
+/* The length that every receiver should accept: section 6.1. */
 enum { SHORT_BYTES = 2048 };
 
 bool log_syslog_is_meant(const char *path)
@@ -92,7 +92,8 @@ int log_syslog_open(struct log_syslog *s, const char *path)
 
 /* ------------------------------------------------------------------- writing ---- */
 
-/* RFC 5424 section 6.2.1: facility 3, and error, warning, informational or debug. */
+/* RFC 5424 section 6.2.1: facility 3 (daemon), and severity error, warning, informational or debug.
+ */
 static int priority(enum sprig_log_level level)
 {
     static const int severities[] = {
@@ -121,7 +122,7 @@ static bool send_once(int fd, struct iovec *parts)
     return rc != -1;
 }
 
-/* One line. What is wrong with the socket is mended by connecting anew, once. */
+/* Sends one line. If the socket fails, connects again, once. */
 static bool send_line(const struct log_syslog *s, int fd, const char *line, size_t n)
 {
     char head[512];

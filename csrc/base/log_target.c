@@ -1,4 +1,4 @@
-/* log_target.c - opening and writing without waiting; see log_target.h */
+/* log_target.c - opens logs and writes to them without blocking; see log_target.h */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memrchr */
 #endif
@@ -44,7 +44,7 @@ bool log_target_is_path(const char *path)
     return log_target_number(path) == -1 && !log_syslog_is_meant(path);
 }
 
-/* What the descriptor leads to decides how it is written to. */
+/* What kind of file it is decides how to write to it. */
 static int examine(struct log_target *t)
 {
     struct stat st;
@@ -55,7 +55,8 @@ static int examine(struct log_target *t)
     return 0;
 }
 
-/* The same pipe or terminal with flags of its own; -1: the system does not allow that. */
+/* Opens the same pipe or terminal again, with flags of its own; -1: the system does not allow it.
+ */
 static int open_again(int fd)
 {
     char path[32];
@@ -63,7 +64,7 @@ static int open_again(int fd)
     return open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-/* Descriptors of ours are close-on-exec: they are nobody's to write to. */
+/* The server's own descriptors are close-on-exec: nobody may log to them. */
 static bool is_inherited(int fd)
 {
     int flags = fcntl(fd, F_GETFD);
@@ -89,7 +90,7 @@ static int open_inherited(struct log_target *t, int fd)
     return 0;
 }
 
-/* Whoever also reads a FIFO never finds it without a reader, at the start or later. */
+/* Opens a FIFO for reading too, so that it always has a reader, at the start and later. */
 static void keep_reader(struct log_target *t, const char *path, int flags)
 {
     struct stat st;
@@ -167,7 +168,8 @@ static ssize_t write_once(const struct log_target *t, const char *bytes, size_t 
     return rc;
 }
 
-/* As many whole lines as a pipe takes in one piece, so that those of others are not mixed in. */
+/* As many whole lines as a pipe takes in one piece, so that lines of other processes do not get
+ * mixed in. */
 static size_t piece_of(const struct log_target *t, const char *bytes, size_t n)
 {
     if (!t->is_pipe || n <= PIPE_BUF)
@@ -188,7 +190,8 @@ static size_t write_all(const struct log_target *t, const char *bytes, size_t n)
     return done;
 }
 
-/* A pipe raises SIGPIPE, whose handler is not ours. One that was waiting before stays. */
+/* A broken pipe raises SIGPIPE, and its handler belongs to the application, so the signal is
+ * blocked and removed. One that was pending before stays pending. */
 static size_t write_pipe(const struct log_target *t, const char *bytes, size_t n)
 {
     sigset_t pipe_only, before, pending;

@@ -17,7 +17,8 @@
 
 enum { MESSAGE_BYTES = 1024, STATUS_BYTES = 256 };
 
-/* A path, or @ and an abstract name. Its length; 0: there is no such socket. */
+/* Reads a path, or @ and an abstract name. Returns the length of the address, or 0 if there is no
+ * such socket. */
 static socklen_t read_address(struct sockaddr_un *to)
 {
     const char *name = getenv("NOTIFY_SOCKET");

@@ -4,7 +4,8 @@
 bool number_take(struct sprig_span *text, uint64_t max, uint64_t *out)
 {
     uint64_t n = 0;
-    size_t i = 0, n_safe = max == INT64_MAX || max == UINT64_MAX ? 18 : 0; /* digits that fit */
+    size_t i = 0, n_safe = max == INT64_MAX || max == UINT64_MAX ? 18 : 0; /* this many digits
+                                                                            * always fit */
     for (; i < text->len && i < n_safe && text->ptr[i] >= '0' && text->ptr[i] <= '9'; i++)
         n = n * 10 + (uint64_t)(text->ptr[i] - '0');
     for (; i < text->len && text->ptr[i] >= '0' && text->ptr[i] <= '9'; i++) {

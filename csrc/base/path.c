@@ -24,7 +24,7 @@ char *path_absolute(const char *path)
     return asprintf(&absolute, "%s%s%s", folder, slash, path) == -1 ? NULL : absolute;
 }
 
-/* Puts one more path behind the list, which is taken. */
+/* Appends a path to the list; takes the list. */
 static char *list_append_path(char *list, const char *path, size_t len)
 {
     char *one = strndup(path, len), *absolute = one != NULL ? path_absolute(one) : NULL, *longer;

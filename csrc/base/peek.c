@@ -1,4 +1,4 @@
-/* peek.c - the kernel copies, and says if it cannot: see peek.h */
+/* peek.c - lets the kernel copy, which reports bad addresses: see peek.h */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* process_vm_readv */
 #endif
@@ -24,7 +24,7 @@ bool peek_by_pipe(void *to, const void *from, size_t n)
     bool is_done = true;
     if (cloexec_pipe(ends, false) == -1)
         return false;
-    uintptr_t source = (uintptr_t)from; /* may be no pointer at all */
+    uintptr_t source = (uintptr_t)from; /* may not be a valid pointer */
     for (size_t at = 0; is_done && at < n; at += PIPE_BYTES)
         is_done = copy_part(ends, (char *)to + at, (const char *)(source + at),
                             n - at < PIPE_BYTES ? n - at : PIPE_BYTES);
@@ -46,7 +46,7 @@ bool peek(void *to, const void *from, size_t n)
     return peek_by_pipe(to, from, n);
 }
 
-/* In parts that end with a page: the next one may not be there. */
+/* Copies up to the end of a page at a time: the next page may not be mapped. */
 bool peek_string(char *to, const char *from, size_t n)
 {
     uintptr_t source = (uintptr_t)from;

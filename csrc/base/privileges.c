@@ -43,13 +43,13 @@ int privileges_socket_umask(const struct sprig_config *config)
 /* ----------------------------------------------------------------- who is meant ---- */
 
 struct identity {
-    const char *name; /* of the user, for its groups; NULL: only a number is known */
+    const char *name; /* the user's, to look up its groups; NULL: only a number is known */
     uid_t uid;
     gid_t gid;
     bool has_user, has_group;
 };
 
-/* The last number is no identifier: to the system it means "as it is". */
+/* The highest number is not an id: to the system it means "leave as is". */
 static bool read_number(const char *text, uint32_t *out)
 {
     uint64_t n;
@@ -86,7 +86,7 @@ static bool find_group(const char *group, struct identity *id)
     return true;
 }
 
-/* `prefix`: of the options' names, for the message. */
+/* `prefix` goes before the option names in the message. */
 static int find_names(const char *user, const char *group, const char *prefix, struct identity *id,
                       char *why, size_t n)
 {
@@ -113,7 +113,7 @@ int privileges_check_owner(const struct sprig_config *config, char *why, size_t 
     return find_names(config->socket_user, config->socket_group, "socket_", &id, why, n);
 }
 
-/* Whose unix sockets are. False: nobody is named. */
+/* Who gets the unix sockets. False: nobody is named. */
 static bool find_owner(const struct sprig_config *config, struct identity *id)
 {
     bool is_named = config->socket_user != NULL || config->socket_group != NULL;
@@ -156,7 +156,8 @@ void privileges_give_file(const struct sprig_config *config, int fd)
                   st.st_nlink == 1;
     if (geteuid() == 0 && is_new && find_identity(config, &id, why, sizeof why) == 0 &&
         id.has_user && fchown(fd, id.uid, id.gid) == -1)
-        return; /* it can be written to; what cannot be is opening it again, which is told then */
+        return; /* this one can be written to; if it cannot be opened again later, that is reported
+                 * then */
 }
 
 static bool is_already(const struct identity *id)

@@ -15,7 +15,7 @@
 /* ----------------------------------------------------------------- the affinity ---- */
 
 #ifdef __linux__
-/* The kernel wants room for all processors that it knows, however few are ours. */
+/* The kernel wants a mask for all processors it knows, even if this process may use only a few. */
 static uint32_t count_affinity(void)
 {
     for (int n = 1024; n <= 1 << 20; n *= 2) {
@@ -40,7 +40,7 @@ static uint32_t count_affinity(void)
 
 /* ------------------------------------------------------------------- the cgroups ---- */
 
-/* The first line of a file of this folder, without its end. */
+/* Reads the first line of a file in this folder, without its newline. */
 static bool read_line(const char *folder, const char *name, char *line, int n)
 {
     char path[PATH_MAX + 32];
@@ -81,8 +81,8 @@ static uint32_t quota_v1(const char *folder)
     return round_up(atoll(quota), atoll(period));
 }
 
-/* The least of this group and of those above it, up to where they are mounted. In a container the
- * folder of the group itself may not be there: then those above are those that count. */
+/* The lowest quota of this group and the groups above it, up to the mount point. In a container the
+ * group's own folder may be missing: then the groups above it count. */
 static uint32_t least_quota(const char *mount, const char *group, uint32_t (*quota)(const char *))
 {
     char folder[PATH_MAX];
@@ -112,7 +112,7 @@ static bool has_word(const char *list, size_t n, const char *word)
     return false;
 }
 
-/* "0::/a/b" is that of v2, "4:cpu,cpuacct:/a/b" the one of v1 that matters. */
+/* "0::/a/b" is the line of cgroup v2, "4:cpu,cpuacct:/a/b" the relevant one of v1. */
 static uint32_t quota_of_line(const char *root, char *line)
 {
     static const char *const mounts_v1[] = {"cpu", "cpu,cpuacct"};

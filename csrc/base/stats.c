@@ -59,11 +59,10 @@ const char *const times_bounds_text[N_BOUNDS] = {"0.005", "0.01", "0.025", "0.05
 
 /* -------------------------------------------------------- in one process ---- */
 
-static struct stats nobodys; /* of a process without a board */
+static struct stats nobodys; /* for a process without a board */
 struct stats *stats_own = &nobodys;
 
-/* A child of a process that counts must not count in its name. Only memory that was written to is
- * touched. */
+/* A forked child must not add to its parent's counters. Clears only memory that was written to. */
 static void stats_on_fork(void)
 {
     if (stats_own != &nobodys)
@@ -173,7 +172,7 @@ void stats_board_free(struct stats_board *board)
         munmap(board, board_size(board->n_entries));
 }
 
-/* While an upgrade is under way two masters look for one. */
+/* During an upgrade two masters may look for a free entry. */
 struct stats *stats_board_take(struct stats_board *board, uint32_t number, uint32_t generation)
 {
     for (uint32_t i = 0; i < board->n_entries; i++) {
@@ -190,7 +189,7 @@ struct stats *stats_board_take(struct stats_board *board, uint32_t number, uint3
     return NULL;
 }
 
-/* Two masters may fold at the same time. Who holds it is done in a moment, unless it was killed. */
+/* Two masters may fold at the same time. The holder is done in a moment, unless it was killed. */
 static void fold_lock(struct stats_board *board)
 {
     for (int i = 0; i < 1000; i++) {

@@ -49,7 +49,7 @@ void text_add(struct text *t, const char *fmt, ...)
     va_end(again);
 }
 
-/* The length of the UTF-8 character there, or 0. */
+/* The length of the UTF-8 character at p, or 0. */
 static int utf8_length(const unsigned char *p)
 {
     int n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : (*p & 0xf0) == 0xe0 ? 3 : 4;

@@ -12,7 +12,8 @@ static const unsigned char *skip_ascii(const unsigned char *at, const unsigned c
     return at;
 }
 
-/* The first byte of a character of several: how many follow, and what the next may be. */
+/* Takes the first byte of a multibyte character: how many bytes follow, and what the next one may
+ * be. */
 static bool begin(struct utf8 *u, unsigned char byte)
 {
     if (byte < 0xc2 || byte > 0xf4)
