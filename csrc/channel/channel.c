@@ -1,5 +1,4 @@
-/* channel.c - the channels of this process: what is published, read, remembered; see csrc/channel.h
- */
+/* channel.c - this process's channels: publishing, reading, remembering; see csrc/channel.h */
 #include "base/clock.h"
 #include "channel/channel_internal.h"
 
@@ -11,7 +10,7 @@
 
 enum { FIRST_BUCKETS = 64 };
 
-/* Where the loop cannot wait for other processes it looks so often. */
+/* How often to look for messages where the loop cannot wait for other processes. */
 #define LOOK_NS (20 * 1000 * 1000ull)
 
 _Static_assert((int)SPRIG_CHANNEL_NAME_BYTES == (int)HUB_NAME_BYTES, "names fit into the hub");
@@ -39,7 +38,7 @@ static void run_look(struct ready *r, uint32_t what)
     channels_read(all);
 }
 
-/* An edge is all there ever is of the hub's descriptor: who waits for levels would never sleep. */
+/* The hub's descriptor only ever gives an edge: a level-triggered loop would never sleep. */
 static void channels_watch(struct sprig_channels *all)
 {
     bool has_edges = loop_has_edges(all->loop) && hub_wake_fd(all->hub) != -1;
@@ -55,7 +54,7 @@ static void run_read(struct ready *r, uint32_t what)
     struct sprig_channels *all = list_entry(r, struct sprig_channels, read);
     if (!loop_has_edges(all->loop) && !list_linked(&all->look.ready.link) &&
         all->look.slot == TIMER_OFF) {
-        loop_event_del(all->loop, &all->wake); /* another loop drives this one since */
+        loop_event_del(all->loop, &all->wake); /* since then another loop has taken over */
         look_again(all);
     }
     channels_read(all);
@@ -69,12 +68,12 @@ static void flush_tell(struct flushable *f)
 
 static void settle_tell(struct flushable *f)
 {
-    (void)f; /* told once more, at the end of the pass */
+    (void)f; /* others are told once more, at the end of the pass */
 }
 
 static const struct flushable_ops tell_ops = {flush_tell, flush_tell, settle_tell};
 
-/* At the end of this pass, if there will be one. */
+/* Tells them at the end of the pass, or at once if no pass is running. */
 static void tell_others(struct sprig_channels *all)
 {
     if (!hub_is_shared(all->hub))
@@ -103,7 +102,7 @@ static struct list_link *buckets_new(uint32_t n)
     return buckets;
 }
 
-/* Without memory for more, the lists become longer. */
+/* Without memory for more buckets, the lists get longer. */
 static void buckets_grow(struct sprig_channels *all)
 {
     uint32_t n = 2 * all->n_buckets;
@@ -132,7 +131,7 @@ static struct sprig_channel *channel_find(struct sprig_channels *all, struct spr
     return NULL;
 }
 
-/* The members are the parent's clients. */
+/* In a forked child: the members are the parent's clients. */
 static void channels_on_fork(struct fork_hook *h)
 {
     struct sprig_channels *all = list_entry(h, struct sprig_channels, on_fork);
@@ -204,7 +203,7 @@ static void history_trim(struct sprig_channel *ch)
     }
 }
 
-/* In the order of their numbers; what comes late is mostly the newest. */
+/* Keeps the history in order of numbers; a late arrival is mostly the newest. */
 static void history_add(struct sprig_channel *ch, struct message *m)
 {
     struct list_link *at = ch->history.prev;
@@ -233,7 +232,7 @@ static void history_take(const struct hub_message *from, void *arg)
     message_release(m);
 }
 
-/* What the hub still has of it takes the place of what is there. */
+/* Replaces the history with what the hub still has of it. */
 static void history_fetch(struct sprig_channel *ch)
 {
     struct sprig_channels *all = ch->all;
@@ -417,7 +416,7 @@ int sprig_channel_publish(struct sprig_channel *ch, const struct sprig_publicati
     return 0;
 }
 
-/* The next number of a message that came without one. */
+/* The number for a message that came without one. */
 static uint64_t next_number(struct sprig_channels *all)
 {
     uint64_t number = clock_real_ns() / NS_PER_MS << PUBLICATION_MS_SHIFT;

@@ -1,4 +1,4 @@
-/* member.c - who listens to a channel: joining, being written to, keeping up or not, leaving. */
+/* member.c - the members of a channel: joining, getting messages, falling behind, leaving. */
 #include "base/clock.h"
 #include "channel/channel_internal.h"
 
@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* What other hosts' clocks may be ahead. */
+/* How far another host's clock may be ahead. */
 enum { CLOCK_SKEW_SECONDS = 60 };
 
-/* One membership; owned by its channel, and of `left` when it is over. It is an event stream or a
- * WebSocket. */
+/* One membership, of an event stream or a WebSocket. Owned by its channel, and by `left` when it is
+ * over. */
 struct member {
     struct list_link link;     /* in channel.members; later in channels.left */
-    struct sprig_exchange *ex; /* severable: NULL when it is over, or a WebSocket */
-    struct sprig_ws *ws;       /* the same; of these two one is there */
-    uint64_t after;            /* number of a message that it has seen, and so those before */
+    struct sprig_exchange *ex; /* severable: NULL when it is over, or for a WebSocket */
+    struct sprig_ws *ws;       /* severable, too; one of the two is set */
+    uint64_t after;            /* it has seen this message and all before it */
     uint64_t queue_bytes;
     enum sprig_slow slow;
     struct sprig_channel *channel;
@@ -38,8 +38,8 @@ static void member_count(struct sprig_channel *ch, int delta)
     hub_set_members(ch->all->hub, channel_name(ch), ch->n_members);
 }
 
-/* What is the bridge's goes back to it in a turn of its own: whoever ends a membership may be in
- * the middle of anything. */
+/* The bridge gets its data back in a turn of its own: a membership may be ended in the middle of
+ * anything. */
 static void member_end(struct member *mb)
 {
     struct sprig_channels *all = mb->channel->all;
@@ -87,8 +87,8 @@ void members_forget(struct sprig_channel *ch)
 
 /* ----------------------------------------------------------------- writing ---- */
 
-/* It would miss a message without knowing: its client is to come back, and to ask for what it
- * missed. Calls no handler: a Close is queued, or the stream is cut. */
+/* The member would miss a message without knowing it, so its client has to come back and ask for
+ * what it missed. Calls no handler: a Close is queued, or the stream is cut. */
 static void member_lose(struct member *mb)
 {
     struct sprig_exchange *ex = mb->ex;
@@ -100,8 +100,8 @@ static void member_lose(struct member *mb)
     member_end(mb);
 }
 
-/* To an empty queue a reference is cheaper than a copy, and a large message is shared with the
- * other members and with history. What may be moved to a file has to be a copy of its own. */
+/* With an empty queue, a reference is cheaper than a copy; a large message is shared with the other
+ * members and the history. What may be moved to a file needs a copy of its own. */
 static int member_write(struct member *mb, struct message *m)
 {
     bool is_small = m->event.len < OUTQ_REF_MIN_BYTES && mb->ex->out->size > 0;
@@ -118,8 +118,8 @@ static bool member_has_room(const struct member *mb, size_t n)
     return waiting == 0 || waiting + n <= mb->queue_bytes;
 }
 
-/* False: it has not read what was sent to it. What was published in this very turn may just not
- * have been sent yet. */
+/* False: it has not read what was sent to it. Messages published in this very turn may just not
+ * have been sent yet, so they are flushed first. */
 static bool member_keeps_up(const struct member *mb, size_t n)
 {
     if (mb->slow == SPRIG_SLOW_SPILL || member_has_room(mb, n))
@@ -141,7 +141,7 @@ static void member_send_event(struct member *mb, struct message *m)
     }
 }
 
-/* What becomes of one that does not keep up is a matter of its options. */
+/* The WebSocket's own options decide what happens if it does not keep up. */
 static void member_send_framed(struct member *mb, struct message *m)
 {
     struct sprig_ws_message *framed = message_framed(m);
@@ -177,8 +177,8 @@ void members_lose(struct sprig_channel *ch)
 
 /* ----------------------------------------------------------------- joining ---- */
 
-/* "17", or "1526919030474-55" as others number their messages: told by a process that may have
- * heard more than this one. One that cannot be is somebody else's. */
+/* "17", or "1526919030474-55" as other servers number their messages, which may come from a process
+ * that has heard more than this one. An id beyond what is possible now is not one of ours. */
 static uint64_t number_of(const struct sprig_channel *ch, struct sprig_span id)
 {
     uint64_t number, rest = 0;
@@ -195,7 +195,7 @@ static uint64_t number_of(const struct sprig_channel *ch, struct sprig_span id)
     return id.len == 0 && number + rest <= latest ? number + rest : 0;
 }
 
-/* The last message of that id; else the number that the id is. */
+/* The number of the last message with that id, or the number that the id itself is. */
 static uint64_t number_since(struct sprig_channel *ch, struct sprig_span id)
 {
     for (struct list_link *it = ch->history.prev; it != &ch->history; it = it->prev) {
@@ -206,8 +206,8 @@ static uint64_t number_since(struct sprig_channel *ch, struct sprig_span id)
     return number_of(ch, id);
 }
 
-/* Bounded by what the channel remembers, not by queue_bytes: a member that has just come cannot
- * have fallen behind. False: it has ended. */
+/* Limited by what the channel remembers, not by queue_bytes: a new member cannot have fallen behind
+ * yet. False: the membership has ended. */
 static bool member_repeat(struct member *mb, struct message *m)
 {
     if (m->of.number <= mb->after)
@@ -269,7 +269,7 @@ static struct member *member_new(struct sprig_channel *ch, const struct sprig_jo
     return mb;
 }
 
-/* It is watched, and one that was the same member before is none any more. */
+/* The member is watched from now on; an earlier membership of the same client has ended. */
 static void member_begin(struct member *mb, const struct sprig_join *how)
 {
     struct sprig_channel *ch = mb->channel;

@@ -1,4 +1,4 @@
-/* courier.c - the thread that sends what waits while an app keeps the loop; see courier.h */
+/* courier.c - the thread that sends queued output while the app keeps the loop; see courier.h */
 #include "loop/courier.h"
 #include "base/apart.h"
 #include "base/clock.h"
@@ -50,16 +50,16 @@ static void settle_all(struct sprig_loop *loop)
 
 /* ---- the thread ---- */
 
-/* What the courier knows of the list between two looks at its watch. */
+/* What the courier knows of the list from one tick to the next. */
 struct watch {
     uint32_t tick;    /* COURIER_TICK_MS apart */
-    uint32_t n_turns; /* as it was at the last tick */
+    uint32_t n_turns; /* at the last tick */
     bool waits;       /* something was lent in this turn and has not been carried */
-    uint32_t since;   /* waits: the tick that found it lent */
+    uint32_t since;   /* if it waits: the tick that noticed the loan */
 };
 
-/* Until the next tick: while nothing waits, and nothing was lent since the last one, until it is
- * woken. False: it has to end. */
+/* Sleeps until the next tick; if nothing waits and nothing was lent since the last one, until it is
+ * woken. False: the thread has to end. */
 static bool courier_rest(struct courier *courier, const struct watch *watch)
 {
     const struct timespec tick = {0, COURIER_TICK_MS * NS_PER_MS};
@@ -75,7 +75,7 @@ static bool courier_rest(struct courier *courier, const struct watch *watch)
     return !atomic_load(&courier->must_end);
 }
 
-/* What was lent in an earlier turn has left with it. */
+/* Whatever was lent in an earlier turn was sent at the end of that turn. */
 static void watch_turn(struct watch *watch, const struct courier *courier)
 {
     uint32_t n_turns = atomic_load(&courier->n_turns);
@@ -84,11 +84,12 @@ static void watch_turn(struct watch *watch, const struct courier *courier)
     watch->n_turns = n_turns;
 }
 
-/* Where the turn in which something was lent is over, that has left: nothing waits, and the loop
+/* If the turn that lent something is over, its output has been sent: nothing waits, and the loop
  * may sleep for long. */
 static void watch_look(struct watch *watch, struct courier *courier)
 {
-    uint32_t lent_in = atomic_exchange(&courier->lent_in, 0); /* first: turns go on meanwhile */
+    uint32_t lent_in = atomic_exchange(&courier->lent_in, 0); /* read this first: turns go on
+                                                               * meanwhile */
     watch->tick++;
     watch_turn(watch, courier);
     if (lent_in == watch->n_turns && !watch->waits) {
@@ -97,7 +98,7 @@ static void watch_look(struct watch *watch, struct courier *courier)
     }
 }
 
-/* With the list in hand, where no turn can end. */
+/* The courier holds the list, so no turn can end now. */
 static void courier_carry(struct sprig_loop *loop, struct watch *watch)
 {
     watch_turn(watch, &loop->courier);
@@ -117,14 +118,14 @@ static void *courier_run(void *arg)
         watch_look(&watch, courier);
         if (!watch.waits || watch.tick == watch.since ||
             !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_BUSY))
-            continue; /* nothing is due, or the app is between two writes: at the next tick */
+            continue; /* nothing is due, or the app is between two writes: try at the next tick */
         courier_carry(loop, &watch);
         atomic_store(&courier->state, COURIER_LENT);
     }
     return NULL;
 }
 
-/* Signals are the business of the thread that Perl runs in. */
+/* Signals must reach the thread that runs Perl, so this one blocks them all. */
 static bool courier_start(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
@@ -162,12 +163,12 @@ void courier_stop(struct courier *courier)
 
 /* ---- the loop's side ---- */
 
-/* It is at work, or has been: that is waited for, and settled. */
+/* The courier is at work, or has been: waits for it and settles what it did. */
 __attribute__((noinline)) static void take_back_slowly(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
     uint32_t lent = COURIER_LENT;
-    loop_check_fork(loop); /* in a forked child nobody has it */
+    loop_check_fork(loop); /* a forked child has no courier */
     while (atomic_load(&courier->state) != COURIER_HOME &&
            !atomic_compare_exchange_strong(&courier->state, &lent, COURIER_HOME)) {
         lent = COURIER_LENT;
@@ -177,7 +178,7 @@ __attribute__((noinline)) static void take_back_slowly(struct sprig_loop *loop)
         settle_all(loop);
 }
 
-/* Not part of sprig_loop_lend, where there is nearly always nothing to take back. */
+/* Kept out of sprig_loop_lend, where there is nearly always nothing to take back. */
 __attribute__((noinline)) void courier_take_back(struct sprig_loop *loop)
 {
     struct courier *courier = &loop->courier;
@@ -187,7 +188,7 @@ __attribute__((noinline)) void courier_take_back(struct sprig_loop *loop)
         take_back_slowly(loop);
 }
 
-/* Without a thread (the system has no more) everything leaves at once. */
+/* If the system has no thread left, everything is sent at once. */
 static void carry_here(struct sprig_loop *loop)
 {
     courier_take_back(loop);

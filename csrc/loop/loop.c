@@ -1,4 +1,4 @@
-/* loop.c - passes, the ready queue, waking up, and what a fork does to it; see loop.h */
+/* loop.c - passes, the ready queue, wake-ups, and what a fork does to a loop; see loop.h */
 #include "base/clock.h"
 #include "base/hot.h"
 #include "loop/loop_internal.h"
@@ -20,7 +20,7 @@
 #include <sys/timerfd.h>
 #endif
 
-/* Grows in each forked child; the one thing here that is process-wide by nature. */
+/* Incremented in each forked child; the only thing here that is process-wide by nature. */
 static volatile sig_atomic_t fork_count;
 
 static void fork_in_child(void)
@@ -42,7 +42,7 @@ void ready_init(struct ready *r, void (*run)(struct ready *r, uint32_t what))
     r->run = run;
 }
 
-/* Between passes nobody looks at our queues: ring, so that a foreign loop gives us a pass. */
+/* Between passes nobody looks at our queues: ring, so that the foreign loop gives us a pass. */
 static void loop_ring_host(struct sprig_loop *loop)
 {
     if (loop->depth > 0 || !loop->is_hosted || loop->is_rung)
@@ -146,7 +146,7 @@ static void loop_on_timer_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct sprig_loop *loop = arg;
-    loop->timer_armed = 0; /* has fired: whatever comes next must be set anew */
+    loop->timer_armed = 0; /* it has fired: the next time must be set anew */
 }
 
 static void loop_open_timer(struct sprig_loop *loop)
@@ -185,7 +185,7 @@ static void loop_close_descriptors(struct sprig_loop *loop)
         close(loop->timer_fd);
 }
 
-/* Without a timerfd libevent's own timer has to do; it counts in whole coarse milliseconds. */
+/* Without a timerfd, libevent's own timer has to do; it counts whole coarse milliseconds. */
 static void loop_set_timer(struct sprig_loop *loop, uint64_t at)
 {
 #ifdef __linux__
@@ -208,8 +208,8 @@ static void loop_set_timer(struct sprig_loop *loop, uint64_t at)
     loop->timer_armed = at;
 }
 
-/* A timer that is armed too early costs one idle wake-up; moving it for every cancelled timer would
- * cost a system call each. */
+/* Arming the timer too early costs one idle wake-up; moving it for every cancelled timer would cost
+ * a system call each. */
 static void loop_arm_timer(struct sprig_loop *loop)
 {
     uint64_t next = timers_next(loop);
@@ -225,7 +225,7 @@ void loop_timer_changed(struct sprig_loop *loop)
 {
     if (loop->depth > 0 || !loop->is_hosted)
         return;
-    sprig_loop_now_update(loop); /* between passes it stands still */
+    sprig_loop_now_update(loop); /* between passes the clock stands still */
     loop_arm_timer(loop);
 }
 
@@ -255,14 +255,14 @@ uint64_t sprig_loop_now(struct sprig_loop *loop)
 
 /* ------------------------------------------------------------------ a pass ---- */
 
-/* In the shared counters: the pass that was under way is over, and the next one begins now, or none
- * (0) because we fall asleep. */
+/* Records in the shared counters that the current pass is over, and that the next one begins now,
+ * or that none does (0), because the loop falls asleep. */
 static void loop_note_pass(struct sprig_loop *loop, uint64_t now)
 {
     if (loop->pass_began != 0) {
         uint64_t ns = loop->now - loop->pass_began;
         stats_pass(ns);
-        if (ns >= watchdog_limit_ns) /* a message waits: there has to be one more pass */
+        if (ns >= watchdog_limit_ns) /* a message is waiting, so one more pass is needed */
             loop->is_to_go_on = watchdog_pass_over(ns);
     }
     loop->pass_began = now;
@@ -271,7 +271,7 @@ static void loop_note_pass(struct sprig_loop *loop, uint64_t now)
         watchdog_wake();
 }
 
-/* What Perl does when no pass has called it keeps no client waiting that this loop knows of. */
+/* Perl code that no pass has called delays no client that this loop knows of. */
 static void loop_note_end(struct sprig_loop *loop)
 {
     __atomic_store_n(&stats_own->busy_since_ns, 0, __ATOMIC_RELAXED);
@@ -281,8 +281,8 @@ static void loop_note_end(struct sprig_loop *loop)
     loop_note_pass(loop, 0);
 }
 
-/* Phase 1. `sleeping` is set before the last look at pending signals, so that one which arrives in
- * between rings the descriptor and is not slept over. */
+/* Phase 1. `sleeping` is set before the last look at pending signals: a signal that arrives in
+ * between rings the descriptor, so it cannot be slept through. */
 static void loop_wait(struct sprig_loop *loop, bool block)
 {
     bool sleep = block && !loop_is_ready(loop) && !idle_any(loop) && !always_any(loop) &&
@@ -329,7 +329,7 @@ static int loop_run_ready(struct sprig_loop *loop)
         uint32_t what = r->what;
         uint64_t clock = loop->clock;
         ready_cancel(r);
-        loop_take_back(loop); /* what ran before may have left it with the courier */
+        loop_take_back(loop); /* what ran before may have left output with the courier */
         r->run(r, what);
         loop->clock_is_old |= loop->clock == clock;
         n_run++;
@@ -393,7 +393,7 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     loop->depth++;
     loop->is_rung = false;
     loop_flush_all(loop); /* what was written between passes */
-    loop_reap_all(loop);  /* and what was closed: it may have been what somebody waits for */
+    loop_reap_all(loop);  /* and what was closed, since somebody may be waiting for that */
     loop_wait(loop, block);
     if (loop->hooks.on_wake != NULL)
         loop->hooks.on_wake(loop->hooks.arg);
@@ -479,8 +479,8 @@ static void loop_on_libevent_log(int severity, const char *message)
 /* ------------------------------------------------- driven by a foreign loop ---- */
 
 #ifdef __linux__
-/* Is fd the epoll instance that has our wake-up descriptor? Setting the very registration that
- * libevent made changes nothing; every other descriptor refuses it. */
+/* Is fd the epoll instance that watches our wake-up descriptor? Repeating libevent's own
+ * registration changes nothing, and any other descriptor refuses it. */
 static bool loop_is_our_epoll(struct sprig_loop *loop, int fd)
 {
     struct epoll_event ee;
@@ -512,7 +512,7 @@ static int loop_find_poll_fd(struct sprig_loop *loop)
 
 int sprig_loop_poll_fd(struct sprig_loop *loop)
 {
-    int saved = errno; /* it is found by trying */
+    int saved = errno; /* the search below sets errno */
     loop_check_fork(loop);
     loop->poll_fd = loop_find_poll_fd(loop);
     if (loop->poll_fd != -1) {
@@ -548,8 +548,8 @@ void sprig_loop_set_hooks(struct sprig_loop *loop, const struct sprig_loop_hooks
 
 /* --------------------------------------------------------------------- fork ---- */
 
-/* The child gets an epoll instance, a wake-up descriptor and a timer of its own. Order matters:
- * until event_reinit, every event_del would reach into the parent's epoll set. */
+/* The child gets its own epoll instance, wake-up descriptor and timer. The order matters: until
+ * event_reinit, every event_del would reach into the parent's epoll set. */
 static void loop_after_fork(struct sprig_loop *loop)
 {
     courier_forget(&loop->courier);
@@ -607,7 +607,8 @@ static void sigpipe_ignored(int signo)
     (void)signo;
 }
 
-/* A handler, not SIG_IGN: exec'd children would inherit being deaf to a closed pipe. */
+/* A handler, not SIG_IGN: programs started by exec would inherit SIG_IGN and not notice a closed
+ * pipe. */
 static void loop_tame_sigpipe(void)
 {
     struct sigaction old, act;
@@ -619,8 +620,8 @@ static void loop_tame_sigpipe(void)
     sigaction(SIGPIPE, &act, NULL);
 }
 
-/* The environment must not be able to switch on the changelist: a foreign loop that polls our epoll
- * descriptor would miss events. */
+/* The environment must not switch on the changelist: a foreign loop that polls our epoll descriptor
+ * would miss events. */
 static struct event_base *loop_new_base(void)
 {
     static bool is_set_up;
@@ -632,8 +633,9 @@ static struct event_base *loop_new_base(void)
     struct event_config *config = event_config_new();
     if (config == NULL)
         return NULL;
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
-                                      EVENT_BASE_FLAG_NO_CACHE_TIME); /* timers are ours */
+    event_config_set_flag(config,
+                          EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
+                              EVENT_BASE_FLAG_NO_CACHE_TIME); /* the loop has its own timers */
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
     return base;

@@ -17,7 +17,7 @@ struct sprig_signal {
     void *arg;
 };
 
-/* Process-wide, as signal dispositions are: who claimed a signal, and what was there before. */
+/* Process-wide, like signal dispositions: who claimed a signal, and the action it had before. */
 static struct {
     struct sprig_loop *volatile loop; /* NULL: nobody; read by the handler */
     struct sigaction old;
@@ -30,8 +30,8 @@ void signal_table_init(struct signal_table *table)
         list_init(&table->watchers[signo]);
 }
 
-/* Async-signal-safe. A forked child has its own copy of the flags, so a signal sent to it never
- * shows in the parent. */
+/* Async-signal-safe. A forked child has its own copy of the flags, so a signal sent to the child
+ * never shows in the parent. */
 static void signal_arrived(int signo)
 {
     struct sprig_loop *loop = claims[signo].loop;
@@ -42,7 +42,7 @@ static void signal_arrived(int signo)
     sprig_loop_wake(loop);
 }
 
-/* SA_RESTART: code of the app that reads a blocking file must not see EINTR because of us. */
+/* SA_RESTART: app code that reads a blocking file must not see EINTR because of us. */
 static int signal_take(int signo, struct sigaction *old)
 {
     struct sigaction act;
@@ -53,7 +53,7 @@ static int signal_take(int signo, struct sigaction *old)
     return sigaction(signo, &act, old);
 }
 
-/* Masks are inherited: whoever started this process may have blocked it. */
+/* Signal masks are inherited: the parent process may have blocked this signal. */
 static void signal_let_in(int signo)
 {
     sigset_t set;
@@ -102,9 +102,9 @@ void signal_spare(struct sprig_signal *w)
     signal_trust(w);
 }
 
-/* A scope that localised the signal ends by the default action, or by the one from before the
- * claim. The end of a child may have been missed meanwhile; other signals would not have been
- * ignored. */
+/* When a scope that localised the signal ends, the signal has the default action or the one from
+ * before the claim. The end of a child may have been missed meanwhile, so SIGCHLD counts as
+ * arrived; other signals would not have been ignored by these actions. */
 static void signal_reclaim(struct sprig_loop *loop, int signo)
 {
     struct sigaction now;

@@ -20,7 +20,8 @@ void timer_heap_clear(struct timer_heap *heap)
     timer_heap_init(heap);
 }
 
-/* The sequence number makes the order total: equal times run in the order of starting. */
+/* The sequence number makes the order total: timers with equal times run in the order in which they
+ * started. */
 static bool timer_before(const struct timer *a, const struct timer *b)
 {
     return a->at < b->at || (a->at == b->at && a->seq < b->seq);
@@ -62,7 +63,7 @@ static void heap_sink(struct timer_heap *heap, size_t slot, struct timer *t)
     heap_put(heap, slot, t);
 }
 
-/* Room for n timers. */
+/* Makes room for n timers. */
 static int heap_grow(struct timer_heap *heap, size_t n)
 {
     if (n <= heap->capacity)
@@ -76,7 +77,8 @@ static int heap_grow(struct timer_heap *heap, size_t n)
     return 0;
 }
 
-/* Those that have reserved room and run are counted twice here, which only makes it grow early. */
+/* Running timers with reserved room are counted twice here, which only makes the heap grow early.
+ */
 static int heap_insert(struct timer_heap *heap, struct timer *t)
 {
     if (!t->has_room && heap_grow(heap, heap->n + heap->n_reserved + 1) != 0)
@@ -86,7 +88,7 @@ static int heap_insert(struct timer_heap *heap, struct timer *t)
     return 0;
 }
 
-/* Takes t out of its slot; the last one fills the gap, upwards or downwards. */
+/* Takes t out of its slot; the last timer fills the gap and moves up or down. */
 static void heap_remove(struct timer_heap *heap, struct timer *t)
 {
     size_t gap = t->slot;
@@ -163,7 +165,8 @@ void timers_queue_due(struct sprig_loop *loop)
 /* ------------------------------------------------------------- deadlines ---- */
 
 /* An app may have blocked since the loop last read its clock, and between passes of a foreign loop
- * that is always so; the coarse clock is some milliseconds behind but costs next to nothing. */
+ * the clock always lags; the coarse clock is a few milliseconds behind but costs next to nothing.
+ */
 static uint64_t deadline_clock(struct sprig_loop *loop)
 {
 #ifdef CLOCK_MONOTONIC_COARSE
@@ -174,9 +177,10 @@ static uint64_t deadline_clock(struct sprig_loop *loop)
 #endif
 }
 
-/* The timer is never moved when the head changes: it fires at the time of a head that may be gone,
- * looks again, and sleeps for the rest. So setting a deadline touches the list only. It is running
- * again before anything expires, for a nested pass serves the rest of the list. */
+/* The timer is not moved when the head of the list changes: it fires at the time of a head that may
+ * be gone, looks again, and sleeps for the rest. So setting a deadline touches only the list. The
+ * timer is restarted before anything expires, because a nested pass may serve the rest of the list.
+ */
 static void deadline_list_run(struct ready *r, uint32_t what)
 {
     (void)what;

@@ -13,7 +13,7 @@
 
 enum { TICK_MIN_MS = 10, TICK_MAX_MS = 250, STACK_BYTES = 256 * 1024 };
 
-/* After ABRT the process gets so long. */
+/* How long the process gets after ABRT. */
 enum { ABORT_MS = 1000 };
 
 _Atomic bool watchdog_sleeps = false;
@@ -22,20 +22,20 @@ uint64_t watchdog_limit_ns = UINT64_MAX;
 static struct {
     struct sprig_watchdog how;
     _Atomic uint64_t limit_ns, timeout_ns; /* UINT64_MAX: none */
-    bool is_running;                       /* in this process */
-    bool is_ready;                         /* lock and handlers are */
-    uint32_t worker;                       /* number, 0: it is none */
-    _Atomic bool may_end;                  /* block_timeout counts: somebody starts it again */
-    pthread_mutex_t lock;                  /* of the condition, and of what was told */
+    bool is_running;                       /* the thread runs in this process */
+    bool is_ready;                         /* lock and handlers are initialised */
+    uint32_t worker;                       /* its number; 0: not a worker */
+    _Atomic bool may_end;                  /* block_timeout applies: somebody will start it again */
+    pthread_mutex_t lock;                  /* for the condition and what was reported */
     pthread_cond_t wake;
-    char told[STATS_REQUEST_BYTES * 4 + 8]; /* what blocks: was told, and its end is to be told */
-    struct log_request told_id;             /* of that */
+    char told[STATS_REQUEST_BYTES * 4 + 8]; /* what blocks: was reported, so its end will be */
+    struct log_request told_id;             /* the request it belongs to */
 } dog = {.limit_ns = UINT64_MAX, .timeout_ns = UINT64_MAX};
 
-/* What the thread has told of the pass that is under way. */
+/* What the thread has reported about the current pass. */
 struct told {
-    uint64_t since; /* of that pass; 0: of none */
-    uint64_t next;  /* the duration that is told next */
+    uint64_t since; /* start of that pass; 0: nothing reported */
+    uint64_t next;  /* report again after this duration */
     bool is_ended;  /* ABRT was sent */
 };
 
@@ -53,7 +53,7 @@ static const char *whom(char *buf, size_t n)
     return buf;
 }
 
-/* Bytes of a client: as in all messages. */
+/* The request comes from a client, so it is escaped as in all messages. */
 static void what(char *buf, size_t n)
 {
     const struct stats *s = stats_own;
@@ -86,7 +86,7 @@ static void tell_blocked(uint64_t ns)
     sprig_log_print_aside(SPRIG_LOG_WARN, line);
 }
 
-/* By the thread of the loop. */
+/* Called by the loop's thread. */
 bool watchdog_pass_over(uint64_t ns)
 {
     char who[32], name[sizeof dog.told];
@@ -107,7 +107,7 @@ bool watchdog_pass_over(uint64_t ns)
 
 /* ------------------------------------------------------------------ what it does ---- */
 
-/* Whoever handles ABRT in Perl does not get to it: KILL follows. */
+/* A Perl handler for ABRT never gets to run in a blocked process, so KILL follows. */
 static void end_process(uint64_t ns)
 {
     char text[8192], line[256], who[32];
@@ -126,7 +126,7 @@ static void end_process(uint64_t ns)
     kill(getpid(), SIGKILL);
 }
 
-/* Unless the pass is over by now. */
+/* Does nothing if the pass is over by now. */
 static void look_closely(uint64_t since, uint64_t ns)
 {
     pthread_mutex_lock(&dog.lock);
@@ -155,7 +155,7 @@ static void look(struct told *told)
     }
 }
 
-/* While nothing happens it sleeps without a tick. */
+/* Sleeps without a tick while nothing happens. */
 static void rest(void)
 {
     pthread_mutex_lock(&dog.lock);
@@ -191,7 +191,7 @@ static void *run(void *arg)
 
 /* ------------------------------------------------------------------ start and fork ---- */
 
-/* A child has no such thread; its first pass starts one, if it ever runs the loop. */
+/* A forked child has no such thread; its first pass starts one, if it ever runs the loop. */
 static void on_fork(void)
 {
     dog.is_running = false;
@@ -217,7 +217,7 @@ static void start_thread(void)
     pthread_attr_destroy(&attr);
 }
 
-/* Where the system has no more threads nothing is told; passes go on as ever. */
+/* If the system has no thread left, nothing is reported and passes go on as usual. */
 void watchdog_wake(void)
 {
     pthread_mutex_lock(&dog.lock);

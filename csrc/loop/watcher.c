@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One watched descriptor: one event for all its watchers. libevent counts watchers by descriptor
+/* One watched descriptor has one event for all its watchers. libevent counts watchers by descriptor
  * and does not notice that a number was closed and used again while an old watcher was alive; here
- * every new watcher registers the descriptor anew, so it always sees the present file. */
+ * every new watcher registers the descriptor anew, so it always sees the current file. */
 struct watched_fd {
     struct event event;
-    struct list_link watchers; /* of struct sprig_io, in the order of their making */
+    struct list_link watchers; /* of struct sprig_io, oldest first */
     struct list_link always;   /* in watcher_lists.always, if the kernel cannot poll it */
     struct sprig_loop *loop;   /* borrowed */
     int fd;
@@ -124,8 +124,8 @@ static void fd_unregister(struct watched_fd *on)
     on->what = 0;
 }
 
-/* Registers for `what`, anew in any case. EPERM is what epoll says of regular files and some
- * devices: they never block, so they count as always ready. */
+/* Registers for `what`, always anew. For regular files and some devices epoll reports EPERM: they
+ * never block, so they count as always ready. */
 static int fd_register(struct watched_fd *on, int what)
 {
     fd_unregister(on);
@@ -152,7 +152,7 @@ static int fd_wanted(const struct watched_fd *on)
     return what;
 }
 
-/* After a watcher went: registers for what is left, or forgets the descriptor. */
+/* Called after a watcher has gone: registers for what is left, or forgets the descriptor. */
 static void fd_settle(struct watched_fd *on)
 {
     int what = fd_wanted(on);
@@ -162,7 +162,7 @@ static void fd_settle(struct watched_fd *on)
         return;
     fd_unregister(on);
     if (!list_empty(&on->watchers))
-        return; /* the number was closed under its watchers */
+        return; /* the descriptor was closed under its watchers */
     on->loop->watchers.by_fd[on->fd] = NULL;
     free(on);
 }
@@ -219,8 +219,8 @@ void sprig_io_free(struct sprig_io *io)
 
 /* ----------------------------------------------------------------- timer ---- */
 
-/* NaN and negative spans count as 0, endless ones as some centuries; what is more than nothing is a
- * nanosecond at least. */
+/* NaN and negative spans count as 0, infinite ones as some centuries; anything above 0 is at least
+ * a nanosecond. */
 static uint64_t ns_from_seconds(double seconds)
 {
     if (!(seconds > 0))
@@ -230,7 +230,7 @@ static uint64_t ns_from_seconds(double seconds)
     return seconds < 9e9 ? (uint64_t)(seconds * 1e9) : UINT64_C(9000000000000000000);
 }
 
-/* The next turn is set before the callback, which may free the timer. */
+/* Sets the next time before it calls the callback, which may free the timer. */
 static void timer_run(struct ready *r, uint32_t what)
 {
     (void)what;
@@ -243,8 +243,8 @@ static void timer_run(struct ready *r, uint32_t what)
     t->cb(t, t->arg);
 }
 
-/* Counted from the clock as it is, not from the start of the pass: never early, at the price of
- * being later than `after` counted from sprig_loop_now. */
+/* Counts from the current time, not from the start of the pass: it is never early, but may be later
+ * than `after` counted from sprig_loop_now. */
 struct sprig_timer *sprig_timer_new(struct sprig_loop *loop, double after, double interval,
                                     sprig_timer_cb *cb, void *arg)
 {

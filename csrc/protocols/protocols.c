@@ -1,12 +1,12 @@
-/* protocols.c - which protocols a server speaks: the one place that knows them all.
+/* protocols.c - the protocols that a server speaks: the only file that knows them all.
  *
- * Each is a table (serve/protocol.h) in a folder of its own. None knows another, and what is below
- * knows none of them. */
+ * Each protocol is a table (serve/protocol.h) in a folder of its own. None knows another, and no
+ * lower layer knows any of them. */
 #include "h1/h1.h"
 #include "h2/protocol_h2.h"
 #include "serve/listener.h"
 
-/* c->listener->socket.options may tell. */
+/* The options in c->listener->socket may decide. */
 static const struct protocol *choose(const struct sprig_conn *c)
 {
     (void)c;
