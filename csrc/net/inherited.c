@@ -13,10 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* systemd hands over descriptors from this one on (sd_listen_fds(3)). */
+/* The first descriptor that systemd hands over (sd_listen_fds(3)). */
 enum { LISTEN_FDS_START = 3 };
 
-/* The answer, while it is collected. */
+/* The sockets found so far. */
 struct found {
     int *fds;
     size_t n, max;
@@ -33,7 +33,8 @@ static bool read_number(const char *text, size_t len, int *out)
     return true;
 }
 
-/* Programs that do not listen are told apart from descriptors that are no sockets. */
+/* Uses different messages for a socket that does not listen and a descriptor that is not a socket.
+ */
 static int add_descriptor(struct found *f, int fd)
 {
     int listens = 0;
@@ -52,7 +53,7 @@ static int add_descriptor(struct found *f, int fd)
     return SPRIG_E_INVALID;
 }
 
-/* "127.0.0.1:80=5;/run/app.sock=6": the part behind the last '=' counts. */
+/* "127.0.0.1:80=5;/run/app.sock=6": the part after the last '=' counts. */
 static int read_server_starter(struct found *f, const char *list)
 {
     int rc = 0, fd;
@@ -80,7 +81,7 @@ static bool is_own_pid(const char *text)
 /* The name of the admin listener's socket. */
 #define ADMIN_FDNAME "admin"
 
-/* The part of LISTEN_FDNAMES ("web:admin:web") for the descriptor of that index is the name. */
+/* Each descriptor has its name at the same position in LISTEN_FDNAMES ("web:admin:web"). */
 static bool has_name(const char *names, int index, const char *name)
 {
     size_t len = strlen(name);
@@ -105,7 +106,7 @@ static int find_named(const char *name)
     return -1;
 }
 
-/* The environment is asked once; the first call may be either of the public ones. */
+/* The environment is read once; the first call may be to either public function. */
 static struct {
     bool is_known;
     int fd;
@@ -132,7 +133,7 @@ static int read_systemd(struct found *f, const char *text)
     return rc;
 }
 
-/* A shell or a wrapper that does not exec stands between systemd and this process, as a rule. */
+/* The usual reason is a shell or wrapper without exec between systemd and this process. */
 static void tell_foreign(const char *listen_fds, const char *listen_pid)
 {
     char line[256];
@@ -158,7 +159,7 @@ int sprig_inherited_sockets(int *fds, size_t max, char *why, size_t n)
         rc = read_systemd(&f, listen_fds);
     else if (listen_fds != NULL && *listen_fds != '\0')
         tell_foreign(listen_fds, listen_pid);
-    unsetenv("LISTEN_FDS"); /* frees the text: only now */
+    unsetenv("LISTEN_FDS"); /* frees the text, so not earlier */
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDNAMES");
     return rc == 0 ? (int)f.n : rc;

@@ -14,7 +14,7 @@ static const char forms[] =
     "an address is PORT, *:PORT, HOST:PORT, [IPV6]:PORT, unix:PATH, a path with a "
     "slash or @NAME, and \",tls\", \",redirect\", \",h2c\" or \",proxy_protocol\" may follow";
 
-/* What is being read, and where to say what is wrong with it. */
+/* What is being read, and where to report what is wrong with it. */
 struct reading {
     struct sprig_listen_spec *out;
     const char *text; /* all of it */
@@ -51,7 +51,7 @@ const struct sprig_listen_flag *sprig_listen_flags(size_t *n)
     return flags;
 }
 
-/* False: there is none of that name. */
+/* False: there is no option of that name. */
 static bool set_flag(struct sprig_listen_options *options, const char *name)
 {
     size_t n;
@@ -62,8 +62,8 @@ static bool set_flag(struct sprig_listen_options *options, const char *name)
     return false;
 }
 
-/* Cuts ",word" off the end, as long as there is one; what follows a comma otherwise belongs to a
- * path. */
+/* Cuts ",word" off the end as long as there is one; anything else after a comma belongs to a path.
+ */
 static int cut_options(const struct reading *r, char *address)
 {
     char *comma, reason[64];
@@ -103,7 +103,7 @@ static int read_name(const struct reading *r, const char *name)
     r->out->kind = SPRIG_LISTEN_ABSTRACT;
     if (len == 0)
         return complain(r, "there is no name", forms);
-    if (len > sizeof r->out->path - 2) /* with the NUL in front */
+    if (len > sizeof r->out->path - 2) /* an abstract name starts with a NUL */
         return complain(r, "the name is too long for a unix socket", NULL);
     memcpy(r->out->path, name, len + 1);
     return 0;
@@ -119,7 +119,7 @@ static int read_port(const struct reading *r, const char *digits)
     return 0;
 }
 
-/* Without brackets a colon may as well belong to an IPv6 address. */
+/* Without brackets a colon could belong to an IPv6 address. */
 static int read_host(const struct reading *r, const char *host, size_t len)
 {
     bool is_bracketed = len > 2 && host[0] == '[' && host[len - 1] == ']';

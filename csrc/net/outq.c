@@ -9,16 +9,16 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_BYTES = 16 * 1024, /* of a recycled segment, its header included */
+    BLOCK_BYTES = 16 * 1024, /* size of a recycled segment, including its header */
     MAX_FREE = 64,           /* recycled segments kept by a pool */
-    SMALL_BYTES = 1024,      /* the same, of those that begin a queue when all of these are used */
+    SMALL_BYTES = 1024,      /* size of a queue's first segment when all of those are in use */
     MAX_FREE_SMALL = 1024,
-    MAX_FREE_REFERENCES = 1024,   /* the same, of those without a buffer */
+    MAX_FREE_REFERENCES = 1024,   /* the same, for segments without a buffer */
     MAX_IOV = 64,                 /* memory pieces in one writev */
-    CARRY_BYTES = 1 << 30,        /* carried before the next outq_settle: n_carried has 32 bits */
-    FILE_AHEAD_BYTES = 64 * 1024, /* that a transport is told of */
-    SENDFILE_BYTES = 512 * 1024,  /* for one call, so that one connection does not hold the loop */
-    SPILL_FILE_BYTES = 64 << 20,  /* after so much a new temporary file is begun */
+    CARRY_BYTES = 1 << 30,        /* at most, before the next outq_settle: n_carried has 32 bits */
+    FILE_AHEAD_BYTES = 64 * 1024, /* at most, that a transport is told about */
+    SENDFILE_BYTES = 512 * 1024,  /* per call, so that one connection does not hold up the loop */
+    SPILL_FILE_BYTES = 64 << 20,  /* a new temporary file is begun after this much */
 };
 
 enum {
@@ -60,7 +60,7 @@ static struct outq_segment *segment_set(struct outq_segment *s, enum outq_kind k
     return s;
 }
 
-/* Many queues have something at once: a message for thousands of clients, mostly short. */
+/* For many queues that get something at once: a message for thousands of clients, mostly short. */
 __attribute__((noinline)) static struct outq_segment *segment_new_small(struct outq_pool *pool)
 {
     struct outq_segment *s = pool->free_small;
@@ -73,8 +73,7 @@ __attribute__((noinline)) static struct outq_segment *segment_new_small(struct o
     return segment_set(s, KIND_SMALL, SMALL_ROOM);
 }
 
-/* A segment at the end of the queue with a buffer for at least n bytes, a recycled one if that is
- * large enough. */
+/* Appends a segment with a buffer for at least n bytes; recycles one if it is large enough. */
 static struct outq_segment *segment_new(const struct outq *q, size_t n)
 {
     struct outq_pool *pool = q->pool;
@@ -94,7 +93,7 @@ static struct outq_segment *segment_new(const struct outq *q, size_t n)
     return segment_set(s, KIND_BLOCK, BLOCK_ROOM);
 }
 
-/* Frees or recycles a segment that is in no queue any more. */
+/* Frees or recycles a segment that is no longer in a queue. */
 HOT void outq_segment_free(struct outq_pool *pool, struct outq_segment *s)
 {
     if (s->kind == KIND_BLOCK && pool->n_free < MAX_FREE) {
@@ -126,7 +125,7 @@ void outq_init(struct outq *q, struct outq_pool *pool)
     *q = (struct outq){.pool = pool};
 }
 
-/* The shared counter of what clients have not taken knows of so many bytes of this queue. */
+/* Makes the shared counter of bytes not yet taken by clients include n bytes of this queue. */
 static void outq_show(struct outq *q, uint64_t n)
 {
     if (n == q->n_shown)
@@ -156,7 +155,7 @@ int outq_add(struct outq *q, struct sprig_span bytes)
     size_t n = outq_tail_room(q);
     if (n > bytes.len)
         n = bytes.len;
-    /* The one place where a queue grows by copies: allocated before anything is copied. */
+    /* The only place where a queue grows by copying: allocate before copying anything. */
     struct outq_segment *s = NULL;
     if (n < bytes.len && !(s = segment_new(q, bytes.len - n)))
         return SPRIG_E_NOMEM;
@@ -172,7 +171,7 @@ int outq_add(struct outq *q, struct sprig_span bytes)
 int outq_add_pieces(struct outq *q, const struct sprig_span *pieces, size_t n, size_t total)
 {
     int err = 0;
-    if (total > BLOCK_ROOM) { /* into several recycled blocks */
+    if (total > BLOCK_ROOM) { /* spread over several recycled blocks */
         for (size_t i = 0; i < n && err == 0; i++)
             err = outq_add(q, pieces[i]);
         return err;
@@ -215,8 +214,8 @@ void outq_commit(struct outq *q, size_t n_used)
     q->in_memory += n_used;
 }
 
-/* A segment without a buffer; on failure the reference is given back. NULL as well, with *err 0, if
- * there is nothing to queue. */
+/* Makes a segment without a buffer; on failure gives the reference back. Returns NULL with *err 0,
+ * too, if there is nothing to queue. */
 static struct outq_segment *reference_new(struct outq_pool *pool, enum outq_kind kind, uint64_t n,
                                           outq_release_cb *release, void *arg, int *err)
 {
@@ -286,7 +285,7 @@ static void spill_close(struct outq_spill *spill)
     free(spill);
 }
 
-/* A segment of the file is gone. */
+/* One segment of the file is gone. */
 static void spill_release(void *arg)
 {
     struct outq_spill *spill = arg;
@@ -294,8 +293,8 @@ static void spill_release(void *arg)
         spill_close(spill);
 }
 
-/* A file to append to. One that has grown long is left to its segments, so that what was sent does
- * not stay on the disk while a writer never rests. */
+/* Provides a file to append to. A file that has grown long is left to its segments, so that sent
+ * data does not stay on disk for as long as a writer never pauses. */
 static int spill_open(struct outq *q, const char *dir)
 {
     if (q->spill && q->spill->end < SPILL_FILE_BYTES)
@@ -315,8 +314,8 @@ static int spill_open(struct outq *q, const char *dir)
     return 0;
 }
 
-/* Writes a segment's bytes to the end of the file. A part that was written when that fails is
- * written over the next time: it was never sent. */
+/* Writes a segment's bytes to the end of the file. If that fails half-way, the next write
+ * overwrites that part, which was never sent. */
 static int spill_write(struct outq_spill *spill, const struct outq_segment *s)
 {
     if (lseek(spill->fd, (off_t)spill->end, SEEK_SET) == -1 ||
@@ -327,13 +326,13 @@ static int spill_write(struct outq_spill *spill, const struct outq_segment *s)
     return 0;
 }
 
-/* True if what is appended to the file now follows this segment directly. */
+/* True if the next bytes appended to the file directly follow this segment. */
 static bool is_file_end(const struct outq_segment *s, const struct outq_spill *spill)
 {
     return s && s->kind == KIND_SPILL && s->arg == spill && s->offset + s->left == spill->end;
 }
 
-/* A segment for what was written to the file from `offset` on, in the place of s. */
+/* Replaces s with a segment for what was written to the file from `offset` on. */
 static void put_spilled(struct outq *q, struct outq_segment *to, struct outq_segment *last,
                         const struct outq_segment *s, uint64_t offset)
 {
@@ -350,8 +349,8 @@ static void put_spilled(struct outq *q, struct outq_segment *to, struct outq_seg
         q->head = to;
 }
 
-/* Moves a segment of memory that follows `last` to the file and frees it: *last is then the segment
- * that has its bytes, a new one or the old one. */
+/* Moves a memory segment that follows `last` to the file and frees it; *last becomes the segment
+ * that now has its bytes, a new one or the old one. */
 static int spill_segment(struct outq *q, struct outq_segment **last, struct outq_segment *s)
 {
     uint64_t offset = q->spill->end;
@@ -403,7 +402,7 @@ int outq_spill(struct outq *q, uint64_t keep_bytes, const char *dir)
 
 /* ---- sending ---- */
 
-/* Forgets n bytes at the front that were sent. */
+/* Drops n sent bytes from the front. */
 static void consume(struct outq *q, uint64_t n)
 {
     q->size -= n;
@@ -438,15 +437,15 @@ static enum outq_result write_failed(void)
     }
 }
 
-/* True for what only the file can be the cause of. */
+/* True for errors that only the file can cause. */
 static bool is_file_error(int err)
 {
     return err == EIO || err == EBADF || err == EINVAL || err == ESPIPE || err == EISDIR ||
            err == EOVERFLOW || err == ESTALE || err == ENXIO;
 }
 
-/* How many bytes of its file follow on the range at the head, with little between: the frames of
- * HTTP/2 have a piece of it each. */
+/* How many more bytes of the same file follow the range at the head, with little between them:
+ * HTTP/2 frames each hold a piece of it. */
 static size_t bytes_ahead(const struct outq *q)
 {
     const struct outq_segment *s = q->head;
@@ -463,7 +462,7 @@ static size_t bytes_ahead(const struct outq *q)
 }
 
 /* One sendfile for the range at the head. OUTQ_MORE: go on. A short count says nothing by itself:
- * the socket may be full or the file may have ended, and the next call tells which. */
+ * either the socket is full or the file has ended, and the next call shows which. */
 static enum outq_result send_file(struct outq *q, struct transport *t, uint64_t limit,
                                   uint64_t *n_written)
 {
@@ -486,8 +485,8 @@ static enum outq_result send_file(struct outq *q, struct transport *t, uint64_t 
     return OUTQ_SHORT;
 }
 
-/* Collects neighbouring memory pieces, at most `limit` bytes: sets *n_bytes, returns their number.
- * *more: a file range follows directly. */
+/* Collects adjacent memory pieces, at most `limit` bytes; sets *n_bytes and returns the number of
+ * pieces. *more: a file range follows directly. */
 static int gather(const struct outq *q, struct iovec *iov, uint64_t limit, uint64_t *n_bytes,
                   bool *more)
 {
@@ -505,7 +504,7 @@ static int gather(const struct outq *q, struct iovec *iov, uint64_t limit, uint6
     return n;
 }
 
-/* One writev for the memory pieces at the head. OUTQ_MORE: all of them are sent, go on. */
+/* One writev for the memory pieces at the head. OUTQ_MORE: all of them were sent, go on. */
 static enum outq_result send_memory(struct outq *q, struct transport *t, uint64_t limit,
                                     uint64_t *n_written)
 {
@@ -536,7 +535,7 @@ static enum outq_result send_all(struct outq *q, struct transport *t, uint64_t b
     return OUTQ_DRAINED;
 }
 
-/* There is a single piece, of memory, and nothing that encrypts it: nearly always. */
+/* A single piece of memory, without encryption: nearly always so. */
 static inline bool is_one_piece(const struct outq *q, const struct transport *t, uint64_t budget)
 {
     const struct outq_segment *s = q->head;
@@ -596,8 +595,8 @@ HOT bool outq_flush_piece(struct outq *q, struct transport *t, uint64_t max)
 
 /* ---- sending ahead ---- */
 
-/* The first byte that has not been carried: *skip bytes into the segment. NULL: all have been, or a
- * file is next. */
+/* The first byte not carried yet: *skip bytes into the segment. NULL: all are carried, or a file is
+ * next. */
 static const struct outq_segment *carry_from(const struct outq *q, uint64_t *skip)
 {
     const struct outq_segment *s = q->head;

@@ -1,12 +1,12 @@
-/* outq_move.c - from one output queue to another; see outq.h */
+/* outq_move.c - moves bytes from one output queue to another; see outq.h */
 #include "base/err.h"
 #include "net/outq_internal.h"
 #include <stdlib.h>
 
-/* Up to so much of a reference is copied rather than shared. */
+/* Up to this size, a reference is copied rather than shared. */
 enum { MOVE_COPY_BYTES = 2048 };
 
-/* Whoever has a part of what was queued by one reference. */
+/* Shared by all segments that hold a part of what one reference queued. */
 struct outq_owner {
     outq_release_cb *release;
     void *arg;
@@ -22,7 +22,7 @@ static void owner_release(void *arg)
     free(owner);
 }
 
-/* One segment more will have to give back what this one has. */
+/* Another segment is about to share, and later release, what this one holds. */
 static int segment_share(struct outq_segment *s)
 {
     if (s->kind == KIND_SPILL) {
@@ -40,7 +40,7 @@ static int segment_share(struct outq_segment *s)
     return 0;
 }
 
-/* Bytes have come to the queue or left it, with a segment or as a part of one. */
+/* Bytes have been added to the queue or taken from it, as a segment or a part of one. */
 static void count(struct outq *q, enum outq_kind kind, uint64_t n, uint64_t n_in_memory, int sign)
 {
     q->size += (uint64_t)sign * n;
@@ -58,7 +58,7 @@ static void move_segment(struct outq *to, struct outq *from, struct outq_segment
     count(from, s->kind, n, n_in_memory, -1);
     s->next = NULL;
     if (s->kind < KIND_REF && n <= outq_tail_room(to)) {
-        outq_fill(to, to->tail, s->ptr, (size_t)n); /* rather than a buffer for each few bytes */
+        outq_fill(to, to->tail, s->ptr, (size_t)n); /* instead of a buffer for every few bytes */
         outq_segment_free(from->pool, s);
         return;
     }
@@ -66,7 +66,7 @@ static void move_segment(struct outq *to, struct outq *from, struct outq_segment
     count(to, s->kind, n, n_in_memory, 1);
 }
 
-/* The first n bytes of a segment that has more, by another segment for the same memory or file. */
+/* Moves the first n bytes of a longer segment, in another segment for the same memory or file. */
 static int move_by_reference(struct outq *to, struct outq *from, struct outq_segment *s, uint64_t n)
 {
     struct outq_segment *part = malloc(sizeof(*part));

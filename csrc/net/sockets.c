@@ -22,10 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For the lock of a folder: ten seconds, since who has it may be waiting for a processor. */
+/* Waiting for the lock of a folder: ten seconds, because its holder may be waiting for a processor.
+ */
 enum { LOCK_TRIES = 1000, LOCK_PAUSE_MS = 10 };
 
-/* What one spec is opened with. */
+/* The settings with which one spec is opened. */
 struct opening {
     const struct sprig_config *config;
     const struct sprig_listen_spec *spec;
@@ -61,7 +62,7 @@ int socket_address(int fd, struct sprig_address *out)
 
 /* ------------------------------------------------------------------- binding ---- */
 
-/* On failure -1, with the errno of the deciding call. */
+/* Returns -1 on failure, with the errno of the call that decided it. */
 static int bind_and_listen(const struct sockaddr *sa, socklen_t len, const struct opening *o)
 {
     int fd = cloexec_socket(sa->sa_family, SOCK_STREAM, false);
@@ -111,7 +112,7 @@ static bool is_repeated(const struct addrinfo *found, const struct addrinfo *ai)
     return false;
 }
 
-/* The port that the kernel chose for the first address is to be that of all. */
+/* All addresses use the port that the kernel chose for the first one. */
 static void learn_port(struct sockaddr *sa, int fd)
 {
     union any_address any;
@@ -120,7 +121,7 @@ static void learn_port(struct sockaddr *sa, int fd)
         *port_of(sa) = *port_of(&any.sa);
 }
 
-/* Whether this machine has not got the address: a name in /etc/hosts may have more of them. */
+/* Whether this machine does not have the address: a name in /etc/hosts may have several. */
 static bool is_elsewhere(int error)
 {
     return error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
@@ -152,7 +153,7 @@ static bool bind_all(struct addrinfo *found, struct opening *o)
     return o->n > 0;
 }
 
-/* A port that is free at one address may be taken at the next one. */
+/* A port that is free on one address may be taken on the next. */
 enum { MAX_PORTS_TRIED = 20 };
 
 static bool open_tcp(struct opening *o)
@@ -180,7 +181,7 @@ static bool open_tcp(struct opening *o)
     return is_open;
 }
 
-/* Replaces a socket that nobody listens on any more; a living one, and any other file, stays. */
+/* Removes a socket that nobody listens on any more; a live one, or any other file, stays. */
 static bool remove_stale(const struct sockaddr_un *un)
 {
     struct stat st;
@@ -202,7 +203,7 @@ static bool remove_stale(const struct sockaddr_un *un)
     return unlink(un->sun_path) == 0;
 }
 
-/* What is to be done to a new unix path. On failure nothing is left there. */
+/* Finishes a new unix path. On failure nothing is left there. */
 static int finish_path(const struct sprig_config *config, const char *path, struct sprig_socket *s)
 {
     struct stat st;
@@ -218,9 +219,9 @@ static int finish_path(const struct sprig_config *config, const char *path, stru
     return rc;
 }
 
-/* Between looking at the path and listening there, another server must not do the same: it would
- * take the fresh socket for a stale one. The folder is locked (flock) meanwhile, unless it cannot
- * be read, or somebody keeps it locked for longer. -1: it is not. */
+/* Between looking at the path and listening there, no other server may do the same: it would take
+ * the fresh socket for a stale one. So the folder is locked (flock) meanwhile, unless it cannot be
+ * read, or somebody else keeps it locked for longer. -1: not locked. */
 static int lock_folder(const char *path)
 {
     char folder[sizeof((struct sockaddr_un *)0)->sun_path];
@@ -280,8 +281,8 @@ static bool open_abstract(struct opening *o)
 
 /* ------------------------------------------------------------------------- trust ---- */
 
-/* A network that has more than proxies in it is told of once in a process, and so in its workers.
- */
+/* Warns, once per process and thus once in each worker, about a network that contains more than
+ * proxies. */
 void sockets_warn_of_trust(const struct sprig_config *config)
 {
     static bool is_told;
@@ -311,8 +312,8 @@ static bool is_unix_socket(int fd)
     return getsockname(fd, (struct sockaddr *)&any, &len) == 0 && any.ss_family == AF_UNIX;
 }
 
-/* Accepted sockets inherit TCP_NODELAY from the listening one: no system call for each connection.
- */
+/* Accepted sockets inherit TCP_NODELAY from the listening one, which saves a system call per
+ * connection. */
 static void set_no_delay(const struct sprig_config *config, int fd)
 {
     int on = 1;
@@ -320,7 +321,7 @@ static void set_no_delay(const struct sprig_config *config, int fd)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-/* What the address asks for and cannot have; NULL: nothing. */
+/* What the address asks for but cannot have; NULL: nothing. */
 static const char *conflict_of(const struct sprig_listen_spec *spec,
                                const struct sprig_config *config)
 {
@@ -344,7 +345,7 @@ int sockets_check(const struct sprig_config *config, const struct sprig_listen_s
     return SPRIG_E_INVALID;
 }
 
-/* What to do about the error; "": what it says is all. */
+/* What to do about the error; "": there is nothing to add. */
 static const char *hint_of(const struct sprig_listen_spec *spec, int error)
 {
     if (error != EACCES || spec->kind != SPRIG_LISTEN_TCP)
@@ -433,7 +434,7 @@ void socket_unlink(const struct sprig_socket *s)
 
 /* ------------------------------------------------------------------------ as text ---- */
 
-/* The options that are set, by their bits. */
+/* The options that are set, as bits. */
 static int option_bits(struct sprig_listen_options options)
 {
     size_t n;
@@ -444,7 +445,7 @@ static int option_bits(struct sprig_listen_options options)
     return (int)bits;
 }
 
-/* False: there are bits that mean nothing. */
+/* False: some bits have no meaning. */
 static bool read_bits(uint64_t bits, struct sprig_listen_options *options)
 {
     size_t n;
@@ -463,7 +464,7 @@ char *socket_print(const struct sprig_socket *s, char *buf, size_t n)
     return buf;
 }
 
-/* One number of at most max and the ':' or the end behind it. */
+/* Takes one number of at most max, and the ':' or the end after it. */
 static bool take_part(struct sprig_span *text, uint64_t max, uint64_t *out)
 {
     bool is_last;

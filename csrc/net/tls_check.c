@@ -1,12 +1,12 @@
-/* tls_check.c - what is suspicious about a certificate, though it can be used: for the log; see
- * tls_internal.h */
+/* tls_check.c - warns about certificates that can be used but look suspicious; see tls_internal.h
+ */
 #include "net/tls_internal.h"
 
 #include "base/log.h"
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
-/* A date of a certificate as text. Returns buf. */
+/* Writes a certificate's date as text. Returns buf. */
 static const char *print_time(const ASN1_TIME *time, char *buf, size_t n)
 {
     struct tm tm;
@@ -27,7 +27,7 @@ static void check_times(const struct tls_pair *pair)
                   pair->path, print_time(from, when, sizeof when));
 }
 
-/* Whether clients have the one who signed it: the same as this system, mostly. */
+/* Whether clients know the issuer: mostly the same ones that this system knows. */
 static bool is_known(X509 *cert)
 {
     X509_STORE *store = X509_STORE_new();
@@ -43,7 +43,8 @@ static bool is_known(X509 *cert)
     return found;
 }
 
-/* Each one is signed by the next, the last by itself, or by one that clients have. */
+/* Each certificate must be signed by the next, and the last by itself or an issuer that clients
+ * know. */
 static void check_chain(const struct tls_pair *pair)
 {
     X509 *last = pair->cert;

@@ -1,4 +1,4 @@
-/* tls_clients.c - certificates of clients: who is let in, and what the app is told; see tls.h and
+/* tls_clients.c - client certificates: who is let in, and what the app is told; see tls.h and
  * tls_internal.h */
 #include "net/tls_internal.h"
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How long a chain of a client may be. */
+/* The longest certificate chain of a client. */
 enum { MAX_DEPTH = 4 };
 
 static int complain(const char *option, const char *path, char *why, size_t n)
@@ -41,7 +41,7 @@ static bool digest_file(EVP_MD_CTX *md, const char *path)
     return true;
 }
 
-/* A session that was begun under other rules is not resumed: nobody would look at the certificate
+/* A session that began under other rules is not resumed, because nobody would check the certificate
  * again. */
 static bool use_session_context(SSL_CTX *ctx, const struct sprig_config *config)
 {
@@ -81,7 +81,7 @@ int tls_clients_use(SSL_CTX *ctx, const struct sprig_config *config, char *why, 
 
 /* ---------------------------------------------------------------------- to tell ---- */
 
-/* What was written to memory, handed on. */
+/* Hands on what was written to the memory BIO. */
 static void tell_bio(BIO *bio, const char *name, tls_describe_cb *tell, void *arg)
 {
     char *text;

@@ -1,4 +1,4 @@
-/* tls_context.c - the certificates and settings of a server, put together; see tls.h */
+/* tls_context.c - puts a server's certificates and settings together; see tls.h */
 #include "net/tls_internal.h"
 
 #include "base/err.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A site without a certificate yet. NULL and `why`. */
+/* Adds a site, still without a certificate. On failure returns NULL and sets `why`. */
 static struct tls_site *add_site(struct tls_context *ctx, const struct sprig_config *config,
                                  size_t first, char *why, size_t n)
 {
@@ -22,7 +22,7 @@ static struct tls_site *add_site(struct tls_context *ctx, const struct sprig_con
     return &sites[ctx->n_sites++];
 }
 
-/* The site for these names that has no certificate of this kind of key, or NULL. */
+/* The site for these names that has no certificate with this type of key yet, or NULL. */
 static struct tls_site *find_site(struct tls_context *ctx, const struct tls_pairs *pairs, size_t i)
 {
     const struct tls_pair *pair = &pairs->items[i];
@@ -52,7 +52,7 @@ static int use_pair(struct tls_context *ctx, const struct sprig_config *config,
     return tls_names_add(ctx, pair->cert, (size_t)(site - ctx->sites)) ? 0 : SPRIG_E_NOMEM;
 }
 
-/* Of a folder its files, too, where some become others without its noticing. */
+/* Watches the files in a folder, too: a file may be replaced without a change of the folder. */
 static bool watch_files(struct tls_context *ctx, const struct sprig_config *config,
                         const struct tls_pairs *pairs)
 {

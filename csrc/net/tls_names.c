@@ -1,5 +1,5 @@
-/* tls_names.c - which certificate a client gets, by the name that it asks for (SNI, RFC 6066
- * section 3); see tls_internal.h */
+/* tls_names.c - chooses a certificate by the name that the client asks for (SNI, RFC 6066 section
+ * 3); see tls_internal.h */
 #include "net/tls_internal.h"
 
 #include <ctype.h>
@@ -39,7 +39,7 @@ static bool add_alternative_names(struct tls_context *ctx, const GENERAL_NAMES *
     return ok;
 }
 
-/* Where there are no alternative names, as in certificates of old. */
+/* For certificates without alternative names, as old ones are. */
 static bool add_common_name(struct tls_context *ctx, X509 *cert, size_t site)
 {
     char text[256];
@@ -56,7 +56,7 @@ bool tls_names_add(struct tls_context *ctx, X509 *cert, size_t site)
     return ok && (has_some || add_common_name(ctx, cert, site));
 }
 
-/* By name, then in the order of the certificates: the first that has a name keeps it. */
+/* Sorts by name, then in the order of the certificates: the first one with a name keeps it. */
 static int compare(const void *a, const void *b)
 {
     const struct tls_name *x = a, *y = b;
@@ -109,7 +109,7 @@ static const struct tls_site *find_exact(const struct tls_context *ctx, const ch
     return &ctx->sites[ctx->names[low].site];
 }
 
-/* A wildcard stands for one label, the first (RFC 6125 section 6.4.3). */
+/* A wildcard stands for exactly one label, the first (RFC 6125 section 6.4.3). */
 static const struct tls_site *find_site(const struct tls_context *ctx, const char *name)
 {
     char lower[256], wild[258] = "*";

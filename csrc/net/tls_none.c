@@ -1,4 +1,4 @@
-/* tls_none.c - a build without OpenSSL: whoever asks for TLS hears what is missing. */
+/* tls_none.c - a build without OpenSSL: tells those who ask for TLS what is missing. */
 #include "base/err.h"
 #include "net/tls.h"
 

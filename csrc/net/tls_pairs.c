@@ -11,12 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What is being read, and where to say what is wrong. */
+/* What is being read, and where to report what is wrong. */
 struct reading {
     struct tls_pairs *pairs;
-    EVP_PKEY **keys; /* owned, with what they point to: of all files */
+    EVP_PKEY **keys; /* of all files; owned, and so are the keys themselves */
     size_t n_keys;
-    char password[1024]; /* of encrypted keys; "": none */
+    char password[1024]; /* for encrypted keys; "": none */
     char *why;
     size_t n;
 };
@@ -58,7 +58,7 @@ static bool add_key(struct reading *r, EVP_PKEY *key)
     return true;
 }
 
-/* No terminal is asked. */
+/* Never prompts on the terminal. */
 static int give_password(char *buf, int size, int is_writing, void *arg)
 {
     const struct reading *r = arg;
@@ -102,7 +102,7 @@ static bool is_certificate(const struct block *b)
     return strcmp(b->name, PEM_STRING_X509) == 0 || strcmp(b->name, PEM_STRING_X509_OLD) == 0;
 }
 
-/* What a key may look like is OpenSSL's to know: it gets the block by itself. */
+/* OpenSSL knows what a key may look like, so it gets each block by itself. */
 static int take_key(struct reading *r, const char *option, const char *path, struct block *b)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -151,7 +151,7 @@ static void clear_pair(struct tls_pair *pair)
     free(pair->path);
 }
 
-/* All keys of a file, and into `pair`, unless that is NULL, its certificates. */
+/* Reads all keys of a file and, unless `pair` is NULL, its certificates into `pair`. */
 static int read_file(struct reading *r, const char *option, const char *path, struct tls_pair *pair)
 {
     BIO *bio = open_file(r, option, path);
@@ -207,7 +207,7 @@ static bool has_file(const char *dir, const char *name, char *path, size_t n)
     return len > 0 && (size_t)len < n && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* What certbot makes of each certificate. False: it is none of those. */
+/* Recognises the folder that certbot makes for each certificate. False: it is another kind. */
 static bool is_of_certbot(const char *dir, char *cert, char *key, size_t n)
 {
     return has_file(dir, "fullchain.pem", cert, n) && has_file(dir, "privkey.pem", key, n);
@@ -234,8 +234,7 @@ static int read_certbot(struct reading *r, const char *cert, const char *key)
     return rc == 0 ? read_chain(r, cert) : rc;
 }
 
-/* A file in a folder may be a certificate, a key, both, or certificates that nobody has a key for.
- */
+/* A file in a folder may be a certificate, a key, both, or certificates without a key. */
 static int read_any(struct reading *r, const char *path)
 {
     struct tls_pair *pair = add_pair(r->pairs, path);
@@ -258,7 +257,8 @@ static int read_entry(struct reading *r, const char *dir, const char *name)
     return is_named_so(name) ? read_any(r, path) : 0;
 }
 
-/* Drops what came from a folder and has no key: others may need it, such as the chain by itself. */
+/* Drops certificates from a folder that have no key: they may belong to others, like a chain file.
+ */
 static void drop_keyless(struct reading *r, size_t first)
 {
     struct tls_pairs *pairs = r->pairs;
@@ -307,7 +307,7 @@ static int read_folder(struct reading *r, const char *dir)
 
 /* ------------------------------------------------------------------- all of them ---- */
 
-/* The paths of a list, one after the other; they are cut apart in place. */
+/* Returns the paths of a list one by one; cuts the list apart in place. */
 static char *next_path(char **list)
 {
     char *path = *list;

@@ -1,10 +1,10 @@
-/* tls_relay.c - a plain socket in the place of one with TLS, for applications that use it
- * themselves; see transport_tls_relay
+/* tls_relay.c - gives applications that use the socket themselves a plain one in place of the TLS
+ * one; see transport_tls_relay
  *
- * An application may wait in read(2) on that socket, so the loop cannot be what goes on with the
- * TLS meanwhile. One thread does, for all relays of the process; it is started with the first of
- * them. It enters no Perl, waits in poll only, and holds the lock at all other times: that protects
- * the list, and makes a fork wait until no call of OpenSSL is under way. */
+ * An application may block in read(2) on that socket, so the loop cannot drive the TLS side
+ * meanwhile. A thread does that for all relays of the process; it starts with the first of them. It
+ * enters no Perl, waits only in poll, and holds the lock at all other times: the lock protects the
+ * list, and makes a fork wait until no call of OpenSSL is running. */
 #include "net/kept.h"
 #include "net/tls_internal.h"
 
@@ -21,44 +21,45 @@
 
 enum {
     STACK_BYTES = 256 * 1024,
-    PLAIN_BYTES = 64 * 1024, /* from the client, in one piece */
-    TAKEN_BYTES = 32 * 1024, /* from the app: what the transport always takes whole */
-    ROUNDS = 16,             /* of one relay, before the others have their turn */
-    RETRY_MS = 100,          /* without memory */
-    REST_MS = 30 * 1000,     /* the app has left: the client has so long to take something */
-    LINGER_MS = 2 * 1000,    /* and so long to end its side, too */
-    EXIT_MS = 2 * 1000       /* so long may the end of the process wait for all of it */
+    PLAIN_BYTES = 64 * 1024, /* read from the client at once */
+    TAKEN_BYTES = 32 * 1024, /* read from the app at once: the transport always takes this much */
+    ROUNDS = 16,             /* for one relay before the others get their turn */
+    RETRY_MS = 100,          /* after running out of memory */
+    REST_MS = 30 * 1000,     /* the app has left: how long the client may take nothing */
+    LINGER_MS = 2 * 1000,    /* and how long it may take to end its side */
+    EXIT_MS = 2 * 1000       /* how long the end of the process waits for all relays */
 };
 
 struct relay {
     struct list_link link;
     struct transport client; /* TLS */
     struct transport app;    /* our end of the pair */
-    int given_fd; /* the other end, where it was given to: a number that may be others by now */
+    int given_fd; /* the other end as handed out: the app may have closed it and reused the number
+                   */
     struct kept to_app;
-    int64_t until_ms;        /* the app has left, or all was sent: nobody waits longer */
-    size_t at;               /* its two in the list of poll */
-    bool input_is_over : 1;  /* the client sends no more; the app is told when it has the rest */
+    int64_t until_ms;        /* the deadline once the app has left, or all was sent */
+    size_t at;               /* index of its two entries in the poll list */
+    bool input_is_over : 1;  /* the client sends no more; the app learns it after the rest */
     bool output_is_over : 1; /* the app writes no more */
-    bool end_is_told : 1;    /* to the client */
-    bool app_has_left : 1;   /* nor does it read */
-    bool client_hung_up : 1; /* poll would not wait for it */
-    bool is_failed : 1;      /* to be cut off */
-    bool must_reset : 1;     /* it must not look orderly */
-    bool is_busy : 1;        /* there was more to do when its turn was over */
+    bool end_is_told : 1;    /* the client was told of the end */
+    bool app_has_left : 1;   /* the app does not read any more either */
+    bool client_hung_up : 1; /* poll would return at once for it */
+    bool is_failed : 1;      /* cut the connection off */
+    bool must_reset : 1;     /* the end must not look orderly */
+    bool is_busy : 1;        /* its turn ended with more to do */
 };
 
 static struct relays {
     pthread_mutex_t lock;
     pthread_t thread;
     struct list_link list;
-    struct tls_io *io;  /* owned; of the thread */
-    char *plain;        /* owned; PLAIN_BYTES, the same */
-    struct pollfd *fds; /* owned; the same */
+    struct tls_io *io;  /* owned; used by the thread */
+    char *plain;        /* owned; PLAIN_BYTES; used by the thread */
+    struct pollfd *fds; /* owned; used by the thread */
     size_t n_fds, room;
     int wake[2];
     bool is_running;
-    bool must_end; /* the process does: what can be sent is, and that is all */
+    bool must_end; /* the process ends: send what can be sent, and nothing else */
     bool has_hooks;
 } relays = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -83,7 +84,7 @@ static void relay_free(struct relay *r)
     r->app.ops->close(&r->app);
     if (r->must_reset)
         r->client.ops->reset(&r->client);
-    r->client.ops->hang_up(&r->client, false); /* close_notify was sent, or is not to be */
+    r->client.ops->hang_up(&r->client, false); /* close_notify was sent, or must not be */
     r->client.ops->close(&r->client);
     kept_clear(&r->to_app);
     free(r);
@@ -97,7 +98,7 @@ static void relay_lose_app(struct relay *r)
     kept_clear(&r->to_app);
 }
 
-/* True: some of what waits was given to the app, or all is dropped. */
+/* True: the app took some of what waits, or all of it was dropped. */
 static bool relay_give(struct relay *r)
 {
     struct sprig_span rest = kept_span(&r->to_app);
@@ -122,8 +123,8 @@ static bool relay_pass_on(struct relay *r, const char *bytes, size_t n)
     return true;
 }
 
-/* From the client. Where the app has left nobody wants it, but a close would reset what was sent
- * last if something lay unread. */
+/* Moves data from the client. If the app has left, nobody wants it; but a close with unread data
+ * would reset what was sent last. */
 static bool relay_input(struct relay *r)
 {
     if (r->to_app.len > 0)
@@ -154,7 +155,7 @@ static void relay_tell_end(struct relay *r)
     }
 }
 
-/* From the app. True: something was written. */
+/* Moves data from the app. True: something was written. */
 static bool relay_output(struct relay *r)
 {
     if (r->client.has_unsent && r->client.ops->flush(&r->client) == -1) {
@@ -180,7 +181,7 @@ static bool relay_output(struct relay *r)
     return true;
 }
 
-/* Both ways, until nothing can be done. */
+/* Moves data both ways until nothing more can be done. */
 static void relay_run(struct relay *r)
 {
     bool moves = true;
@@ -200,8 +201,8 @@ static bool relay_is_over(const struct relay *r)
     return r->app_has_left && clock_ms() >= r->until_ms;
 }
 
-/* The other end of the pair was closed by all that had it, or neither side sends any more. Other
- * systems say so when one side has ended, too. */
+/* True if every holder of the other end has closed it, or neither side sends any more. Other
+ * systems report the same when only one side has ended. */
 static bool pair_is_over(short events)
 {
 #ifdef __linux__
@@ -248,7 +249,7 @@ static bool make_room(size_t n)
     return true;
 }
 
-/* How long poll may wait for this one: ms, or -1. */
+/* How long poll may wait for this relay: ms, or -1. */
 static int patience_of(const struct relay *r, int64_t now)
 {
     if (r->is_busy)
@@ -258,7 +259,7 @@ static int patience_of(const struct relay *r, int64_t now)
     return r->until_ms > now ? (int)(r->until_ms - now) : 0;
 }
 
-/* Fills the list of poll. Returns its timeout. */
+/* Fills the poll list. Returns the timeout. */
 static int prepare(void)
 {
     int timeout = relays.must_end ? RETRY_MS : -1;
@@ -279,7 +280,7 @@ static int prepare(void)
     return timeout;
 }
 
-/* What poll has found. */
+/* Takes note of what poll has found. */
 static void relay_look(struct relay *r)
 {
     const struct pollfd *client = &relays.fds[r->at], *app = &relays.fds[r->at + 1];
@@ -326,7 +327,7 @@ static void *relays_run(void *arg)
         size_t n_polled = relays.n_fds;
         pthread_mutex_unlock(&relays.lock);
         if (poll(relays.fds, n_polled, timeout) == -1)
-            n_polled = 0; /* no memory in the kernel: all are tried */
+            n_polled = 0; /* the kernel has no memory: try all */
         pthread_mutex_lock(&relays.lock);
         if (relays.must_end && until_ms == 0)
             until_ms = clock_ms() + EXIT_MS;
@@ -340,7 +341,7 @@ static void *relays_run(void *arg)
 
 static void wake_up(void)
 {
-    (void)!write(relays.wake[1], "", 1); /* full: it is awake */
+    (void)!write(relays.wake[1], "", 1); /* a full pipe means it is awake */
 }
 
 static void before_fork(void)
@@ -353,7 +354,7 @@ static void after_fork(void)
     pthread_mutex_unlock(&relays.lock);
 }
 
-/* The thread is the parent's, and so is what it goes on with. */
+/* In a forked child the thread, and all it works on, belongs to the parent. */
 static void in_child(void)
 {
     pthread_mutex_init(&relays.lock, NULL);
@@ -372,7 +373,7 @@ static void in_child(void)
     relays.is_running = false;
 }
 
-/* What the app has written to the end leaves, as it would from a socket of its own. */
+/* What the app has written before the end is still sent, as from a socket of its own. */
 static void at_exit(void)
 {
     if (!relays.is_running)
@@ -392,7 +393,7 @@ static bool start_thread(void)
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the thread that Perl runs in */
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals must reach the thread that runs Perl */
     int rc = pthread_create(&relays.thread, &attr, relays_run, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
@@ -445,7 +446,7 @@ static bool relays_start(void)
 
 /* ------------------------------------------------------------------- from the outside ---- */
 
-/* The relay, with both ends of its pair: ours in r->app, the other one is returned. -1: errno. */
+/* Opens the relay's socket pair: our end is r->app, the other is returned. -1: see errno. */
 static int relay_open(struct relay *r)
 {
     int ends[2];
@@ -471,7 +472,7 @@ static int give_up(struct relay *r, int fd)
     return SPRIG_E_SYS;
 }
 
-/* The last one that was given this descriptor: those before it have closed it since. */
+/* The newest relay with this descriptor: the app must have closed the older ones. */
 static struct relay *relay_of(int fd)
 {
     for (struct list_link *it = relays.list.prev; it != &relays.list; it = it->prev)
@@ -480,7 +481,7 @@ static struct relay *relay_of(int fd)
     return NULL;
 }
 
-/* Also for the app, if it has the socket. */
+/* Also resets the app's side, if it has the socket. */
 static void relayed_reset(struct transport *t)
 {
     pthread_mutex_lock(&relays.lock);
@@ -525,7 +526,7 @@ static bool relay_is_ending(const struct relay *r)
 {
     struct pollfd p = {.fd = r->app.fd};
     if (r->app_has_left || (poll(&p, 1, 0) == 1 && pair_is_over(p.revents)))
-        return true; /* the thread sees to its end */
+        return true; /* the thread takes care of its end */
     return r->end_is_told && clock_ms() < r->until_ms;
 }
 

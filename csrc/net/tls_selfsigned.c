@@ -1,4 +1,4 @@
-/* tls_selfsigned.c - a certificate for localhost, for those who develop; see tls_internal.h */
+/* tls_selfsigned.c - makes a certificate for localhost, for development; see tls_internal.h */
 #include "net/tls_internal.h"
 
 #include <openssl/ec.h>

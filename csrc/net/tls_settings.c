@@ -1,20 +1,20 @@
-/* tls_settings.c - what is spoken, by the options; see tls_internal.h */
+/* tls_settings.c - protocol versions, ciphers and ALPN by the options; see tls_internal.h */
 #include "net/tls_internal.h"
 
 #include <stdio.h>
 
-/* The intermediate configuration that Mozilla recommends: forward secrecy and AEAD only, for all
- * clients of the last ten years. */
+/* Mozilla's intermediate configuration: forward secrecy and AEAD only, for clients of the last ten
+ * years. */
 #define CIPHERS                                                                                    \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384"
 
-/* ---- what is spoken within it (ALPN, RFC 7301) ---- */
+/* ---- the protocol inside TLS (ALPN, RFC 7301) ---- */
 
-/* What the client's list has and the connection may speak, HTTP/2 first. A client that wants
- * something else is not for us (RFC 7301 section 3.2). */
+/* Picks a protocol that the client lists and the connection may speak, preferably HTTP/2. A client
+ * that wants something else is refused (RFC 7301 section 3.2). */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n_out,
                            const unsigned char *list, unsigned n, void *arg)
 {
@@ -57,8 +57,8 @@ static void use_modes(SSL_CTX *ctx, const struct sprig_config *config)
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 #ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
-    /* Clients may close their side without a word, and still wait for the answer: how long a
-     * request is does not depend on it. */
+    /* Clients may close their side without close_notify and still wait for the response: the length
+     * of a request does not depend on it. */
     SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 #endif
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |

@@ -1,5 +1,5 @@
-/* tls_staples.c - what OCSP responders say of our certificates, to be sent along with them (RFC
- * 6066 section 8); somebody else fetches it to a file. See tls_internal.h */
+/* tls_staples.c - OCSP responses for our certificates, sent along with them (RFC 6066 section 8).
+ * Another program fetches them to a file. See tls_internal.h */
 #include "net/tls_internal.h"
 
 #include "base/err.h"
@@ -13,7 +13,7 @@
 struct staple {
     unsigned char *der; /* owned by OpenSSL */
     int len;
-    ASN1_INTEGER *serial;             /* owned: of the certificate */
+    ASN1_INTEGER *serial;             /* owned; the certificate's */
     ASN1_GENERALIZEDTIME *good_until; /* owned; NULL: for ever */
 };
 
@@ -29,7 +29,7 @@ static int complain(const char *path, const char *reason, char *why, size_t n)
     return SPRIG_E_INVALID;
 }
 
-/* Serial number and end of what the response says first. */
+/* Reads the serial number and the expiry of the first entry in the response. */
 static bool staple_look(struct staple *s, OCSP_RESPONSE *response)
 {
     OCSP_BASICRESP *basic = OCSP_response_get1_basic(response);

@@ -1,10 +1,9 @@
 /* tls_tickets.c - the keys of session tickets (RFC 5077, RFC 8446 section 4.6.1).
  *
- * A client gives a ticket to whichever process takes its next connection, so all workers of a
- * master, those of a reload and those of an upgrade as well, use the same keys. They lie in a piece
- * of memory without a name that processes inherit, by fork and, as a descriptor that the
- * environment names, by exec. Whoever makes a ticket with a key that has had its time makes the
- * next one; there is no timer. */
+ * A client shows its ticket to whichever process takes its next connection, so all workers of a
+ * master use the same keys, also after a reload or an upgrade. The keys are in anonymous memory
+ * that processes inherit by fork and, as a descriptor named in the environment, by exec. Whoever is
+ * about to make a ticket with an expired key makes the next key first; there is no timer. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memfd_create */
 #endif
@@ -28,10 +27,10 @@ enum { NAME_BYTES = 16, KEY_BYTES = 32, N_KEYS = 3, MAGIC = 0x53544b31 };
 
 struct ticket_key {
     unsigned char name[NAME_BYTES], aes[KEY_BYTES], hmac[KEY_BYTES];
-    int64_t made_at; /* CLOCK_REALTIME in s; 0: there is none */
+    int64_t made_at; /* CLOCK_REALTIME in s; 0: no key */
 };
 
-/* Only the key at `current` makes tickets; the others, older ones, are still understood. */
+/* Only the key at `current` makes tickets; the older ones are still accepted. */
 struct ticket_ring {
     uint32_t magic;
     uint32_t current;
@@ -58,7 +57,7 @@ static struct ticket_ring *map_ring(void)
     return p;
 }
 
-/* Those of the process that has executed this one. */
+/* Takes the keys of the process that executed this one. */
 static void inherit_keys(struct ticket_ring *ring)
 {
     const char *text = getenv(TLS_TICKETS_VARIABLE);
@@ -76,7 +75,7 @@ static void inherit_keys(struct ticket_ring *ring)
     close(fd);
 }
 
-/* In memory, too, though by way of a descriptor. */
+/* Makes a copy, also in memory, through a descriptor. */
 int tls_tickets_copy(void)
 {
     int fd = -1;
@@ -115,7 +114,7 @@ static void rotate(struct ticket_ring *ring, int64_t now)
     __atomic_store_n(&ring->lock, 0, __ATOMIC_RELEASE);
 }
 
-/* The key that makes tickets now, or NULL. */
+/* The key for new tickets, or NULL. */
 static const struct ticket_key *current_key(int64_t now)
 {
     struct ticket_ring *ring = own.ring;
@@ -126,7 +125,7 @@ static const struct ticket_key *current_key(int64_t now)
     return key->made_at != 0 ? key : NULL;
 }
 
-/* The key of that name: fresh, or one whose tickets may still live. */
+/* The key of that name, if it is current or its tickets may still be valid. */
 static const struct ticket_key *find_key(const unsigned char *name, int64_t now)
 {
     for (int i = 0; i < N_KEYS; i++) {
@@ -174,8 +173,8 @@ static int make_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c
                : -1;
 }
 
-/* 2: it is good, and the client gets a new one: in TLS 1.3 always, where it uses each once (RFC
- * 8446 appendix C.4). */
+/* 2: the ticket is good and the client gets a new one. In TLS 1.3 always, because it uses each
+ * ticket once (RFC 8446 appendix C.4). */
 static int take_ticket(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, mac_ctx *mac,
                        int64_t now, bool is_used_once)
 {

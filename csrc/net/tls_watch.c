@@ -1,4 +1,4 @@
-/* tls_watch.c - whether the files of certificates and keys are those that were read; see
+/* tls_watch.c - whether the certificate and key files have changed since they were read; see
  * tls_internal.h */
 #include "net/tls_internal.h"
 
@@ -11,7 +11,7 @@ struct watched {
     struct timespec changed_at;
     off_t size;
     ino_t inode;
-    bool is_known; /* it could be looked at */
+    bool is_known; /* stat has worked */
 };
 
 struct tls_watch {
@@ -19,7 +19,8 @@ struct tls_watch {
     struct watched *items; /* owned */
 };
 
-/* What the file is like now. What cannot be looked at, because root was given up, is as it was. */
+/* The file's current state. If it cannot be looked at, because root was given up, it counts as
+ * unchanged. */
 static struct watched look(struct watched w)
 {
     struct stat st;

@@ -1,4 +1,4 @@
-/* transport_plain.c - the transport of TCP and UNIX sockets without encryption. */
+/* transport_plain.c - the transport of TCP and unix sockets without encryption. */
 #include "net/transport.h"
 
 #include "base/hot.h"
@@ -16,7 +16,7 @@
 #include <sys/sendfile.h>
 #endif
 
-/* Where these flags do not exist, SIGPIPE has a handler anyway and packets leave a little early. */
+/* Without these flags SIGPIPE has a handler anyway, and packets leave a little early. */
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
@@ -24,7 +24,7 @@
 #define MSG_MORE 0
 #endif
 
-/* Bytes read from a file at a time where the kernel cannot send it by itself. */
+/* How much is read from a file at a time if the kernel cannot send it directly. */
 enum { COPY_BYTES = 32 * 1024 };
 
 ssize_t transport_plain_recv(struct transport *t, void *buf, size_t n)
@@ -65,7 +65,7 @@ HOT static ssize_t plain_writev(struct transport *t, const struct iovec *iov, in
                   : plain_send_pieces(t->fd, iov, n, flags);
 }
 
-/* sendfile by hand. What was read but not taken by the socket is read again the next time. */
+/* sendfile by hand. What was read but not taken by the socket is read again next time. */
 static ssize_t copy_file(int fd, int in_fd, uint64_t *offset, size_t n)
 {
     char buf[COPY_BYTES];
@@ -89,7 +89,7 @@ static ssize_t plain_sendfile(struct transport *t, int in_fd, uint64_t *offset, 
     do
         sent = sendfile(t->fd, in_fd, &at, n);
     while (sent == -1 && errno == EINTR);
-    /* Some file systems can be read but not sent from. */
+    /* Some file systems support read but not sendfile. */
     if (sent == -1 && (errno == EINVAL || errno == ENOSYS))
         return copy_file(t->fd, in_fd, offset, n);
     *offset = (uint64_t)at;
@@ -110,7 +110,7 @@ static int plain_n_unsent(const struct transport *t)
 #endif
 }
 
-/* Linux tells it of unix sockets; elsewhere POLLHUP may mean the end of file only. */
+/* Linux reports a hang-up on unix sockets; elsewhere POLLHUP may mean just end of file. */
 bool transport_plain_is_hung_up(const struct transport *t)
 {
 #ifdef __linux__
@@ -122,7 +122,7 @@ bool transport_plain_is_hung_up(const struct transport *t)
 #endif
 }
 
-/* Fails on unix sockets, which is as well. */
+/* Fails on unix sockets, which is fine. */
 void transport_plain_ack(struct transport *t)
 {
 #ifdef TCP_QUICKACK
@@ -141,7 +141,7 @@ static bool is_unix(int fd)
 }
 
 #ifdef __linux__
-/* Poll tells of the other end only; who has shut down his own may not send even nothing. */
+/* poll reports only the other end. A socket shut down on this side may not send even zero bytes. */
 static enum transport_sides unix_closed(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
@@ -157,7 +157,7 @@ enum transport_sides transport_plain_closed(const struct transport *t)
     if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
         return unix_closed(t->fd);
     switch (info.tcpi_state) {
-    case TCP_FIN_WAIT2: /* what we have sent was received */
+    case TCP_FIN_WAIT2: /* the peer has received all we sent */
     case TCP_CLOSE_WAIT:
         return SIDES_ONE;
     case TCP_TIME_WAIT:
@@ -184,13 +184,13 @@ static int plain_finish(struct transport *t)
 
 static void plain_hang_up(struct transport *t, bool is_complete)
 {
-    (void)is_complete; /* the end of a stream of bytes is all that can be said */
+    (void)is_complete; /* a plain stream can only say that it ended */
     shutdown(t->fd, SHUT_RDWR);
 }
 
-/* A close with SO_LINGER resets only where nobody else holds the socket. Dissolving the association
- * does at once, on Linux; other systems refuse to. A unix socket has neither way: it resets by what
- * lies unread, if at all. */
+/* A close with SO_LINGER resets only if nobody else holds the socket. Dissolving the association
+ * resets at once, on Linux; other systems refuse it. A unix socket supports neither: it resets, if
+ * at all, when data lies unread. */
 void transport_plain_reset(struct transport *t)
 {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -222,8 +222,8 @@ const struct transport_ops transport_plain = {
     .close = plain_close,
 };
 
-/* A unix socket that is closed while something lies unread tells the peer so, on Linux: it sees
- * ECONNRESET behind what it got. Without that its end always looks orderly. */
+/* On Linux, closing a unix socket with unread data tells the peer so: it sees ECONNRESET after what
+ * it got. Otherwise the end always looks orderly. */
 static bool resets_by_input(int family)
 {
 #ifdef __linux__

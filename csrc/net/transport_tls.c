@@ -1,9 +1,9 @@
-/* transport_tls.c - the transport of connections with TLS; see tls.h and transport.h
+/* transport_tls.c - the transport of TLS connections; see tls.h and transport.h
  *
- * OpenSSL reads from and writes to a BIO of ours. Reading takes what lies in `in`, and receives at
- * most once in a call. Writing never fails and never waits: the records go to the shared buffer,
- * and what the socket does not take of that is copied to `unsent`. So no call of SSL_write has to
- * be repeated with the same bytes, and it does not matter where those lie. */
+ * OpenSSL reads from and writes to our own BIO. A read takes what is in `in`, and receives at most
+ * once per call. A write never fails and never waits: the records go to the shared buffer, and what
+ * the socket does not take is copied to `unsent`. So no SSL_write has to be repeated with the same
+ * bytes, and it does not matter where they are. */
 #include "net/tls_internal.h"
 
 #include "base/err.h"
@@ -15,42 +15,42 @@
 enum {
     IN_BYTES = 64 * 1024,
     RECORD_BYTES = 16 * 1024, /* plain bytes of the largest record */
-    RECORD_MORE = 512,        /* at most so much does encryption add to one */
+    RECORD_MORE = 512,        /* at most what encryption adds to one record */
     OUT_BYTES = 4 * (RECORD_BYTES + RECORD_MORE),
-    FIRST_RECORD_BYTES = 4 * 1024,   /* while the client may still wait for the first packets */
-    FIRST_RECORDS_BYTES = 64 * 1024, /* behind its last bytes */
-    JOINED_BYTES = 4 * 1024, /* so little that is unsent leaves together with what follows */
+    FIRST_RECORD_BYTES = 4 * 1024, /* while the client may still be waiting for the first packets */
+    FIRST_RECORDS_BYTES = 64 * 1024, /* after its last input */
+    JOINED_BYTES = 4 * 1024, /* up to this much unsent data goes out together with what follows */
     MAX_EVENTS = 100         /* see on_info */
 };
 
 struct tls_io {
-    /* What was received, or read from a file to be sent. */
+    /* Received data, or data read from a file to be sent. */
     _Alignas(AHEAD_LINE_BYTES) char in[IN_BYTES];
     char out[OUT_BYTES];      /* records to be sent */
-    char plain[RECORD_BYTES]; /* small pieces of one record */
+    char plain[RECORD_BYTES]; /* small pieces joined into one record */
     size_t n_out;
-    struct ahead ahead; /* in `in`, while output is gathered */
+    struct ahead ahead; /* uses `in` while output is gathered */
 };
 
 struct tls {
     SSL *ssl;                /* owned */
-    struct tls_context *ctx; /* counted: what callbacks of OpenSSL use */
+    struct tls_context *ctx; /* counted reference; used by OpenSSL callbacks */
     struct tls_io *io;       /* borrowed */
-    struct sprig_span in;    /* within a call: received and not taken by OpenSSL */
+    struct sprig_span in;    /* within a call: received, not yet taken by OpenSSL */
     struct kept unread;      /* between calls: the same */
     struct kept unsent;
     size_t n_burst;       /* plain bytes written since the last input */
     int error;            /* errno of a system call that has failed */
     uint8_t n_events;     /* see on_info */
     bool may_receive : 1; /* within a call */
-    bool has_begun : 1;   /* a byte has come */
-    bool is_text : 1;     /* ... and it was that of a method of HTTP */
-    bool is_eof : 1;      /* of the socket */
+    bool has_begun : 1;   /* a byte has arrived */
+    bool is_text : 1;     /* ... and it starts an HTTP method */
+    bool is_eof : 1;      /* end of the socket's input */
     bool is_over : 1;     /* no input will follow */
     bool is_open : 1;     /* the handshake is complete */
-    bool is_failed : 1;   /* OpenSSL does not go on with it */
+    bool is_failed : 1;   /* OpenSSL cannot go on */
     bool has_said_end : 1;
-    bool is_finished : 1; /* what follows is not looked at */
+    bool is_finished : 1; /* later input is ignored */
 };
 
 /* ---------------------------------------------------------------------- buffers ---- */
@@ -80,7 +80,7 @@ static bool tls_fail(struct tls *s, int error)
     return false;
 }
 
-/* Sends some of it. False: nothing more can be sent, for now or at all. */
+/* Sends some of it. False: nothing more can be sent, now or ever. */
 static bool send_bytes(struct transport *t, const char *bytes, size_t len, size_t *n_sent)
 {
     *n_sent = 0;
@@ -107,7 +107,7 @@ static void send_unsent(struct transport *t)
     t->has_unsent = k->len > 0;
 }
 
-/* The records in the shared buffer leave, or are kept. Nothing is in the buffer afterwards. */
+/* Sends or keeps the records in the shared buffer, which is empty afterwards. */
 static void send_records(struct transport *t)
 {
     struct tls *s = t->tls;
@@ -125,8 +125,8 @@ static void send_records(struct transport *t)
     io->n_out = 0;
 }
 
-/* What waits from before goes first: little of it in one packet with what follows. False: it waits
- * still, or it never will leave; errno. */
+/* Earlier output goes first; a small rest joins the next packet. False: it still waits, or can
+ * never be sent; see errno. */
 static bool begin_output(struct transport *t)
 {
     struct tls *s = t->tls;
@@ -184,7 +184,7 @@ static ssize_t receive(struct transport *t)
     return n;
 }
 
-/* The first byte of all: OpenSSL is not to have a part of what is plain text. */
+/* Looks at the very first byte: OpenSSL must not take any part of plain text. */
 static void look_for_text(struct tls *s)
 {
     s->is_text = *s->in.ptr >= 'A' && *s->in.ptr <= 'Z';
@@ -228,7 +228,7 @@ static void begin_input(struct tls *s)
     s->may_receive = true;
 }
 
-/* What OpenSSL has not taken is kept. */
+/* Keeps what OpenSSL has not taken. */
 static void end_input(struct tls *s)
 {
     if (s->in.len == 0) {
@@ -244,9 +244,10 @@ static void end_input(struct tls *s)
     s->in = span_make(NULL, 0);
 }
 
-/* Behind the handshake clients can have OpenSSL work that never gives us a byte: by new keys, which
- * cost as much as a request, or by what is answered with an alert. MAX_EVENTS of that are enough (a
- * new key is three), unless bytes come in between, and the client takes our answers. */
+/* After the handshake a client can make OpenSSL work without ever sending us a byte: with key
+ * updates, each as expensive as a request, or with messages that are answered by an alert.
+ * MAX_EVENTS of these are enough (a key update counts as three), unless data arrives in between and
+ * the client takes our answers. */
 static void on_info(const SSL *ssl, int where, int value)
 {
     struct transport *t = BIO_get_data(SSL_get_rbio(ssl));
@@ -255,7 +256,7 @@ static void on_info(const SSL *ssl, int where, int value)
         t->tls->n_events++;
 }
 
-/* Why there is no more input: EAGAIN, or it is over. An alert still leaves. */
+/* Notes why there is no more input: EAGAIN, or the end. An alert is still sent. */
 static void note_end(struct transport *t, int rc)
 {
     struct tls *s = t->tls;
@@ -304,12 +305,12 @@ static ssize_t tls_recv(struct transport *t, void *buf, size_t n)
     } while (got < n && (s->in.len > 0 || SSL_pending(s->ssl) > 0));
     end_input(s);
     if (s->io->n_out > 0)
-        send_records(t); /* the answer to an update of keys */
+        send_records(t); /* the answer to a key update */
     s->n_burst = 0;
     return got > 0 ? (ssize_t)got : tell_end(s);
 }
 
-/* The end is input, again and again, as that of a socket is. */
+/* The end of input can be read again and again, as on a socket. */
 static bool tls_has_input(const struct transport *t)
 {
     const struct tls *s = t->tls;
@@ -323,7 +324,7 @@ static size_t record_limit(const struct tls *s)
     return s->n_burst < FIRST_RECORDS_BYTES ? FIRST_RECORD_BYTES : RECORD_BYTES;
 }
 
-/* One record. False: the connection is of no use any more; errno. */
+/* Encrypts one record. False: the connection is of no further use; see errno. */
 static bool encrypt(struct transport *t, const char *bytes, size_t n)
 {
     struct tls *s = t->tls;
@@ -352,11 +353,11 @@ static bool encrypt_all(struct transport *t, const char *bytes, size_t n)
     return true;
 }
 
-/* Where in a list of pieces the next byte is. */
+/* The position of the next byte in a list of pieces. */
 struct cursor {
     const struct iovec *iov;
     int n;
-    size_t at; /* in the first of them */
+    size_t at; /* offset in the first one */
 };
 
 static void cursor_advance(struct cursor *c, size_t n)
@@ -369,7 +370,7 @@ static void cursor_advance(struct cursor *c, size_t n)
     }
 }
 
-/* The bytes of the next record: as they lie, unless several pieces fit into it. */
+/* The bytes of the next record: in place, unless several pieces fit into it. */
 static struct sprig_span next_record(struct cursor *c, struct tls *s)
 {
     size_t limit = record_limit(s), left = c->iov->iov_len - c->at, n = 0;
@@ -393,7 +394,7 @@ static ssize_t tls_writev(struct transport *t, const struct iovec *iov, int n, b
     struct tls *s = t->tls;
     struct cursor c = {iov, n, 0};
     size_t taken = 0;
-    (void)more; /* told by is_gathering */
+    (void)more; /* is_gathering says so */
     if (!begin_output(t))
         return -1;
     cursor_advance(&c, 0);
@@ -448,8 +449,8 @@ static int tls_flush(struct transport *t)
 
 /* ---------------------------------------------------------------------- the end ---- */
 
-/* close_notify, RFC 8446 section 6.1: what came before it is all. That of the peer is not waited
- * for. */
+/* Sends close_notify (RFC 8446 section 6.1): nothing was cut off before it. Does not wait for the
+ * peer's. */
 static int tls_end(struct transport *t)
 {
     struct tls *s = t->tls;
@@ -497,7 +498,8 @@ static void tls_close(struct transport *t)
 
 /* ------------------------------------------------------------------- operations ---- */
 
-/* What moves from here to the kernel is no progress yet, and what it takes from there is one. */
+/* Moving bytes from here to the kernel is no progress yet; the peer taking them from the kernel is.
+ */
 static int tls_n_unsent(const struct transport *t)
 {
     int n = transport_plain.n_unsent(t);
@@ -522,7 +524,7 @@ static const struct transport_ops transport_tls = {
     .close = tls_close,
 };
 
-/* Made once, for all connections of the process. */
+/* Made once for all connections of the process. */
 static BIO_METHOD *bio_method(void)
 {
     static BIO_METHOD *method;
@@ -558,7 +560,7 @@ int transport_tls_init(struct transport *t, struct tls_context *ctx, struct tls_
     s->io = io;
     t->ops = &transport_tls;
     t->tls = s;
-    t->resets_by_input = false; /* a stream without close_notify is one that was cut */
+    t->resets_by_input = false; /* without close_notify the stream looks cut off anyway */
     return 0;
 }
 
@@ -588,7 +590,7 @@ enum tls_progress transport_tls_accept(struct transport *t, const char **reason)
     if (s->is_text)
         return TLS_IS_MISSING;
     if (rc == 1) {
-        /* Tickets leave together with the first answer, which may be at hand. */
+        /* Tickets go out with the first response, which may be ready soon. */
         if (s->io->n_out > 0)
             t->has_unsent = kept_append(&s->unsent, s->io->out, s->io->n_out);
         s->io->n_out = 0;
@@ -620,7 +622,7 @@ void transport_tls_skip(struct transport *t, size_t n)
     kept_advance(&t->tls->unread, n);
 }
 
-/* Until recv has given what had come. */
+/* Used until recv has returned what had already arrived. */
 static ssize_t undone_recv(struct transport *t, void *buf, size_t n)
 {
     struct kept *k = &t->tls->unread;
@@ -670,7 +672,7 @@ bool transport_tls_is_silent(const struct transport *t)
     return !t->tls->has_begun;
 }
 
-/* Read by the callback of tls_context.c. */
+/* The callback in tls_context.c reads it. */
 void transport_tls_offer_http2(struct transport *t)
 {
     SSL_set_app_data(t->tls->ssl, TLS_OFFERS_HTTP2);
