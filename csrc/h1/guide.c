@@ -1,6 +1,6 @@
-/* guide.c - requests that are not for the app: plain HTTP where TLS is spoken, and all on an
- * address with ",redirect", where clients are sent to https. What an authority wants to see there
- * before it signs a certificate is served from acme_dir (RFC 8555 section 8.3). */
+/* guide.c - requests that are not for the app: plain HTTP where TLS is spoken, and everything on an
+ * address with ",redirect", whose clients are sent to https. Files that a certificate authority
+ * wants to see before it signs are served from acme_dir (RFC 8555 section 8.3). */
 #include "h1/h1.h"
 
 #include "serve/listener.h"
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The longest answer to a challenge, and the longest address to be sent to. */
+/* The longest answer to a challenge, and the longest redirect address. */
 enum { CHALLENGE_BYTES = 16 * 1024, LOCATION_BYTES = 16 * 1024 };
 
 static const char plain_on_tls[] = "plain HTTP on an address with TLS";
@@ -32,7 +32,7 @@ static void guide_answer(struct sprig_conn *c, int status, const char *location,
 
 /* ----------------------------------------------------------------- to https ---- */
 
-/* "example.org" of "example.org:80"; brackets stay. */
+/* "example.org" for "example.org:80"; brackets stay. */
 static struct sprig_span without_port(struct sprig_span host)
 {
     const char *end = host.len > 0 && *host.ptr == '[' ? memchr(host.ptr, ']', host.len)
@@ -42,7 +42,7 @@ static struct sprig_span without_port(struct sprig_span host)
     return host;
 }
 
-/* The port of the first address with TLS; "" if that is the usual one, or unknown. */
+/* The port of the first TLS address; "" if it is the default, or unknown. */
 static const char *tls_port(const struct sprig_server *server)
 {
     list_foreach (it, &server->listeners) {
@@ -53,7 +53,8 @@ static const char *tls_port(const struct sprig_server *server)
     return "";
 }
 
-/* Where the client meant to go, by https. False: it does not say, or it is too long. */
+/* The https address of what the client asked for. False: the request does not name a host, or the
+ * address is too long. */
 static bool print_location(const struct sprig_conn *c, char *location)
 {
     const struct sprig_request *req = &h1_of(c)->ex->in->request;
@@ -84,7 +85,7 @@ static void guide_to_https(struct sprig_conn *c)
 
 /* --------------------------------------------------------------- challenges ---- */
 
-/* The token of a path, "" if it is another path or no token. */
+/* Reads the token in a path; "" if it is another path or not a token. */
 static bool read_token(struct sprig_span path, char *token, size_t n)
 {
     static const char start[] = "/.well-known/acme-challenge/";
@@ -98,7 +99,7 @@ static bool read_token(struct sprig_span path, char *token, size_t n)
     return token[strspn(token, letters)] == '\0';
 }
 
-/* A small file in the folder, or where certbot and others put it below that. */
+/* Reads a small file in the folder itself, or in the subfolder that certbot and others use. */
 static ssize_t read_challenge(const char *dir, const char *token, char *buf)
 {
     static const char *const below[] = {"/.well-known/acme-challenge", ""};
@@ -117,7 +118,7 @@ static ssize_t read_challenge(const char *dir, const char *token, char *buf)
     return n;
 }
 
-/* True: it was one. */
+/* True: it was a challenge. */
 static bool guide_challenge(struct sprig_conn *c)
 {
     char token[256], buf[CHALLENGE_BYTES];

@@ -1,16 +1,16 @@
-/* h1.c - HTTP/1 as the rest of the server sees it: its phases, its steps, its table. */
+/* h1.c - HTTP/1 as the rest of the server sees it: phases, steps, its protocol table. */
 #include "h1/h1.h"
 
 #include "base/hot.h"
 #include "base/invariant.h"
 #include <stdlib.h>
 
-/* What an aborted response may still write of what is queued. */
+/* How much queued output an aborted response may still write. */
 enum { H1_LAST_BYTES = 256 * 1024 };
 
 /* ------------------------------------------------------------------ phases ---- */
 
-/* OVER may follow all. */
+/* OVER may follow any phase. */
 const uint8_t h1_legal_next[] = {
     [H1_IDLE] = 1 << H1_HEAD | 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY | 1 << H1_PREFACE,
     [H1_HEAD] = 1 << H1_BODY | 1 << H1_APP | 1 << H1_REPLY | 1 << H1_PREFACE,
@@ -35,21 +35,21 @@ void h1_end_exchange(struct sprig_conn *c, enum sprig_end why)
 {
     struct h1 *h = h1_of(c);
     struct sprig_exchange *ex = h->ex;
-    h->ex = NULL; /* first: on_end may run Perl, and that a nested pass */
+    h->ex = NULL; /* clear it first: on_end may run Perl, which may run a nested pass */
     if (ex != NULL)
         exchange_end(ex, why);
 }
 
 /* ------------------------------------------------------------------- steps ---- */
 
-/* keepalive_timeout, or no byte ever came. */
+/* Either keepalive_timeout, or no byte ever arrived. */
 static void h1_expire_idle(struct sprig_conn *c)
 {
     sprig_log(SPRIG_LOG_DEBUG, "timeout: %s sent no request", conn_client(c));
     conn_close(c, SPRIG_END_DONE);
 }
 
-/* While a request was answered. */
+/* The deadline passed while a request was being answered. */
 static void h1_expire_answering(struct sprig_conn *c)
 {
     struct sprig_exchange *ex = h1_of(c)->ex;
@@ -92,8 +92,8 @@ static void h1_on_timeout(struct sprig_conn *c)
     }
 }
 
-/* True if what the deadline was set for has still not happened. It is looked at last: where an app
- * kept the loop busy, the bytes that were missing may have come in the meantime. */
+/* True if what the deadline waits for has still not happened. Checked last: while an app kept the
+ * loop busy, the missing bytes may have arrived. */
 static bool h1_is_late(const struct sprig_conn *c, enum h1_phase phase, uint32_t n_requests)
 {
     struct h1 *h = h1_of(c);
@@ -120,7 +120,7 @@ static void h1_react(struct sprig_conn *c, uint32_t what)
         exchange_tell_drained(h->ex);
     if (what & CONN_EV_RESUME)
         h1_resume(c);
-    /* At a timeout as well: libevent does not tell of all at once what has come. */
+    /* Also at a timeout: libevent does not report all arrived input at once. */
     if ((what & CONN_EV_READABLE) || ((what & CONN_EV_TIMEOUT) && h->phase < H1_APP))
         h1_read(c);
     if ((what & CONN_EV_TIMEOUT) && h1_is_late(c, phase, n_requests))
@@ -137,8 +137,8 @@ static void h1_give_way(struct sprig_conn *c)
     free(in);
 }
 
-/* What it produces leaves in one write at the end. A nested pass may step the same connection; only
- * the outermost frame settles it. */
+/* Output is sent in one write at the end. A nested pass may step the same connection; only the
+ * outermost frame settles it. */
 static void h1_step(struct sprig_conn *c, uint32_t what)
 {
     struct h1 *h = h1_of(c);
@@ -156,12 +156,12 @@ static void h1_step(struct sprig_conn *c, uint32_t what)
     }
     bool has_output = c->out.size > 0 || c->transport.has_unsent;
     if (has_output && !conn_is_blocked(c) && !(c->ready.what & CONN_EV_WRITABLE))
-        conn_flush(c); /* unless the next slice of what is written has its turn already */
+        conn_flush(c); /* unless the next slice of output already has its turn */
     if (!was_running)
         h1_settle_later(c);
 }
 
-/* The response goes on and on: nothing but the next bytes of it can follow what is written. */
+/* A long response is under way: nothing but its next bytes can follow what is written. */
 static inline bool h1_is_steady(const struct sprig_conn *c)
 {
     const struct h1 *h = h1_of(c);
@@ -220,7 +220,7 @@ static void h1_clear(struct sprig_conn *c)
 
 /* ---------------------------------------------------------------- exchange ---- */
 
-/* What follows a CONNECT that was refused in the place of the app is no request. */
+/* After a CONNECT that the server refused instead of the app, the input is no request. */
 static void h1_end_tunnel(struct sprig_exchange *ex)
 {
     ex->response.keep_alive = false;
@@ -247,9 +247,9 @@ static int h1_interim(struct sprig_exchange *ex, const struct sprig_head *head, 
     return response_interim(&ex->response, ex->out, head, why, n);
 }
 
-/* What the client got so far must not look whole. A missing last chunk or a short body shows that
- * by itself, and a plain close lets those bytes arrive; a body that ends by closing needs a reset.
- */
+/* What the client got so far must not look complete. A missing last chunk or a short body shows
+ * that by itself, and a plain close lets those bytes arrive; a body that ends with the connection
+ * needs a reset. */
 static void h1_abort(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
@@ -279,7 +279,7 @@ static struct sprig_span h1_unread(const struct sprig_exchange *ex)
     return h1_kept_input(ex->conn);
 }
 
-/* Output queued so far is written if the kernel takes it: a 101 sent by the responder, mostly. */
+/* Writes queued output, mostly the responder's 101, if the kernel takes it. */
 static int h1_take_socket(struct sprig_exchange *ex, int *fd, struct sprig_span *unread)
 {
     struct sprig_conn *c = ex->conn;

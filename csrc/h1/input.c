@@ -20,7 +20,7 @@ void h1_drop_input(struct sprig_conn *c)
     h->in = NULL;
 }
 
-/* Appends received bytes to what is kept; false: out of memory. */
+/* Appends received bytes to the kept input; false: out of memory. */
 static bool h1_append_input(struct sprig_conn *c, struct sprig_span bytes)
 {
     struct h1_input *in = h1_of(c)->in;
@@ -77,7 +77,8 @@ static enum step h1_await_head(struct sprig_conn *c, struct sprig_span *input)
         return STEP_STOP;
     }
     if (h1_of(c)->phase == H1_IDLE) {
-        /* The first head is timed from accept, unless that was cut short when the server left. */
+        /* The first head is timed from accept, unless that deadline was shortened when the server
+         * began to leave. */
         if (c->n_requests > 0 || c->server->is_leaving || !list_linked(&c->deadline.link))
             deadline_set(&c->server->header_deadlines, &c->deadline);
         h1_set_phase(c, H1_HEAD);
@@ -116,7 +117,7 @@ static enum step h1_take_head(struct sprig_conn *c, struct sprig_span *input, si
     return STEP_GO_ON;
 }
 
-/* What stands before the first request where the listener speaks the PROXY protocol. */
+/* Reads the PROXY header before the first request, if the listener speaks the PROXY protocol. */
 static enum step h1_step_proxy(struct sprig_conn *c, struct sprig_span *input)
 {
     struct proxy_header header;
@@ -139,21 +140,21 @@ static enum step h1_step_proxy(struct sprig_conn *c, struct sprig_span *input)
     return STEP_GO_ON;
 }
 
-/* Bytes that are no request. */
+/* Refuses bytes that are not a request. */
 static enum step h1_refuse_head(struct sprig_conn *c, struct sprig_span input,
                                 const struct parser_refusal *why)
 {
     struct sprig_exchange *ex = h1_of(c)->ex;
     if (c->server->access_log != NULL)
         conn_log_raw(ex, input);
-    request_clear(&ex->in->request); /* is not to be read */
+    request_clear(&ex->in->request); /* nobody may read it */
     ex->in->request.is_head = request_begins_as_head(input);
     h1_refuse(c, why->status, why->reason);
     return STEP_STOP;
 }
 
-/* Whether these bytes begin the one connection preface of HTTP/2 (RFC 9113 section 3.4), where that
- * may come instead of a request. */
+/* Whether these bytes begin the HTTP/2 connection preface (RFC 9113 section 3.4), on a connection
+ * where it may come instead of a request. */
 static bool h1_may_be_preface(const struct sprig_conn *c, struct sprig_span input)
 {
     static const char preface[] = H1_HTTP2_PREFACE;
@@ -189,7 +190,7 @@ static enum step h1_step_head(struct sprig_conn *c, struct sprig_span *input)
         return h1_refuse_head(c, *input, &why);
     if (n > 0)
         return h1_take_head(c, input, (size_t)n);
-    h1_end_exchange(c, SPRIG_END_GONE); /* back to the pool until the head is whole */
+    h1_end_exchange(c, SPRIG_END_GONE); /* back to the pool until the head is complete */
     return h1_await_head(c, input);
 }
 
@@ -205,7 +206,7 @@ static enum step h1_store_body(struct sprig_conn *c, struct sprig_span piece)
     return STEP_STOP;
 }
 
-/* The whole body is not here yet: the head has to survive the shared buffer. */
+/* The body is not complete yet, so the head must survive the shared buffer. */
 static enum step h1_await_body(struct sprig_conn *c, struct sprig_span input)
 {
     struct h1 *h = h1_of(c);
@@ -217,7 +218,7 @@ static enum step h1_await_body(struct sprig_conn *c, struct sprig_span input)
         h->ex->body_started_ns = sprig_loop_now(c->server->loop);
         if (input.len == 0)
             h1_invite(c);
-        c->transport.ops->ack(&c->transport); /* who uses Nagle's algorithm waits for that */
+        c->transport.ops->ack(&c->transport); /* clients with Nagle's algorithm wait for it */
         h1_set_phase(c, H1_BODY);
         h1_drop_input(c);
     }
@@ -233,7 +234,7 @@ static enum step h1_step_length(struct sprig_conn *c, struct sprig_span *input)
     *input = span_make(input->ptr + n, input->len - n);
     ex->body_left -= n;
     if (ex->body_left == 0 && ex->in->body.size == 0 && n <= c->server->config.body_buffer_bytes) {
-        ex->in->body_mem = piece; /* all of it lies here: no copy */
+        ex->in->body_mem = piece; /* complete in this buffer: no copy */
         return STEP_GO_ON;
     }
     if (n > 0 && h1_store_body(c, piece) == STEP_STOP)
@@ -241,7 +242,7 @@ static enum step h1_step_length(struct sprig_conn *c, struct sprig_span *input)
     return ex->body_left == 0 ? STEP_GO_ON : h1_await_body(c, piece);
 }
 
-/* The size line of a chunk is complete and promises more than the body may have. */
+/* The size line of a chunk is complete and announces more than the body may have. */
 static bool h1_announces_too_much(const struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -290,7 +291,7 @@ static enum step h1_step_body(struct sprig_conn *c, struct sprig_span *input)
 
 /* ----------------------------------------------------------------- the app ---- */
 
-/* Nothing may depend on the shared buffer from here on: the rest of the input is the connection's,
+/* From here on nothing may depend on the shared buffer: the connection keeps the rest of the input,
  * and the bridge reads the request before it runs Perl. */
 static enum step h1_call_app(struct sprig_conn *c)
 {
@@ -320,7 +321,7 @@ static void h1_park(struct sprig_conn *c)
         h1_stream_set_deadline(c);
 }
 
-/* A complete request. */
+/* The request is complete: run it, park it, or refuse it. */
 static enum step h1_try_app(struct sprig_conn *c)
 {
     switch (exchange_take_turn(h1_of(c)->ex)) {
@@ -336,8 +337,8 @@ static enum step h1_try_app(struct sprig_conn *c)
     return STEP_STOP;
 }
 
-/* A response to HTTP/1.0 may end with the connection, so that only a reset can tell that it was cut
- * (RFC 9112 section 8). The rest of a body that streams is still to be read. */
+/* A response to HTTP/1.0 may end with the connection, so only a reset can show that it was cut (RFC
+ * 9112 section 8). The rest of a streaming body still has to be read. */
 static void h1_decide_unread(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -363,7 +364,7 @@ static enum step h1_step_app(struct sprig_conn *c, struct sprig_span *input)
     return h1_try_app(c);
 }
 
-/* A request that was parked, or the rest of a pipeline: what is the next step? */
+/* Takes the next step of a parked request, or of the rest of a pipeline. */
 static enum step h1_step(struct sprig_conn *c, struct sprig_span *input)
 {
     struct h1 *h = h1_of(c);
@@ -373,7 +374,7 @@ static enum step h1_step(struct sprig_conn *c, struct sprig_span *input)
             return STEP_STOP;
         if (!c->transport.ops->is_hung_up(&c->transport))
             return h1_try_app(c);
-        conn_on_broken(c); /* nobody would get the answer */
+        conn_on_broken(c); /* nobody would get the response */
         return STEP_STOP;
     }
     if (h->phase > H1_APP)
@@ -387,7 +388,7 @@ static enum step h1_step(struct sprig_conn *c, struct sprig_span *input)
     return step == STEP_GO_ON ? h1_step_app(c, input) : step;
 }
 
-/* Runs the steps that the input allows. */
+/* Runs as many steps as the input allows. */
 static void h1_advance(struct sprig_conn *c, struct sprig_span input)
 {
     while (h1_step(c, &input) == STEP_GO_ON) {
@@ -395,7 +396,8 @@ static void h1_advance(struct sprig_conn *c, struct sprig_span input)
         uint32_t max = c->server->config.max_requests_per_turn;
         if (h1_of(c)->n_turn < max || max == 0 || input.len == 0)
             continue;
-        ready_add(c->server->loop, &c->ready, CONN_EV_RESUME); /* others get their turn first */
+        ready_add(c->server->loop, &c->ready,
+                  CONN_EV_RESUME); /* let others have their turn first */
         break;
     }
 }
@@ -411,7 +413,7 @@ void h1_resume(struct sprig_conn *c)
         h1_advance(c, h1_kept_input(c));
 }
 
-/* Input goes on where the kept part of it ends. */
+/* New input continues where the kept part ends. */
 static void h1_feed(struct sprig_conn *c, struct sprig_span bytes)
 {
     if (!h1_has_kept_input(c)) {
@@ -426,8 +428,8 @@ static void h1_feed(struct sprig_conn *c, struct sprig_span bytes)
 
 /* --------------------------------------------------------------- receiving ---- */
 
-/* End of input between requests or inside one. A body that was announced and broken off is the
- * client's error; the app never hears of it. */
+/* The input ended between requests or inside one. A body that breaks off before its announced
+ * length is the client's error; the app never hears of it. */
 static void h1_end_of_input(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -438,13 +440,14 @@ static void h1_end_of_input(struct sprig_conn *c)
         client = conn_client_name(c, h->ex);
     if (in_body)
         conn_log_refusal(c, h->ex, h1_kept_input(c), 400, h1_body_broken, 0);
-    h1_close_after_output(c); /* answers may still be on their way to it */
+    h1_close_after_output(c); /* responses may still be on their way */
     if (in_body)
         conn_tell_of(c, &client, 400, h1_body_broken);
 }
 
-/* What comes may complete a request of HTTP/1.0 whose answer can be cut by unread_byte only. Later
- * requests of a connection come from clients that speak HTTP/1.1 or know keep-alive. */
+/* The next input may complete an HTTP/1.0 request whose response can be cut only with the help of
+ * unread_byte. Later requests of a connection come from clients that speak HTTP/1.1 or know
+ * keep-alive. */
 static bool h1_may_need_unread(const struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -453,7 +456,7 @@ static bool h1_may_need_unread(const struct sprig_conn *c)
     return h->phase == H1_BODY ? h->ex->in->request.version == 10 : c->n_requests == 0;
 }
 
-/* Receives all but the last byte, unless these are the beginning of a request of HTTP/1.1. */
+/* Receives all but the last byte, unless this is the beginning of an HTTP/1.1 request. */
 static ssize_t h1_receive_but_one(struct sprig_conn *c, char *buffer)
 {
     ssize_t n = transport_look(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
@@ -475,9 +478,9 @@ static void h1_receive(struct sprig_conn *c)
     if (n > 0) {
         h1_feed(c, span_make(buffer, (size_t)n));
         if (h1_of(c)->phase < H1_APP)
-            conn_take_unread(c); /* not complete yet */
+            conn_take_unread(c); /* the request is not complete yet */
         else if (c->unread_byte)
-            conn_read_anew(c); /* maybe refused before it was */
+            conn_read_anew(c); /* complete, or refused early */
     } else if (n == 0) {
         h1_end_of_input(c);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
@@ -485,7 +488,7 @@ static void h1_receive(struct sprig_conn *c)
     }
 }
 
-/* Its client has ended its sending side, and may still read the answer. */
+/* The client has shut down its sending side, and may still read the response. */
 static void h1_note_shut(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -495,7 +498,7 @@ static void h1_note_shut(struct sprig_conn *c)
         exchange_peer_gone(h->ex);
 }
 
-/* Nothing can be received, since it would come behind unread_byte. */
+/* Nothing can be received, because it would come after unread_byte. */
 static void h1_notice_end(struct sprig_conn *c)
 {
     enum transport_sides closed = c->transport.ops->closed(&c->transport);
@@ -505,14 +508,14 @@ static void h1_notice_end(struct sprig_conn *c)
         conn_on_broken(c);
 }
 
-/* The socket may become the app's. */
+/* Whether the app may take over the socket. */
 static bool h1_may_go(const struct sprig_exchange *ex)
 {
     return ex->in->request.upgrade && !ex->keeps_input;
 }
 
-/* A request is being answered. We still read, to hear that the client left, but little: what is
- * pipelined must push back on it; and nothing where the socket may become the app's. */
+/* A request is being answered. We go on reading to notice when the client leaves, but only little,
+ * so that a pipelining client is slowed down; and nothing if the app may take over the socket. */
 static void h1_receive_busy(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -520,7 +523,7 @@ static void h1_receive_busy(struct sprig_conn *c)
         h1_notice_end(c);
         return;
     }
-    c->must_linger = true; /* if this was the last request, something may lie unread */
+    c->must_linger = true; /* if this was the last request, data may lie unread */
     if (h1_kept_input(c).len >= H1_PIPELINE_BYTES || h->ex == NULL || h1_may_go(h->ex)) {
         conn_set_reading(c, false);
         return;
@@ -545,7 +548,7 @@ void h1_read(struct sprig_conn *c)
     switch ((enum h1_phase)h->phase) {
     case H1_IDLE:
         if (h1_has_kept_input(c))
-            return; /* kept input comes first, in a turn of its own */
+            return; /* kept input goes first, in a turn of its own */
         h1_receive(c);
         return;
     case H1_HEAD:

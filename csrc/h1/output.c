@@ -1,5 +1,5 @@
-/* output.c - what is written besides responses of the app, and what follows when something was:
- * settling, interim 100, refusing. */
+/* output.c - writes everything but the app's responses, and decides what comes next: settling,
+ * interim 100, refusing. */
 #include "h1/h1.h"
 
 #include "http/status.h"
@@ -32,7 +32,7 @@ void h1_close_after_output(struct sprig_conn *c)
         conn_close(c, h->phase == H1_IDLE ? SPRIG_END_DONE : SPRIG_END_GONE);
         return;
     }
-    h1_end_exchange(c, SPRIG_END_GONE); /* a part of a request; the app never heard of it */
+    h1_end_exchange(c, SPRIG_END_GONE); /* an incomplete request; the app never heard of it */
     if (h->phase == H1_OVER)
         return;
     h1_skip_input(c);
@@ -43,15 +43,15 @@ void h1_close_after_output(struct sprig_conn *c)
     conn_rest_deadline(c);
 }
 
-/* A head that went out before the server began to leave has promised that the connection goes on:
- * then one more request may be on its way, and is answered with "Connection: close". */
+/* A head sent before the server began to leave has promised that the connection goes on. So one
+ * more request may be on its way; it is answered with "Connection: close". */
 static bool h1_may_persist(const struct sprig_conn *c, const struct sprig_exchange *ex)
 {
     return ex->response.keep_alive && !ex->body_open && !h1_of(c)->must_close && !c->input_is_apps;
 }
 
-/* on_end may run a nested pass: that one must not settle the connection and begin with the next
- * request, for we go on with this one. */
+/* on_end may run a nested pass, which must not settle the connection and begin the next request,
+ * because we are not done with this one. */
 static void h1_end_answered(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -77,10 +77,10 @@ bool h1_settle(struct sprig_conn *c)
         if (!h1_may_persist(c, ex))
             h->must_close = true;
         if (ex->body_open)
-            c->must_linger = true; /* the client is still sending it */
+            c->must_linger = true; /* the client is still sending the body */
         h1_end_answered(c);
         if (h->phase != H1_REPLY)
-            return false; /* ended from within on_end */
+            return false; /* on_end ended the connection */
     }
     if (!h->must_close) {
         h1_become_idle(c);
@@ -105,7 +105,7 @@ bool h1_awaits_writable(const struct sprig_conn *c)
     return conn_is_blocked(c) && h->phase != H1_HEAD && h->phase != H1_BODY;
 }
 
-/* Now, or behind what was blocked. */
+/* Whether a deadline runs now, or may once blocked output is written. */
 static inline bool h1_may_have_deadline(const struct sprig_conn *c)
 {
     const struct sprig_exchange *ex = h1_of(c)->ex;
@@ -165,7 +165,7 @@ void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig
     bool is_head = h1_asks_for_head(c);
     h->must_close = c->must_linger = true;
     h1_skip_input(c);
-    /* of a body that streams the app hears: anything may follow */
+    /* for a streaming body the app is told, and may do anything */
     h1_end_exchange(c, SPRIG_END_GONE);
     if (h->phase == H1_OVER || conn_is_broken(c))
         return;
@@ -179,7 +179,7 @@ void h1_answer(struct sprig_conn *c, const struct sprig_head *head, struct sprig
     }
 }
 
-/* Too much to do is the one error of ours that is over soon. */
+/* 503 is the only error of ours that passes soon, so it gets Retry-After. */
 static void h1_answer_error(struct sprig_conn *c, int status)
 {
     struct sprig_span reason = span_str(status_reason(status));

@@ -1,4 +1,4 @@
-/* stream.c - request bodies that the app gets while they come (option streaming_input). */
+/* stream.c - request bodies that the app reads while they arrive (option streaming_input). */
 #include "h1/h1.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ void h1_stream_fail(struct sprig_conn *c, int status, const char *reason)
         h1_refuse(c, status, reason);
 }
 
-/* The client broke its own request off. */
+/* The client broke off its own request. */
 static void h1_stream_broken(struct sprig_conn *c)
 {
     struct h1 *h = h1_of(c);
@@ -27,7 +27,7 @@ static void h1_stream_broken(struct sprig_conn *c)
     conn_tell_of(c, &client, 400, h1_body_broken);
 }
 
-/* What is no HTTP may end like that. */
+/* In a tunnel, which is not HTTP, this is a normal end. */
 static void h1_tunnel_ended(struct sprig_conn *c)
 {
     struct sprig_exchange *ex = h1_of(c)->ex;
@@ -52,7 +52,8 @@ void h1_stream_set_deadline(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------ pieces ---- */
 
-/* Decodes all chunks of the input in place, so that their data lie together. 0, or a status. */
+/* Decodes all chunks of the input in place, so that their data is contiguous. Returns 0 or a
+ * status. */
 static int decode_chunks(struct sprig_exchange *ex, struct sprig_span *input,
                          struct sprig_span *data)
 {
@@ -79,8 +80,8 @@ static void take_length(struct sprig_exchange *ex, struct sprig_span *input,
     ex->body_open = ex->body_left > 0;
 }
 
-/* Gives the bridge what the input has of the body. What follows it is kept before, since Perl is
- * entered there. */
+/* Gives the bridge the input's part of the body. What follows it is kept first, because the call
+ * enters Perl. */
 static void h1_stream_pass(struct sprig_conn *c, struct sprig_span input)
 {
     struct h1 *h = h1_of(c);
@@ -115,7 +116,8 @@ void h1_stream_resume(struct sprig_conn *c)
         h1_stream_pass(c, h1_kept_input(c));
 }
 
-/* The last byte of a body whose response can be cut by unread_byte only stays in the socket. */
+/* If only unread_byte makes it possible to cut the response, the last byte of the body stays in the
+ * socket. */
 static ssize_t h1_stream_look(struct sprig_conn *c, char *buffer)
 {
     ssize_t n = transport_look(&c->transport, buffer, LOOP_READ_BUFFER_BYTES);
@@ -130,7 +132,7 @@ static ssize_t h1_stream_look(struct sprig_conn *c, char *buffer)
     return n;
 }
 
-/* While the bridge does not want more, nothing is read, and TCP pushes back on the client. */
+/* While the bridge wants no more, nothing is read, and TCP slows the client down. */
 void h1_stream_receive(struct sprig_conn *c)
 {
     if (!h1_of(c)->ex->body_wanted) {

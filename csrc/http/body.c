@@ -1,4 +1,4 @@
-/* body.c - collects a request's body: first in memory, beyond a limit in an unlinked file. */
+/* body.c - collects a request's body: in memory first, above a limit in an unlinked file. */
 #include "http/body.h"
 #include "base/err.h"
 #include "base/stats.h"
@@ -37,14 +37,14 @@ static int append_to_file(struct body *b, struct sprig_span bytes)
         b->size += bytes.len;
         return SPRIG_OK;
     }
-    int e = errno; /* take back the part that was written */
+    int e = errno; /* take back the part that was already written */
     if (ftruncate(b->fd, (off_t)b->size) == 0)
         lseek(b->fd, (off_t)b->size, SEEK_SET);
     errno = e;
     return SPRIG_E_SYS;
 }
 
-/* Room for `need` bytes in all; `expected` is worth believing up to the limit on memory. */
+/* Makes room for `need` bytes in all; `expected` is trusted up to the memory limit. */
 static int reserve(struct body *b, size_t need, uint64_t expected, size_t buffer_bytes)
 {
     if (need <= b->cap)
@@ -67,7 +67,8 @@ int body_append(struct body *b, struct sprig_span bytes, size_t buffer_bytes, ui
 {
     if (bytes.len == 0)
         return SPRIG_OK;
-    /* A body that is announced as too large for memory goes to its file from the first byte on. */
+    /* A body whose announced length is too large for memory goes to its file from the first byte.
+     */
     bool fits = expected <= buffer_bytes && b->size <= buffer_bytes &&
                 bytes.len <= buffer_bytes - (size_t)b->size;
     if (b->fd == -1 && !fits && move_to_file(b, dir) < 0)

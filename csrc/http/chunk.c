@@ -1,4 +1,4 @@
-/* chunk.c - the chunked transfer coding, byte by byte in its framing, by spans in its data. */
+/* chunk.c - the chunked transfer coding: framing byte by byte, data in spans. */
 #include "http/chunk.h"
 #include "http/chars.h"
 
@@ -8,12 +8,12 @@
  *   SIZE_LF of the last chunk -> LINE -> NAME -> VALUE -> VALUE_LF -> LINE ... -> END_LF -> DONE */
 enum state {
     SIZE,      /* hex digits */
-    BWS,       /* spaces behind the size: only an extension may follow */
-    EXTENSION, /* behind ';', up to CR */
+    BWS,       /* spaces after the size: only an extension may follow */
+    EXTENSION, /* after ';', up to CR */
     SIZE_LF,   /* CR of the size line seen */
-    DATA,      /* `left` bytes to come */
+    DATA,      /* `left` bytes still to come */
     DATA_CR,   /* all data of the chunk seen */
-    DATA_LF,   /* CR behind the data seen */
+    DATA_LF,   /* CR after the data seen */
     LINE,      /* at the start of a trailer line */
     NAME,      /* in the name of a trailer field */
     VALUE,     /* in its value, up to CR */
@@ -42,7 +42,7 @@ static void chunk_refuse(struct chunk *c, enum state state, const char *reason)
     c->reason = reason;
 }
 
-/* Goes on if the byte is the expected one. */
+/* Continues if the byte is the expected one. */
 static void expect(struct chunk *c, char byte, char expected, enum state next, const char *reason)
 {
     if (byte == expected)
@@ -51,7 +51,7 @@ static void expect(struct chunk *c, char byte, char expected, enum state next, c
         chunk_refuse(c, BAD, reason);
 }
 
-/* The size is also refused where sizes could no longer be added up in an off_t. */
+/* Also refuses a size if sizes could no longer be added up in an off_t. */
 static void size_digit(struct chunk *c, char byte)
 {
     if (c->n_digits == CHUNK_MAX_SIZE_DIGITS)
@@ -107,7 +107,7 @@ static char lower(char byte)
     return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
 }
 
-/* is_name: in the name of a field, or about to be. */
+/* is_name: the byte is in a field name, or about to start one. */
 static void keep_trailer(struct chunk *c, char byte, bool is_name)
 {
     if (c->state == LINE && c->max_fields && c->trailers->n_fields == c->max_fields)
@@ -118,7 +118,7 @@ static void keep_trailer(struct chunk *c, char byte, bool is_name)
         chunk_refuse(c, NO_MEMORY, "there is no memory for the trailers");
 }
 
-/* A byte of a trailer section; its bytes are counted up to the limit, the final CRLF is not. */
+/* Takes a byte of the trailer section; all count towards the limit, except the final CRLF. */
 static void trailer_byte(struct chunk *c, char byte)
 {
     if (c->state == LINE && byte == '\r') {

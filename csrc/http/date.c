@@ -1,4 +1,4 @@
-/* date.c - the Date header: formatting without gmtime, one text a second. */
+/* date.c - the Date header: formatted without gmtime, once a second. */
 #include "http/date.h"
 #include "base/clock.h"
 #include <stdbool.h>
@@ -13,8 +13,8 @@ static void put2(char *at, unsigned n)
     at[1] = (char)('0' + n % 10);
 }
 
-/* Day, month 1..12 and year of the proleptic Gregorian calendar. Years are counted from 1 March, so
- * that the leap day is the last of its year. `days` is counted from 1970-01-01. */
+/* Day, month 1..12 and year of the proleptic Gregorian calendar. Years start on 1 March, so that
+ * the leap day is the last of its year. `days` is counted from 1970-01-01. */
 static void civil(int64_t days, unsigned *year, unsigned *month, unsigned *day)
 {
     days += DAYS_TO_YEAR_0; /* from 0000-03-01 */

@@ -1,4 +1,4 @@
-/* elements.c - lists with quoted strings; see elements.h */
+/* elements.c - comma-separated lists with quoted strings; see elements.h */
 #include "http/elements.h"
 
 const char *element_quoted_end(const char *at, const char *end)
@@ -37,7 +37,7 @@ bool element_first(struct sprig_span *list, struct sprig_span *element)
     return true;
 }
 
-/* A quote behind an odd number of backslashes is part of the string. */
+/* A quote after an odd number of backslashes is part of the string. */
 static bool is_escaped(const char *start, const char *quote)
 {
     const char *at = quote;
@@ -46,7 +46,7 @@ static bool is_escaped(const char *start, const char *quote)
     return (quote - at) % 2 == 1;
 }
 
-/* The opening quote of the string whose closing one stands at `at`; NULL: there is none. */
+/* The opening quote of the string that closes at `at`; NULL: there is none. */
 static const char *quoted_start(const char *start, const char *at)
 {
     while (at-- > start)

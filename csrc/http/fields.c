@@ -1,4 +1,4 @@
-/* fields.c - the rules on Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect. */
+/* fields.c - the rules for Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect. */
 #include "http/fields.h"
 #include "base/number.h"
 #include "http/chars.h"
@@ -6,12 +6,12 @@
 #include "http/parser.h"
 #include "http/target.h"
 
-/* What has been met among the headers so far. */
+/* Which headers have been seen so far. */
 struct fields_seen {
     bool host, transfer_encoding, content_type, content_range, authorization;
     bool unknown_coding;
-    bool close, keep_alive, upgrade; /* members of Connection */
-    bool protocol;                   /* Upgrade names one that an app might speak */
+    bool close, keep_alive, upgrade; /* options in Connection */
+    bool protocol;                   /* Upgrade names a protocol that an app might speak */
 };
 
 static int fields_refuse(struct parser_refusal *why, int status, const char *reason)
@@ -20,7 +20,7 @@ static int fields_refuse(struct parser_refusal *why, int status, const char *rea
     return -status;
 }
 
-/* A field that may stand in a message once. */
+/* Checks a field that may appear only once in a message. */
 static int check_single(bool *seen, struct parser_refusal *why, const char *reason)
 {
     if (*seen)
@@ -61,7 +61,7 @@ static bool is_token(struct sprig_span s)
     return s.len > 0;
 }
 
-/* A coding behind "chunked", or chunked twice, leaves the body without an end: 400, not 501. */
+/* A coding after "chunked", or a second "chunked", leaves the body without an end: 400, not 501. */
 static int check_coding(struct sprig_request *req, struct fields_seen *seen,
                         struct sprig_span value, struct parser_refusal *why)
 {
@@ -118,7 +118,7 @@ static int check_expect(struct sprig_request *req, struct sprig_span value,
     return 0;
 }
 
-/* One header; most are told from the framing ones by the length of their name. */
+/* Checks one header; the length of the name rules out most that do not matter for framing. */
 static int check_field(struct sprig_request *req, struct fields_seen *seen,
                        const struct sprig_header *h, struct parser_refusal *why)
 {

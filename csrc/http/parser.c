@@ -9,7 +9,7 @@
 
 enum { EMPTY_LINES_TOLERATED = 2, CRLF_LEN = 2, FIRST_CAPACITY = 32 };
 
-/* What a step of the scan found. */
+/* The result of a scan step. */
 enum found { REFUSED = -1, MORE = 0, LINE = 1, HEAD = 2 };
 
 /* One call of parser_head. */
@@ -20,7 +20,7 @@ struct scan {
     const struct parser_limits *limits;
     struct parser_scratch *scratch;
     struct parser_refusal *why;
-    uint32_t n_split; /* header lines that are in scratch->headers: all, or the first ones */
+    uint32_t n_split; /* header lines in scratch->headers: all, or the first ones */
 };
 
 static int parser_refuse(struct parser_refusal *why, int status, const char *reason)
@@ -60,8 +60,7 @@ static size_t class_end(const char *bytes, size_t at, size_t end, int class_bits
     return at;
 }
 
-/* A byte that ends a run of allowed ones stands at `at`, and is there: LINE if it begins a CRLF,
- * MORE if it may. */
+/* The byte at `at` ends a run of allowed bytes: LINE if it begins a CRLF, MORE if it might. */
 static int line_end(struct scan *s, size_t at, const char *reason)
 {
     s->p->scanned = (uint32_t)at;
@@ -79,7 +78,7 @@ static int line_end(struct scan *s, size_t at, const char *reason)
 
 /* ----------------------------------------------------------- request line ---- */
 
-/* Digits and dots behind "HTTP/" are a version, though perhaps not ours. */
+/* Digits and dots after "HTTP/" are a version, though perhaps not a supported one. */
 static int check_version(struct scan *s, struct sprig_span version)
 {
     if (span_eq(version, SPAN_LIT("HTTP/1.1")) || span_eq(version, SPAN_LIT("HTTP/1.0")))
@@ -118,13 +117,13 @@ static bool starts_with(struct sprig_span s, struct sprig_span start)
     return s.len >= start.len && memcmp(s.ptr, start.ptr, start.len) == 0;
 }
 
-/* What was sent by somebody who takes this for another port, as far as the refused byte or line
- * shows it; NULL: anything else. `line` ends with that byte, or is whole. */
+/* Names what the client sent if it seems to have the wrong port, as far as the refused byte or line
+ * shows; NULL: anything else. `line` ends with that byte, or is complete. */
 static const char *name_protocol(struct sprig_span line, uint32_t n_before)
 {
     if (*line.ptr == 0x16) /* the first byte of a handshake record, RFC 8446 section 5.1 */
         return "TLS on an address without TLS";
-    if (n_before == 4 && *line.ptr == '\0') /* behind the two CRLF with which version 2 begins */
+    if (n_before == 4 && *line.ptr == '\0') /* after the two CRLF that begin version 2 */
         return "a PROXY header, which this address does not expect";
     if (starts_with(line, SPAN_LIT("PROXY TCP")) || starts_with(line, SPAN_LIT("PROXY UNKNOWN")))
         return "a PROXY header, which this address does not expect";
@@ -133,7 +132,7 @@ static const char *name_protocol(struct sprig_span line, uint32_t n_before)
     return NULL;
 }
 
-/* A request line was refused: its reason, in words that help. */
+/* A request line was refused: gives the reason in words that help. */
 static int refuse_line(struct scan *s, size_t start, size_t end)
 {
     const char *name = name_protocol(span_make(s->bytes + start, end - start), (uint32_t)start);
@@ -142,7 +141,7 @@ static int refuse_line(struct scan *s, size_t start, size_t end)
     return REFUSED;
 }
 
-/* One line in the place of the request line: LINE also for an empty one before it. */
+/* Scans one line where the request line belongs: LINE also for an empty line before it. */
 static int scan_request_line(struct scan *s)
 {
     struct parser *p = s->p;
@@ -192,8 +191,8 @@ static int reserve_headers(struct parser_scratch *scratch, uint32_t n)
     return SPRIG_OK;
 }
 
-/* A whole line that this call has seen from its beginning; where some were not, or there is no
- * memory, split_headers() does it. */
+/* Notes a line that this call has seen from its start; if one was not, or memory is short,
+ * split_headers() does the work. */
 static void note_header(struct scan *s, size_t line, size_t colon, size_t end)
 {
     struct parser_scratch *scratch = s->scratch;
@@ -205,7 +204,7 @@ static void note_header(struct scan *s, size_t line, size_t colon, size_t end)
     s->n_split = n + 1;
 }
 
-/* The byte at `at` ends the name; it is the colon or an error. */
+/* The byte at `at` ends the name: it is the colon or an error. */
 static int name_end(struct scan *s, size_t at)
 {
     bool is_first = at == s->p->line;
@@ -231,8 +230,8 @@ static int name_end(struct scan *s, size_t at)
     }
 }
 
-/* From p->scanned on, up to `end`, which is the limit or the end of the bytes. The limit stands
- * where a byte is that may not be there; it is looked at only if there is one. */
+/* Scans from p->scanned up to `end`, which is the limit or the end of the input. At the limit
+ * stands a byte that is not allowed; it is looked at only if it is there. */
 static int scan_field(struct scan *s, size_t end)
 {
     struct parser *p = s->p;
@@ -285,7 +284,7 @@ static int scan_header_line(struct scan *s)
 
 /* ------------------------------------------------------------ the request ---- */
 
-/* method SP target SP "HTTP/1." minor: the line has been checked. */
+/* Splits method SP target SP "HTTP/1." minor; the line has been checked. */
 static void split_line(struct sprig_request *req, struct sprig_span line)
 {
     const char *end = line.ptr + line.len - CRLF_LEN, *target_end = end - sizeof "HTTP/1.1";
@@ -295,7 +294,7 @@ static void split_line(struct sprig_request *req, struct sprig_span line)
     req->version = (uint8_t)(10 + end[-1] - '0');
 }
 
-/* Splits header lines that have come in several reads. */
+/* Splits header lines that arrived in several reads. */
 static void split_headers(struct sprig_header *headers, const char *at, const char *head_end)
 {
     while (*at != '\r') {
@@ -309,8 +308,8 @@ static void split_headers(struct sprig_header *headers, const char *at, const ch
     }
 }
 
-/* Runs back end and rules over a complete head. Both must agree to it; where both refuse, the rules
- * say why, so that the answer does not depend on the library. */
+/* Runs the back end and the rules over a complete head. Both must accept it; if both refuse, the
+ * rules give the reason, so that the answer does not depend on the library. */
 static int read_head(struct scan *s, struct sprig_request *req)
 {
     struct parser *p = s->p;
@@ -327,7 +326,7 @@ static int read_head(struct scan *s, struct sprig_request *req)
     return HEAD;
 }
 
-/* "?x" becomes "/?x", in the scratch memory. */
+/* Turns "?x" into "/?x", in the scratch memory. */
 static int repair_uri(struct sprig_request *req, struct parser_scratch *scratch)
 {
     char *uri = realloc(scratch->uri, req->uri.len + 1);
@@ -359,7 +358,7 @@ long parser_head(struct parser *p, struct sprig_span bytes, const struct parser_
                  struct parser_refusal *why)
 {
     struct scan s = {p, bytes.ptr, bytes.len, limits, scratch, why, 0};
-    if (bytes.len > INT32_MAX) /* offsets are 32 bits wide; only without limits */
+    if (bytes.len > INT32_MAX) /* offsets have 32 bits; possible only without limits */
         return parser_refuse(why, 431, "headers too large");
     int rc = LINE;
     while (rc == LINE && p->headers_at == 0)

@@ -18,7 +18,7 @@ static int on_header_value(http_parser *hp, const char *at, size_t len)
     return collector_value(hp->data, at, len);
 }
 
-/* 2 ends the run exactly behind the head: bodies are read by us (body.h, chunk.h). */
+/* 2 stops exactly after the head: we read bodies ourselves (body.h, chunk.h). */
 static int on_headers_complete(http_parser *hp)
 {
     ((struct collector *)hp->data)->is_done = true;
@@ -37,7 +37,7 @@ static bool take(http_parser *hp, struct sprig_span bytes)
     return http_parser_execute(hp, &settings, bytes.ptr, bytes.len) == bytes.len;
 }
 
-/* Or what stands in for it. False: it has read another target. */
+/* Takes the request line, or what stands in for it. False: the library read another target. */
 static bool take_request_line(http_parser *hp, const struct sprig_request *req, size_t n_line)
 {
     http_parser_init(hp, HTTP_REQUEST);
@@ -48,7 +48,7 @@ static bool take_request_line(http_parser *hp, const struct sprig_request *req, 
     return true;
 }
 
-/* What an error says. */
+/* Translates an error. */
 static int refuse(const http_parser *hp, struct parser_refusal *why)
 {
     switch (HTTP_PARSER_ERRNO(hp)) {
@@ -67,7 +67,7 @@ int parser_backend_head(const struct sprig_request *req, size_t n_line, struct p
 {
     struct collector c = {.is_done = false};
     http_parser hp = {.data = &c};
-    /* The library's own limit of 80 KB is global; ours have been applied already. */
+    /* The library's own limit of 80 KB is global; ours have already been applied. */
     http_parser_set_max_header_size(UINT32_MAX);
     if (!take_request_line(&hp, req, n_line))
         return parser_disagree(why, PARSERS_DIFFER_IN_TARGET);

@@ -17,7 +17,7 @@ static int on_header_value(llhttp_t *ll, const char *at, size_t len)
     return collector_value(ll->data, at, len);
 }
 
-/* 2 makes llhttp_execute return HPE_PAUSED_UPGRADE behind the head: bodies are read by us. */
+/* 2 makes llhttp_execute return HPE_PAUSED_UPGRADE after the head: we read bodies ourselves. */
 static int on_headers_complete(llhttp_t *ll)
 {
     ((struct collector *)ll->data)->is_done = true;
@@ -36,7 +36,7 @@ static llhttp_errno_t take(llhttp_t *ll, struct sprig_span bytes)
     return llhttp_execute(ll, bytes.ptr, bytes.len);
 }
 
-/* Behind PRI the library expects the preface of HTTP/2, whatever the version. */
+/* After PRI the library expects the HTTP/2 preface, whatever the version. */
 static bool take_line(llhttp_t *ll, struct collector *c, struct sprig_span line)
 {
     llhttp_init(ll, HTTP_REQUEST, &settings);
@@ -44,7 +44,7 @@ static bool take_line(llhttp_t *ll, struct collector *c, struct sprig_span line)
     return take(ll, line) == HPE_OK && llhttp_get_method(ll) != HTTP_PRI;
 }
 
-/* What an error says; the library's reasons are static texts. */
+/* Translates an error; the library's reasons are static texts. */
 static int refuse(const llhttp_t *ll, llhttp_errno_t err, struct parser_refusal *why)
 {
     if (err == HPE_INVALID_CONTENT_LENGTH || err == HPE_UNEXPECTED_CONTENT_LENGTH ||

@@ -1,4 +1,4 @@
-/* proxy.c - the PROXY protocol and forwarding header fields; see proxy.h */
+/* proxy.c - the PROXY protocol and forwarding headers; see proxy.h */
 #include "http/proxy.h"
 
 #include "base/number.h"
@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Why there is no PROXY header. */
+/* Why no PROXY header was found. */
 enum { PROXY_MALFORMED = -1, PROXY_TOO_LARGE = -2, PROXY_NONE = -3 };
 
 /* ------------------------------------------------- PROXY protocol, version 1 ---- */
 
 enum { V1_MAX_BYTES = 107 };
 
-/* The next word of a line of words with one space between; false at the end. */
+/* Takes the next word of a line with one space between words; false at the end. */
 static bool next_word(struct sprig_span *line, struct sprig_span *word)
 {
     if (line->ptr == NULL)
@@ -36,7 +36,7 @@ static bool copy_word(struct sprig_span word, char *to, size_t n)
     return true;
 }
 
-/* Without leading zeros: programs compare ports as text. */
+/* Refuses leading zeros, because programs compare ports as text. */
 static bool is_port(struct sprig_span s)
 {
     uint64_t port;
@@ -127,7 +127,7 @@ static long parse_v2(struct sprig_span bytes, struct proxy_header *out)
     return (long)(V2_FIXED_BYTES + n);
 }
 
-/* True if what has come of `bytes` is how `start` begins. */
+/* True if `bytes`, perhaps incomplete, match the beginning of `start`. */
 static bool may_start(struct sprig_span bytes, struct sprig_span start)
 {
     return memcmp(bytes.ptr, start.ptr, bytes.len < start.len ? bytes.len : start.len) == 0;
@@ -157,8 +157,8 @@ long proxy_header_parse(struct sprig_span bytes, struct proxy_header *out, const
 
 /* -------------------------------------------------------- header fields ---- */
 
-/* The elements of all header lines of one name, taken together as one list: the last one first, for
- * what a proxy adds stands behind what it got. Empty ones do not count. */
+/* The elements of all header lines with one name, as one list, last element first, because a proxy
+ * appends to what it received. Empty elements do not count. */
 enum { MAX_ELEMENTS = PROXY_MAX_HOPS };
 
 struct elements {
@@ -180,8 +180,8 @@ static void elements_read(struct elements *e, const struct sprig_request *req,
     }
 }
 
-/* The element that the proxy wrote which is `hops` away, or the furthest if there are not so many.
- * The nearest, if none was passed. */
+/* The element written by the proxy that is `hops` away, or the furthest if there are fewer; the
+ * nearest if no proxy was passed. */
 static struct sprig_span elements_pick(const struct elements *e, uint32_t hops)
 {
     if (e->n == 0)
@@ -190,7 +190,7 @@ static struct sprig_span elements_pick(const struct elements *e, uint32_t hops)
     return e->at[last > 0 ? last - 1 : 0];
 }
 
-/* "1.2.3.4", "1.2.3.4:80", "::1", "[::1]", "[::1]:80" into address and port. */
+/* Splits "1.2.3.4", "1.2.3.4:80", "::1", "[::1]" or "[::1]:80" into address and port. */
 static bool split_node(struct sprig_span node, struct sprig_span *host, struct sprig_span *port)
 {
     const char *colon = memrchr(node.ptr ? node.ptr : "", ':', node.len);
@@ -211,20 +211,19 @@ static bool split_node(struct sprig_span node, struct sprig_span *host, struct s
         *port = span_make(colon + 1, node.len - host->len - 1);
     }
     if (port->ptr != NULL && !is_port(*port))
-        *port = span_make(NULL, 0); /* RFC 7239 allows obfuscated ones */
+        *port = span_make(NULL, 0); /* RFC 7239 allows obfuscated ports */
     *host = cidr_unmapped(*host);
     return cidr_is_address(*host);
 }
 
 /* ----------------------------------------------------------------- RFC 7239 ---- */
 
-/* One element of Forwarded; ptr NULL: it does not say. What was quoted still has its backslashes.
- */
+/* One element of Forwarded; ptr NULL: not given. A quoted value still has its backslashes. */
 struct forwarded_element {
     struct sprig_span node, proto, host;
 };
 
-/* Where a value is written; NULL: the parameter is not one of ours. */
+/* Where to store a parameter's value; NULL: a parameter that is not used. */
 static struct sprig_span *parameter(struct forwarded_element *f, struct sprig_span name)
 {
     return span_ieq(name, SPAN_LIT("for"))     ? &f->node
@@ -233,7 +232,7 @@ static struct sprig_span *parameter(struct forwarded_element *f, struct sprig_sp
                                                : NULL;
 }
 
-/* The value at *at, up to ';' or `end`. False: malformed. */
+/* Reads the value at *at, up to ';' or `end`. False: malformed. */
 static bool read_parameter_value(const char **at, const char *end, struct sprig_span *value)
 {
     const char *start = *at;
@@ -258,7 +257,7 @@ static const char *skip_blanks(const char *at, const char *end)
     return at;
 }
 
-/* "name=value" at *at and what separates it from the next. False: malformed, or said twice. */
+/* Reads "name=value" at *at and the separator after it. False: malformed, or given twice. */
 static bool read_pair(const char **at, const char *end, struct forwarded_element *f)
 {
     const char *equals = memchr(*at, '=', (size_t)(end - *at));
@@ -275,7 +274,7 @@ static bool read_pair(const char **at, const char *end, struct forwarded_element
     return *at == end || **at == ';';
 }
 
-/* "for=192.0.2.1;proto=https;host=\"a:8080\"". Of one that is malformed nothing is believed. */
+/* Reads "for=192.0.2.1;proto=https;host=\"a:8080\"". Nothing in a malformed element is trusted. */
 static struct forwarded_element forwarded_read(struct sprig_span element)
 {
     static const struct forwarded_element nothing;
@@ -294,15 +293,15 @@ static struct forwarded_element forwarded_read(struct sprig_span element)
 
 /* ------------------------------------------------------------------ the client ---- */
 
-/* From the nearest hop on, as long as it is a trusted proxy's. Returns how many elements were used.
- */
+/* Walks from the nearest hop on, as long as it is a trusted proxy. Returns how many elements were
+ * used. */
 static uint32_t find_client(const struct elements *e, const struct cidr_list *trusted,
                             bool is_rfc7239, struct sprig_forwarded *out)
 {
     uint32_t hops = 0;
     while (hops < e->n) {
         struct sprig_span node = e->at[hops], host, port;
-        char *room = out->room.nodes[hops % 2]; /* the other one may have the hop before */
+        char *room = out->room.nodes[hops % 2]; /* the other one may hold the previous hop */
         if (is_rfc7239)
             node = forwarded_read(node).node;
         if (is_rfc7239 && !element_unescape(&node, room, sizeof out->room.nodes[0]))
@@ -318,7 +317,7 @@ static uint32_t find_client(const struct elements *e, const struct cidr_list *tr
     return hops;
 }
 
-/* Also those of WebSocket, which a proxy may tell of a handshake. */
+/* Also takes the WebSocket schemes, which a proxy may report for a handshake. */
 static struct sprig_span read_scheme(struct sprig_span s)
 {
     if (s.len && (span_ieq(s, SPAN_LIT("https")) || span_ieq(s, SPAN_LIT("wss"))))
@@ -338,8 +337,8 @@ static struct sprig_span port_of(struct sprig_span host)
     return memchr(port.ptr, ']', port.len) != NULL ? span_make(NULL, 0) : port;
 }
 
-/* The port that the client used: that of the host, or as told, or that of the scheme. One that is
- * not the scheme's own belongs to the host, too, of which URLs are made. */
+/* Finds the port that the client used: from the host, or as reported, or the scheme's default. A
+ * port other than the default belongs in the host, too, because URLs are made from it. */
 static void complete_port(struct sprig_forwarded *out, struct sprig_span told)
 {
     struct sprig_span own = port_of(out->host);
@@ -361,7 +360,7 @@ static void take_host(struct sprig_forwarded *out, struct sprig_span host)
         out->host = host;
 }
 
-/* Of one that was quoted with backslashes; those of no scheme have more than eight bytes. */
+/* A scheme quoted with backslashes; anything above eight bytes is no scheme. */
 static struct sprig_span read_escaped_scheme(struct sprig_span s)
 {
     char room[8];

@@ -6,7 +6,7 @@
 
 enum { MAX_QUEUE_SECONDS = 3600 };
 
-/* Takes the digits; false: there are none, or too many. */
+/* Takes the digits; false: none, or too many. */
 static bool take_digits(struct sprig_span *in, uint64_t *out, int *n_digits)
 {
     *out = 0;
@@ -20,7 +20,7 @@ static bool take_digits(struct sprig_span *in, uint64_t *out, int *n_digits)
     return *n_digits > 0;
 }
 
-/* What follows the point, in ns. */
+/* Takes the digits after the point, as ns. */
 static bool take_fraction(struct sprig_span *in, uint64_t *ns)
 {
     uint64_t unit = NS_PER_S / 10;

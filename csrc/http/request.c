@@ -1,4 +1,4 @@
-/* request.c - the life of a request head beyond the receive buffer, and look-ups in it. */
+/* request.c - request heads that outlive the receive buffer, and look-ups in them. */
 #include "http/request.h"
 #include "base/err.h"
 #include "http/chars.h"
@@ -25,14 +25,15 @@ static bool holds(struct sprig_span block, struct sprig_span s)
            (uintptr_t)s.ptr < (uintptr_t)block.ptr + block.len;
 }
 
-/* Spans that do not point into the head are static text ("/") and stay. */
+/* Spans that do not point into the head are static text ("/") and stay as they are. */
 static void rebase(struct sprig_span *s, struct sprig_span head, char *copy)
 {
     if (holds(head, *s))
         s->ptr = copy + (s->ptr - head.ptr);
 }
 
-/* One block: the header array (for its alignment), the head, a uri that is not part of the head. */
+/* Allocates one block: the header array (first, for alignment), the head, and a uri that is not
+ * part of the head. */
 int request_own(struct sprig_request *req)
 {
     if (req->own)

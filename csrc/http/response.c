@@ -1,12 +1,12 @@
-/* response.c - heads as bytes of HTTP/1; what they may be is in head_check.h. */
+/* response.c - writes response heads in HTTP/1; head_check.h says what they may contain. */
 #include "http/response.h"
 #include "base/number.h"
 #include "http/date.h"
 #include "http/elements.h"
 #include "http/head_check.h"
 
-/* Bytes of a head besides the app's own header lines and the Server line: status line, Date,
- * Content-Length or Transfer-Encoding, Connection, what an event stream gets, the empty line. */
+/* Room in a head besides the app's headers and the Server line: status line, Date, Content-Length
+ * or Transfer-Encoding, Connection, the event stream's lines, the empty line. */
 enum { HEAD_FIXED_BYTES = 320 };
 
 /* ------------------------------------------------------------- writing ---- */
@@ -28,7 +28,7 @@ static char *put_header(char *at, struct sprig_span name, struct sprig_span valu
     return PUT_LIT(at, "\r\n");
 }
 
-/* A reason phrase may be empty, the space before it must not be missing (RFC 9112 section 4). */
+/* A reason phrase may be empty, but the space before it is required (RFC 9112 section 4). */
 static char *put_status_line(char *at, uint8_t http_version, int status)
 {
     char *version = at;
@@ -48,7 +48,7 @@ static char *put_status_line(char *at, uint8_t http_version, int status)
 
 /* ---------------------------------------------------------- the app's head ---- */
 
-/* One head on its way into the queue. */
+/* A head on its way into the queue. */
 struct head_writer {
     char *at;
     struct head_walk walk;
@@ -64,7 +64,7 @@ static int put_app_headers(struct head_writer *w)
     return rc;
 }
 
-/* The most that the head can need. */
+/* The most bytes that the head can need. */
 static size_t head_bound(const struct sprig_head *head, struct sprig_span server)
 {
     size_t n = HEAD_FIXED_BYTES + server.len;
@@ -89,8 +89,8 @@ static char *put_framing(char *at, const struct response *r, const struct head_s
     return at;
 }
 
-/* The app's own connection options, without those that are the server's business. No space behind
- * the commas: the result is never longer than what the app gave. */
+/* Writes the app's own connection options, without those that are the server's business. No space
+ * after the commas, so the result is never longer than what the app gave. */
 static char *put_options(char *at, const struct sprig_head *head)
 {
     for (size_t i = 0; i < head->n_headers; i++) {
@@ -107,8 +107,8 @@ static char *put_options(char *at, const struct sprig_head *head)
     return at;
 }
 
-/* One Connection line or none. Persistence is the default of HTTP/1.1 only (RFC 9112 section 9.3);
- * where the connection closes it is always said. */
+/* Writes one Connection line or none. Persistence is the default in HTTP/1.1 only (RFC 9112 section
+ * 9.3); a close is always announced. */
 static char *put_connection(char *at, const struct response *r, const struct head_seen *seen,
                             const struct sprig_head *head)
 {
@@ -125,7 +125,7 @@ static char *put_connection(char *at, const struct response *r, const struct hea
         at = PUT_LIT(at, "Upgrade,");
     if (seen->options)
         at = put_options(at, head);
-    return PUT_LIT(at - 1, "\r\n"); /* over the last comma */
+    return PUT_LIT(at - 1, "\r\n"); /* overwrites the last comma */
 }
 
 static char *put_server_lines(char *at, const struct head_seen *seen, struct sprig_span server)
@@ -140,7 +140,7 @@ static char *put_server_lines(char *at, const struct head_seen *seen, struct spr
     return at;
 }
 
-/* Caches and proxies that collect bytes would keep events from the client. */
+/* Tells caches and buffering proxies not to hold events back from the client. */
 static char *put_event_lines(char *at, const struct head_seen *seen)
 {
     if (!seen->caching)
@@ -150,8 +150,8 @@ static char *put_event_lines(char *at, const struct head_seen *seen)
     return at;
 }
 
-/* RFC 6455 section 4.2.2: a client of another version is told which one there is. Nothing is added
- * where the app wants an upgrade to something else. */
+/* RFC 6455 section 4.2.2: tells a client with another version which one is supported. Adds nothing
+ * if the app wants an upgrade to something else. */
 static char *put_version_line(char *at, const struct sprig_head *head)
 {
     for (size_t i = 0; i < head->n_headers; i++) {

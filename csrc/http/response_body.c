@@ -1,23 +1,23 @@
-/* response_body.c - the body of a response: chunks, the announced length, the end. */
+/* response_body.c - a response's body: chunks, the announced length, the end. */
 #include "base/err.h"
 #include "http/head_check.h"
 #include "http/response.h"
 #include "http/trailers.h"
 #include <unistd.h>
 
-/* Bytes of the longest chunk-size line: 16 hex digits and CRLF. */
+/* The longest chunk-size line: 16 hex digits and CRLF. */
 enum { SIZE_LINE_BYTES = 18 };
 
-/* Chunks up to this size are written with their framing into one contiguous piece. */
+/* Chunks up to this size are written together with their framing, as one piece. */
 enum { SMALL_CHUNK_BYTES = 4096 };
 
-/* At the start of a file, to see whether it consists of chunks. */
+/* How much of a file is looked at to see whether it consists of chunks. */
 enum { FILE_LOOK_BYTES = 1024 };
 
-/* Such a file over HTTP/2 has at most so much. */
+/* The largest such file over HTTP/2. */
 enum { FILE_READ_BYTES = 16 << 20 };
 
-/* The chunk-size line for n > 0; returns its length. */
+/* Writes the chunk-size line for n > 0; returns its length. */
 static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
 {
     char *end = line + SIZE_LINE_BYTES - 2, *at = end;
@@ -29,7 +29,7 @@ static size_t put_size_line(char line[SIZE_LINE_BYTES], uint64_t n)
     return len + 2;
 }
 
-/* *n_allowed gets how many of n body bytes are to be queued now. 0 or SPRIG_E_STATE. */
+/* Sets *n_allowed to how many of n body bytes to queue now. Returns 0 or SPRIG_E_STATE. */
 static inline int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
 {
     *n_allowed = 0;
@@ -48,8 +48,8 @@ static inline int admit(struct response *r, uint64_t n, uint64_t *n_allowed)
     return 0;
 }
 
-/* Follows the chunks that the app makes: malformed ones, and bytes behind the last chunk, would be
- * taken by the client for the next response. Shortens *bytes to what may pass. */
+/* Checks the chunks that the app makes: the client would take malformed ones, or bytes after the
+ * last chunk, for the next response. Shortens *bytes to what may pass. */
 static int admit_app_chunks(struct response *r, struct sprig_span *bytes)
 {
     struct sprig_span in = *bytes, data;
@@ -68,7 +68,7 @@ static int admit_app_chunks(struct response *r, struct sprig_span *bytes)
     return 0;
 }
 
-/* HTTP/2 has frames in place of chunks: those of the app are taken off its bytes. */
+/* HTTP/2 has frames instead of chunks, so the app's chunk framing is removed. */
 static bool takes_chunks_off(const struct response *r)
 {
     return r->app_framed && r->framing == FRAMING_FRAMES;
@@ -101,7 +101,7 @@ static int add_small_chunk(struct outq *q, struct sprig_span bytes)
     char *start = outq_reserve(q, SIZE_LINE_BYTES + bytes.len + 2), *at = start;
     if (!start)
         return SPRIG_E_NOMEM;
-    int shift = (31 - __builtin_clz((unsigned)bytes.len)) & ~3; /* of the first digit */
+    int shift = (31 - __builtin_clz((unsigned)bytes.len)) & ~3; /* for the first digit */
     for (; shift >= 0; shift -= 4)
         *at++ = "0123456789abcdef"[bytes.len >> shift & 15];
     memcpy(at, "\r\n", 2);
@@ -123,11 +123,11 @@ static int add_chunk_end(struct outq *q)
     return outq_add(q, SPAN_LIT("\r\n"));
 }
 
-/* An app that says "chunked" means either that it makes the chunks, or that we are to (as other
- * servers have it): its first bytes tell. */
+/* An app that says "chunked" either makes the chunks itself or expects the server to (as with other
+ * servers): its first bytes show which. */
 enum app_chunks { APP_CHUNKS_NO, APP_CHUNKS_PERHAPS, APP_CHUNKS_YES };
 
-/* What the bytes are, behind those that are kept. */
+/* Looks at the kept bytes and these: are they chunks? */
 static enum app_chunks look_for_chunks(const struct response *r, struct sprig_span bytes)
 {
     struct chunk check;
@@ -144,7 +144,7 @@ static enum app_chunks look_for_chunks(const struct response *r, struct sprig_sp
     return is_line ? APP_CHUNKS_YES : APP_CHUNKS_PERHAPS;
 }
 
-/* Decides, and lets go of what was kept; or keeps the bytes as well, and empties *bytes. */
+/* Decides and releases what was kept; or keeps these bytes as well, and empties *bytes. */
 static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *bytes)
 {
     enum app_chunks chunks = look_for_chunks(r, *bytes);
@@ -168,7 +168,7 @@ static int decide_chunks(struct response *r, struct outq *q, struct sprig_span *
     return err ? err : outq_add(q, unsure);
 }
 
-/* Common start of response_body and _ref: the piece that may pass, possibly empty. */
+/* Common start of response_body and _ref: the part that may pass, possibly empty. */
 static inline int admit_span(struct response *r, struct outq *q, struct sprig_span *bytes)
 {
     uint64_t n;
@@ -196,7 +196,7 @@ int response_body(struct response *r, struct outq *q, struct sprig_span bytes)
     return add_chunk_end(q);
 }
 
-/* A body of known length is one run of bytes. All else is left to the usual way. */
+/* Handles a body of known length, which is one run of bytes. Everything else goes the usual way. */
 int response_body_pieces(struct response *r, struct outq *q, const struct sprig_span *pieces,
                          size_t n)
 {
@@ -217,7 +217,7 @@ int response_body_pieces(struct response *r, struct outq *q, const struct sprig_
 
 typedef int add_cb(struct outq *q, struct sprig_span bytes, outq_release_cb *release, void *arg);
 
-/* A reference of either kind, with its framing. */
+/* Queues a reference of either kind, with its framing. */
 static int body_by(add_cb *add, struct response *r, struct outq *q, struct sprig_span bytes,
                    outq_release_cb *release, void *arg)
 {
@@ -266,8 +266,7 @@ int response_body_chunk(struct response *r, struct outq *q, struct sprig_span ch
     return outq_add_shared(q, chunk, release, arg);
 }
 
-/* Looks whether a file begins with a chunk. One so short that this cannot be told is kept: *n is 0.
- */
+/* Looks whether a file begins with a chunk. If it is too short to tell, keeps it: *n is 0. */
 static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,
                               uint64_t *n)
 {
@@ -276,14 +275,14 @@ static int decide_file_chunks(struct response *r, struct outq *q, int fd, uint64
     ssize_t got = pread(fd, start, wanted, (off_t)offset);
     struct sprig_span bytes = span_make(start, got > 0 ? (size_t)got : 0);
     if ((size_t)bytes.len < wanted)
-        return SPRIG_E_INVALID; /* shorter than it was, or not readable */
+        return SPRIG_E_INVALID; /* shorter than before, or not readable */
     int err = decide_chunks(r, q, &bytes);
     if (bytes.len == 0)
         *n = 0;
     return err;
 }
 
-/* Rare: a file that somebody has chunked. It is read here, into memory, so there is a limit. */
+/* Rare: a file that the app has chunked. It is read into memory here, so there is a limit. */
 static int add_file_without_chunks(struct response *r, struct outq *q, int fd, uint64_t offset,
                                    uint64_t *n)
 {
@@ -314,7 +313,7 @@ int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offs
     if (n && !err && takes_chunks_off(r))
         err = add_file_without_chunks(r, q, fd, offset, &n);
     if (n && !err && r->app_framed) {
-        /* Chunks in a file pass unseen, so nothing may follow them on this connection. */
+        /* Chunks in a file are not checked, so nothing may follow them on this connection. */
         r->app_done = true;
         r->keep_alive = false;
     }
@@ -324,14 +323,14 @@ int response_body_file(struct response *r, struct outq *q, int fd, uint64_t offs
     return chunk ? add_chunk_end(q) : 0;
 }
 
-/* True if the client would wait for more than it gets. */
+/* True if the client would wait for more than it will get. */
 static bool is_short(const struct response *r)
 {
     return r->framing == FRAMING_LENGTH ? r->left > 0
                                         : r->app_framed && !r->app_unsure && !r->app_done;
 }
 
-/* What was kept to the end is no chunk. */
+/* Bytes kept until the end are not a chunk. */
 static int end_unsure(struct response *r, struct outq *q)
 {
     struct sprig_span unsure = span_make(r->unsure, r->n_unsure);

@@ -2,7 +2,7 @@
 #include "http/sse.h"
 #include "base/number.h"
 
-/* Where it goes, or with NULL only how long it is. */
+/* Where the text goes; with NULL, only its length is counted. */
 struct sse_writer {
     char *at;
     size_t n;
@@ -30,8 +30,8 @@ static size_t line_length(struct sprig_span text)
     return n;
 }
 
-/* One line for each line of the text; what stands behind the last line end is a line, too, be it
- * empty. */
+/* Writes one field line for each line of text; the part after the last line break counts as a line
+ * even if it is empty. */
 static void put_lines(struct sse_writer *w, struct sprig_span start, struct sprig_span text)
 {
     for (;;) {

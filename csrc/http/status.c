@@ -1,4 +1,4 @@
-/* status.c - reason phrases of the IANA registry. */
+/* status.c - reason phrases from the IANA registry. */
 #include "http/status.h"
 #include <stddef.h>
 

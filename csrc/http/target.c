@@ -23,7 +23,7 @@ static const char *skip_name(const char *at, const char *end)
     return at;
 }
 
-/* Behind the "v" of IPvFuture: 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ). */
+/* After the "v" of IPvFuture: 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ). */
 static bool is_future(const char *at, const char *end)
 {
     const char *dot = at;
@@ -37,7 +37,7 @@ static bool is_future(const char *at, const char *end)
     return true;
 }
 
-/* "[" IPv6address / IPvFuture "]". NULL: not one. */
+/* "[" IPv6address / IPvFuture "]". NULL: neither. */
 static const char *skip_literal(const char *at, const char *end)
 {
     char text[INET6_ADDRSTRLEN];
@@ -83,7 +83,7 @@ static const char *check_connect(struct sprig_span target)
     return NULL;
 }
 
-/* Length of "http://" or "https://", 0 if it is neither. */
+/* The length of "http://" or "https://"; 0 if it is neither. */
 static size_t scheme_len(struct sprig_span target)
 {
     if (target.len >= 7 && strncasecmp(target.ptr, "http://", 7) == 0)
@@ -93,7 +93,7 @@ static size_t scheme_len(struct sprig_span target)
     return 0;
 }
 
-/* Where the authority that starts at `at` ends: at '/', '?' or the end. */
+/* The end of the authority that starts at `at`: at '/', '?' or `end`. */
 static const char *authority_end(const char *at, const char *end)
 {
     while (at < end && *at != '/' && *at != '?')
@@ -101,7 +101,7 @@ static const char *authority_end(const char *at, const char *end)
     return at;
 }
 
-/* The path, up to the query. */
+/* Checks the path, up to the query. */
 static const char *check_path(const char **from, const char *end)
 {
     const char *at = *from;
@@ -117,7 +117,7 @@ static const char *check_path(const char **from, const char *end)
     return NULL;
 }
 
-/* Every byte of path and query. */
+/* Checks every byte of path and query. */
 static const char *check_bytes(const char *at, const char *end)
 {
     const char *reason = check_path(&at, end);

@@ -1,4 +1,4 @@
-/* trailers.c - fields behind a body: kept as lines, read one by one; see trailers.h */
+/* trailers.c - fields after a body: kept as lines, read one by one; see trailers.h */
 #include "http/trailers.h"
 #include <stdlib.h>
 
@@ -28,7 +28,7 @@ void trailers_clear(struct trailers *t)
     *t = (struct trailers){0};
 }
 
-/* RFC 9110 section 6.5.1: these decide what is done with a message before its body is read. */
+/* RFC 9110 section 6.5.1: these fields decide how a message is handled before its body is read. */
 bool trailers_belongs_ahead(struct sprig_span name)
 {
     static const struct sprig_span ahead[] = {
