@@ -1,4 +1,4 @@
-/* accesslog.c - the file of the access log: gathering, writing, reopening; see accesslog.h */
+/* accesslog.c - the access log's file: collects, writes, reopens; see accesslog.h */
 #include "serve/accesslog.h"
 
 #include "base/clock.h"
@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-    FULL_BYTES = 64 * 1024, /* of lines: written without waiting for the end of the pass */
-    RECORD_BYTES = 2048,    /* of larger records are not kept and used again */
+    FULL_BYTES = 64 * 1024, /* this many bytes of lines are written before the end of the pass */
+    RECORD_BYTES = 2048,    /* larger records are not kept for reuse */
     MAX_FREE = 64
 };
 
@@ -29,8 +29,8 @@ static void lose_lines(struct access_log *log, size_t from, int error)
     log->lines.n = from;
 }
 
-/* What a reader does not take waits; what the system refuses is dropped: a disk may stay full for
- * days. */
+/* What a slow reader does not take waits; what the system refuses is dropped, since a disk may stay
+ * full for days. */
 static void keep_rest(struct access_log *log, size_t done)
 {
     log->is_stuck = errno == EAGAIN || errno == EWOULDBLOCK;
@@ -66,7 +66,7 @@ static void write_lines(struct access_log *log)
     log->has_failed = log->is_stuck = false;
 }
 
-/* Says what has changed since the last time; may enter Perl. */
+/* Reports what has changed since the last time; may enter Perl. */
 static void tell_changes(struct access_log *log)
 {
     if (log->n_lost > 0 && !log->is_failing) {
@@ -82,7 +82,7 @@ static void tell_changes(struct access_log *log)
     }
 }
 
-/* When there were no lines before, or some are left. */
+/* Called when the first lines arrive, or some are left. */
 static void schedule(struct access_log *log)
 {
     uint64_t next = log->written_ns + (uint64_t)ACCESS_LOG_DELAY_MS * NS_PER_MS;
@@ -113,8 +113,8 @@ static void on_timer(struct ready *r, uint32_t what)
     write_and_tell(list_entry(timer, struct access_log, timer));
 }
 
-/* Lines that came before the signal belong to the old file, those apart that nobody reads there. A
- * descriptor that was there before us stays what it is. */
+/* Lines from before the signal belong to the old file, except those that nobody reads there. A
+ * descriptor that was opened before the server stays as it is. */
 bool access_log_reopen(struct access_log *log)
 {
     struct log_target target;
@@ -187,7 +187,7 @@ static void record_free(struct access_record *record)
     free(record);
 }
 
-/* A reader that is only slow gets the last lines, too. */
+/* A reader that is merely slow gets the last lines, too. */
 void access_log_flush(struct access_log *log)
 {
     uint64_t deadline = clock_monotonic_ns() + (uint64_t)ACCESS_LOG_END_MS * NS_PER_MS;

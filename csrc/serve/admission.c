@@ -17,18 +17,19 @@
 
 enum { N_CLIENT_BUCKETS = 1024 };
 
-/* Nobody is told to stay away for longer. */
+/* The longest Retry-After. */
 enum { RETRY_MAX_SECONDS = 120 };
 
-/* How many connections are looked at in search of one to close. */
+/* How many connections to look at when searching for one to close. */
 enum { ADMISSION_LOOKS = 16 };
 
-/* So often the log is told at most that idle connections make room for new ones. */
+/* The shortest interval between two log messages saying that idle connections make room for new
+ * ones. */
 enum { CROWDED_SECONDS = 60 };
 
 /* ----------------------------------------------------------------- start and end ---- */
 
-/* The limit of descriptors, raised as far as the system allows it. */
+/* Raises the limit of descriptors as far as the system allows, and returns it. */
 static uint64_t admission_raise_files(void)
 {
     struct rlimit limit;
@@ -82,7 +83,7 @@ void admission_clear(struct sprig_server *server)
 {
     if (server->admission.spare_fd != -1)
         close(server->admission.spare_fd);
-    free(server->admission.clients); /* empty: all connections have left */
+    free(server->admission.clients); /* empty, because all connections have left */
     stats_add(STAT_CONNECTIONS_LIMIT, -(uint64_t)server->admission.max_connections);
 }
 
@@ -96,12 +97,12 @@ void admission_forget(struct sprig_server *server)
 /* ------------------------------------------------------------ addresses of clients ---- */
 
 struct client_count {
-    struct client_count *next; /* in its bucket */
+    struct client_count *next; /* in the same bucket */
     uint64_t net[2];           /* an IPv4 address, or the first 64 bits of an IPv6 one */
     uint32_t n;                /* connections */
 };
 
-/* Whoever has one IPv6 address mostly has 2^64 of them, so a network counts. False: not limited. */
+/* A client with one IPv6 address mostly has 2^64, so the network counts. False: not limited. */
 static bool client_key(const struct sockaddr *sa, uint64_t net[2])
 {
     net[0] = net[1] = 0;
@@ -129,7 +130,7 @@ static struct client_count **client_slot(struct admission *a, const uint64_t net
     return slot;
 }
 
-/* True if this address has more connections now than it may have. */
+/* True if this address now has more connections than allowed. */
 static bool client_enter(struct sprig_conn *c, const struct sockaddr *sa)
 {
     struct admission *a = &c->server->admission;
@@ -157,7 +158,7 @@ static void client_leave(struct sprig_conn *c)
 
 /* ------------------------------------------------------------------- connections ---- */
 
-/* One of the oldest connections that wait for this deadline. */
+/* An unused one among the oldest connections that wait for this deadline. */
 static struct sprig_conn *unused_of_deadline(struct deadline_list *list)
 {
     int looks = 0;
@@ -171,7 +172,7 @@ static struct sprig_conn *unused_of_deadline(struct deadline_list *list)
     return NULL;
 }
 
-/* The same where the deadline is off, so that its list is empty. */
+/* The same when the deadline is off and its list therefore empty. */
 static struct sprig_conn *unused_of_all(struct sprig_server *server)
 {
     int looks = 0;
@@ -185,7 +186,7 @@ static struct sprig_conn *unused_of_all(struct sprig_server *server)
     return NULL;
 }
 
-/* The connection that has been idle for longest, or one that was given up unused. */
+/* The connection that has been idle longest, or one that has never been used. */
 struct sprig_conn *admission_idle(struct sprig_server *server)
 {
     struct sprig_conn *c = unused_of_deadline(&server->keepalive_deadlines);
@@ -196,7 +197,7 @@ struct sprig_conn *admission_idle(struct sprig_server *server)
     return c;
 }
 
-/* The first at once, then one line a second: a flood must not become one of the log. */
+/* Logs the first at once, then one line a second: a flood of clients must not flood the log. */
 static void admission_tell(struct sprig_server *server, enum stats_number number,
                            const char *reason, uint32_t n)
 {
@@ -213,7 +214,7 @@ static void admission_tell(struct sprig_server *server, enum stats_number number
     a->n_untold = 0;
 }
 
-/* Those that got their 503 hold a descriptor for as long as they linger. The oldest one, if there
+/* Clients that got their 503 hold a descriptor while they linger. Returns the oldest one, if there
  * are too many. */
 static struct sprig_conn *admission_oldest_away(struct sprig_server *server)
 {
@@ -243,7 +244,7 @@ static struct admission_answer admission_turn_away(struct sprig_conn *c, enum st
     return answer;
 }
 
-/* Idle connections were closed for new ones: a pool of a proxy takes that for errors. */
+/* Idle connections were closed for new ones, which a proxy's connection pool takes for errors. */
 static void admission_tell_crowded(struct sprig_server *server)
 {
     struct admission *a = &server->admission;
@@ -276,7 +277,7 @@ struct admission_answer admission_enter(struct sprig_conn *c, const struct socka
 void admission_leave(struct sprig_conn *c)
 {
     if (c->listener == NULL)
-        return; /* never entered */
+        return; /* it never entered */
     client_leave(c);
     if (c->is_turned_away)
         c->server->admission.n_turned_away--;
@@ -293,7 +294,7 @@ static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                   "Content-Length: 19\r\n\r\n"
                                   "Service Unavailable";
 
-/* What has come already is read, so that the close is no reset; more is not waited for. */
+/* Reads what has already arrived, so that the close is not a reset; does not wait for more. */
 static void answer_and_close(int fd, bool is_tls, char *buffer)
 {
     if (!is_tls)
@@ -356,7 +357,8 @@ void admission_leave_slot(struct sprig_exchange *ex)
     exchange_resume(next);
 }
 
-/* One that waits takes as long as the average did, and so many are served at a time. */
+/* Estimates the wait: each waiting request takes the average time, and as many as there are slots
+ * run at once. */
 struct retry_after admission_retry_after(const struct sprig_server *server)
 {
     struct retry_after after = {ADMISSION_RETRY_AFTER};

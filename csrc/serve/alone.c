@@ -1,4 +1,4 @@
-/* alone.c - HUP, USR1 and USR2 where there is no master to send them to; see sprig.h */
+/* alone.c - HUP, USR1 and USR2 for a server without a master; see sprig.h */
 #include "base/notify.h"
 #include "loop/signals.h"
 #include "serve/accesslog.h"
@@ -103,7 +103,8 @@ void sprig_alone_close(void)
 
 /* ------------------------------------------------------------------------- systemd ---- */
 
-/* Fed by the loop itself: one that is blocked does not. One server at a time. */
+/* systemd's watchdog, fed by the loop itself: a blocked loop does not feed it. One server at a
+ * time. */
 static struct {
     struct sprig_server *server; /* borrowed; NULL: none */
     struct timer timer;

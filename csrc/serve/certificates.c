@@ -1,5 +1,5 @@
-/* certificates.c - the certificates of a server: read at the start, and anew when they have
- * changed; see server.h */
+/* certificates.c - a server's certificates: read at the start, and again when they change; see
+ * server.h */
 #include "base/clock.h"
 #include "serve/server.h"
 
@@ -40,7 +40,7 @@ int server_renew_tls(struct sprig_server *server, const struct sprig_config *con
     return 0;
 }
 
-/* By who shakes hands. */
+/* Called for each handshake. */
 void server_look_at_certificates(struct sprig_server *server)
 {
     char why[1024];

@@ -1,5 +1,5 @@
-/* config_check.c - what the value of one option alone does not tell: whether all of them fit
- * together. */
+/* config_check.c - checks whether all options fit together, which the value of a single one cannot
+ * show. */
 #include "base/cidr.h"
 #include "base/privileges.h"
 #include "http/proxy.h"
@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* No perl takes less. */
+/* Every perl takes more than this. */
 enum { RSS_LEAST = 4 * 1024 * 1024 };
 
-/* What has a process replaced, where nobody would start the next one. */
+/* Refuses options that have a process replaced if nobody would start the next one. */
 static int check_retire(const struct sprig_config *c, char *why, size_t n)
 {
     const char *name = c->max_requests != 0  ? "max_requests"

@@ -47,7 +47,7 @@ HOT void conn_unpin(struct sprig_conn *c)
 
 static void conn_discard(struct sprig_conn *c);
 
-/* What is left to do behind the end of our side. */
+/* What is left to do after the end of our side. */
 static void conn_step_lingering(struct sprig_conn *c, uint32_t what)
 {
     if (what & CONN_EV_BROKEN)
@@ -58,7 +58,7 @@ static void conn_step_lingering(struct sprig_conn *c, uint32_t what)
         conn_close(c, SPRIG_END_GONE);
 }
 
-/* One step of phase 2 for this connection. What it produced leaves in one write at the end. */
+/* One step of phase 2 for this connection. Its output is sent in one write at the end. */
 static void conn_run(struct ready *r, uint32_t what)
 {
     struct sprig_conn *c = list_entry(r, struct sprig_conn, ready);
@@ -134,8 +134,7 @@ void conn_free(struct sprig_conn *c)
     free(c);
 }
 
-/* With TLS the handshake comes first, and what is spoken then is chosen at its end. False: no
- * memory. */
+/* With TLS the handshake comes first, and its end decides the protocol. False: out of memory. */
 static bool conn_init_protocol(struct sprig_conn *c)
 {
     struct sprig_server *server = c->server;
@@ -179,7 +178,7 @@ struct sprig_conn *conn_new(struct sprig_server *server, struct sprig_listener *
     struct peer_name peer;
     conn_name_peer(&peer, addr);
     size_t n_host = strlen(peer.host) + 1, n_port = strlen(peer.port) + 1;
-    /* Not calloc, which glibc before 2.41 gives nothing that was freed a moment ago. */
+    /* Not calloc: before 2.41, glibc does not reuse just-freed memory for it. */
     struct sprig_conn *c = malloc(offsetof(struct sprig_conn, remote_host) + n_host + n_port);
     if (c == NULL) {
         close(fd);
@@ -220,7 +219,8 @@ void conn_take_proxy_header(struct sprig_conn *c, const struct proxy_header *hea
         *c->rare->proxied = *header;
 }
 
-/* Neither of the events is for the new descriptor. What is queued goes there at the next flush. */
+/* Both events belonged to the old descriptor, so they are dropped. Queued output goes to the new
+ * one at the next flush. */
 int conn_relay(struct sprig_conn *c, struct sprig_span input)
 {
     bool was_reading = c->reading == READING_ON;
@@ -250,7 +250,7 @@ bool conn_is_unused(const struct sprig_conn *c)
     return n == 0 || (n == -1 && c->n_requests > 0);
 }
 
-/* Everything that points to the connection from outside lets go of it. */
+/* Detaches the connection from everything outside that points to it. */
 static void conn_release(struct sprig_conn *c)
 {
     loop_recall(c->server->loop);
@@ -267,9 +267,9 @@ static void conn_release(struct sprig_conn *c)
         admission_leave(c);
 }
 
-/* The one place where a connection ends for its client. To close is not enough: a child that the
- * app has forked may hold the socket for as long as it lives. Where the app has it, it has what
- * comes in, and after a 101 all of it. */
+/* The only place where a connection ends for its client. A close is not enough: a child forked by
+ * the app may hold the socket for as long as it lives. If the app has the socket, it also has the
+ * input, and after a 101 all of it. */
 static void conn_hang_up(struct sprig_conn *c, enum sprig_end why)
 {
     if (why == SPRIG_END_DONE)
@@ -277,7 +277,7 @@ static void conn_hang_up(struct sprig_conn *c, enum sprig_end why)
     if (c->must_reset)
         c->transport.ops->reset(&c->transport);
     else if (c->unread_byte)
-        ; /* the close resets; a shutdown before it would end what was sent in an orderly way */
+        ; /* the close resets; a shutdown before it would make the end of the output look orderly */
     else if (!c->input_is_apps)
         c->transport.ops->hang_up(&c->transport, why == SPRIG_END_DONE);
     else if (!c->is_switched)
@@ -353,9 +353,9 @@ void conn_abandon(struct sprig_conn *c)
         return;
     conn_release(c);
     if (transport_is_open(&c->transport))
-        close(transport_take_fd(&c->transport)); /* the parent goes on with it, and with its TLS */
+        close(transport_take_fd(&c->transport)); /* the parent goes on using it and its TLS */
     conn_set_state(c, CONN_CLOSED);
-    conn_pin(c); /* for ever: frames of the app that forked may still point here */
+    conn_pin(c); /* for ever: stack frames of the forked app may still point here */
     list_remove(&c->link);
 }
 
@@ -374,7 +374,7 @@ void conn_linger(struct sprig_conn *c)
 
 static bool conn_has_lingered(const struct sprig_conn *c)
 {
-    if (c->rare == NULL) /* no memory */
+    if (c->rare == NULL) /* out of memory */
         return true;
     uint64_t by_bodies = c->server->config.max_body_bytes * LINGER_BODIES;
     uint64_t max = by_bodies > LINGER_MAX_BYTES ? by_bodies : LINGER_MAX_BYTES;

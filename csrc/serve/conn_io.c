@@ -1,5 +1,5 @@
-/* conn_io.c - the events of a connection and what leaves it: reading on and off, flushing, blocked
- * and broken writes; see conn.h */
+/* conn_io.c - a connection's events and output: reading on and off, flushing, blocked and broken
+ * writes; see conn.h */
 #include "serve/conn.h"
 
 #include "base/apart.h"
@@ -7,10 +7,11 @@
 #include "loop/timer.h"
 #include <errno.h>
 
-/* A new connection is read from at once for so long after the beginning of the pass. */
+/* A new connection is read at once if the pass began less than this ago. */
 enum { FIRST_READ_NS = 10 * 1000 * 1000 };
 
-/* One connection writes at most this much in one turn; large files go in slices, fairly. */
+/* How much one connection writes per turn; large files go out in slices, so that others get their
+ * share. */
 enum { CONN_WRITE_SLICE_BYTES = 1024 * 1024 };
 
 /* -------------------------------------------------------------- read event ---- */
@@ -27,8 +28,8 @@ void conn_on_event(evutil_socket_t fd, short what, void *arg)
     ready_add(c->server->loop, &c->ready, ev);
 }
 
-/* With unread_byte the socket is always readable: then only its end is of interest, where the
- * kernel tells it apart. 0: it does not; writes will fail. */
+/* With unread_byte the socket is always readable, so only its end is of interest, if the kernel can
+ * report that separately. 0: it cannot; writes will fail instead. */
 static short conn_read_events(const struct sprig_conn *c)
 {
     if (!c->unread_byte)
@@ -196,7 +197,7 @@ void conn_on_broken(struct sprig_conn *c)
     conn_unpin(c);
 }
 
-/* What a peer does to a socket; other values of errno may be of something else. */
+/* Describes what a peer can do to a socket; other values of errno may come from something else. */
 static const char *failure_text(void)
 {
     bool is_peers = errno == EPIPE || errno == ECONNRESET || errno == ETIMEDOUT;
@@ -222,8 +223,8 @@ static void conn_wait_writable(struct sprig_conn *c, uint64_t n_written)
     deadline_set(&c->server->write_deadlines, &c->deadline);
 }
 
-/* What the streams have is queued only as far as the socket takes it: by and by, to the end of the
- * slice. */
+/* Output of the streams is queued only as fast as the socket takes it, bit by bit, up to the end of
+ * the slice. */
 static enum outq_result conn_flush_streams(struct sprig_conn *c, uint64_t *n_written)
 {
     enum outq_result result;
@@ -292,7 +293,7 @@ HOT static void conn_run_flush(struct flushable *f)
     conn_unpin(c);
 }
 
-/* By the courier, whose descriptors are not those of the process. */
+/* Called by the courier, which has a descriptor table of its own. */
 static void conn_carry(struct flushable *f)
 {
     struct sprig_conn *c = list_entry(f, struct sprig_conn, flush);

@@ -1,4 +1,4 @@
-/* conn_log.c - which requests get a line in the access log, and what it says of them. */
+/* conn_log.c - which requests get a line in the access log, and what it says. */
 #include "serve/conn.h"
 
 #include "base/clock.h"
@@ -8,13 +8,13 @@
 #include "serve/request_id.h"
 #include <limits.h>
 
-/* Status of a request whose client left before the answer, as nginx has it. */
+/* The status logged when the client left before the response, as in nginx. */
 enum { STATUS_CLIENT_LEFT = 499 };
 
-/* An app that takes longer to begin its answer may not have heard that its client has left. */
+/* If an app takes longer than this to begin its response, its client may have left unnoticed. */
 enum { LEFT_UNSEEN_MS = 20 };
 
-/* Of bytes that are no request, so many are shown. */
+/* How many bytes to show of input that is not a request. */
 enum { RAW_MAX_BYTES = 1024 };
 
 static const struct log_times times_unknown = {0, 0, 0};
@@ -34,7 +34,7 @@ static struct access_record *conn_record(struct sprig_conn *c, struct log_input 
     return access_record_new(c->server->access_log, in);
 }
 
-/* What Sprig::Dev has put into pages asks for something of its own. */
+/* Whether it is a request of the script that Sprig::Dev puts into pages. */
 static bool is_of_dev(const struct sprig_server *server, const struct sprig_request *request)
 {
     static const char prefix[] = "/__sprig__/";
@@ -46,7 +46,7 @@ void conn_log_request(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
     if (c->listener == NULL || is_of_dev(c->server, &ex->in->request))
-        return; /* nobody's: a request of our own */
+        return; /* one of our own requests, not a client's */
     struct log_input in = {.request = &ex->in->request};
     struct sprig_forwarded told;
     told.remote_host = span_make(NULL, 0);
@@ -74,9 +74,9 @@ void conn_log_raw(struct sprig_exchange *ex, struct sprig_span bytes)
         ex->record = conn_record_raw(ex->conn, bytes);
 }
 
-/* While an app keeps the loop nobody sees the end of file of its client: then the kernel is asked.
- * Over TCP the client may have closed its sending side only, and get the answer; few do, and nginx
- * does not tell them apart, either. */
+/* While an app keeps the loop, nobody notices that its client has closed, so the kernel is asked.
+ * Over TCP the client may have closed only its sending side and still get the response; few do, and
+ * nginx does not tell them apart either. */
 static bool conn_left_unseen(const struct sprig_exchange *ex)
 {
     const struct sprig_conn *c = ex->conn;
@@ -97,7 +97,7 @@ void conn_log_refusal(struct sprig_conn *c, struct sprig_exchange *ex, struct sp
     struct access_record *record = ex != NULL ? ex->record : NULL;
     if (record == NULL && c->server->access_log != NULL && c->listener != NULL && bytes.len > 0 &&
         c->origin != ORIGIN_AWAITED)
-        record = conn_record_raw(c, bytes); /* part of a head */
+        record = conn_record_raw(c, bytes); /* an incomplete head */
     if (ex != NULL)
         ex->record = NULL;
     if (record != NULL)
@@ -109,7 +109,8 @@ static uint64_t since(uint64_t from_ns, uint64_t to_ns)
     return from_ns != 0 && to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-/* Before the app was called, from there to the response, and until it had left. */
+/* The times before the app was called, from there to the response, and until the response was sent.
+ */
 static struct log_times times_of(const struct sprig_exchange *ex)
 {
     if (!ex->record->log->format.has_time)
@@ -120,8 +121,8 @@ static struct log_times times_of(const struct sprig_exchange *ex)
                               since(ex->app_ns, first), since(first, now)};
 }
 
-/* A body that broke off counts as far as the kernel took it; what else is queued is framing, and
- * earlier answers. */
+/* A body that broke off counts as far as the kernel took it; the rest of the queue is framing and
+ * earlier responses. */
 void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
 {
     const struct response *r = &ex->response;
@@ -137,7 +138,7 @@ void conn_log_end(struct sprig_exchange *ex, enum sprig_end why)
     access_log_add(record, status, NULL, r->n_body > n_lost ? r->n_body - n_lost : 0, &times);
 }
 
-/* Without the query, which may hold what nobody should read. */
+/* Leaves out the query, which may hold secrets. */
 static void name_request(struct client_name *name, const struct sprig_request *r)
 {
     const char *query = r->target.len > 0 ? memchr(r->target.ptr, '?', r->target.len) : NULL;

@@ -1,4 +1,4 @@
-/* counting.c - the stations of a request in the shared counters; see counting.h */
+/* counting.c - counts the stages of a request in the shared counters; see counting.h */
 #include "serve/counting.h"
 
 #include "loop/loop.h"
@@ -9,8 +9,7 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
     return now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-/* The request lies in a buffer that will be used for others. In HTTP/1 both parts are neighbours
- * there. */
+/* The request is in a buffer that will be reused. In HTTP/1 its two parts are adjacent there. */
 static void keep_label(struct sprig_exchange *ex)
 {
     struct sprig_span method = ex->in->request.method, target = ex->in->request.target;

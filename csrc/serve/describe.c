@@ -1,4 +1,4 @@
-/* describe.c - the connections of a server, for whoever asks the admin listener. */
+/* describe.c - lists a server's connections for the admin listener. */
 #include "serve/conn.h"
 
 #include "base/clock.h"
@@ -43,7 +43,7 @@ static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_
     out->state_age = seconds_since(ex->complete_ns, now);
     struct sprig_span label = exchange_label(ex);
     const struct sprig_request *req = &ex->in->request;
-    if (label.len == 0 && req->own != NULL) /* it waits to be started */
+    if (label.len == 0 && req->own != NULL) /* it has not been started yet */
         snprintf(out->request, sizeof out->request, "%.*s %.*s", (int)req->method.len,
                  req->method.ptr, (int)req->path.len, req->path.ptr);
     else

@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------------- names ---- */
 
-/* "[::1]:5000" is "::1", "localhost.:5000" is "localhost". */
+/* "[::1]:5000" becomes "::1", "localhost.:5000" becomes "localhost". */
 static struct sprig_span bare_name(struct sprig_span host)
 {
     if (host.len > 0 && host.ptr[0] == '[') {
@@ -18,7 +18,7 @@ static struct sprig_span bare_name(struct sprig_span host)
     return span_make(host.ptr, n > 0 && host.ptr[n - 1] == '.' ? n - 1 : n);
 }
 
-/* end is ".test" for what lies below test. */
+/* `end` is ".test" for all names below test. */
 static bool ends_with(struct sprig_span name, struct sprig_span end)
 {
     return name.len > end.len && span_ieq(span_make(name.ptr + name.len - end.len, end.len), end);

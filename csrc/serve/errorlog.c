@@ -1,4 +1,4 @@
-/* errorlog.c - lines of the error log that wait for a reader; see errorlog.h */
+/* errorlog.c - error log lines that wait for a reader; see errorlog.h */
 #include "serve/errorlog.h"
 
 #include "base/log.h"
@@ -10,7 +10,7 @@ enum { RETRY_MS = 100 };
 static struct {
     struct sprig_loop *loop; /* borrowed; NULL: none yet */
     struct timer timer;
-    struct sprig_signal *signal; /* stays as long as the loop */
+    struct sprig_signal *signal; /* lives as long as the loop */
 } retry;
 
 static void start(void *arg)

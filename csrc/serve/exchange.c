@@ -1,4 +1,4 @@
-/* exchange.c - one request, from its head to its end, whatever carries it: sprig_exchange_* */
+/* exchange.c - one request from its head to its end, over any protocol: sprig_exchange_* */
 #include "base/clock.h"
 #include "serve/conn.h"
 
@@ -21,7 +21,7 @@ enum { EXCHANGE_POOL_MAX = 64 };
 
 /* -------------------------------------------------------------------- life ---- */
 
-/* What is left of a request that was forgotten: the client had offered an upgrade, which is why. */
+/* Stands in for a forgotten request, which is one whose client had offered an upgrade. */
 static struct incoming forgotten = {.request = {.upgrade = true}, .body = {.fd = -1}};
 
 static struct sprig_exchange *exchange_new(void)
@@ -46,7 +46,7 @@ static void exchange_free(struct sprig_exchange *ex)
     free(ex);
 }
 
-/* What is in the pool has nothing in its `in`. */
+/* A pooled exchange has an empty `in`. */
 struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
 {
     struct sprig_server *server = c->server;
@@ -66,7 +66,8 @@ struct sprig_exchange *exchange_start(struct sprig_conn *c, struct outq *out)
     return ex;
 }
 
-/* Around all that the bridge does for a request: what is logged meanwhile has its id. */
+/* Wraps everything that the bridge does for a request, so that messages logged meanwhile carry its
+ * id. */
 static void exchange_enter(struct sprig_exchange *ex, struct log_request *before)
 {
     before->is_other = ex->n_request_id > 0;
@@ -164,7 +165,7 @@ void exchange_tell_drained(struct sprig_exchange *ex)
     if (!ex->is_started || ex->response.ended)
         return;
     if (ex->out->size > server->config.low_water_bytes)
-        return; /* more was written meanwhile: the flush that takes it comes back to this */
+        return; /* more was written meanwhile; the flush that sends it comes back here */
     ex->want_drain = ex->was_high = false;
     struct log_request before;
     exchange_enter(ex, &before);
@@ -198,7 +199,7 @@ void exchange_tell_gone(struct sprig_exchange *ex)
     conn_unpin(c);
 }
 
-/* One that others write to would never be ended by anybody: it is told when it has failed. */
+/* If others write to this exchange, the app would never end it, so it fails at once. */
 void exchange_peer_gone(struct sprig_exchange *ex)
 {
     if (ex->gone_told || !ex->is_started || ex->response.ended)
@@ -213,7 +214,7 @@ void exchange_peer_gone(struct sprig_exchange *ex)
 
 /* ------------------------------------------------------------------ its head and body ---- */
 
-/* A proxy that is believed says when it has got the request. */
+/* A trusted proxy says when it received the request. */
 static void exchange_read_queue_time(struct sprig_exchange *ex)
 {
     struct sprig_conn *c = ex->conn;
@@ -317,13 +318,13 @@ void exchange_call_app(struct sprig_exchange *ex)
     ex->is_started = true;
     counting_start(ex);
     struct log_request before;
-    exchange_request_id(ex); /* later the head is gone */
+    exchange_request_id(ex); /* the head will be gone later */
     exchange_enter(ex, &before);
     if (!c->server->config.dev || !dev_hosts_refuse(ex))
         c->server->handler.on_request(ex, c->server->arg);
     exchange_leave(&before);
     stats_leave();
-    /* not before: a message may enter Perl, and the request lies in the shared buffer */
+    /* not earlier: a message may enter Perl while the request is still in the shared buffer */
     sprig_log(SPRIG_LOG_DEBUG, "parsed request from %s: head of %zu bytes", conn_client(c), n_head);
 }
 
@@ -388,14 +389,14 @@ void sprig_exchange_forwarded(struct sprig_exchange *ex, struct sprig_forwarded 
     sprig_exchange_remote(ex, &host, &port);
     struct cidr_list trusted = c->server->trusted_proxies;
     if (conn_proxied(c) != NULL && trusted.hops > 0)
-        trusted.hops--; /* the one that sent the PROXY header */
+        trusted.hops--; /* that hop sent the PROXY header */
     enum sprig_proxy_headers which =
         c->origin == ORIGIN_HIDDEN ? SPRIG_PROXY_NONE : config->proxy_headers;
     proxy_forwarded(&ex->in->request, &trusted, which, host, out);
     if (out->remote_host.ptr == NULL) {
         out->remote_host = host;
         out->remote_port = port;
-    } else if (ex->in->client[0] == '\0') { /* the head is gone when messages need it */
+    } else if (ex->in->client[0] == '\0') { /* the head will be gone when messages need it */
         snprintf(ex->in->client, sizeof ex->in->client, "%.*s", (int)out->remote_host.len,
                  out->remote_host.ptr);
     }
@@ -468,7 +469,7 @@ int sprig_exchange_open_tunnel(struct sprig_exchange *ex, bool may_spill)
     ex->response.framing = FRAMING_CLOSE;
     ex->response.bodyless = false;
     ex->conn->server->had_tunnels = true;
-    admission_leave_slot(ex); /* it may last for hours, and is mostly idle */
+    admission_leave_slot(ex); /* it may last for hours and is mostly idle */
     return 0;
 }
 
@@ -518,7 +519,7 @@ void sprig_exchange_notify(struct sprig_exchange *ex)
 
 bool exchange_is_over(struct sprig_exchange *ex)
 {
-    loop_enter(ex->conn->server->loop); /* may abandon the connection */
+    loop_enter(ex->conn->server->loop); /* this may abandon the connection */
     return ex->is_over;
 }
 
@@ -579,7 +580,7 @@ int sprig_exchange_share_socket(struct sprig_exchange *ex, int first_fd, int *fd
     *fd = fcntl(c->transport.fd, F_DUPFD_CLOEXEC, first_fd);
     if (*fd == -1)
         return SPRIG_E_SYS;
-    sprig_response_flush(ex); /* what the app writes comes behind a 101 that is queued */
+    sprig_response_flush(ex); /* what the app writes must follow a queued 101 */
     ex->has_socket = c->input_is_apps = true;
     conn_set_reading(c, false);
     conn_take_unread(c);

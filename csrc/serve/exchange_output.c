@@ -1,5 +1,5 @@
-/* exchange_output.c - the response to one request, whatever carries it: sprig_response_*, and what
- * keeps its queue within bounds */
+/* exchange_output.c - the response to one request, over any protocol: sprig_response_*, and how its
+ * queue is kept within bounds */
 #include "serve/conn.h"
 
 #include "base/tempfile.h"
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Memory beyond output_buffer_bytes moves to the file in portions of at least this size. */
+/* Output beyond output_buffer_bytes is moved to the file in portions of at least this size. */
 enum { SPILL_BYTES = 64 * 1024 };
 
 /* ------------------------------------------------------------------- its queue ---- */
@@ -36,7 +36,7 @@ static void exchange_spill(struct sprig_exchange *ex)
               tempfile_dir(config->temp_dir), strerror(error));
 }
 
-/* Sends until memory holds no more than `limit`, or nothing more leaves. */
+/* Sends until memory holds at most `limit`, or nothing more can be sent. */
 static void exchange_push(struct sprig_exchange *ex, uint64_t limit)
 {
     uint64_t size;
@@ -47,8 +47,8 @@ static void exchange_push(struct sprig_exchange *ex, uint64_t limit)
     } while (ex->out->in_memory > limit && ex->out->size < size && !ex->is_over);
 }
 
-/* An app that writes without looking, to a client that does not read: what the socket does not take
- * must not pile up in memory. */
+/* For an app that writes without checking, to a client that does not read: what the socket does not
+ * take must not pile up in memory. */
 static void exchange_bound_memory(struct sprig_exchange *ex)
 {
     const struct sprig_config *config = &ex->conn->server->config;
@@ -73,7 +73,7 @@ __attribute__((noinline)) static void exchange_added_more(struct sprig_exchange 
         ex->was_high = true;
         exchange_bound_memory(ex);
     }
-    conn_flush_later(c); /* also to settle */
+    conn_flush_later(c); /* this also settles */
 }
 
 /* Its queue has grown, or the response has ended. */
@@ -90,7 +90,8 @@ static inline void exchange_added(struct sprig_exchange *ex)
 
 /* --------------------------------------------------------------------- writing ---- */
 
-/* The response cannot go on, and must not look as if it had: for the caller the client is gone. */
+/* The response cannot go on, and must not look complete; the caller is told that the client is
+ * gone. */
 static int exchange_abandon(struct sprig_exchange *ex, const char *reason)
 {
     ex->conn->protocol->fail(ex);
@@ -98,15 +99,15 @@ static int exchange_abandon(struct sprig_exchange *ex, const char *reason)
     return SPRIG_E_CLOSED;
 }
 
-/* What a function of the response says of its failure: misuse is the caller's to handle. */
+/* Handles a failed response function; misuse is left to the caller. */
 static int exchange_failed(struct sprig_exchange *ex, int rc)
 {
     return rc == SPRIG_E_NOMEM ? exchange_abandon(ex, sprig_err_text(rc)) : rc;
 }
 
-/* RFC 9110 section 9.3.6: 2xx to CONNECT means that bytes are tunnelled from now on. Unless the app
- * uses the socket nobody does that: most apps do not look at the method. The app's body is dropped.
- */
+/* RFC 9110 section 9.3.6: 2xx to CONNECT means that bytes are tunnelled from now on. Nobody does
+ * that unless the app uses the socket, and most apps do not look at the method. So the response is
+ * replaced and the app's body dropped. */
 static const struct sprig_head *exchange_no_tunnel(struct sprig_exchange *ex,
                                                    const struct sprig_head *head)
 {
@@ -154,7 +155,7 @@ int sprig_response_interim(struct sprig_exchange *ex, const struct sprig_head *h
     return exchange_failed(ex, rc);
 }
 
-/* Common end of all writes: the high-water mark, and the log if bytes were cut. */
+/* The common end of all writes: checks the high-water mark, and logs if bytes were cut. */
 static int exchange_wrote(struct sprig_exchange *ex, int rc, bool was_cut)
 {
     if (rc == SPRIG_E_INVALID)
@@ -262,7 +263,7 @@ int sprig_response_end(struct sprig_exchange *ex)
         return SPRIG_E_CLOSED;
     int rc = response_end(&ex->response, ex->out);
     if (rc == SPRIG_E_STATE && ex->response.head_out && !ex->response.ended) {
-        if (sprig_exchange_is_gone(ex)) /* an app that heard of it need not go on */
+        if (sprig_exchange_is_gone(ex)) /* an app that was told so may stop */
             ex->conn->protocol->abort(ex);
         else
             sprig_response_abort(ex, "the body is shorter than its Content-Length");
@@ -273,7 +274,7 @@ int sprig_response_end(struct sprig_exchange *ex)
     if (rc == 0 && ex->feed != NULL)
         feed_free(ex);
     if (rc == 0)
-        exchange_added(ex); /* also without new bytes: the flush settles the exchange */
+        exchange_added(ex); /* even without new bytes: the flush settles the exchange */
     return exchange_failed(ex, rc);
 }
 
@@ -330,5 +331,5 @@ void sprig_response_flush(struct sprig_exchange *ex)
         return;
     conn_flush(c);
     if (ex->response.ended)
-        conn_flush_later(c); /* to settle */
+        conn_flush_later(c); /* this settles it */
 }

@@ -8,7 +8,7 @@ static void next_turn(struct farewells *all)
     timer_start(all->loop, &all->timer, sprig_loop_now(all->loop) + TURN_MS * 1000 * 1000ull);
 }
 
-/* How many in one turn. */
+/* How many to notify in one turn. */
 static uint32_t share_of_turn(const struct farewells *all)
 {
     double ms = (double)all->n_waiting * EACH_MS, most_ms = all->seconds * 1000;
@@ -16,7 +16,7 @@ static uint32_t share_of_turn(const struct farewells *all)
     return (all->n_waiting + n_turns - 1) / n_turns + 1;
 }
 
-/* Each call may do anything, so that nothing is remembered across it. */
+/* Each call may do anything, so nothing is remembered across it. */
 static void run_turn(struct ready *r, uint32_t what)
 {
     (void)what;

@@ -1,21 +1,23 @@
-/* feed.c - heartbeats of event streams, and who writes to them; see feed.h */
+/* feed.c - heartbeats of event streams, and notice of their end to those who write to them; see
+ * feed.h */
 #include "serve/feed.h"
 
 #include "serve/conn.h"
 #include <stdlib.h>
 
-/* A client that acknowledges nothing for so long may be gone, however short its heartbeats are. */
+/* A client may be gone if it acknowledges nothing for this long, however short the heartbeat
+ * interval. */
 enum { PATIENCE_MIN_MS = 3000 };
 
-/* All heartbeats of one length: one timer serves them. In server.pulses. */
+/* All heartbeats with the same interval share one timer. In server.pulses. */
 struct pulse {
     struct list_link link;
     struct deadline_list beats;
     uint32_t n_feeds;
 };
 
-/* Written also where there were events since the last one: the client counts on it. What still
- * waits to be sent does as well. */
+/* Writes a heartbeat even if there were events since the last one, because the client counts on it.
+ * Output that still waits to be sent will do as well. */
 static void beat(struct deadline *d)
 {
     struct feed *feed = list_entry(d, struct feed, beat);
@@ -60,7 +62,7 @@ static void feed_stop_beating(struct feed *feed)
     free(pulse);
 }
 
-/* How long the client may be silent; 0: as the system has it. */
+/* How long the client may be silent; 0: the system's default. */
 static void feed_set_patience(struct sprig_exchange *ex, double seconds)
 {
     double ms = seconds * 1000;
@@ -69,7 +71,8 @@ static void feed_set_patience(struct sprig_exchange *ex, double seconds)
     transport_set_patience(&ex->conn->transport, ms < INT32_MAX ? (int)ms : INT32_MAX);
 }
 
-/* The application may still write something; and mostly stops to, as if the client had left. */
+/* First tells the application, which may still write something, as if the client had left; it
+ * mostly ends the stream then. Later ends the stream itself. */
 static void part(struct farewell *f)
 {
     struct feed *feed = list_entry(f, struct feed, farewell);
@@ -84,7 +87,7 @@ static void part(struct farewell *f)
     conn_unpin(c);
 }
 
-/* The feed of an exchange whose body is being written; NULL: there is none any more, or no memory
+/* The feed of an exchange whose body is being written; NULL: the body has ended, or no memory
  * (*err). */
 static struct feed *feed_of(struct sprig_exchange *ex, int *err)
 {

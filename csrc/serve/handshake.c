@@ -1,12 +1,12 @@
-/* handshake.c - a connection with TLS until its handshake is over: a protocol of its own, in whose
- * place then comes the one that the client asked for. */
+/* handshake.c - a TLS connection until its handshake is over. The handshake is a protocol of its
+ * own, which then gives way to the one that the client asked for. */
 #include "net/tls.h"
 #include "serve/conn.h"
 
 #include <errno.h>
 
-/* How many there may be in one pass: each takes about a millisecond of everybody's time. False: go
- * on in the next one. */
+/* Limits handshakes per pass: each costs everybody about a millisecond. False: go on in the next
+ * pass. */
 static bool handshake_may_go_on(struct sprig_server *server)
 {
     uint32_t max = server->config.tls_handshakes_per_turn;
@@ -18,8 +18,8 @@ static bool handshake_may_go_on(struct sprig_server *server)
     return max == 0 || server->n_handshakes < max;
 }
 
-/* The alert is on its way: what the client has sent meanwhile must not make a reset of the close.
- */
+/* The alert is on its way: input that the client has sent meanwhile must not turn the close into a
+ * reset. */
 static void handshake_fail(struct sprig_conn *c, const char *reason)
 {
     c->server->counters.n_refused++;
@@ -28,7 +28,7 @@ static void handshake_fail(struct sprig_conn *c, const char *reason)
     conn_linger(c);
 }
 
-/* HTTP answers that this is the wrong address for it. */
+/* Lets HTTP answer that this address expects TLS. */
 static void handshake_give_up(struct sprig_conn *c)
 {
     transport_tls_undo(&c->transport);
@@ -38,7 +38,7 @@ static void handshake_give_up(struct sprig_conn *c)
     c->protocol->step(c, CONN_EV_READABLE);
 }
 
-/* What the client has sent behind its handshake is here already, mostly. */
+/* What the client sends right after its handshake is mostly here already. */
 static void handshake_complete(struct sprig_conn *c)
 {
     const struct protocols *protocols = c->server->protocols;
@@ -52,7 +52,7 @@ static void handshake_complete(struct sprig_conn *c)
     c->protocol->step(c, CONN_EV_READABLE);
 }
 
-/* Nothing can be said to who does not speak TLS yet. */
+/* A client that does not speak TLS yet cannot be told anything. */
 static void handshake_refuse_proxy(struct sprig_conn *c, const char *reason)
 {
     c->server->counters.n_refused++;
@@ -61,15 +61,15 @@ static void handshake_refuse_proxy(struct sprig_conn *c, const char *reason)
     conn_close(c, SPRIG_END_GONE);
 }
 
-/* It has begun: a server that leaves gives it the time that all have. */
+/* Once a handshake has begun, a leaving server allows it the usual time. */
 static void handshake_await_rest(struct sprig_conn *c, bool was_silent)
 {
     if (was_silent && c->server->is_leaving && !transport_tls_is_silent(&c->transport))
         deadline_set(&c->server->handshake_deadlines, &c->deadline);
 }
 
-/* The PROXY header stands before the handshake. False: it is not complete, or the connection is
- * closed. */
+/* Reads the PROXY header, which comes before the handshake. False: it is not complete, or the
+ * connection is closed. */
 static bool handshake_read_proxy(struct sprig_conn *c)
 {
     struct sprig_span input;
@@ -127,7 +127,8 @@ static void handshake_go_on(struct sprig_conn *c)
     }
 }
 
-/* Who connects and says nothing is no news. Whose turn was put off is not the one who is late. */
+/* A client that connects and says nothing is not worth a message. A client whose turn was put off
+ * is not late. */
 static void handshake_expire(struct sprig_conn *c)
 {
     if (c->ready.what & CONN_EV_READABLE) {
@@ -149,7 +150,7 @@ static void handshake_step(struct sprig_conn *c, uint32_t what)
     }
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
-    if (what & (CONN_EV_READABLE | CONN_EV_TIMEOUT)) /* what was missing may be there by now */
+    if (what & (CONN_EV_READABLE | CONN_EV_TIMEOUT)) /* what was missing may have arrived */
         handshake_go_on(c);
     if (c->state != CONN_OPEN || c->protocol != &protocol_handshake)
         return;
@@ -161,7 +162,7 @@ static void handshake_step(struct sprig_conn *c, uint32_t what)
 
 static void handshake_pass(struct sprig_conn *c)
 {
-    (void)c; /* there is nothing to be done */
+    (void)c; /* nothing to do */
 }
 
 static void handshake_flushed(struct sprig_conn *c, bool is_drained)
@@ -169,14 +170,14 @@ static void handshake_flushed(struct sprig_conn *c, bool is_drained)
     (void)c, (void)is_drained;
 }
 
-/* It has a deadline of its own for all. */
+/* The handshake as a whole has a deadline of its own. */
 static bool handshake_awaits_writable(const struct sprig_conn *c)
 {
     (void)c;
     return false;
 }
 
-/* Who has begun is answered. */
+/* A client that has begun its handshake still gets its response. */
 static void handshake_server_leaves(struct sprig_conn *c)
 {
     if (transport_tls_is_silent(&c->transport))
@@ -194,7 +195,7 @@ static bool handshake_is_answering(const struct sprig_conn *c)
     return false;
 }
 
-/* Nothing can be said yet. */
+/* Nothing can be sent yet. */
 static void handshake_turn_away(struct sprig_conn *c)
 {
     conn_close(c, SPRIG_END_GONE);

@@ -30,30 +30,30 @@ static void listener_resume(struct ready *r, uint32_t what)
     if (loop_event_add(l->server->loop, &l->event) == 0)
         return;
     int error = errno;
-    listener_rest(l, LISTENER_PAUSE_MS); /* and then once more */
+    listener_rest(l, LISTENER_PAUSE_MS); /* then try again */
     sprig_log(SPRIG_LOG_WARN, "cannot watch %s:%s: %s; pausing %d ms", l->address.host,
               l->address.port, strerror(error), LISTENER_PAUSE_MS);
 }
 
-/* Out of descriptors or memory: without a pause the listener would be ready again at once, for
- * ever. */
+/* Out of descriptors or memory: without a pause the listener would be ready again at once,
+ * endlessly. */
 static void listener_pause(struct sprig_listener *l, int error)
 {
     listener_rest(l, LISTENER_PAUSE_MS);
-    if (error != EMFILE) /* which is told of by admission.c */
+    if (error != EMFILE) /* admission.c reports that one */
         sprig_log(SPRIG_LOG_WARN, "accept on %s:%s: %s; pausing %d ms", l->address.host,
                   l->address.port, strerror(error), LISTENER_PAUSE_MS);
 }
 
-/* Without descriptors, accept fails before it looks whether anybody waits. */
+/* Without free descriptors, accept fails before it checks whether anybody is waiting. */
 static bool listener_has_waiting(const struct sprig_listener *l)
 {
     struct pollfd p = {.fd = l->socket.fd, .events = POLLIN};
     return poll(&p, 1, 0) == 1;
 }
 
-/* True: an idle connection has left its own, try again. False: those that wait were told that the
- * server is busy. */
+/* True: an idle connection gave up its descriptor, try again. False: the waiting clients were told
+ * that the server is busy. */
 static bool listener_find_descriptor(struct sprig_listener *l)
 {
     struct sprig_conn *idle = admission_idle(l->server);
@@ -89,8 +89,8 @@ static bool listener_accept_one(struct sprig_listener *l)
     return c != NULL;
 }
 
-/* The worker that has clearly more connections than another lets that one go first. Whom nobody has
- * taken after a pause, because the others are busy, it takes all the same. */
+/* A worker with clearly more connections than another lets that one accept first. If the others are
+ * busy, it accepts after a pause anyway. */
 static bool listener_yields(struct sprig_listener *l)
 {
     const struct sprig_server *server = l->server;
@@ -124,7 +124,7 @@ static void listener_run(struct ready *r, uint32_t what)
 void listener_take_waiting(struct sprig_listener *l)
 {
     if (l->generation != loop_check_fork(l->server->loop))
-        return; /* a child's: its parent serves them */
+        return; /* this is a forked child: the parent serves them */
     for (int i = 0; i < LISTENER_MAX_WAITING && listener_has_waiting(l); i++)
         if (!listener_accept_one(l))
             break;
@@ -155,7 +155,8 @@ static int listener_init(struct sprig_listener *l, struct sprig_server *server,
     return SPRIG_E_NOMEM;
 }
 
-/* What is asked for behind the address has to be in this build, and its certificates readable. */
+/* This build must support what the address's options ask for, and its certificates must be
+ * readable. */
 static bool listener_can_speak(struct sprig_server *server, const struct sprig_socket *s, char *why,
                                size_t n)
 {
@@ -240,7 +241,7 @@ int sprig_listener_fd(const struct sprig_listener *listener)
     return listener->socket.fd;
 }
 
-/* The struct stays with the server: connections still name the address they came in by. */
+/* The server keeps the struct: connections still refer to the address that they came in by. */
 void sprig_listener_close(struct sprig_listener *listener)
 {
     struct sprig_server *server = listener->server;

@@ -1,4 +1,4 @@
-/* refusals.c - so many lines of one kind in a second; see refusals.h */
+/* refusals.c - limits log lines of one kind per second; see refusals.h */
 #include "serve/refusals.h"
 
 #include "base/clock.h"
@@ -16,7 +16,7 @@ static void write_line(int status, const char *client, const char *reason, const
               client, reason, behind);
 }
 
-/* A second is over: what came in it beyond the limit. */
+/* A second is over: reports what came in it beyond the limit. */
 static void finish(struct refusal_kind *k)
 {
     struct refusal_kind old = *k;
@@ -29,7 +29,7 @@ static void finish(struct refusal_kind *k)
         write_line(old.status, old.client, reason, more);
 }
 
-/* The sink may enter Perl and end the server: nothing is looked at behind log_undefer. */
+/* The sink may enter Perl and end the server, so nothing is looked at after log_undefer. */
 static void refusals_finish(struct refusals *r, uint64_t before_ns)
 {
     bool is_left = false;
@@ -59,8 +59,8 @@ void refusals_init(struct refusals *r, struct sprig_loop *loop)
     timer_init(&r->timer, refusals_run);
 }
 
-/* The one of this status and reason, or one that is free or past, or the last, for all that find no
- * room. */
+/* The entry for this status and reason, or a free or outdated one, or the last, which is shared by
+ * all that find no room. */
 static struct refusal_kind *find_kind(struct refusals *r, int status, const char *reason)
 {
     uint64_t now = sprig_loop_now(r->loop);

@@ -1,4 +1,4 @@
-/* reload.c - another configuration for a server that runs; see sprig.h */
+/* reload.c - gives a running server another configuration; see sprig.h */
 #include "serve/accesslog.h"
 #include "serve/errorlog.h"
 #include "serve/server.h"
@@ -8,7 +8,7 @@ static bool is_same(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* Opened first: what cannot be opened changes nothing. */
+/* Opens the new log first: if it cannot be opened, nothing changes. */
 static int reload_log(struct sprig_server *server, const struct sprig_config *fresh, char *why,
                       size_t n)
 {

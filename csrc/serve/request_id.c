@@ -1,4 +1,4 @@
-/* request_id.c - takes the id of a request from a trusted proxy, or makes one; see request_id.h */
+/* request_id.c - takes a request's id from a trusted proxy, or makes one; see request_id.h */
 #include "serve/request_id.h"
 
 #include "base/clock.h"
@@ -8,13 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* traceparent (W3C Trace Context): "00-", the id of the trace, "-", that of the span, "-", flags.
- */
+/* traceparent (W3C Trace Context): "00-", trace id, "-", span id, "-", flags. */
 enum { TRACE_AT = 3, TRACE_DIGITS = 32, TRACEPARENT_BYTES = 55, MADE_BYTES = 32 };
 
 /* ------------------------------------------------------------------ made here ---- */
 
-/* splitmix64; a forked child begins with a seed of its own. */
+/* splitmix64; a forked child starts with a seed of its own. */
 static uint64_t random_word(void)
 {
     static uint64_t state;
@@ -53,7 +52,7 @@ static bool is_trusted(struct sprig_exchange *ex)
     return trusted->hops > 0 || cidr_list_has(trusted, host);
 }
 
-/* What cannot do harm in a log, a header or a shell. */
+/* Accepts only what can do no harm in a log, a header or a shell. */
 static bool is_valid(struct sprig_span id)
 {
     if (id.len == 0 || id.len > REQUEST_ID_BYTES)
@@ -65,7 +64,7 @@ static bool is_valid(struct sprig_span id)
     return true;
 }
 
-/* The trace of a traceparent; ptr NULL: it is none, or of zeros. */
+/* The trace id in a traceparent; ptr NULL: invalid, or all zeros. */
 static struct sprig_span trace_of(struct sprig_span text)
 {
     struct sprig_span none = {NULL, 0}, id = span_make(text.ptr + TRACE_AT, TRACE_DIGITS);

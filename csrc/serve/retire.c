@@ -10,10 +10,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* How long a worker serves that is beyond max_rss from the start. */
+/* How long a worker serves if it exceeds max_rss from the start. */
 enum { RETIRE_PAUSE_MS = 60 * 1000 };
 
-/* A number below n; 0 if n is. */
+/* A random number below n; 0 if n is 0. */
 static uint64_t draw(uint64_t n)
 {
     uint64_t random;
@@ -24,7 +24,7 @@ static uint64_t draw(uint64_t n)
     return random % n;
 }
 
-/* Resident memory of this process; 0: the system does not say. */
+/* This process's resident memory; 0: the system does not say. */
 static uint64_t read_rss(void)
 {
     char text[128];
@@ -82,8 +82,8 @@ static void look(struct sprig_server *server)
     timer_start(server->loop, &r->timer, next);
 }
 
-/* The limit is below what a worker has from the start. Its successors are no smaller: without a
- * pause they would do nothing but start. */
+/* The limit is less than a new worker's memory. Its successors will not be smaller: without a
+ * pause, workers would be replaced all the time. */
 static void wait_longer(struct sprig_server *server)
 {
     struct retire *r = &server->retire;

@@ -1,4 +1,5 @@
-/* server.c - a server: what its listeners and connections share, leaving, the end; see sprig.h */
+/* server.c - a server: what its listeners and connections share, how it leaves and ends; see
+ * sprig.h */
 #include "serve/server.h"
 
 #include "base/board.h"
@@ -25,8 +26,8 @@ static void server_run_left(struct ready *r, uint32_t what)
         server->handler.on_left(server, server->arg);
 }
 
-/* on_end may run a nested pass, which frees connections that were closed: each is looked at in its
- * turn and put behind the others, none is remembered across the call. */
+/* on_end may run a nested pass, which frees closed connections. So each one in turn is moved to the
+ * end of the list and then visited; none is remembered across the call. */
 static void server_visit_conns(struct sprig_server *server, void (*visit)(struct sprig_conn *c))
 {
     for (uint32_t n = server->counters.n_connections; n > 0; n--) {
@@ -54,7 +55,8 @@ static void server_run_leaving(struct ready *r, uint32_t what)
     server_visit_conns(server, conn_close_gone);
 }
 
-/* In this very batch: none of them can come back before another app call has begun. */
+/* Runs in this very batch, so that none of them can be parked again before another app call has
+ * begun. */
 static void server_run_unparked(struct ready *r, uint32_t what)
 {
     (void)what;
@@ -74,14 +76,14 @@ void server_park(struct sprig_exchange *ex)
     ready_park(server->loop, &server->unparked, 1);
 }
 
-/* A server that is going leaves its slot to the next one. */
+/* A leaving server leaves its slot to the next one. */
 static void server_show(const struct sprig_server *server)
 {
     if (server->board != NULL && !server->is_leaving)
         board_set(server->board, server->slot, server->counters.n_connections);
 }
 
-/* One connection more or less. */
+/* Counts one connection more or less. */
 static void server_count_conn(struct sprig_server *server, int delta)
 {
     server->counters.n_connections += (uint32_t)delta;
@@ -89,12 +91,12 @@ static void server_count_conn(struct sprig_server *server, int delta)
     server_show(server);
 }
 
-/* What the parent's connections meant to the child: nothing. Listeners go on in the child, as
- * servers that fork after listening expect. */
+/* The parent's connections are nothing to the child. Listeners stay active in the child, as servers
+ * that fork after listening expect. */
 static void server_on_fork(struct fork_hook *h)
 {
     struct sprig_server *server = list_entry(h, struct sprig_server, fork_hook);
-    server->board = NULL; /* it is the parent that is a worker */
+    server->board = NULL; /* only the parent is a worker */
     list_foreach_safe (it, next, &server->conns) {
         struct sprig_conn *c = list_entry(it, struct sprig_conn, link);
         if (c->state == CONN_CLOSED)
@@ -162,7 +164,7 @@ static void server_clear_timers(struct sprig_server *server)
     timer_release(server->loop, &server->leaving);
 }
 
-/* Offsets in a head are of 32 bits, whoever wants no limit. */
+/* Offsets in a head have 32 bits, so even "no limit" has one. */
 static uint32_t server_limit(uint32_t option)
 {
     return option != 0 ? option : 1024 * 1024 * 1024;
@@ -171,7 +173,7 @@ static uint32_t server_limit(uint32_t option)
 void server_configure(struct sprig_server *server)
 {
     const struct sprig_config *config = &server->config;
-    char bad[64]; /* the configuration was checked */
+    char bad[64]; /* unused: the configuration was checked */
     server->limits.max_request_line = server_limit(config->max_request_line);
     server->limits.max_header_bytes = server_limit(config->max_header_bytes);
     server->limits.max_headers = config->max_headers;
@@ -281,12 +283,12 @@ static void server_release(struct sprig_server *server)
     scratch_clear(&server->scratch);
     outq_pool_clear(&server->outq_pool);
     if (server->has_strays)
-        return; /* connections of the parent, which frames of the app may know, name it */
+        return; /* the parent's connections point here, and stack frames of the app may know them */
     sprig_config_clear(&server->config);
     free(server);
 }
 
-/* The last connection of a server that is leaving ends it. */
+/* A leaving server ends with its last connection. */
 static void server_conn_gone(struct sprig_server *server)
 {
     if (!list_empty(&server->conns))
@@ -328,8 +330,8 @@ void server_enter(struct sprig_conn *c, const struct sockaddr *peer)
         c->protocol->turn_away(c);
 }
 
-/* Connections name their server until they are reaped, those of frames on the stack as well; the
- * last one takes it along. */
+/* Connections refer to their server until they are reaped, including those that frames on the stack
+ * still use; the last one frees the server. */
 void sprig_server_free(struct sprig_server *server)
 {
     struct sprig_loop *loop = server->loop;
@@ -350,11 +352,11 @@ void sprig_server_hand_over(struct sprig_server *server)
     server->is_replaced = true;
 }
 
-/* How long clients have now. An idle connection is not closed at once: its next request may be on
- * its way, and would be lost. One that has had no request yet was opened for one, and its client
- * may be slow: it has longer, and the same again behind its handshake. Nor is the last stream of
- * HTTP/2 named before the client has heard that one will be; it says so, unless that takes too
- * long. */
+/* Sets how much time clients still have. An idle connection is not closed at once, because its next
+ * request may be on its way and would be lost. A connection without a request so far was opened for
+ * one, and its client may be slow, so it has longer, and again as long after its handshake.
+ * Likewise, the last HTTP/2 stream is not announced before the client has acknowledged that the
+ * announcement will come, unless that takes too long. */
 static void server_set_leave_times(struct sprig_server *server)
 {
     bool is_replaced = server->is_replaced;
