@@ -39,7 +39,7 @@ static void conn_wait(struct admin_conn *c, enum admin_waits waits, int ms)
     c->due_ms = clock_ms() + (uint64_t)ms;
 }
 
-/* When all places are taken, the one that has been waiting for longest makes room. */
+/* If all places are taken, the connection that has waited longest makes room. */
 static struct admin_conn *find_place(struct admin *a)
 {
     struct admin_conn *oldest = &a->conns[0];
@@ -65,7 +65,7 @@ static void accept_all(struct admin *a, int fd)
     }
 }
 
-/* What was received in front of the close is read, so that the close is no reset. */
+/* Reads what has arrived before the close, so that the close is not a reset. */
 static void conn_finish(struct admin_conn *c)
 {
     char rest[4096];
@@ -138,7 +138,7 @@ static void conn_receive(struct admin *a, struct admin_conn *c)
         return;
     }
     if (c->waits != WAITS_FOR_HEAD || c->out.len > 0)
-        return; /* one request each: what comes behind it is not looked at */
+        return; /* one request per connection: later input is ignored */
     text_add_bytes(&c->in, buffer, (size_t)n);
     conn_take_head(a, c);
 }
@@ -156,7 +156,7 @@ static void conn_run_due(struct admin *a, struct admin_conn *c, uint64_t now)
     } else if (is_due) {
         conn_drop(c);
     } else if (c->waits == WAITS_FOR_CONNS) {
-        a->host.ask(a->host.arg); /* it may have been about to sleep */
+        a->host.ask(a->host.arg); /* the worker may have been about to sleep */
     }
 }
 
@@ -219,8 +219,7 @@ int admin_timeout(const struct admin *a)
 
 /* ----------------------------------------------------------------- open and close ---- */
 
-/* Nobody else may open it, unless the options for sockets say so. */
-/* What an address may have besides is for those that serve. */
+/* Address options are for addresses that serve clients, so they are refused here. */
 static int check_flags(struct sprig_listen_spec *spec, char *why, size_t n)
 {
     size_t n_flags;
@@ -247,7 +246,7 @@ static int refuse_open(const char *address, char *why, size_t n)
     return SPRIG_E_INVALID;
 }
 
-/* What a name means is known when it is listened on. */
+/* A host name is resolved only when the address is opened. */
 static bool is_far(const struct sprig_listen_spec *spec)
 {
     struct sprig_address address = {.is_unix = false};
@@ -306,7 +305,7 @@ static void take_sockets(struct admin *a, const struct sprig_socket *sockets, si
     memcpy(a->sockets, sockets, a->n_sockets * sizeof *sockets);
 }
 
-/* Over TCP everybody on the machine, or beyond it, can ask. */
+/* Over TCP, everybody on the machine or beyond it could ask. */
 static int check_sockets(struct admin *a, char *why, size_t n)
 {
     a->is_local = true;

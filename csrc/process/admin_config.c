@@ -8,7 +8,7 @@
 #include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char *shown; /* owned; NULL: nobody has told */
+static char *shown; /* owned; NULL: not set yet */
 static void (*on_reload)(void *arg);
 static void *on_reload_arg;
 

@@ -1,4 +1,4 @@
-/* admin_json.c - the numbers as JSON, and what the system knows of the processes. */
+/* admin_json.c - the counters as JSON, and what the system knows about the processes. */
 #include "base/clock.h"
 #include "process/admin_internal.h"
 
@@ -24,7 +24,7 @@ struct process_usage process_usage_get(uint32_t pid)
     size_t n = fread(line, 1, sizeof line - 1, file);
     fclose(file);
     line[n] = '\0';
-    const char *rest = strrchr(line, ')'); /* the name before it can have anything in it */
+    const char *rest = strrchr(line, ')'); /* the name before it may contain anything */
     if (rest != NULL && sscanf(rest,
                                ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d "
                                "%*d %*d %*d %*u %*u %ld",
@@ -35,7 +35,7 @@ struct process_usage process_usage_get(uint32_t pid)
     return usage;
 }
 
-/* Also where block_warning is off people want to know. */
+/* People want to know this even if block_warning is off. */
 bool admin_is_blocked(const struct admin *a, const struct stats *s)
 {
     double limit = a->host.config->block_warning;
@@ -62,7 +62,7 @@ static void add_value(struct text *out, const struct stats_row *row, uint64_t n)
         text_add(out, "%" PRIu64, level(n));
 }
 
-/* The keys are those of stats.h in small letters. */
+/* The keys are the names in stats.h, in lower case. */
 static void add_numbers(struct text *out, const uint64_t *n)
 {
     for (int i = 0; i < N_STATS; i++) {
@@ -159,7 +159,7 @@ void admin_add_json(struct text *out, const struct admin *a)
 
 /* ----------------------------------------------------------------- connections ---- */
 
-/* The process may be writing to it at this moment. */
+/* The process may be writing to it right now. */
 static struct stats_conn copy_conn(const struct stats_conn *c)
 {
     struct stats_conn copy = *c;

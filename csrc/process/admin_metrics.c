@@ -1,4 +1,4 @@
-/* admin_metrics.c - the numbers for Prometheus: its text format, and OpenMetrics. */
+/* admin_metrics.c - the counters for Prometheus: its text format, and OpenMetrics. */
 #include "base/clock.h"
 #include "process/admin_internal.h"
 
@@ -9,7 +9,7 @@
 
 struct writer {
     struct text *out;
-    bool is_open; /* OpenMetrics: a counter's family has no _total */
+    bool is_open; /* OpenMetrics: the family name of a counter lacks _total */
 };
 
 static void add_seconds(struct text *out, uint64_t ns)
@@ -17,7 +17,7 @@ static void add_seconds(struct text *out, uint64_t ns)
     text_add(out, "%" PRIu64 ".%09u", ns / NS_PER_S, (unsigned)(ns % NS_PER_S));
 }
 
-/* The two lines in front of a family. */
+/* Writes the two lines before a family. */
 static void begin(const struct writer *w, const char *family, const char *type, const char *help)
 {
     size_t n = strlen(family);
@@ -35,7 +35,7 @@ static void add_name(struct text *out, const char *family, const char *labels)
         text_add(out, " ");
 }
 
-/* A gauge of processes that were killed in between may be one less than nothing for a moment. */
+/* If a process was killed between two updates, a gauge may be below zero for a moment. */
 static uint64_t level(uint64_t n)
 {
     return (int64_t)n < 0 ? 0 : n;

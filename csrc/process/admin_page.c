@@ -1,4 +1,4 @@
-/* admin_page.c - the page that shows it all live: one document, which loads nothing but /events. */
+/* admin_page.c - the live page: one document, which loads nothing but /events. */
 #include "process/admin_internal.h"
 
 /* clang-format off */

@@ -1,10 +1,10 @@
 /* admin_routes.c - what the admin listener answers, and to whom.
  *
- * /healthz and /readyz are for everybody who can connect. All else needs the token, where there is
- * one: "Authorization: Bearer TOKEN", or the password of a browser's dialogue. Without a token a
- * unix socket is guarded by its mode, and a loopback address by the Host field: a name that
- * somebody has pointed at 127.0.0.1 is no way in for the pages of that name. Commands are POST
- * requests with a field Sprig-Control, which no page of another origin can send. */
+ * Everybody who can connect may get /healthz and /readyz. Everything else needs the token, if there
+ * is one: as "Authorization: Bearer TOKEN", or as the password in a browser's dialogue. Without a
+ * token, a unix socket is protected by its mode, and a loopback address by the Host field, so that
+ * a page cannot get in through its own name pointed at 127.0.0.1. Commands are POST requests with a
+ * Sprig-Control field, which no page of another origin can send. */
 #include "process/admin_internal.h"
 
 #include "base/err.h"
@@ -22,7 +22,7 @@
 enum {
     TOKEN_MIN_BYTES = 16,
     TOKEN_MAX_BYTES = 500,
-    MAX_NUMBER = 99999 /* more than any worker has */
+    MAX_NUMBER = 99999 /* more than any worker number */
 };
 
 /* --------------------------------------------------------------------- answers ---- */
@@ -67,7 +67,7 @@ void admin_answer_body(struct admin_conn *c, const char *type, const struct text
 
 /* ----------------------------------------------------------------- who may ask ---- */
 
-/* What is wrong with a token; NULL: nothing. It has to fit in a header field. */
+/* What is wrong with a token; NULL: nothing. A token must fit in a header field. */
 static const char *token_fault(const char *text, size_t n)
 {
     if (n < TOKEN_MIN_BYTES || n > TOKEN_MAX_BYTES)
@@ -81,7 +81,7 @@ static const char *token_fault(const char *text, size_t n)
 int admin_read_token(struct admin *a, char *why, size_t n)
 {
     const char *path = a->host.config->admin_token_file;
-    char text[TOKEN_MAX_BYTES + 12]; /* with white space behind it */
+    char text[TOKEN_MAX_BYTES + 12]; /* room for white space after it */
     if (path == NULL)
         return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -105,7 +105,7 @@ int admin_read_token(struct admin *a, char *why, size_t n)
     return a->token != NULL ? 0 : SPRIG_E_NOMEM;
 }
 
-/* Takes as long whatever is wrong. */
+/* Takes the same time whatever is wrong. */
 static bool is_token(const char *token, const char *given, size_t n)
 {
     unsigned char difference = strlen(token) != n;
@@ -170,7 +170,7 @@ static bool is_loopback_name(struct sprig_span host)
     return false;
 }
 
-/* 0, or the status with which it is sent away. */
+/* Returns 0, or the status to refuse the client with. */
 static int check_client(const struct admin *a, const struct sprig_request *req)
 {
     if (a->token != NULL)
@@ -233,7 +233,7 @@ static void answer_config(struct admin *a, struct admin_conn *c)
     answer_text(a, c, TEXT, admin_add_config_text);
 }
 
-/* For those who wait for the end of a reload. */
+/* Answers those who wait for the end of a reload. */
 static void answer_reloaded(struct admin *a, struct admin_conn *c)
 {
     struct text body = {.ptr = NULL};
@@ -242,7 +242,7 @@ static void answer_reloaded(struct admin *a, struct admin_conn *c)
     text_clear(&body);
 }
 
-/* The document loads nothing from elsewhere, and nobody may frame it. */
+/* The document loads nothing from elsewhere, and must not be framed. */
 static void answer_page(struct admin *a, struct admin_conn *c)
 {
     (void)a;
@@ -258,7 +258,7 @@ static void answer_page(struct admin *a, struct admin_conn *c)
 
 /* ------------------------------------------------------------- connections, events ---- */
 
-/* Each process describes its own: that takes its loop, which may be blocked. */
+/* Each process describes its own connections; that needs its loop, which may be blocked. */
 static void ask_for_conns(struct admin *a, struct admin_conn *c, bool is_json)
 {
     c->is_json = is_json;
@@ -292,7 +292,7 @@ void admin_answer_conns(struct admin *a, struct admin_conn *c)
                 c->is_json ? admin_add_conns_json : admin_add_conns_text);
 }
 
-/* Server-sent events: the page shows what stats.json says, each second anew. */
+/* Server-sent events: stats.json for the page, once a second. */
 static void answer_events(struct admin *a, struct admin_conn *c)
 {
     add_head(c, 200, "text/event-stream", "");

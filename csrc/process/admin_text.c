@@ -1,4 +1,4 @@
-/* admin_text.c - tables for people: what sprig ctl prints. They fit into 80 columns. */
+/* admin_text.c - tables for people, which sprig ctl prints. They fit into 80 columns. */
 #include "base/clock.h"
 #include "process/admin_internal.h"
 
@@ -44,7 +44,7 @@ static uint64_t level(uint64_t n)
     return (int64_t)n < 0 ? 0 : n;
 }
 
-/* The upper end of the bucket that this share of the durations lies in; NULL: there are none. */
+/* The upper bound of the bucket that contains this share of the durations; NULL: there are none. */
 static const char *quantile(const struct stats_times *t, double share)
 {
     uint64_t n = 0, sum = 0;
@@ -154,7 +154,7 @@ void admin_add_status_text(struct text *out, const struct admin *a)
     admin_add_workers_text(out, a);
 }
 
-/* Of what a client has sent only what a terminal can take. */
+/* Adds a client's bytes, but only what is safe on a terminal. */
 static void add_clean(struct text *out, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n && bytes[i] != '\0'; i++)

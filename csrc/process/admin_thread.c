@@ -1,4 +1,4 @@
-/* admin_thread.c - the admin listener of a single process; see admin_thread.h */
+/* admin_thread.c - the admin listener in a single process; see admin_thread.h */
 #include "process/admin_thread.h"
 
 #include "base/cloexec.h"
@@ -16,13 +16,13 @@
 enum { STACK_BYTES = 256 * 1024 };
 
 static struct {
-    struct admin *admin; /* owned; the thread's while that runs */
+    struct admin *admin; /* owned; used only by the thread while it runs */
     struct stats_board *board;
     struct sprig_config config;
     struct sprig_loop *loop;
     pthread_t thread;
     int wake[2]; /* a pipe: its end of file ends the thread */
-    pid_t pid;   /* of the process that has the thread; 0: none has */
+    pid_t pid;   /* the process that has the thread; 0: none */
     atomic_bool is_drained;
 } own;
 
@@ -120,7 +120,7 @@ static int start_thread(void)
 
 /* ---------------------------------------------------------------- start and stop ---- */
 
-/* What the child has of it are descriptors, which would keep the address taken. */
+/* The child inherits only descriptors, which would keep the address in use. */
 static void on_fork(void)
 {
     if (own.pid == 0)
@@ -153,7 +153,7 @@ static int open_board(void)
 {
     int fd = -1;
     if (own.board != NULL)
-        return 0; /* of a server before */
+        return 0; /* already running, for an earlier server */
     own.board = stats_board_new(1, &fd);
     if (own.board == NULL)
         return SPRIG_E_NOMEM;

@@ -24,10 +24,10 @@ void sprig_open_standard(void)
         close(fd);
 }
 
-/* The one byte that the waiting process gets: this, or the errno of what failed on the way. */
+/* The byte that the waiting process gets: this, or the errno of what failed. */
 enum { READY = 0 };
 
-/* A socket, because nobody may be waiting any more and a pipe would raise SIGPIPE. */
+/* Uses a socket: if nobody is waiting any more, a pipe would raise SIGPIPE. */
 static void tell_waiting(int fd, int what)
 {
     unsigned char byte = (unsigned char)what;
@@ -37,7 +37,7 @@ static void tell_waiting(int fd, int what)
     while (n == -1 && errno == EINTR);
 }
 
-/* Ends the calling process as the new one says. Returns only if there is no new one. */
+/* Ends the calling process with the result of the new one. Returns only if there is no new one. */
 static int wait_for_ready(pid_t pid, int fd)
 {
     unsigned char byte;
@@ -53,8 +53,8 @@ static int wait_for_ready(pid_t pid, int fd)
     _exit(n == 1 ? 0 : 1);
 }
 
-/* The leader of a session gets a terminal by opening one; its child does not. Returns in that child
- * only. */
+/* A session leader acquires a terminal by opening one; its child does not. Returns only in that
+ * child. */
 static void enter_session(int fd)
 {
     pid_t pid = setsid() == -1 ? -1 : fork();
@@ -123,7 +123,7 @@ void sprig_daemon_detach(void)
         return;
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fd == null)
-            fcntl(fd, F_SETFD, 0); /* it was closed, and is what it has to be already */
+            fcntl(fd, F_SETFD, 0); /* it was closed before, and already is what it should be */
         else if (fd == STDIN_FILENO || !is_regular(fd))
             dup2(null, fd);
     if (null > STDERR_FILENO)

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 enum {
-    SETTLE_MS = 50,      /* behind the last change of several */
-    SETTLE_MAX_MS = 500, /* behind the first */
+    SETTLE_MS = 50,      /* after the last of several changes */
+    SETTLE_MAX_MS = 500, /* after the first one */
     LOOK_MS = 10,        /* between two looks */
-    SWEEP_MS = 1000,     /* a look that nobody has asked for */
+    SWEEP_MS = 1000,     /* unprompted looks */
     EXPLAIN_MS = 1000,   /* before the next try of a worker that should only explain */
     KEY_LINE_BYTES = 256
 };
@@ -22,12 +22,12 @@ struct dev {
     struct watch_files *files; /* owned */
     uint64_t look_ms;          /* when the next look is due */
     uint64_t looked_ms;
-    uint64_t hold_ms;     /* since when nobody serves; 0: somebody does */
-    char *why;            /* owned: the file that has changed first, or NULL */
+    uint64_t hold_ms;     /* since when no worker serves; 0: one does */
+    char *why;            /* owned: the file that changed first, or NULL */
     char *failure;        /* owned: why the last worker could not start */
-    uint32_t failed;      /* its generation */
+    uint32_t failed;      /* that worker's generation */
     pid_t lister;         /* the worker whose files are being listed, or 0 */
-    bool are_keys_closed; /* nobody types any more */
+    bool are_keys_closed; /* no more keys will come */
 };
 
 struct dev *dev_new(const struct sprig_config *config)
@@ -70,13 +70,13 @@ size_t dev_count(const struct dev *d)
 
 /* -------------------------------------------------------------------- keys ---- */
 
-/* Whoever reads the terminal from the background is stopped. */
+/* Reading the terminal in the background would stop the process. */
 bool dev_has_keys(void)
 {
     return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
-/* A line that the user has typed; the terminal gives it as a whole. */
+/* Takes a line that the user typed; the terminal delivers it whole. */
 static void take_key(struct sprig_master *m)
 {
     char line[KEY_LINE_BYTES];
@@ -92,7 +92,7 @@ static void take_key(struct sprig_master *m)
         return;
     case 'q':
     case 'Q':
-        raise(SIGTERM); /* let in by the next wait */
+        raise(SIGTERM); /* delivered in the next wait */
         return;
     case '\n':
         return;
@@ -161,7 +161,7 @@ void dev_hold(struct sprig_master *m)
     s->crash_delay_ms = 0;
 }
 
-/* Once more, if something is still changing. */
+/* Waits again if something is still changing. */
 static void settle(struct sprig_master *m, uint64_t now)
 {
     uint64_t latest = m->dev->hold_ms + SETTLE_MAX_MS, start = now + SETTLE_MS;
@@ -219,7 +219,7 @@ void dev_run(struct sprig_master *m)
 
 /* ------------------------------------------------------------- the workers ---- */
 
-/* Without the folder that the server was started in. */
+/* Leaves out the folder in which the server was started. */
 static const char *short_path(const struct sprig_master *m, const char *path)
 {
     const char *folder = sprig_master_folder(m);

@@ -1,4 +1,4 @@
-/* ending.c - how a master sends its processes away, and ends itself; see master_internal.h */
+/* ending.c - how a master dismisses its processes, and ends itself; see master_internal.h */
 #include "process/master_internal.h"
 
 #include "base/notify.h"
@@ -14,12 +14,12 @@ void master_dismiss(struct sprig_master *m, struct process *p)
     bool is_starting = p->state == PROCESS_STARTING, is_master = p->number == SUCCESSOR_NUMBER;
     uint64_t ms = is_starting && !is_master ? FAST_END_MS : master_leave_ms(m);
     if (m->ending == ENDING_NOT && !is_starting && !is_master)
-        process_say(p, "replaced\n"); /* what it serves goes on elsewhere */
+        process_say(p, "replaced\n"); /* its clients are served elsewhere */
     kill(p->pid, is_starting ? SIGTERM : SIGQUIT);
     process_enter(p, PROCESS_LEAVING, is_master && ms > 0 ? ms + LEAVE_GRACE_MS : ms);
 }
 
-/* A successor gets the time to see to its own workers. */
+/* A successor gets time to end its own workers. */
 static void end_at_once(struct process *p)
 {
     bool is_master = p->number == SUCCESSOR_NUMBER;
@@ -27,15 +27,15 @@ static void end_at_once(struct process *p)
     process_enter(p, PROCESS_LEAVING, is_master ? 3 * FAST_END_MS : FAST_END_MS);
 }
 
-/* What was inherited is the master's before until it has heard that we serve; all is the
- * successor's from then on. */
+/* An inherited admin listener belongs to the previous master until that has heard that we serve;
+ * once we have handed over, everything belongs to the successor. */
 bool master_owns_admin(const struct sprig_master *m)
 {
     return !m->was_handed_over && (m->predecessor_fd == -1 || !m->is_admin_inherited);
 }
 
-/* At first our own sockets are closed: with those of the workers, new clients are refused rather
- * than left to wait for nobody. */
+/* Closes our own sockets first: once the workers' are closed, too, new clients are refused rather
+ * than left waiting. */
 void master_end(struct sprig_master *m, enum ending how)
 {
     if (m->ending >= how)

@@ -12,7 +12,7 @@ static const int awaited[] = {SIGCHLD, SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1
 
 enum { N_AWAITED = sizeof awaited / sizeof awaited[0] };
 
-/* Ends with the server. */
+/* Reaps children; ends when the server ends. */
 static void collect(pid_t server)
 {
     int status;
@@ -22,7 +22,7 @@ static void collect(pid_t server)
             _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
-/* What the terminal sends, the server has got by itself. */
+/* A signal from the terminal has already reached the server. */
 static bool is_for_all(const siginfo_t *info)
 {
 #ifdef SI_KERNEL

@@ -1,4 +1,4 @@
-/* master.c - the life of a master: sockets, signals, the wait, the end; see master.h */
+/* master.c - a master's life: sockets, signals, the wait, the end; see master.h */
 #include "process/master_internal.h"
 
 #include "base/notify.h"
@@ -35,7 +35,7 @@ static int master_open_pidfile(struct sprig_master *m, char *why, size_t n)
 {
     m->pidfile.fd = -1;
     if (m->config->pid == NULL || sprig_master_is_successor() || sprig_pidfile_may_replace())
-        return 0; /* that of the process before, until we serve */
+        return 0; /* it belongs to the previous process until we serve */
     return sprig_pidfile_open(&m->pidfile, m->config->pid, why, n);
 }
 
@@ -149,7 +149,7 @@ void sprig_worker_clear(struct sprig_worker *worker)
 
 /* -------------------------------------------------------------------- the signals ---- */
 
-/* What a signal does again and again must have an end. */
+/* Workers added by signals need an upper limit. */
 static uint32_t workers_limit(const struct sprig_config *config)
 {
     uint32_t n = config->workers_limit != 0 ? config->workers_limit : 4 * config->workers;
@@ -201,7 +201,8 @@ void master_note(struct sprig_master *m, enum sprig_log_level level, const char 
     sprig_log(level, "%s", text);
 }
 
-/* False: the new one is none. What TTIN and TTOU have done stays, unless workers has changed. */
+/* False: the new configuration is invalid. Changes by TTIN and TTOU stay, unless `workers` has
+ * changed. */
 static bool master_renew_config(struct sprig_master *m)
 {
     char kept[1024] = "", why[1024];
@@ -230,7 +231,7 @@ static bool master_renew_config(struct sprig_master *m)
     return true;
 }
 
-/* The next workers get them. */
+/* The new certificates are for the next workers. */
 static void master_renew_tls(struct sprig_master *m)
 {
     char why[1024];
@@ -287,7 +288,7 @@ void master_send_all(const struct sprig_master *m, int signo)
     }
 }
 
-/* As process 1, for a successor that serves in our place. */
+/* As process 1, forwards signals to the successor that serves in our place. */
 static void master_forward(struct sprig_master *m)
 {
     static const int forwarded[] = {SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU};
@@ -298,7 +299,7 @@ static void master_forward(struct sprig_master *m)
         upgrade_start(m);
 }
 
-/* Who tells each process of a group, or tells twice to be sure, is not in a hurry. */
+/* A signal to the whole process group, or sent twice to be safe, does not mean "at once". */
 static void master_hear_end(struct sprig_master *m)
 {
     bool is_told = master_signals_take(SIGTERM), is_asked = master_signals_take(SIGQUIT);
@@ -346,7 +347,7 @@ static void master_obey(struct sprig_master *m)
 
 /* ------------------------------------------------------------------------ the end ---- */
 
-/* Milliseconds until something is due, or -1. */
+/* Milliseconds until something is due, or -1 for never. */
 static int master_timeout(struct sprig_master *m)
 {
     uint64_t now = clock_ms(), due = policy_next_start(m),
@@ -362,7 +363,7 @@ static int master_timeout(struct sprig_master *m)
     if (m->end_at_ms != 0 && m->ending == ENDING_NOT && m->end_at_ms < due)
         due = m->end_at_ms;
     if (sprig_log_flush() && due > now + DELAY_MIN_MS)
-        due = now + DELAY_MIN_MS; /* lines wait for a reader */
+        due = now + DELAY_MIN_MS; /* log lines wait for a reader */
     if (due == UINT64_MAX)
         return admin_ms;
     int ms = due <= now ? 0 : due - now < INT_MAX ? (int)(due - now) : INT_MAX;
@@ -388,7 +389,7 @@ static void master_wait(struct sprig_master *m)
     free(fds);
 }
 
-/* Whoever has taken our place stays. */
+/* The process that has taken our place stays. */
 static bool master_is_over(const struct sprig_master *m)
 {
     bool has_heir = m->was_handed_over && m->deputy != NULL;
@@ -410,7 +411,7 @@ int sprig_master_run(struct sprig_master *m, struct sprig_worker *worker, char *
             return 1;
         master_wait(m);
         processes_hear(&m->processes);
-        master_hear_end(m); /* first: workers that have been told, too, may be gone by now */
+        master_hear_end(m); /* first, because workers that got the same signal may be gone by now */
         if (master_signals_take(SIGCHLD))
             processes_reap(&m->processes);
         upgrade_watch(m);

@@ -1,5 +1,4 @@
-/* master_admin.c - the counters of a master's processes, and who may ask for them and give orders.
- */
+/* master_admin.c - the counters of a master's processes; who may read them and give orders. */
 #include "process/master_internal.h"
 
 #include "net/inherited.h"
@@ -12,12 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "9 TEXT TEXT\nADDRESS": the descriptor of the counters, or -1, the sockets of the admin listener,
- * and the option admin, or nothing where systemd has opened them. In the environment of a successor
- * beside that of upgrade.c. */
+/* "9 TEXT TEXT
+ * ADDRESS": the descriptor of the counters, or -1; the admin listener's sockets; and the option
+ * admin, or nothing if systemd opened them. Passed in a successor's environment, beside the
+ * variable of upgrade.c. */
 #define ADMIN_VARIABLE "SPRIG_UPGRADE_ADMIN"
 
-/* Workers that are leaving count as well as those that serve and those that start. */
+/* Workers that are starting, serving or leaving each need an entry. */
 enum { ENTRIES_FOR_EACH = 3, ENTRIES_SPARE = 16 };
 
 /* -------------------------------------------------------------------- the orders ---- */
@@ -44,7 +44,7 @@ static int remove_worker(struct sprig_master *m, char *said, size_t n)
     return m->n_workers < before ? 0 : say(said, n, 409, "the last worker stays");
 }
 
-/* KILL: whoever wants a worker to end in order removes it, or reloads. */
+/* Sends KILL: to end a worker in an orderly way, remove it or reload. */
 static int kill_worker(struct sprig_master *m, uint32_t number, char *said, size_t n)
 {
     struct process *p = number >= 1 && number <= m->n_workers ? m->slots[number - 1].serving : NULL;
@@ -64,7 +64,7 @@ static int set_drained(struct sprig_master *m, bool is_drained, char *said, size
                is_drained ? "draining: /readyz says no, serving goes on" : "ready again");
 }
 
-/* As if we had got the signal. */
+/* Acts as if the signal had been sent to us. */
 static int signal_self(int signo, char *said, size_t n, const char *text)
 {
     kill(getpid(), signo);
@@ -182,7 +182,7 @@ static uint32_t count_entries(const struct sprig_config *config)
            ENTRIES_SPARE;
 }
 
-/* That of the master before goes on where it can be understood. */
+/* Goes on with the previous master's counters if their layout is known. */
 static int open_stats(struct sprig_master *m, int inherited_fd)
 {
     m->stats_fd = inherited_fd;
@@ -195,7 +195,7 @@ static int open_stats(struct sprig_master *m, int inherited_fd)
     return m->stats != NULL ? 0 : SPRIG_E_NOMEM;
 }
 
-/* The socket that systemd calls admin goes before the option. */
+/* The socket that systemd calls "admin" takes precedence over the option. */
 static int take_systemd(struct sprig_master *m, struct inherited *in, char *why, size_t n)
 {
     int fd = in->n_sockets == 0 ? sprig_inherited_admin() : -1;
@@ -206,7 +206,8 @@ static int take_systemd(struct sprig_master *m, struct inherited *in, char *why,
     return socket_adopt(m->config, fd, &in->sockets[0], why, n);
 }
 
-/* The option admin has changed: until we serve, the master before is asked where it was. */
+/* If the option admin has changed, the previous master answers at the old address until we serve.
+ */
 static int leave_old_address(struct sprig_master *m, struct inherited *in)
 {
     const char *now = m->config->admin != NULL ? m->config->admin : "";
@@ -281,7 +282,7 @@ static void keep_on_exec(int fd)
         fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC);
 }
 
-/* Process 1 outlives its successors, and with it its claim to the path. */
+/* Process 1 outlives its successors, and keeps its claim to the path. */
 void master_pass_admin(const struct sprig_master *m)
 {
     char text[2048], one[128];

@@ -1,5 +1,5 @@
-/* master_notify.c - what a master tells systemd, and those who look at ps; see master_internal.h
- * and notify.h */
+/* master_notify.c - what a master reports to systemd, and shows in ps; see master_internal.h and
+ * notify.h */
 #include "process/master_internal.h"
 
 #include "base/notify.h"
@@ -16,7 +16,8 @@ void master_show_title(const struct sprig_master *m)
                         m->n_workers == 1 ? "" : "s", m->generation);
 }
 
-/* A successor that is not the main process yet is not heard; it says so again when it is. */
+/* systemd does not listen to a successor that is not the main process yet; it reports again when it
+ * is. */
 void master_notify_ready(const struct sprig_master *m)
 {
     if (m->ending == ENDING_NOT)
@@ -24,11 +25,11 @@ void master_notify_ready(const struct sprig_master *m)
                      m->n_workers == 1 ? "" : "s", m->served_generation);
 }
 
-/* On a machine that is short of processors an answer may take a while. */
+/* On a busy machine an answer may take a while. */
 enum { ANSWER_MS = 1000 };
 
-/* The loop of a worker that serves has been at work for so long that it counts as stuck, or does
- * not answer at all: the process was stopped. */
+/* Whether a serving worker's loop has been busy for so long that it counts as stuck, or does not
+ * answer at all because the process was stopped. */
 static bool is_stuck(struct process *p, uint64_t limit_ms)
 {
     if (p->state != PROCESS_SERVING || p->stats == NULL)
@@ -37,7 +38,7 @@ static bool is_stuck(struct process *p, uint64_t limit_ms)
            !process_answers(p, limit_ms > ANSWER_MS ? limit_ms : ANSWER_MS);
 }
 
-/* All are asked. */
+/* Asks all of them, even after one has not answered. */
 static bool all_answer(const struct sprig_master *m)
 {
     bool all = true;

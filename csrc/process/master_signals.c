@@ -15,16 +15,16 @@ enum { N_HANDLED = sizeof handled / sizeof handled[0] };
 static volatile sig_atomic_t noted[N_HANDLED];
 static struct sigaction before[N_HANDLED];
 static sigset_t mask_before;
-static bool hangup_is_ignored; /* by whoever started this process, as nohup does */
+static bool hangup_is_ignored; /* by the program that started this process, like nohup */
 
-/* Before the app can have a say in it. */
+/* Runs before the app can change the action. */
 __attribute__((constructor)) static void look_at_hangup(void)
 {
     struct sigaction now;
     hangup_is_ignored = sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
-/* A terminal sends TTIN and TTOU to all of a group of which one member reads or writes. */
+/* A terminal sends TTIN and TTOU to a whole group if one member reads or writes. */
 static bool is_from_terminal(int signo, const siginfo_t *info)
 {
 #ifdef SI_KERNEL
@@ -74,8 +74,8 @@ int master_signals_open(bool is_daemon)
     return 0;
 }
 
-/* Stopping the job, or hearing that it should stop, is for a shell and a single process. What reads
- * the terminal all the same gets an error, what writes to it is let through. */
+/* Job control is for a shell and a single process, so a worker ignores the stop signals: reading
+ * the terminal then gives an error, and writing to it works. */
 static void leave_to_worker(int i)
 {
     struct sigaction sa = before[i];
@@ -115,9 +115,9 @@ static bool is_pending(void)
     return false;
 }
 
-/* The signals are let in only here, in one step with the wait: none is missed. Each handler runs
- * with all others blocked, so one after the other is let in: who looks knows of all that have
- * come. */
+/* Signals are unblocked only here, atomically with the wait, so that none is missed. Each handler
+ * runs with all others blocked, so they arrive one after the other: after this, all signals that
+ * have arrived are known. */
 void master_signals_wait(struct pollfd *fds, size_t n, int timeout_ms)
 {
     struct timespec timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};

@@ -1,4 +1,4 @@
-/* master_sockets.c - the listening sockets of a master; see master_internal.h */
+/* master_sockets.c - a master's listening sockets; see master_internal.h */
 #include "net/tls.h"
 #include "process/master_internal.h"
 
@@ -50,7 +50,7 @@ static struct sprig_socket *bound_add(struct bound *b)
     return &sockets[b->n_sockets];
 }
 
-/* Room for one more address; it counts only once master_keep_bound has said so. */
+/* Makes room for another address, which counts only after master_keep_bound. */
 static struct bound *master_add_bound(struct sprig_master *m)
 {
     struct bound *bounds = realloc(m->bounds, (m->n_bounds + 1) * sizeof *bounds);
@@ -74,7 +74,7 @@ static int master_keep_bound(struct sprig_master *m, struct bound *b, char *why,
     return 0;
 }
 
-/* Another socket on the address that the first one has got. */
+/* Opens another socket on the address that the first one got. */
 static int bound_open_next(const struct sprig_master *m, struct bound *b, char *why, size_t n)
 {
     struct sprig_listen_spec spec;
@@ -128,7 +128,7 @@ static int open_place(struct sprig_master *m, const struct sprig_listen_spec *sp
     return rc;
 }
 
-/* Whether the master before listened there; with other options, perhaps. */
+/* Whether the previous master listened there, perhaps with other options. */
 static bool inherit_place(struct sprig_master *m, const char *place,
                           const struct sprig_listen_options *options)
 {
@@ -145,7 +145,7 @@ static bool inherit_place(struct sprig_master *m, const char *place,
     return is_here;
 }
 
-/* Sockets of systemd's or of Server::Starter's are all there is, whatever is configured. */
+/* If systemd or Server::Starter passed sockets, only these are used, whatever is configured. */
 static bool has_foreign_sockets(const struct sprig_master *m)
 {
     for (size_t i = 0; i < m->n_bounds; i++)
@@ -178,7 +178,7 @@ bool master_put_aside(struct sprig_master *m, const struct bound *b)
     return true;
 }
 
-/* Without memory for it, we go on listening there. */
+/* Without memory to put an address aside, we go on listening there. */
 void sprig_master_settle(struct sprig_master *m)
 {
     size_t n_kept = 0;

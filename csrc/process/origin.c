@@ -23,7 +23,7 @@ static struct {
     struct {
         const char *name;
         char value[2048];
-    } passed[3]; /* other variables that go along */
+    } passed[3]; /* other variables to pass on */
 } origin;
 
 /* --------------------------------------------------------------------- keeping ---- */
@@ -67,7 +67,7 @@ static bool has_name(const char *word, const char *name)
     return strncmp(word, name, len) == 0 && word[len] == '=';
 }
 
-/* In the process that is about to become another one: what is left over goes with it. */
+/* Runs in the process that is about to become another program, so nothing has to be freed. */
 static bool restore_environ(const char *name)
 {
     static const char *const left_out[] = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};

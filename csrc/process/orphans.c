@@ -16,14 +16,14 @@
 
 enum { MAX_OWN = 4096, MAX_SEEN = 256 };
 
-/* Children of process 1 that it has forked itself, each entered by the child: 0 is a free place. */
+/* The children that process 1 has forked itself; each child enters itself. 0 is a free place. */
 struct own {
     _Atomic pid_t pids[MAX_OWN];
-    atomic_bool is_full; /* since then any process may be one of them */
+    atomic_bool is_full; /* from then on any process may be one of them */
 };
 
-static struct own *own;      /* shared with the children, and theirs */
-static pid_t seen[MAX_SEEN]; /* zombies at the last look */
+static struct own *own;      /* shared with the children and theirs */
+static pid_t seen[MAX_SEEN]; /* the zombies of the last look */
 static size_t n_seen;
 
 /* ------------------------------------------------------- whose a process is ---- */
@@ -36,7 +36,7 @@ static bool is_own(pid_t pid)
     return atomic_load(&own->is_full);
 }
 
-/* Async-signal-safe, as what runs behind a fork has to be. */
+/* Async-signal-safe, as required after a fork. */
 static void own_add(pid_t pid)
 {
     for (int i = 0; i < MAX_OWN; i++) {
@@ -47,15 +47,15 @@ static void own_add(pid_t pid)
     atomic_store(&own->is_full, true);
 }
 
-/* In each child of this process, and in theirs: a process whose parent is gone may be entered, too,
- * and then stays. */
+/* Runs in each child of this process and in theirs. A process whose parent has just gone may be
+ * entered, too, and then stays. */
 static void in_child(void)
 {
     if (own != NULL && getppid() == 1)
         own_add(getpid());
 }
 
-/* Somebody has waited for them: their numbers will be used again. */
+/* Forgets processes that somebody has waited for: their numbers will be reused. */
 static void own_forget_gone(void)
 {
     for (int i = 0; i < MAX_OWN; i++) {
@@ -79,7 +79,7 @@ static char child_state(pid_t pid)
     size_t n = fread(text, 1, sizeof text - 1, in);
     fclose(in);
     text[n] = '\0';
-    char *end = strrchr(text, ')'); /* behind the name, in which anything may stand */
+    char *end = strrchr(text, ')'); /* after the name, which may contain anything */
     bool is_read = end != NULL && sscanf(end + 1, " %c %d", &state, &parent) == 2;
     return is_read && parent == 1 ? state : 0;
 }

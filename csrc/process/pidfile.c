@@ -1,5 +1,5 @@
-/* pidfile.c - the pid file: made, taken over and removed without harm to anybody else's file; see
- * pidfile.h */
+/* pidfile.c - the pid file: creates, takes over and removes it without harm to anybody else's file;
+ * see pidfile.h */
 #include "process/pidfile.h"
 
 #include "base/err.h"
@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How often a file is opened anew that its owner removed at that very moment. */
+/* How often to open the file again if its owner removed it at that very moment. */
 enum { MAX_TRIES = 20 };
 
-/* Where a function says what went wrong. */
+/* Where a function reports what went wrong. */
 struct complaint {
     const char *path;
     char *why;
@@ -42,7 +42,7 @@ static int complain_errno(const struct complaint *c)
 
 /* ------------------------------------------------------------------- the file ---- */
 
-/* Opens without following a link, and without waiting should it be a pipe. */
+/* Opens without following a link, and without blocking on a pipe. */
 static int open_unfollowed(const struct complaint *c, int *fd)
 {
     *fd = open(c->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
@@ -53,8 +53,8 @@ static int open_unfollowed(const struct complaint *c, int *fd)
     return complain_errno(c);
 }
 
-/* Whether the file may be written to at all: a name of it elsewhere, or another owner, means that
- * somebody else has use for it. */
+/* Whether the file may be written to at all: if it has another name or another owner, somebody else
+ * uses it. */
 static int check_file(const struct complaint *c, int fd)
 {
     struct stat st;
@@ -87,7 +87,7 @@ static int lock_file(const struct complaint *c, int fd)
     return errno == EWOULDBLOCK ? complain_locked(c, fd) : complain_errno(c);
 }
 
-/* The path still leads to the open file. */
+/* Whether the path still leads to the open file. */
 static bool is_same_file(const char *path, int fd)
 {
     struct stat open_st, path_st;
@@ -107,7 +107,7 @@ static int write_number(const struct complaint *c, int fd)
     return n == len ? 0 : complain_errno(c);
 }
 
-/* Opens and locks the file that the path leads to when it is locked. */
+/* Opens and locks the file; makes sure that the path leads to it after it is locked. */
 static int claim_file(const struct complaint *c, int *out)
 {
     for (int i = 0; i < MAX_TRIES; i++) {
@@ -147,7 +147,7 @@ static int open_and_write(const struct complaint *c, int *out)
     return 0;
 }
 
-/* Puts a new file, locked and complete, in the place of one that is in use. */
+/* Replaces a file that is in use with a new one, locked and complete. */
 static int replace_file(const struct complaint *c, int *out)
 {
     char temporary[PATH_MAX];
@@ -156,7 +156,7 @@ static int replace_file(const struct complaint *c, int *out)
         errno = ENAMETOOLONG;
         return complain_errno(c);
     }
-    unlink(temporary); /* of a process that had our number and did not come this far */
+    unlink(temporary); /* left behind by an earlier process with our number */
     int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd == -1)
         return complain_errno(c);
@@ -179,14 +179,15 @@ static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_repl
 {
     struct complaint c = {path, why, n};
     *p = (struct sprig_pidfile){.fd = -1};
-    char *absolute = path_absolute(path); /* the process may change its folder before the end */
+    char *absolute = path_absolute(path); /* the process may change its folder before it ends */
     if (absolute == NULL && errno == ENOMEM)
         return complain(&c, SPRIG_E_NOMEM, "out of memory");
     if (absolute == NULL)
         return complain_errno(&c);
     c.path = absolute;
     int rc = open_and_write(&c, &p->fd);
-    /* Without access: the process before has made it as root, and was another user from then on. */
+    /* No access means that the previous process made the file as root and then became another user.
+     */
     if (may_replace && (rc == SPRIG_E_STATE || (rc == SPRIG_E_SYS && errno == EACCES)))
         rc = replace_file(&c, &p->fd);
     if (rc != 0) {
@@ -221,7 +222,7 @@ void sprig_pidfile_remove(const struct sprig_pidfile *p)
 {
     bool is_ours = p->path != NULL && p->owner == getpid() && is_same_file(p->path, p->fd);
     if (is_ours && unlink(p->path) == -1 && ftruncate(p->fd, 0) == -1)
-        errno = 0; /* the file stays; that it is not locked any more tells that it is stale */
+        errno = 0; /* the file stays; without a lock it counts as stale */
 }
 
 void sprig_pidfile_close(struct sprig_pidfile *p)

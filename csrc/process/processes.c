@@ -1,4 +1,4 @@
-/* processes.c - forks, hears and collects processes; see processes.h */
+/* processes.c - forks processes, hears from them and collects them; see processes.h */
 #include "process/processes.h"
 
 #include "base/clock.h"
@@ -87,7 +87,7 @@ static struct process *process_new(uint32_t number, uint32_t generation)
     return p;
 }
 
-/* Both ends: close-on-exec, non-blocking. */
+/* Both ends are close-on-exec and non-blocking. */
 static int open_control_socket(int ends[2])
 {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1)
@@ -138,7 +138,7 @@ void process_say(const struct process *p, const char *line)
 {
     if (p->control_fd != -1 &&
         send(p->control_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) == -1)
-        return; /* it has gone: waitpid will tell */
+        return; /* it has gone, as waitpid will show */
 }
 
 static bool is_word(const char *line, const char *word)
@@ -147,7 +147,7 @@ static bool is_word(const char *line, const char *word)
     return strncmp(line, word, len) == 0 && (line[len] == '\0' || line[len] == ' ');
 }
 
-/* " max_rss" */
+/* `why` looks like " max_rss". */
 static void process_retire(struct process *p, const char *why)
 {
     p->wants_out = true;
@@ -177,7 +177,7 @@ static void process_take_line(struct processes *all, struct process *p, const ch
     }
 }
 
-/* Of a line that does not fit (only an error's text is so long) the beginning is taken. */
+/* If a line does not fit, which happens only to an error's text, its beginning is used. */
 static void process_split_lines(struct processes *all, struct process *p)
 {
     char line[LINE_MAX_BYTES + 1];
@@ -224,7 +224,8 @@ void processes_hear(struct processes *all)
 
 static void processes_lose(struct processes *all, struct process *p, int status)
 {
-    processes_remove(all, p); /* its number may be somebody else's by now: nobody signals it */
+    processes_remove(all, p); /* remove it first: its number may have been reused, so nobody may
+                               * signal it */
     p->is_over = true;
     process_hear(all, p);
     all->events->on_gone(p, status, all->arg);
@@ -239,7 +240,7 @@ static struct process *processes_find(struct processes *all, pid_t pid)
     return NULL;
 }
 
-/* The first process of a container inherits the orphans of all others. */
+/* Process 1 of a container inherits all orphans. */
 static void processes_reap_all(struct processes *all)
 {
     int status;
@@ -272,7 +273,7 @@ void process_wake(const struct process *p)
     process_say(p, "look\n");
 }
 
-/* Somebody else may have asked since, so that the answer is one to more than we wanted to know. */
+/* Somebody else may have asked since; then the answer covers more than our question. */
 bool process_answers(struct process *p, uint64_t limit_ms)
 {
     struct stats *s = p->stats;
@@ -299,7 +300,7 @@ void processes_kill_late(struct processes *all)
         if (p->deadline_ms == 0 || p->deadline_ms > now)
             continue;
         if (was_starting && p->number == SUCCESSOR_NUMBER)
-            continue; /* has workers that would be left behind: see upgrade_watch */
+            continue; /* its workers would be left behind: see upgrade_watch */
         if (p->number == SUCCESSOR_NUMBER)
             sprig_log(SPRIG_LOG_WARN, "the new master (pid %d) does not end: killed", (int)p->pid);
         else

@@ -12,7 +12,7 @@ static const int handled[] = {SIGTERM, SIGQUIT, SIGINT};
 
 enum { N_HANDLED = sizeof handled / sizeof handled[0], MAX_CLEANUPS = 2 };
 
-/* Of the process, as its handlers are. */
+/* Belongs to the process, like its handlers. */
 static struct {
     struct sigaction before[N_HANDLED];
     pid_t owner; /* 0: not open */
@@ -29,7 +29,7 @@ static uint64_t now_ms(void)
     return clock_monotonic_ns() / NS_PER_MS;
 }
 
-/* Restores the action from before and sends the signal again: it comes when the handler is left. */
+/* Restores the previous action and raises the signal again: it arrives when the handler returns. */
 static void act_as_before(int signo)
 {
     for (int i = 0; i < N_HANDLED; i++)

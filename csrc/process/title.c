@@ -14,16 +14,16 @@
 extern char **environ;
 
 static struct {
-    char *at; /* borrowed: the arguments of the process; NULL: there is no place */
+    char *at; /* borrowed: the process's arguments; NULL: there is no room */
     size_t n;
-    bool is_own;        /* by sprig_title_open */
-    char **argv, **env; /* owned copies of what stood there, for the rest of the process */
+    bool is_own;        /* taken by sprig_title_open */
+    char **argv, **env; /* owned copies of the original words, kept until the process ends */
     char name[256];
 } title;
 
 /* ---------------------------------------------------------------------- the place ---- */
 
-/* Where the words end that follow each other from `end` on. */
+/* The end of the words that are adjacent in memory, starting at `end`. */
 static char *end_of(char **words, char *end)
 {
     for (size_t i = 0; words[i] != NULL && words[i] == end; i++)

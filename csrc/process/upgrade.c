@@ -1,4 +1,4 @@
-/* upgrade.c - an upgrade: the program is executed anew with our sockets and takes our place. */
+/* upgrade.c - the upgrade: executes the program anew with our sockets, to take our place. */
 #include "process/master_internal.h"
 
 #include "base/hub.h"
@@ -15,8 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "7/0;0/TEXT;1/TEXT\nPLACE\nPLACE": our descriptor of the control socket, 1 if the master before
- * is process 1, each socket behind the index of its address, and where each address is. */
+/* "7/0;0/TEXT;1/TEXT
+ * PLACE
+ * PLACE": the successor's control descriptor; 1 if the previous master is process 1; each socket
+ * after the index of its address; and the place of each address. */
 #define UPGRADE_VARIABLE "SPRIG_UPGRADE"
 
 enum { SOCKET_TEXT_BYTES = 128 };
@@ -51,7 +53,7 @@ static size_t print_places(const struct sprig_master *m, char *out, size_t size)
     return len;
 }
 
-/* Process 1 outlives its successors, and with it its claim to the paths. */
+/* Process 1 outlives its successors, and keeps its claim to the paths. */
 static char *print_sockets(const struct sprig_master *m, int control_fd, bool is_first)
 {
     size_t size = 32 + count_sockets(m) * SOCKET_TEXT_BYTES + m->n_bounds * SPRIG_LISTEN_TEXT_BYTES;
@@ -108,7 +110,7 @@ void upgrade_start(struct sprig_master *m)
     int control_fd;
     bool is_first = getpid() == 1;
     if (m->is_deputy && kill(1, SIGUSR2) == 0)
-        return; /* it would take our end for that of all */
+        return; /* process 1 starts it: it would take our end for the end of everything */
     if (m->successor != NULL) {
         sprig_log(SPRIG_LOG_WARN, "an upgrade is under way already (pid %d)",
                   (int)m->successor->pid);
@@ -126,7 +128,8 @@ void upgrade_start(struct sprig_master *m)
     sprig_log(SPRIG_LOG_INFO, "upgrading: pid %d starts", (int)p->pid);
 }
 
-/* Its workers have their own deadline, but it may load the app, or be no Sprig at all. */
+/* Its workers have their own deadline, but the successor itself may be loading the app, or may not
+ * be Sprig at all. */
 void upgrade_watch(struct sprig_master *m)
 {
     struct process *p = m->successor;
@@ -149,7 +152,8 @@ static void dismiss_workers(struct sprig_master *m)
     }
 }
 
-/* We go; process 1 cannot, the others would go with it: it stays and hands signals on. */
+/* We leave. Process 1 cannot, because everything would end with it: it stays and forwards signals.
+ */
 void upgrade_complete(struct sprig_master *m, struct process *p)
 {
     if (m->successor != p || p->state != PROCESS_STARTING || p->is_over)
@@ -206,7 +210,7 @@ static int inherit_socket(struct sprig_master *m, char *text, struct sprig_socke
     return rc;
 }
 
-/* A master that knows of no places keeps what it has: they are like sockets of somebody else. */
+/* If a master passes no places, its sockets are kept, like foreign ones. */
 static int inherit_places(struct sprig_master *m, char *list)
 {
     for (size_t i = 0; i < m->n_bounds && list != NULL; i++) {
@@ -246,7 +250,7 @@ int upgrade_inherit(struct sprig_master *m, char *why, size_t n)
     free(list);
     if (rc != 0)
         snprintf(why, n, UPGRADE_VARIABLE " is not what a master has written");
-    master_drop_sockets(m); /* of workers that were added by TTIN */
+    master_drop_sockets(m); /* those of workers that TTIN added */
     return rc;
 }
 

@@ -14,7 +14,7 @@
 #include <sys/inotify.h>
 #endif
 
-/* What is compared. */
+/* What is compared to find a change. */
 struct look {
     bool is_there;
     dev_t device;
@@ -26,11 +26,11 @@ struct look {
 
 struct file {
     char *path;         /* owned */
-    const char *name;   /* what the kernel calls it in `folder`: a part of the path */
-    int folder;         /* number of the kernel; -1: none */
-    uint32_t list;      /* the last that it was on; 0: by a pattern */
-    uint32_t round;     /* the last walk that has seen it */
-    unsigned n_loading; /* how often in turn it has changed while it was being loaded */
+    const char *name;   /* its name in `folder` in the kernel's events: a part of the path */
+    int folder;         /* the kernel's number; -1: none */
+    uint32_t list;      /* the last list that had it; 0: found by a pattern */
+    uint32_t round;     /* the last walk that found it */
+    unsigned n_loading; /* how many times in a row it has changed while loading */
     struct look look;
     bool has_changed;
 };
@@ -49,7 +49,7 @@ struct watch_files {
     size_t n_patterns;
     int fd; /* owned; -1: no inotify */
     uint32_t list, round;
-    char *gone, *self; /* owned: what look has returned */
+    char *gone, *self; /* owned: the last results of watch_files_look */
 };
 
 /* ----------------------------------------------------------------- folders ---- */
@@ -120,7 +120,7 @@ static int folder_watch(struct watch_files *w, const char *path)
     return number;
 }
 
-/* It is gone, or is another one by now. */
+/* The folder is gone, or has been replaced. */
 static void folder_forget(struct watch_files *w, int number)
 {
     for (size_t i = w->n_folders; i-- > 0;)
@@ -134,7 +134,8 @@ static void folder_forget(struct watch_files *w, int number)
             w->files[i].folder = -1;
 }
 
-/* Its folder, or the nearest one above that is there: whose name below it leads to the file. */
+/* Watches the file's folder, or the nearest existing one above it; f->name then leads from there to
+ * the file. */
 static void file_watch(struct watch_files *w, struct file *f)
 {
     char *slash = f->path + strlen(f->path);
@@ -150,7 +151,7 @@ static void file_watch(struct watch_files *w, struct file *f)
     f->name = slash + 1;
 }
 
-/* The name goes on: its folder was not there. */
+/* Whether the name has several parts, because the file's folder did not exist. */
 static bool file_is_far(const struct file *f)
 {
     return f->folder == -1 || strchr(f->name, '/') != NULL;
@@ -172,7 +173,7 @@ static bool is_same(const struct look *a, const struct look *b)
            a->size == b->size && a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
 }
 
-/* The index of the file, or where it belongs. */
+/* The index of the file, or where it would belong. */
 static size_t find(const struct watch_files *w, const char *path, size_t n, bool *is_there)
 {
     size_t from = 0, to = w->n_files;
@@ -216,7 +217,7 @@ static int insert(struct watch_files *w, size_t at, const char *path, size_t n)
     return 0;
 }
 
-/* The file, known from before or from now on; NULL: `*rc` says why not. */
+/* Finds or adds the file; NULL: `*rc` says why not. */
 static struct file *file_get(struct watch_files *w, const char *path, size_t n, bool *is_new,
                              int *rc)
 {
@@ -289,7 +290,7 @@ static void see_file(const char *path, void *arg)
         return;
     f->round = w->round;
     if (is_new)
-        f->look.is_there = false; /* so that it differs */
+        f->look.is_there = false; /* so that it counts as changed */
 }
 
 static void see_folder(const char *path, void *arg)
@@ -304,7 +305,7 @@ static void walk(struct watch_files *w)
         watch_pattern_walk(w->patterns[i], WATCH_MAX_FILES, see_file, see_folder, w);
 }
 
-/* NULL: no memory. */
+/* NULL: out of memory. */
 static char *whole_pattern(const char *pattern)
 {
     struct stat s;
@@ -385,7 +386,7 @@ static const char *folder_path(const struct watch_files *w, int number)
     return "";
 }
 
-/* A new file, or a folder that may hold some. */
+/* Whether it is a new file, or a folder that may contain some. */
 static bool concerns_pattern(const struct watch_files *w, const struct inotify_event *e)
 {
     char path[PATH_MAX];
@@ -398,7 +399,7 @@ static bool concerns_pattern(const struct watch_files *w, const struct inotify_e
     return false;
 }
 
-/* A name in a folder is that of a file, or of a folder on the way to one. */
+/* A name in a folder belongs to a file, or to a folder on the way to one. */
 static bool concerns(const struct watch_files *w, const struct inotify_event *e)
 {
     size_t n = e->len > 0 ? strlen(e->name) : 0;
@@ -444,7 +445,7 @@ static void keep(char **to, const char *path)
     *to = strdup(path);
 }
 
-/* Whether it is still of interest. */
+/* Whether the file should still be watched. */
 static bool file_note(struct file *f, bool is_loading, bool *is_self)
 {
     f->n_loading = is_loading ? f->n_loading + 1 : 0;

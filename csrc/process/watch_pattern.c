@@ -11,7 +11,7 @@ enum { MAX_DEPTH = 30 };
 
 /* ---------------------------------------------------------------- matching ---- */
 
-/* "[a-z]" at *at: whether c is one of them. *at is moved behind it. */
+/* "[a-z]" at *at: whether c is in the set. Moves *at past it. */
 static bool match_set(const char **at, char c)
 {
     const char *p = *at + 1;
@@ -37,16 +37,16 @@ static bool begins_name(const char *path, const char *at)
 /* What is being matched. */
 struct subject {
     const char *path;
-    bool is_folder; /* its end is not the end: does something below it match? */
+    bool is_folder; /* not the whole path: could something below it match? */
 };
 
 static bool match(const struct subject *s, const char *pattern, const char *at);
 
-/* Behind one or two stars. */
+/* Matches what follows one or two stars. */
 static bool match_stars(const struct subject *s, const char *pattern, const char *at, bool is_deep)
 {
     if (is_deep && *pattern == '/' && begins_name(s->path, at) && match(s, pattern + 1, at))
-        return true; /* nothing between two slashes, too */
+        return true; /* also matches nothing between two slashes */
     for (;; at++) {
         if (match(s, pattern, at))
             return true;
@@ -87,7 +87,7 @@ bool watch_pattern_matches(const char *pattern, const char *path)
     return match(&s, pattern, path);
 }
 
-/* Whether something below the folder can match; its path ends with a slash. */
+/* Whether something below the folder could match; its path ends with a slash. */
 static bool may_hold(const char *pattern, const char *folder)
 {
     struct subject s = {folder, true};
@@ -105,7 +105,7 @@ struct walk {
 
 static void walk_folder(struct walk *w, const char *folder, int depth);
 
-/* `path` has room for a slash behind its n bytes. */
+/* `path` has room for a slash after its n bytes. */
 static void walk_entry(struct walk *w, char *path, size_t n, const struct dirent *entry, int depth)
 {
     struct stat s;
@@ -142,7 +142,7 @@ static void walk_folder(struct walk *w, const char *folder, int depth)
     closedir(dir);
 }
 
-/* The folder before the first part that is not fixed. */
+/* The folder before the first part with a wildcard. */
 static void fixed_part(const char *pattern, char *buf, size_t n)
 {
     snprintf(buf, n, "%s", pattern);

@@ -1,5 +1,5 @@
-/* worker_policy.c - which workers there should be: starts, replaces and gives up on them; see
- * master.h */
+/* worker_policy.c - decides which workers there should be: starts, replaces and gives up on them;
+ * see master.h */
 #include "process/master_internal.h"
 
 #include "base/privileges.h"
@@ -15,7 +15,8 @@
 
 #define CANNOT_START "a worker cannot start (trying again after pauses of 0.1 to 30 seconds)"
 
-/* Pauses before a restart: up to, and the health after which the first is due again. */
+/* The longest pause before a restart, and how long a worker must live for the pauses to start over.
+ */
 enum { DELAY_MAX_MS = 30 * 1000, HEALTHY_MS = 60 * 1000 };
 
 /* ------------------------------------------------------------- in the new worker ---- */
@@ -70,8 +71,8 @@ static uint32_t master_count_starting(const struct sprig_master *m)
     return n;
 }
 
-/* When a slot that wants a worker may have it; UINT64_MAX: when something else has happened. After
- * a failure one is tried at a time, and a reload goes round one by one. */
+/* When a slot that wants a worker may have it; UINT64_MAX: only after something else has happened.
+ * After a failure only one worker is tried at a time, and a reload replaces them one by one. */
 static uint64_t slot_start_time(const struct sprig_master *m, const struct slot *s)
 {
     bool is_reload = s->serving != NULL && s->serving->generation != m->generation;
@@ -81,7 +82,7 @@ static uint64_t slot_start_time(const struct sprig_master *m, const struct slot 
     return s->start_at_ms > retry_ms ? s->start_at_ms : retry_ms;
 }
 
-/* Starts that went side by side fail as one. */
+/* Failures of parallel starts count as one. */
 static void master_note_failure(struct sprig_master *m, uint64_t started_ms)
 {
     uint64_t now = clock_ms();
@@ -94,7 +95,7 @@ static void master_note_failure(struct sprig_master *m, uint64_t started_ms)
     m->fail_delay_ms = delay_next(m->fail_delay_ms);
 }
 
-/* What is said once is not said again until a worker has started. False: it was. */
+/* The same error is not repeated until a worker has started. False: it was already reported. */
 static bool master_is_new(struct sprig_master *m, const char *error)
 {
     if (strcmp(m->last_error, error) == 0)
@@ -103,8 +104,8 @@ static bool master_is_new(struct sprig_master *m, const char *error)
     return true;
 }
 
-/* Nobody has ever served, and nobody is left who could: this is no server. As long as others are
- * starting, what went wrong is kept; what it was is told if one of them serves. */
+/* No worker has ever served, and none is left that could, so the server ends. While others are
+ * still starting, the error is kept; it is reported if one of them serves. */
 static void master_first_failed(struct sprig_master *m, const char *error, bool is_awaited)
 {
     snprintf(m->last_error, sizeof m->last_error, "%s", error);
@@ -182,7 +183,7 @@ static void on_loaded(struct process *p, void *arg)
     process_say(p, "probe\n");
 }
 
-/* Every slot has a worker that serves, of the wanted generation if that is asked for. */
+/* Whether every slot has a serving worker, and if requested, one of the wanted generation. */
 static bool master_is_complete(const struct sprig_master *m, bool of_generation)
 {
     for (uint32_t i = 0; i < m->n_workers; i++) {
@@ -225,7 +226,7 @@ static void on_ready(struct process *p, void *arg)
     }
     struct slot *s = slot_of(m, p);
     if (p->state != PROCESS_STARTING || s->starting != p)
-        return; /* was sent away meanwhile */
+        return; /* it was dismissed meanwhile */
     process_enter(p, PROCESS_SERVING, 0);
     s->starting = NULL;
     if (s->serving != NULL) {
@@ -254,7 +255,7 @@ void policy_slot_is_empty(struct sprig_master *m, uint32_t number)
         board_set(m->board, number - 1, BOARD_NOBODY);
 }
 
-/* Not more often than a worker that crashes for the first time. */
+/* No more often than after a first crash. */
 static void on_leaving(struct process *p, void *arg)
 {
     struct sprig_master *m = arg;
@@ -293,7 +294,7 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
         return;
     }
     master_note_failure(m, p->since_ms);
-    if (!m->has_served) /* whoever waits is told by our end, and can do something about it */
+    if (!m->has_served) /* whoever waits for us sees our end, and can act on it */
         master_first_failed(m, text, m->status_fd != -1 || m->predecessor_fd != -1);
     else if (master_is_new(m, text))
         sprig_log(SPRIG_LOG_ERROR, CANNOT_START ": %s", text);
