@@ -155,7 +155,7 @@ static void flags_init(struct flags *f)
     size_t n;
     const struct sprig_option *options = sprig_options(&n);
     memset(f, 0, sizeof(*f));
-    strcpy(f->letters, ":"); /* a missing value is told apart from an unknown flag */
+    strcpy(f->letters, ":"); /* distinguishes a missing value from an unknown flag */
     for (size_t i = 0; i < n; i++)
         flags_add(f, &options[i], i);
 }
@@ -166,7 +166,7 @@ static void flags_clear(struct flags *f)
     free(f->longs);
 }
 
-/* The row of a value that getopt_long returned or left in optopt. */
+/* The row for a value that getopt_long returned or left in optopt. */
 static const struct sprig_option *option_of(int val)
 {
     size_t n;
@@ -195,8 +195,8 @@ static bool is_help_all(const struct sprig_option *o)
     return strcmp(o->name, "help_all") == 0;
 }
 
-/* What is only asked for ends the program. What stands behind --help may be the name of an option.
- */
+/* Handles flags that only ask for something, and ends the program. The word after --help may be the
+ * name of an option. */
 static void print_and_end(const struct sprig_option *o, const char *value, const char *next)
 {
     if (is_completion(o) && !completion_print(value))
@@ -210,7 +210,7 @@ static void print_and_end(const struct sprig_option *o, const char *value, const
     exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-/* What is wrong with the flag, whatever the other options are. */
+/* Refuses a flag that is wrong whatever the other options are. */
 static void check_flag(const struct sprig_option *o, const char *value)
 {
     char flag[64];
@@ -238,7 +238,7 @@ static void take_option(struct command *cmd, int val, const char *value, const c
     give(cmd, o, value ? value : "1");
 }
 
-/* The word that getopt_long has just read: the one with the flag. */
+/* The word with the flag that getopt_long has just read. */
 static const char *current_word(char **argv)
 {
     bool has_value_apart = optarg && optarg == argv[optind - 1];
@@ -257,7 +257,7 @@ __attribute__((noreturn)) static void refuse_unknown(const char *word, int len)
                 option_flag(o, "--", name, sizeof name));
 }
 
-/* getopt_long takes abbreviations; they would change their meaning with every new option. */
+/* getopt_long accepts abbreviations, but their meaning would change with every new option. */
 static void refuse_abbreviation(const struct flags *f, const char *word)
 {
     if (strncmp(word, "--", 2) != 0)
@@ -269,7 +269,7 @@ static void refuse_abbreviation(const struct flags *f, const char *word)
     refuse_unknown(word, (int)len + 2);
 }
 
-/* Explains what getopt_long returned ':' or '?' for. */
+/* Explains why getopt_long returned ':' or '?'. */
 static void refuse_flag(int val, const char *word)
 {
     int flag_len = (int)strcspn(word, "=");

@@ -1,4 +1,4 @@
-/* completion.c - what shells offer behind "sprig": scripts for bash, zsh and fish, made from the
+/* completion.c - what shells offer after "sprig": scripts for bash, zsh and fish, made from the
  * table of options. */
 #include "command.h"
 #include "ctl.h"
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a value is. */
+/* The kind of a value. */
 enum value { VALUE_NONE, VALUE_TEXT, VALUE_FILE, VALUE_FOLDER, VALUE_CHOICE };
 
 static enum value value_of(const struct sprig_option *o)
@@ -20,7 +20,7 @@ static enum value value_of(const struct sprig_option *o)
     return strncmp(o->argument, "DIR", 3) == 0 ? VALUE_FOLDER : VALUE_TEXT;
 }
 
-/* "hold|dispatch" with another character between them. */
+/* Prints "hold|dispatch" with another character in between. */
 static void print_choices(const char *choices, char between)
 {
     for (; *choices != '\0'; choices++)
@@ -51,7 +51,7 @@ static void print_bash_flags(void)
     }
 }
 
-/* One line of `case`, for what is offered behind this flag. */
+/* Prints one `case` line: what to offer after this flag. */
 static void print_bash_value(const struct sprig_option *o)
 {
     char flag[64];
@@ -122,7 +122,7 @@ static void print_bash(void)
 
 /* ------------------------------------------------------------------------- zsh ---- */
 
-/* Within [ ] and single quotes. */
+/* Prints text within [ ] and single quotes. */
 static void print_zsh_text(const char *text)
 {
     for (; *text != '\0'; text++) {
@@ -156,7 +156,7 @@ static void print_zsh_value(const struct sprig_option *o)
     }
 }
 
-/* Repeated ones have a * before them. */
+/* A repeatable flag has a * before it. */
 static void print_zsh_flag(const struct sprig_option *o, const char *flag)
 {
     printf("        '*%s[", flag);

@@ -1,5 +1,5 @@
-/* compose.c - what the program runs with: defaults, the environment, a file and the command line,
- * from the weakest to the strongest; see command.h */
+/* compose.c - the program's settings: defaults, the environment, a file and the command line, from
+ * weakest to strongest; see command.h */
 #include "command.h"
 #include "dev.h"
 
@@ -10,14 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One level of options, while it is being taken. */
+/* One level of options while it is read. */
 struct level {
     struct command *cmd;
-    const char *origin; /* of the option at hand */
+    const char *origin; /* of the current option */
     bool is_file;
     char *why;
     size_t why_size;
-    bool has_listen, has_place; /* listen; host, port or socket: of this level */
+    bool has_listen, has_place; /* seen on this level: listen; host, port or socket */
 };
 
 const char *setting_value(const char *word, const char *name)
@@ -61,7 +61,7 @@ static void set_origin(const struct level *l, const struct sprig_option *o)
     *origin = (struct origin){need(strdup(l->origin)), l->is_file};
 }
 
-/* A number of processors is not what somebody has written. */
+/* If the number is that of the processors, says so, since nobody has written it. */
 static void mark_auto(const struct command *cmd)
 {
     struct origin *origin = origin_of(cmd, sprig_option_find("workers"));
@@ -75,7 +75,7 @@ static void mark_auto(const struct command *cmd)
     free(marked.items);
 }
 
-/* "name=value" */
+/* `setting` is "name=value". */
 bool command_is_of_file(const struct command *cmd, const char *setting)
 {
     char name[64];
@@ -108,7 +108,8 @@ static int add_address(struct level *l, const char *text)
     return 0;
 }
 
-/* An address of a stronger level replaces those of the weaker ones; host and port do each other. */
+/* An address on a stronger level replaces those of weaker levels; host and port replace each other.
+ */
 static void replace_addresses(struct level *l, const struct sprig_option *o)
 {
     bool is_listen = o->letter == 'l', is_place = strchr("opS", o->letter) && o->letter;
@@ -121,7 +122,7 @@ static void replace_addresses(struct level *l, const struct sprig_option *o)
     l->has_place |= is_place;
 }
 
-/* An option that is no field of the configuration. */
+/* Takes an option that is not a field of the configuration. */
 static int take_plack_option(struct level *l, const struct sprig_option *o, const char *value)
 {
     if (o->letter == 'p' && check_port(l, value) != 0)
@@ -137,7 +138,7 @@ static int take_plack_option(struct level *l, const struct sprig_option *o, cons
     return 0;
 }
 
-/* The option has been taken before, of the same level. */
+/* Whether the option was already set on this level. */
 static bool is_repeated(const struct level *l, const struct sprig_option *o)
 {
     const struct origin *before = origin_of(l->cmd, o);
@@ -145,7 +146,7 @@ static bool is_repeated(const struct level *l, const struct sprig_option *o)
            (l->is_file || strcmp(before->text, l->origin) == 0);
 }
 
-/* One more of several paths. */
+/* Adds a path if the option takes several. */
 static int set_option(struct level *l, const struct sprig_option *o, const char *value)
 {
     struct words list = {NULL, 0};
@@ -274,7 +275,7 @@ static int take_given(struct level *l)
     return 0;
 }
 
-/* The file that the command line names, else the environment. */
+/* Reads the file named on the command line, or else in the environment. */
 static int read_file(struct command *cmd, char *why, size_t n)
 {
     char variable[64];
@@ -307,7 +308,7 @@ static int take_all(struct command *cmd, char *why, size_t n)
     return 0;
 }
 
-/* -l, else -S, else -o and -p. */
+/* Uses -l, or else -S, or else -o and -p. */
 static int choose_addresses(struct command *cmd, char *why, size_t n)
 {
     char text[SPRIG_LISTEN_TEXT_BYTES];
@@ -323,7 +324,7 @@ static int choose_addresses(struct command *cmd, char *why, size_t n)
     return add_address(&l, text);
 }
 
-/* A certificate without an address that is said to be for TLS is for all of them. */
+/* If there is a certificate but no address asks for TLS, all addresses get it. */
 static void choose_tls(struct command *cmd)
 {
     for (size_t i = 0; i < cmd->n_addresses; i++)
@@ -334,7 +335,7 @@ static void choose_tls(struct command *cmd)
             cmd->config.tls_cert != NULL && !cmd->addresses[i].options.redirect;
 }
 
-/* A redirect leads to the port of the first address with TLS. */
+/* A redirect leads to the port of the first TLS address. */
 static int check_redirect(const struct command *cmd, char *why, size_t n)
 {
     const struct sprig_listen_spec *redirect = NULL;
@@ -355,7 +356,7 @@ static int check_redirect(const struct command *cmd, char *why, size_t n)
 
 /* ----------------------------------------------------------------- loaders ---- */
 
-/* The last one counts, as it does in plackup. */
+/* The last loader counts, as in plackup. */
 const char *command_renewing_flag(const struct command *cmd)
 {
     const char *flag = NULL, *value;
@@ -393,13 +394,13 @@ int command_cannot(char *why, size_t n, const char *fmt, ...)
     return -1;
 }
 
-/* Such a process must not leave for the background, nor be taken for the one to be told to end. */
+/* Such a process must not go to the background, nor be mistaken for the one to stop. */
 static int check_loader(struct command *cmd, char *why, size_t n)
 {
     const char *flag = command_renewing_flag(cmd);
     if (flag && sprig_config_has_master(&cmd->config) &&
         is_from(cmd, "workers", "WEB_CONCURRENCY")) {
-        cmd->config.workers = 1; /* the platform does not know that somebody develops */
+        cmd->config.workers = 1; /* the platform's number is not meant for development */
         cmd->config.master = false;
         words_add(&cmd->settings, "workers=1");
     }
@@ -446,7 +447,7 @@ static int read_all(struct command *cmd, char *why, size_t n)
     return check_loader(cmd, why, n);
 }
 
-/* All but what was given. */
+/* Clears everything except what was given. */
 static void clear_composed(struct command *cmd)
 {
     size_t n;
@@ -478,7 +479,7 @@ int command_compose(struct command *cmd, char *why, size_t n)
     return -1;
 }
 
-/* Addresses are not opened anew. */
+/* A reload does not open other addresses. */
 static bool has_same_addresses(const struct command *a, const struct command *b)
 {
     char one[SPRIG_LISTEN_TEXT_BYTES], other[SPRIG_LISTEN_TEXT_BYTES];
@@ -491,7 +492,7 @@ static bool has_same_addresses(const struct command *a, const struct command *b)
     return true;
 }
 
-/* What stays is said to Sprig::Program as well: the last word counts. */
+/* Passes the values that stay to Sprig::Program as well: the last word counts. */
 static void keep_settings(struct command *fresh)
 {
     size_t n;
@@ -543,7 +544,7 @@ static void print_line(FILE *out, const char *prefix, const char *name, const ch
     free(quoted);
 }
 
-/* The file itself is no part of what it says. */
+/* The printed file does not name itself. */
 static void print_plack_option(FILE *out, const struct command *cmd, const struct sprig_option *o,
                                const char *origin)
 {

@@ -9,7 +9,7 @@
 
 /* ---------------------------------------------------------------- options ---- */
 
-/* A value for an option that nobody has given. */
+/* Sets an option that nobody has set. */
 static void set_default(struct command *cmd, const char *name, const char *value)
 {
     char why[256];
@@ -19,7 +19,8 @@ static void set_default(struct command *cmd, const char *name, const char *value
         words_add(&cmd->settings, "%s=%s", name, value);
 }
 
-/* Platforms and files that are for deployment do not know that somebody develops. */
+/* A number of workers from the platform or a file is meant for deployment, so only the command
+ * line's is refused. */
 static int choose_worker(struct command *cmd, char *why, size_t n)
 {
     const char *origin = command_origin(cmd, "workers");
@@ -53,7 +54,7 @@ static int check_company(const struct command *cmd, char *why, size_t n)
     return 0;
 }
 
-/* A line for each request, unless something else was said of the access log. */
+/* Shows a line for each request, unless the access log is set otherwise. */
 static void show_requests(struct command *cmd)
 {
     if (command_origin(cmd, "access_log") != NULL)

@@ -1,5 +1,5 @@
-/* help.c - what the program says of its options: the few that most people need, all of them, or
- * what the manual says of one. */
+/* help.c - what the program says about its options: the most important ones, all of them, or the
+ * manual's text on one. */
 #include "command.h"
 #include "embed.h"
 
@@ -11,7 +11,7 @@
 
 enum { COLUMN = 34, WIDTH = 80 };
 
-/* Headings are bold on a terminal, unless somebody wants no colours (no-color.org). */
+/* Headings are bold on a terminal, unless the user wants no colours (no-color.org). */
 static bool is_colourful(void)
 {
     const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
@@ -70,7 +70,7 @@ static void print_option(const struct sprig_option *o)
 
 /* ------------------------------------------------------------------- the lists ---- */
 
-/* In words that fit beside the flag. */
+/* The texts fit beside the flags. */
 static const struct {
     const char *name, *help; /* without a name: a heading */
 } common[] = {
@@ -133,7 +133,7 @@ void help_print_all(void)
 
 /* ------------------------------------------------------------------ the manual ---- */
 
-/* "workers", "--workers", "-l", "max-headers". */
+/* Accepts "workers", "--workers", "-l", "max-headers". */
 static const struct sprig_option *find_topic(const char *word)
 {
     size_t n;
@@ -169,7 +169,7 @@ static int print_paragraph(const struct sprig_option *o)
     return status;
 }
 
-/* The options of a group, or those with this word in their names. False: there are none. */
+/* Prints the options of a group, or those with this word in their names. False: there are none. */
 static bool print_related(const char *word)
 {
     char flag[64];

@@ -33,20 +33,20 @@ static const char bootstrap[] =
     " or do { Sprig::_report($@) or print STDERR \"sprig: $@\"; exit 1 };"
     "exit Sprig::Program->main";
 
-/* One process writes its pid file and leaves for the background here: Perl is not told of it,
- * unless the file has to wait until the process serves. */
+/* A single process writes its pid file and goes to the background here. Perl is not told to, unless
+ * the file has to wait until the process serves. */
 static bool is_done(const struct command *cmd, const char *setting)
 {
     static const char *const where[] = {"host=", "port=", "socket="};
     for (size_t i = 0; i < sizeof where / sizeof where[0]; i++)
         if (strncmp(setting, where[i], strlen(where[i])) == 0)
-            return true; /* it is among the addresses */
+            return true; /* it is one of the addresses */
     return !sprig_config_has_master(&cmd->config) &&
            ((strncmp(setting, "pid=", 4) == 0 && !sprig_pidfile_may_replace()) ||
             strncmp(setting, "daemonize=", 10) == 0);
 }
 
-/* The file that the application is in, or NULL. */
+/* The application's file, or NULL. */
 static const char *app_file(const struct command *cmd, char **rest)
 {
     const char *file = command_setting(cmd, "app");
@@ -57,8 +57,7 @@ static const char *app_file(const struct command *cmd, char **rest)
     return file;
 }
 
-/* For `caller` and all that is built on it, the outermost code is that of the application's file.
- */
+/* Makes `caller`, and everything built on it, see the application's file as the outermost code. */
 static void add_bootstrap(struct words *out, const char *file)
 {
     words_add(out, "-e");
@@ -68,8 +67,8 @@ static void add_bootstrap(struct words *out, const char *file)
         words_add(out, "%s", bootstrap);
 }
 
-/* A worker has its settings from the master. Elsewhere Perl reads the file, so that it can do so
- * again. */
+/* A worker gets its settings from the master. In other cases Perl reads the file itself, so that it
+ * can read it again. */
 static void add_settings(const struct command *cmd, bool is_worker, struct words *out)
 {
     for (size_t i = 0; i < cmd->settings.n; i++)
@@ -79,7 +78,7 @@ static void add_settings(const struct command *cmd, bool is_worker, struct words
     words_add(out, "config=%s", is_worker || !cmd->config.config ? "" : cmd->config.config);
 }
 
-/* sprig <perl's switches> -e <bootstrap> -- <settings> -- <arguments that are no options> */
+/* sprig <perl's switches> -e <bootstrap> -- <settings> -- <arguments that are not options> */
 static void build_perl_argv(struct command *cmd, bool is_worker, char **rest, struct words *out)
 {
     words_add(out, "sprig");
@@ -88,7 +87,7 @@ static void build_perl_argv(struct command *cmd, bool is_worker, char **rest, st
     words_add(out, "--");
     add_settings(cmd, is_worker, out);
     if (!sprig_config_has_master(&cmd->config) && cmd->config.pid && !sprig_pidfile_may_replace())
-        words_add(out, "pid="); /* nor by what the environment says */
+        words_add(out, "pid="); /* also overrides the environment */
     if (!sprig_config_has_master(&cmd->config) && cmd->config.daemonize)
         words_add(out, "daemonize=0");
     words_add(out, "--");
@@ -106,7 +105,7 @@ static int run_perl(struct command *cmd, bool is_worker, char **rest)
     return status;
 }
 
-/* A successor is in the background already. */
+/* A successor is already in the background. */
 static int become_daemon(const struct command *cmd)
 {
     char why[512];
@@ -140,7 +139,7 @@ static void show_config(const struct command *cmd)
     sprig_admin_show_config(text);
 }
 
-/* After HUP, which Perl has obeyed: what it has read, and where from. */
+/* Called after Perl has handled HUP: shows what it has read, and from where. */
 static void show_again(void *arg)
 {
     struct command *cmd = arg;
@@ -166,14 +165,14 @@ static int run_alone(struct command *cmd, char **rest)
     return status;
 }
 
-/* Behind the titles that ps shows. */
+/* Names the application in the titles that ps shows. */
 static void name_processes(const struct command *cmd, char **rest)
 {
     const char *file = app_file(cmd, rest);
     sprig_title_name(file != NULL ? file : "-e");
 }
 
-/* The interpreter comes first, and calls the master. */
+/* The interpreter starts first and calls the master. */
 static int run_preloaded(struct command *cmd, char **rest)
 {
     psgi_daemon_set(become_daemon(cmd));
@@ -209,7 +208,7 @@ static void print_banner(void *arg)
         dev_print_help(b->cmd, b->master);
 }
 
-/* The master has a pid file and perhaps paths of sockets to remove. */
+/* The master has a pid file to remove, and perhaps socket paths. */
 __attribute__((noreturn)) static void give_up(struct sprig_master *master, const char *why)
 {
     sprig_master_free(master);
@@ -236,7 +235,7 @@ static void open_sockets(struct sprig_master *master, const struct command *cmd)
     sprig_master_settle(master);
 }
 
-/* The folder by its name: where that is a link to a release, a reload finds the new one. */
+/* Enters the folder by name: if that is a link to a release, a reload finds the new release. */
 static void enter_folder(const struct sprig_master *master)
 {
     const char *folder = sprig_master_folder(master);
@@ -244,7 +243,7 @@ static void enter_folder(const struct sprig_master *master)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", folder, strerror(errno));
 }
 
-/* For the workers that start from now on. */
+/* Used for the workers that start from now on. */
 static const struct sprig_config *reload_config(void *arg, char *kept, char *why, size_t n)
 {
     struct command *cmd = arg;
@@ -254,7 +253,7 @@ static const struct sprig_config *reload_config(void *arg, char *kept, char *why
     return &cmd->config;
 }
 
-/* There is no interpreter here: each worker makes its own, and compiles the application anew. */
+/* The master has no interpreter: each worker makes its own and compiles the application anew. */
 static int run_workers(struct command *cmd, char **argv, char **rest)
 {
     char why[1024];
@@ -264,7 +263,7 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
         setenv("PLACK_ENV", command_setting(cmd, "env"), 1);
     name_processes(cmd, rest);
     sprig_log_set_sink(print_message, sprig_log_level(), NULL);
-    sprig_quit_hold(); /* until the master waits for signals */
+    sprig_quit_hold(); /* until the master is ready for signals */
     struct sprig_master *master = sprig_master_new(&cmd->config, argv, status_fd, why, sizeof why);
     if (master == NULL)
         start_error("%s", why);
@@ -290,8 +289,8 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
 
 /* ----------------------------------------------------------------------- --check ---- */
 
-/* As a worker does it that has become the user: what is not there yet has to be made in its folder.
- * Returns 0 or an errno. */
+/* Tries what a worker does after it has become the user: a missing file must be created in its
+ * folder. Returns 0 or an errno. */
 static int try_to_write(const char *path)
 {
     struct stat st;
@@ -303,7 +302,7 @@ static int try_to_write(const char *path)
     return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 
-/* In a child, which becomes the user for good. */
+/* Tries in a child process, which becomes the user for good. */
 static int try_as_user(const struct sprig_config *config, const char *path)
 {
     char why[512];
@@ -316,14 +315,14 @@ static int try_as_user(const struct sprig_config *config, const char *path)
     return WEXITSTATUS(status);
 }
 
-/* Not a descriptor of this process, nor syslog. */
+/* True unless it is a descriptor of this process, or syslog. */
 static bool is_file(const char *log)
 {
     return log != NULL && *log == '/' && strncmp(log, "/dev/", 5) != 0 &&
            strncmp(log, "/proc/", 6) != 0;
 }
 
-/* A single process opens its log before it becomes the user. */
+/* A single process opens its log before it becomes the user, workers after it. */
 static void check_logs(const struct sprig_config *c)
 {
     int error = 0;
@@ -337,7 +336,7 @@ static void check_logs(const struct sprig_config *c)
                     is_user ? " as user " : "", is_user ? c->user : "", strerror(error));
 }
 
-/* What a start would find before it loads the application. */
+/* Checks what a start would find before it loads the application. */
 static void check_command(const struct command *cmd)
 {
     sprig_log_set_sink(print_message, SPRIG_LOG_WARN, NULL);
@@ -348,7 +347,7 @@ static void check_command(const struct command *cmd)
 
 /* ------------------------------------------------------------------------ main ---- */
 
-/* getopt_long changes the order of argv; the successor of an upgrade gets it as it was. */
+/* getopt_long reorders argv; the successor of an upgrade gets the original order. */
 static char **copy_vector(int argc, char **argv)
 {
     char **copy = need(calloc((size_t)argc + 1, sizeof *copy));
