@@ -1,4 +1,4 @@
-/* Sprig.xs - the XSUBs: convert, forward, convert. What they do stands in the headers. */
+/* Sprig.xs - the XSUBs: convert, call, convert. The headers explain what they do. */
 #include "app.h"
 #include "base/stats.h"
 #include "channels.h"

@@ -1,5 +1,5 @@
-/* app.c - calls the app for each request, takes what it returns, and passes on what happens to the
- * exchange until it is over. Everything else of the bridge is below this. */
+/* app.c - calls the app for each request, takes its return value, and passes on what happens to the
+ * exchange until it is over. The rest of the bridge is below this. */
 #include "app.h"
 #include "call.h"
 #include "env.h"
@@ -72,7 +72,7 @@ static void check_harakiri(pTHX_ struct psgi_exchange *px)
 
 /* ---- taking the response ---- */
 
-/* "a hash reference", "the string 'x'": what came instead of a response. */
+/* Names what came instead of a response: "a hash reference", "the string 'x'". */
 static SV *describe(pTHX_ SV *sv)
 {
     if (sv == NULL || !SvOK(sv))
@@ -103,7 +103,7 @@ static void accept_response(pTHX_ struct psgi_exchange *px, SV *returned)
 
     if (px->ex == NULL)
         return;
-    if (px->is_answered) /* by psgix.raise */
+    if (px->is_answered) /* through psgix.raise */
         return;
     if (type == SVt_PVAV && !blessed)
         psgi_reply_send(aTHX_ px, returned, false);
@@ -151,15 +151,15 @@ static void run_app(pTHX_ struct psgi_exchange *px)
 
 /* ---- callbacks from the core ---- */
 
-/* A call of the app, for what has to be done however it is left. */
+/* A call of the app, for what has to happen however it ends. */
 struct app_call {
     struct psgi_exchange *px; /* held by the caller */
-    uint32_t n_forks;         /* as it began */
-    bool has_returned;        /* it was not left by exit() */
+    uint32_t n_forks;         /* when it began */
+    bool has_returned;        /* it returned, and did not call exit() */
 };
 
-/* Written in C and at once: Perl is on its way out. Of calls within each other only the innermost
- * has called exit. */
+/* Written in C and at once, because Perl is about to exit. Of nested calls only the innermost has
+ * called exit. */
 static void tell_exit(pTHX_ struct psgi_exchange *px)
 {
     struct psgi *psgi = px->server->psgi;
@@ -183,7 +183,7 @@ static void app_left(pTHX_ void *arg)
         tell_exit(aTHX_ call->px);
 }
 
-/* What an application has found out about the client, for the access log: a plain value only. */
+/* Passes on REMOTE_USER, as set by the application, for the access log: plain values only. */
 static void tell_user(pTHX_ struct psgi_exchange *px)
 {
     SV **user;
@@ -195,7 +195,7 @@ static void tell_user(pTHX_ struct psgi_exchange *px)
         sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
 }
 
-/* It has returned, and the response is still to come, or to be completed. */
+/* The app has returned, and its response is still to come or to be completed. */
 static bool is_waited_for(const struct psgi_exchange *px)
 {
     return px->ex != NULL && (px->promise != NULL || px->is_pumping ||
@@ -203,7 +203,7 @@ static bool is_waited_for(const struct psgi_exchange *px)
                               (px->writer != NULL && !px->writer->is_used));
 }
 
-/* That may take hours, and most apps have by now what they need of the env. */
+/* The wait may take hours, and most apps no longer need the env. */
 static void let_env_go(pTHX_ struct psgi_exchange *px)
 {
     if (!psgi_env_is_done_with(aTHX_ px))
@@ -233,8 +233,8 @@ static void on_request(struct sprig_exchange *ex, void *arg)
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* Whom an exchange concerns: one of ours, or a WebSocket that has taken its place; NULL: not that
- * one. */
+/* Whom an exchange belongs to: one of ours, or a WebSocket that has taken its place. NULL: the
+ * other one. */
 static inline struct psgi_exchange *exchange_of(const struct sprig_exchange *ex)
 {
     struct psgi_exchange *px = sprig_exchange_app(ex);
@@ -249,8 +249,8 @@ static inline struct psgi_websocket *websocket_of(const struct sprig_exchange *e
     return w != NULL && w->party == PSGI_WEBSOCKET ? w : NULL;
 }
 
-/* Passes something on, unless the bridge is done with the exchange. Perl that runs meanwhile may
- * end it. */
+/* Passes an event on, unless the bridge is done with the exchange. Perl code that runs meanwhile
+ * may end it. */
 static inline void with_exchange(struct sprig_exchange *ex,
                                  void (*fn)(pTHX_ struct psgi_exchange *))
 {
@@ -288,7 +288,7 @@ static void on_drain(struct sprig_exchange *ex, void *arg)
         with_exchange(ex, drained);
 }
 
-/* A future that is waited for is cancelled; then there will be no response. */
+/* Cancels a future that is being awaited; there will be no response then. */
 static void gone(pTHX_ struct psgi_exchange *px)
 {
     if (px->scope != NULL) {
@@ -334,7 +334,7 @@ static void on_body(struct sprig_exchange *ex, struct sprig_span bytes, bool is_
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* Nobody needs it but the core, the WebSocket, and who calls this. */
+/* Only the core, the WebSocket and our caller still need it. */
 static bool is_history(const struct psgi_exchange *px)
 {
     return px->refs == 3 && px->env == NULL && px->promise == NULL && px->guard == NULL &&
@@ -342,7 +342,7 @@ static bool is_history(const struct psgi_exchange *px)
            px->reader == NULL && px->pump == NULL && !px->socket_used;
 }
 
-/* An open WebSocket may live for hours: all that is left of its request goes. */
+/* An open WebSocket may live for hours, so everything left of its request is freed. */
 static void leave_to_websocket(pTHX_ struct psgi_exchange *px)
 {
     if (!is_history(px) || !psgi_websocket_take_over(aTHX_ px))
@@ -378,7 +378,7 @@ static void on_notify(struct sprig_exchange *ex, void *arg)
     with_exchange(ex, notified);
 }
 
-/* While px->ex is still set: severs all that the app has of the exchange. */
+/* Runs while px->ex is still set: severs everything that the app has of the exchange. */
 static void sever_objects(pTHX_ struct psgi_exchange *px, enum sprig_end why)
 {
     bool is_gone = why == SPRIG_END_GONE;
@@ -431,7 +431,7 @@ static void on_end(struct sprig_exchange *ex, enum sprig_end why, void *arg)
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* The server's object may be freed by what `done` does, but not while the core is calling us. */
+/* `done` may free the server's object, but not while the core is calling us. */
 static void on_left(struct sprig_server *core, void *arg)
 {
     struct psgi_server *server = arg;

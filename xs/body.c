@@ -1,4 +1,4 @@
-/* body.c - bodies of responses: strings, arrays, files by sendfile, and all that has getline. */
+/* body.c - response bodies: strings, arrays, files by sendfile, and everything with getline. */
 #include "body.h"
 #include "bytes.h"
 #include "call.h"
@@ -14,7 +14,7 @@
 #define FUSE_MAGIC 0x65735546
 #endif
 
-enum { MAX_PIECES = 32 }; /* of an array, written at one go */
+enum { MAX_PIECES = 32 }; /* of an array, written at once */
 
 /* ---- what kind of body it is ---- */
 
@@ -27,7 +27,7 @@ static int unusable(pTHX_ SV *sv, SV **error)
     return -1;
 }
 
-/* Adds up an array of plain values; false if there are others. */
+/* Adds up the lengths in an array of plain values; false if there are other values. */
 static bool array_length(AV *av, uint64_t *length)
 {
     *length = 0;
@@ -46,7 +46,7 @@ static bool array_length(AV *av, uint64_t *length)
     return true;
 }
 
-/* A class may read by a getline of its own; then the file behind it is not what is to be sent. */
+/* A class may have its own getline; then the file behind it is not what should be sent. */
 static bool has_own_getline(pTHX_ SV *target)
 {
     GV *own, *usual;
@@ -59,8 +59,8 @@ static bool has_own_getline(pTHX_ SV *target)
     return own != NULL && (usual == NULL || GvCV(own) != GvCV(usual));
 }
 
-/* True for a file of a filesystem that makes its contents up when they are read. Files that have no
- * blocks are rare elsewhere (sparse, or so small that they lie in the inode). */
+/* True for a file on a filesystem that makes up its contents when it is read. Elsewhere files
+ * without blocks are rare (sparse, or small enough to be stored in the inode). */
 static bool is_virtual(int fd)
 {
 #ifdef __linux__
@@ -80,8 +80,8 @@ static bool is_virtual(int fd)
     return false;
 }
 
-/* True for a regular file whose size is the length of what can be read: neither /proc, where files
- * look empty, nor /sys and the like, where they look like a page. */
+/* True for a regular file whose size is what can be read: not in /proc, where files look empty, nor
+ * in /sys and the like, where they look one page long. */
 static bool has_true_size(int fd, const struct stat *st, Off_t at)
 {
     char byte;
@@ -123,7 +123,7 @@ static void give_back_own(void *fd)
     close((int)(intptr_t)fd);
 }
 
-/* A plain regular file is sent by the kernel, from where the next read would start. */
+/* The kernel sends a plain regular file, from where the next read would start. */
 static bool inspect_file(pTHX_ SV *sv, IO *io, struct psgi_body *body)
 {
     PerlIO *file = IoIFP(io);
@@ -192,7 +192,7 @@ int psgi_body_inspect(pTHX_ SV *sv, struct psgi_body *body, SV **error)
     return SvAMAGIC(sv) ? 0 : unusable(aTHX_ sv, error);
 }
 
-/* Regular files only; from their beginning. */
+/* Takes regular files only, from the beginning. */
 static bool take_file(int fd, struct psgi_body *body)
 {
     struct stat st;
@@ -254,15 +254,15 @@ int psgi_body_take_fd(struct psgi_body *body)
 
 /* ---- sending ---- */
 
-/* True for a large string that somebody else than this response has, too: the app has returned, so
- * that is no passing variable of its. */
+/* True for a large string that is used outside this response, too: the app has returned, so it is
+ * not one of its local variables. */
 static bool is_kept_by_app(AV *av, SV *sv)
 {
     return SvPOK(sv) && !SvUTF8(sv) && !SvROK(sv) && SvCUR(sv) >= PSGI_SHARE_MIN_BYTES &&
            (SvREFCNT(av) > 2 || SvREFCNT(sv) > 1 || (SvIsCOW(sv) && CowREFCNT(sv) > 0));
 }
 
-/* The bytes of a string that is to be copied into the queue. */
+/* The bytes of a string that should be copied into the queue. */
 static bool is_small_piece(SV *sv, struct sprig_span *bytes)
 {
     if (sv == NULL)
@@ -281,8 +281,8 @@ static int send_piece(pTHX_ struct psgi_exchange *px, AV *av, SV *sv)
                                   : psgi_write_sv(aTHX_ px->ex, sv);
 }
 
-/* Small pieces that follow each other are written at one go. A piece that is cut is warned of,
- * which may be code that empties the array. */
+/* Adjacent small pieces are written at once. If a piece is cut, a warning follows, whose handler
+ * may empty the array. */
 static void send_array(pTHX_ struct psgi_exchange *px, AV *av)
 {
     struct sprig_span pieces[MAX_PIECES];
@@ -305,7 +305,7 @@ static void send_file(pTHX_ struct psgi_exchange *px, struct psgi_body *body)
 {
     int fd = body->fd;
 
-    psgi_pump_new(aTHX_ px, body->sv, false); /* only to close the handle at the end */
+    psgi_pump_new(aTHX_ px, body->sv, false); /* only closes the handle at the end */
     if (sprig_response_is_bodyless(px->ex) || body->length == 0) {
         psgi_body_clear(body);
         return;

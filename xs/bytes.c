@@ -1,8 +1,8 @@
-/* bytes.c - the bytes of Perl values, how they are written, and the handles behind them. */
+/* bytes.c - the bytes of Perl values, writing them, and the handles behind values. */
 #include "bytes.h"
 #include "call.h"
 
-enum { SPARE_BYTES = 64 }; /* behind a string, that do not keep perl from sharing it */
+enum { SPARE_BYTES = 64 }; /* this much unused room does not stop perl from sharing a string */
 
 /* ---- values ---- */
 
@@ -11,7 +11,7 @@ bool psgi_is_plain(SV *sv)
     return !SvGMAGICAL(sv) && !SvROK(sv) && (SvPOK(sv) ? !SvUTF8(sv) : SvNIOK(sv) || !SvOK(sv));
 }
 
-/* A string of its own: making one in place would turn the app's number into a string. */
+/* Returns a new string: converting in place would turn the app's number into a string. */
 static SV *string_copy(pTHX_ SV *sv)
 {
     STRLEN len;
@@ -20,7 +20,7 @@ static SV *string_copy(pTHX_ SV *sv)
     return newSVpvn_flags(p, len, SVs_TEMP | (SvUTF8(sv) ? SVf_UTF8 : 0));
 }
 
-/* The same of a reference: overloading may run any code. */
+/* The same for a reference: overloading may run any code. */
 static SV *object_copy(pTHX_ SV *ref)
 {
     struct psgi_status status;
@@ -62,16 +62,16 @@ static void release_sv(void *sv)
     SvREFCNT_dec((SV *)sv);
 }
 
-/* Perl copies a string whose buffer has much room to spare, for sharing would waste that. Giving
- * the room back is cheaper than a copy. */
+/* Perl does not share a string whose buffer has much unused room. Giving up that room is cheaper
+ * than a copy. */
 static void make_shareable(pTHX_ SV *sv)
 {
     if (!SvIsCOW(sv) && !SvREADONLY(sv) && !SvOOK(sv) && SvLEN(sv) > SvCUR(sv) + SPARE_BYTES)
         SvPV_renew(sv, SvCUR(sv) + 2);
 }
 
-/* Writes a string by reference: shares its buffer copy-on-write where perl can. `is_kept`: the app
- * goes on using that buffer, so holding it costs no memory. */
+/* Writes a string by reference: shares its buffer copy-on-write if perl can. `is_kept`: the app
+ * keeps using that buffer, so holding it costs no memory. */
 static int write_large(pTHX_ struct sprig_exchange *ex, SV *sv, bool is_kept)
 {
     SV *hold;

@@ -1,4 +1,4 @@
-/* call.c - the one way into Perl: calls, methods and croaking C code under eval. */
+/* call.c - the only way into Perl: calls, methods, and C code that may croak, under eval. */
 #include "call.h"
 #include <errno.h>
 
@@ -8,14 +8,14 @@ struct psgi_eval_job {
     void *arg;
 };
 
-/* State of C that must be right again when Perl unwinds past this call, be it by die or by exit. */
+/* C state that must be restored when Perl unwinds past this call, by die or exit. */
 struct call_frame {
     struct psgi *psgi;
     COP *caller; /* PL_curcop outside */
     uint32_t loop_depth;
     bool keeps_status;
     struct psgi_status status;
-    uint64_t n_dropped; /* as it was: what has a higher number was dropped during this call */
+    uint64_t n_dropped; /* at the start: higher numbers were dropped during this call */
 };
 
 static void frame_leave(pTHX_ void *arg)
@@ -41,14 +41,14 @@ void psgi_status_give_back(pTHX_ const struct psgi_status *status)
     errno = status->of_system;
 }
 
-/* Perl code is waiting for what runs now: it called a method of ours, within the loop or outside.
- */
+/* Whether Perl code is waiting for this call: it called a method of ours, inside the loop or
+ * outside. */
 static bool is_within_perl(const struct call_frame *frame)
 {
     return frame->psgi->call_depth > 1 || frame->loop_depth == 0;
 }
 
-/* To be called behind ENTER: frame_leave runs at the matching LEAVE or when Perl unwinds. */
+/* Call it after ENTER: frame_leave runs at the matching LEAVE or when Perl unwinds. */
 static void frame_enter(pTHX_ struct call_frame *frame)
 {
     struct psgi *psgi = psgi_get(aTHX);
@@ -64,7 +64,7 @@ static void frame_enter(pTHX_ struct call_frame *frame)
         psgi_status_keep(aTHX_ & frame->status);
 }
 
-/* The call died: responders and writers that went away meanwhile were not dropped on purpose. */
+/* The call died, so responders and writers that went away meanwhile were not dropped on purpose. */
 static void frame_mark_died(const struct call_frame *frame)
 {
     list_foreach (it, &frame->psgi->dropped) {
@@ -74,8 +74,7 @@ static void frame_mark_died(const struct call_frame *frame)
     }
 }
 
-/* A copy that runs no magic: what call_sv left on the stack may be anything if an XSUB put it
- * there. */
+/* Makes a copy without running magic: an XSUB may have left anything on the stack. */
 static SV *copy_nomg(pTHX_ SV *sv)
 {
     SV *copy = newSV(0);
@@ -84,7 +83,7 @@ static SV *copy_nomg(pTHX_ SV *sv)
     return copy;
 }
 
-/* The scalar that was returned: taken over where it is a temporary that nobody else has. */
+/* Takes the returned scalar itself if it is a temporary that nobody else has. */
 static SV *take_result(pTHX_ SV *sv)
 {
     if (SvTEMP(sv) && SvREFCNT(sv) == 1 && !SvMAGICAL(sv))
@@ -92,7 +91,7 @@ static SV *take_result(pTHX_ SV *sv)
     return copy_nomg(aTHX_ sv);
 }
 
-/* True if call_sv was left by an exception: success always leaves $@ empty. */
+/* True if call_sv ended with an exception: success always leaves $@ empty. */
 static bool has_died(pTHX)
 {
     SV *err = ERRSV;
@@ -100,7 +99,7 @@ static bool has_died(pTHX)
     return SvROK(err) || (SvOK(err) && !(SvPOK(err) && SvCUR(err) == 0));
 }
 
-/* The only place from which Perl is entered. A stack of its own keeps `last` and `goto` inside. */
+/* The only place from which Perl is entered. Its own stack keeps `last` and `goto` inside. */
 static bool enter_perl(pTHX_ COP *caller, SV *code, I32 flags, SV **args, int n_args, SV **result,
                        SV **error)
 {
@@ -139,7 +138,7 @@ static bool enter_perl(pTHX_ COP *caller, SV *code, I32 flags, SV **args, int n_
     return !died;
 }
 
-/* Calling into an interpreter that is being taken down is refused. */
+/* Refuses calls into an interpreter that is being destroyed. */
 static bool refuse_call(SV **result, SV **error)
 {
     if (result != NULL)
@@ -165,7 +164,7 @@ bool psgi_call_for(pTHX_ struct psgi_server *server, SV *code, SV **args, int n_
                       error);
 }
 
-/* The first statement of a sub, or NULL: it is in C, or no plain sub. */
+/* The first statement of a sub; NULL: it is in C, or not a plain sub. */
 static const COP *first_statement(pTHX_ SV *code)
 {
     const CV *cv = SvROK(code) && SvTYPE(SvRV(code)) == SVt_PVCV ? (CV *)SvRV(code) : NULL;

@@ -1,4 +1,4 @@
-/* channels.c - Sprig::Channel: handles on channels of the core, their members and listeners. */
+/* channels.c - Sprig::Channel: handles for channels of the core, their members and listeners. */
 #include "channels.h"
 #include "base/list.h"
 #include "call.h"
@@ -12,21 +12,21 @@
 #include "websocket_object.h"
 #include "writer.h"
 
-/* Behind one Perl object. */
+/* The C part of one Perl object. */
 struct psgi_channel {
     struct sprig_channel *core; /* counted */
     SV *on_publish;             /* owned code ref or NULL */
     struct list_link link;      /* in topic.listeners, while there is one */
 };
 
-/* What the core's channel has as its app while somebody listens. */
+/* The `app` of the core's channel while somebody listens. */
 struct topic {
     struct list_link listeners; /* struct psgi_channel.link */
 };
 
 /* ---- what the core calls ---- */
 
-/* Objects that a callback removes are gone from the list, so it is gone through by a copy. */
+/* A callback may remove objects from the list, so this walks a copy. */
 static void on_message(struct sprig_channel *core, const struct sprig_publication *p, void *app,
                        void *arg)
 {
@@ -51,7 +51,7 @@ static void on_message(struct sprig_channel *core, const struct sprig_publicatio
     SvREFCNT_dec((SV *)callbacks);
 }
 
-/* The member's object may go. */
+/* The member's object may be freed. */
 static void on_left(void *app, void *arg)
 {
     struct psgi *psgi = arg;
@@ -179,7 +179,7 @@ void psgi_channel_on_publish(pTHX_ SV *self, SV *cb)
 
 enum { FIELD_EVENT, FIELD_ID, FIELD_NUMBER, FIELD_SINCE, FIELD_SLOW, FIELD_QUEUE_BYTES, N_FIELDS };
 
-/* Named values, as text; those of which code had to be run for are copies. */
+/* Reads named values as text; values that need code to run are copied. */
 static void read_fields(pTHX_ const char *method, const bool *allowed, SV **fields, I32 n,
                         SV **value)
 {
@@ -323,7 +323,7 @@ static void read_join(pTHX_ const struct sprig_config *config, SV **fields, I32 
         how->since.ptr = NULL;
 }
 
-/* The member keeps its object: an application need not. */
+/* The member keeps its object alive, so an application does not have to. */
 static bool join_writer(pTHX_ struct sprig_channel *core, SV *writer, SV **fields, I32 n)
 {
     struct psgi_exchange *px = psgi_writer_exchange(aTHX_ writer, "join");
@@ -335,7 +335,7 @@ static bool join_writer(pTHX_ struct sprig_channel *core, SV *writer, SV **field
     if (!sprig_response_has_events(px->ex))
         croak("Sprig::Channel::join: the Content-Type of the response is not text/event-stream");
     read_join(aTHX_ psgi_exchange_config(px), fields, n, &how);
-    px = psgi_writer_exchange(aTHX_ writer, "join"); /* magic of the fields may have ended it */
+    px = psgi_writer_exchange(aTHX_ writer, "join"); /* magic in the fields may have ended it */
     if (px == NULL)
         return false;
     how.app = SvREFCNT_inc_simple_NN(SvRV(writer));
@@ -347,7 +347,7 @@ static bool join_writer(pTHX_ struct sprig_channel *core, SV *writer, SV **field
     return rc == 0;
 }
 
-/* The object of a socket that is not open yet, or not any more, is no member. */
+/* A socket that is not open yet, or no longer, cannot be a member. */
 static bool join_socket(pTHX_ struct sprig_channel *core, SV *socket, SV **fields, I32 n)
 {
     const bool allowed[N_FIELDS] = {[FIELD_SINCE] = true};

@@ -1,5 +1,5 @@
-/* compat.h - what the perls from 5.16 on lack of the interface that the bridge uses. Included by
- * bridge.h, behind perl's own headers; each piece names the perl that brought it. */
+/* compat.h - parts of perl's interface that the bridge uses and older perls (from 5.16) lack.
+ * Included by bridge.h, after perl's own headers; each piece names the perl that introduced it. */
 #ifndef SPRIG_COMPAT_H
 #define SPRIG_COMPAT_H
 
@@ -20,7 +20,7 @@ static inline SV *sprig_new_sv_nomg(pTHX_ SV *from)
 #define newSVsv_nomg(from) sprig_new_sv_nomg(aTHX_ from)
 #endif
 
-#ifndef SVf_PROTECT /* 5.21.4: before, SVf_READONLY says it all */
+#ifndef SVf_PROTECT /* 5.21.4: before, SVf_READONLY covers it */
 #define SVf_PROTECT 0
 #endif
 
@@ -43,11 +43,11 @@ static inline bool sprig_is_utf8_invariant(const U8 *bytes, STRLEN n)
 #define is_utf8_invariant_string(bytes, n) sprig_is_utf8_invariant(bytes, n)
 #endif
 
-#ifndef SVf_IsCOW /* 5.17.3: before, such strings are SVf_READONLY, too */
+#ifndef SVf_IsCOW /* 5.17.3: before, such strings are SVf_READONLY as well */
 #define SVf_IsCOW 0
 #endif
 
-#ifndef CowREFCNT /* 5.19.0: before, only keys of hashes are shared */
+#ifndef CowREFCNT /* 5.19.0: before, only hash keys are shared */
 #define CowREFCNT(sv) 0
 #endif
 
@@ -55,7 +55,7 @@ static inline bool sprig_is_utf8_invariant(const U8 *bytes, STRLEN n)
 #define isREGEXP(sv) (SvTYPE(sv) == SVt_REGEXP)
 #endif
 
-#ifndef HvAMAGIC /* 5.17.0: before, nothing says it without a look at the methods */
+#ifndef HvAMAGIC /* 5.17.0: before, only a look at the methods shows it */
 #define HvAMAGIC(stash) 1
 #endif
 

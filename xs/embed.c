@@ -1,4 +1,4 @@
-/* embed.c - makes, runs and destroys the perl interpreter of the program. */
+/* embed.c - creates, runs and destroys the program's perl interpreter. */
 #define PERL_NO_GET_CONTEXT
 #include <EXTERN.h>
 #include <XSUB.h>
@@ -28,9 +28,9 @@ static bool is_same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* The path of a perl of the same version. Where another one has taken its place meanwhile, it still
- * stands beside that under a name with the version, as `make install` of perl has it. The bare name
- * if there is none at all: anything is better than a program that starts this server. */
+/* The path of a perl of the same version. If another one has been installed in its place, it still
+ * exists beside that under a name with the version, as perl's `make install` leaves it. Returns the
+ * bare name if there is none at all: anything is better than a program that starts this server. */
 static const char *perl_path(void)
 {
     bool is_there = access(SPRIG_PERL, X_OK) == 0;
@@ -40,7 +40,7 @@ static const char *perl_path(void)
     return is_there ? SPRIG_PERL : "perl";
 }
 
-/* perl has found the file of this process, and calls that perl. */
+/* Perl sets $^X to this process's file; sets it to perl instead. */
 XS_INTERNAL(name_perl)
 {
     dXSARGS;
@@ -51,7 +51,7 @@ XS_INTERNAL(name_perl)
 
 /* ---- our modules ---- */
 
-/* The folder above that of the program, with its links followed. Undef: the system does not say. */
+/* The folder above the program's, with links followed. Undef: the system does not say. */
 static SV *prefix(pTHX)
 {
     char path[4096];
@@ -70,8 +70,8 @@ static void push_folder(pTHX_ const char *folder)
         av_push(GvAVn(PL_incgv), newSVpv(folder, 0));
 }
 
-/* Where the modules are if perl does not know: in the lib/perl5 beside this bin (INSTALL_BASE,
- * local::lib), or where they were installed to. */
+/* Adds the modules' folder if perl does not know it: lib/perl5 beside this bin (INSTALL_BASE,
+ * local::lib), or where they were installed. */
 XS_INTERNAL(add_folders)
 {
     dXSARGS;
@@ -89,13 +89,13 @@ XS_INTERNAL(add_folders)
 
 /* ---- the interpreter ---- */
 
-/* Before any other Perl, also that of PERL5OPT. */
+/* Runs before any other Perl code, including that of PERL5OPT. */
 static const char preamble[] =
     "BEGIN { Sprig::_name_perl();"
     " Sprig::_add_folders() if !grep { !ref && -e \"$_/Sprig/Program.pm\" } @INC }";
 
-/* XSLoader calls an existing Sprig::bootstrap rather than load Sprig.so, so that there is one copy
- * of the state in C. */
+/* XSLoader calls an existing Sprig::bootstrap instead of loading Sprig.so, so that there is one
+ * copy of the C state. */
 static void boot_linked_in(pTHX)
 {
     newXS("DynaLoader::boot_DynaLoader", boot_DynaLoader, __FILE__);
@@ -126,7 +126,7 @@ int psgi_embed_run(int argc, char **argv)
         return 1;
     PL_perl_destruct_level = 1;
     perl_construct(my_perl);
-    PL_origalen = 1;                         /* assigning to $0 must not write over argv */
+    PL_origalen = 1;                         /* assigning to $0 must not overwrite argv */
     PL_exit_flags |= PERL_EXIT_DESTRUCT_END; /* END blocks run in perl_destruct */
     if (perl_parse(my_perl, boot_linked_in, argc, argv, NULL) == 0)
         perl_run(my_perl);

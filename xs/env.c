@@ -1,4 +1,4 @@
-/* env.c - from a request to the PSGI env: every value is written, or is a constant. */
+/* env.c - makes the PSGI env of a request: every value is written, or is constant. */
 #include "env.h"
 #include "informer.h"
 #include "lazyvalue.h"
@@ -14,8 +14,8 @@ struct env_builder {
     const struct psgi_keys *keys;
     const struct sprig_request *req;
     struct psgi_env *env;
-    struct sprig_span host;      /* that the Host header gives way to, or ptr NULL */
-    struct sprig_span host_port; /* to be put behind it, or ptr NULL */
+    struct sprig_span host;      /* replaces the Host header; or ptr NULL */
+    struct sprig_span host_port; /* appended to it; or ptr NULL */
 };
 
 static inline bool is_set(const uint64_t *bits, unsigned slot)
@@ -28,7 +28,7 @@ static inline void set_bit(uint64_t *bits, unsigned slot)
     bits[slot >> 6] |= UINT64_C(1) << (slot & 63);
 }
 
-/* The env is new, or the app took the key away. */
+/* The env is new, or the app removed the key. */
 __attribute__((noinline)) static SV *value_new(pTHX_ struct env_builder *b, unsigned slot)
 {
     const struct psgi_key *key = &b->keys->key[slot];
@@ -40,7 +40,7 @@ __attribute__((noinline)) static SV *value_new(pTHX_ struct env_builder *b, unsi
     return HeVAL(he);
 }
 
-/* The value of a slot: that of the request before, or undef. */
+/* The value of a slot: the previous request's, or undef. */
 static inline SV *value_of(pTHX_ struct env_builder *b, unsigned slot)
 {
     struct psgi_env *env = b->env;
@@ -84,7 +84,7 @@ static void set_ref(pTHX_ SV *sv, SV *target)
     SvROK_on(sv);
 }
 
-/* Percent-decoded once; what %00 or %2F stood for is kept, lengths are counted. */
+/* Percent-decoded once; bytes from %00 and %2F are kept, because lengths are counted. */
 static void put_path(pTHX_ struct env_builder *b)
 {
     struct sprig_span path = b->req->path;
@@ -99,8 +99,7 @@ static void put_path(pTHX_ struct env_builder *b)
 
 /* ---- headers ---- */
 
-/* A header that came before is continued: RFC 9110 section 5.3, RFC 6265 section 5.4 for cookies.
- */
+/* Appends to a header that came before: RFC 9110 section 5.3, RFC 6265 section 5.4 for cookies. */
 static void append_header(pTHX_ SV *value, const struct sprig_header *h)
 {
     sv_catpvn_nomg(value, span_ieq(h->name, SPAN_LIT("Cookie")) ? "; " : ", ", 2);
@@ -108,7 +107,7 @@ static void append_header(pTHX_ SV *value, const struct sprig_header *h)
         sv_catpvn_nomg(value, h->value.ptr, h->value.len);
 }
 
-/* Headers without a ready-made key that must not reach the env. A name with '_' could pass for one
+/* Headers without a prepared key that must not reach the env. A name with '_' could pass for one
  * with '-' (Content_Length), and Proxy for the environment variable of that name. */
 static bool is_dropped(struct sprig_span name)
 {
@@ -117,7 +116,7 @@ static bool is_dropped(struct sprig_span name)
            memchr(name.ptr, '_', name.len) != NULL;
 }
 
-/* Of those with a key: what the server has answered to, or has another one for. */
+/* Headers with a key that the server itself has answered, or replaces. */
 static bool gives_way(const struct env_builder *b, unsigned slot)
 {
     return (slot == b->keys->host && b->host.ptr != NULL) ||
@@ -133,7 +132,7 @@ static void put_known_header(pTHX_ struct env_builder *b, unsigned slot,
         put_span(aTHX_ b, slot, h->value);
 }
 
-/* An entry without a slot: it is deleted when the env is recycled. */
+/* An entry without a slot: deleted when the env is recycled. */
 static void put_unknown_header(pTHX_ struct env_builder *b, const struct sprig_header *h)
 {
     SV *key = newSV(h->name.len + 6);
@@ -150,7 +149,7 @@ static void put_unknown_header(pTHX_ struct env_builder *b, const struct sprig_h
     SvREFCNT_dec(key);
 }
 
-/* Of an absolute target, or told by a proxy: then the port may have come apart from it. */
+/* The host of an absolute target, or from a proxy, in which case the port may come separately. */
 static void put_host(pTHX_ struct env_builder *b)
 {
     unsigned slot = b->keys->host;
@@ -188,7 +187,7 @@ static void put_request_line(pTHX_ struct env_builder *b)
     put_span(aTHX_ b, KEY_SERVER_PROTOCOL, request_protocol(b->req));
 }
 
-/* What a proxy has told may lie in *f, which has to live as long as the builder. */
+/* Values from a proxy may be stored in *f, which has to live as long as the builder. */
 static void put_addresses(pTHX_ struct env_builder *b, struct sprig_exchange *ex, bool is_tls,
                           struct sprig_forwarded *f)
 {
@@ -222,7 +221,7 @@ static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
     }
     SvREFCNT_dec(env->bytes);
     ref = psgi_input_new(aTHX_ body, &env->bytes);
-    if (SvROK(sv)) /* read by nobody, in memory; now it is a file */
+    if (SvROK(sv)) /* the previous body was in memory and nobody read it; this one is a file */
         sv_setsv(sv, &PL_sv_undef);
     set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(ref)));
     SvREFCNT_dec(ref);
@@ -231,7 +230,7 @@ static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
         psgi_glob_note(aTHX_ & env->input, sv);
 }
 
-/* The length of the body as the app reads it, that is, after de-chunking. */
+/* The length of the body as the app reads it, after de-chunking. */
 static void put_body(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
 {
     struct sprig_body body;
@@ -301,8 +300,8 @@ static void put_exit_guard(pTHX_ struct env_builder *b, SV *guard)
         set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(guard)));
 }
 
-/* A copy of the glob, as the other servers give: `local *STDERR` in an app does not reach it. Where
- * the program has put another handle in its place, there is a new copy. */
+/* A copy of the glob, as other servers give: `local *STDERR` in an app does not affect it. If the
+ * program has put another handle in its place, makes a new copy. */
 SV *psgi_env_errors(pTHX_ struct psgi *psgi)
 {
     GV *copy = (GV *)psgi->errors;
@@ -335,7 +334,7 @@ static void put_request_id(pTHX_ struct env_builder *b, struct sprig_exchange *e
         put_span(aTHX_ b, KEY_REQUEST_ID, id);
 }
 
-/* The same for all requests of a server; left alone in an env where the last app did so. */
+/* The same for all requests of a server; not written again if the last app left them alone. */
 static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server *server)
 {
     SV *handlers = value_of(aTHX_ b, KEY_CLEANUP_HANDLERS);
@@ -356,7 +355,7 @@ static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server 
         put_exit_guard(aTHX_ b, server->exit_guard);
 }
 
-/* What the request before had and this one has not. The values are plain strings. */
+/* Deletes what the previous request had and this one has not. The values are plain strings. */
 static void delete_stale(pTHX_ struct env_builder *b)
 {
     struct psgi_env *env = b->env;
@@ -374,7 +373,7 @@ static void delete_stale(pTHX_ struct env_builder *b)
     }
 }
 
-/* Like changes of the app: recycling takes them back. */
+/* Recycling removes these, like changes by the app. */
 static void put_reader(pTHX_ HV *env, struct psgi_exchange *px)
 {
     (void)hv_stores(env, "psgix.input.streaming", newSVsv(&PL_sv_yes));
@@ -395,7 +394,7 @@ static void put_variable(struct sprig_span name, struct sprig_span value, void *
     (void)hv_store((HV *)arg, name.ptr, (I32)name.len, newSVpvn(value.ptr, value.len), 0);
 }
 
-/* The same. */
+/* Recycling removes these, too. */
 static void put_tls(pTHX_ HV *env, struct psgi_exchange *px)
 {
     PERL_UNUSED_CONTEXT;

@@ -1,4 +1,4 @@
-/* envpool.c - the envs of a server that wait for their next request. */
+/* envpool.c - a server's envs that wait for their next request. */
 #include "env.h"
 
 #include "base/stats.h"

@@ -1,4 +1,4 @@
-/* envread.c - what the env of a request says now, whatever the app has done to it. */
+/* envread.c - reads an env as it is now, whatever the app has done to it. */
 #include "call.h"
 #include "env.h"
 
@@ -38,7 +38,7 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
 {
     struct get_job job = {env, key, NULL};
 
-    if (SvRMAGICAL((SV *)env) || SvREADONLY((SV *)env)) { /* the app tied or locked it */
+    if (SvRMAGICAL((SV *)env) || SvREADONLY((SV *)env)) { /* the app has tied or locked it */
         psgi_eval(aTHX_ run_get, &job, NULL);
         return job.value;
     }
@@ -49,7 +49,7 @@ SV *psgi_env_get(pTHX_ HV *env, const char *key)
     return job.value;
 }
 
-/* The text of a value with which no code comes along; ptr NULL if it is another, or none. */
+/* The text of a value that runs no code; ptr NULL if it is another kind, or there is none. */
 static struct sprig_span plain_text(SV *value)
 {
     if (value == NULL || SvGMAGICAL(value) || !SvPOK(value))
@@ -64,7 +64,7 @@ static SV *value_of(pTHX_ HV *env, const char *key)
     return value != NULL ? *value : NULL;
 }
 
-/* Printable characters as they are; where there is no room for more, dots. */
+/* Copies printable characters; if there is no more room, puts dots. */
 static char *put_printable(char *at, const char *end, struct sprig_span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -80,7 +80,7 @@ static char *put_printable(char *at, const char *end, struct sprig_span text)
     return at;
 }
 
-/* Where it ends. */
+/* Writes the name; returns its end. */
 static const char *put_name(char name[PSGI_REQUEST_NAME_BYTES], SV *of_method, SV *of_uri)
 {
     const char *end = name + PSGI_REQUEST_NAME_BYTES, *query;

@@ -1,15 +1,15 @@
-/* events.c - what a Sprig::Writer does besides when its response is a text/event-stream. */
+/* events.c - the additional methods of a Sprig::Writer whose response is a text/event-stream. */
 #include "events.h"
 #include "http/sse.h"
 #include "text.h"
 #include "writer.h"
 
-/* Events up to this size are put together on the stack. */
+/* Events up to this size are composed on the stack. */
 enum { SMALL_EVENT_BYTES = 4096 };
 
 /* ---- an event ---- */
 
-/* The writer's response, or NULL where it is over. Croaks unless that is a stream of events. */
+/* The writer's response, or NULL if it is over. Croaks unless it is an event stream. */
 static struct psgi_exchange *event_exchange(pTHX_ SV *self, const char *method)
 {
     struct psgi_exchange *px = psgi_writer_exchange(aTHX_ self, method);
@@ -42,7 +42,7 @@ static void check_line(pTHX_ struct sprig_span text, const char *what)
         croak("Sprig::Writer::event: %s has a line end or NUL in it", what);
 }
 
-/* Which field of an event is meant, as an index of `fields`. */
+/* Indexes of `fields`. */
 enum { FIELD_DATA, FIELD_NAME, FIELD_ID, FIELD_RETRY, N_FIELDS };
 
 static int field_of(pTHX_ SV *name)
@@ -56,7 +56,7 @@ static int field_of(pTHX_ SV *name)
     croak("Sprig::Writer::event: unknown field '%s': it takes data, event, id and retry", text);
 }
 
-/* All values are made text before the bytes of any are looked at: code might change them. */
+/* All values are converted to text before any bytes are read: code might change them. */
 static void read_fields(pTHX_ SV **fields, I32 n, struct sse_event *event)
 {
     SV *text[N_FIELDS] = {NULL};

@@ -4,7 +4,7 @@
 
 #include "bridge.h"
 
-/* As psgi_writer_write. `fields` are n names and values of an event; they may be those of the Perl
+/* Like psgi_writer_write. `fields` are n names and values of an event; they may be on the Perl
  * stack. */
 bool psgi_writer_event(pTHX_ SV *self, SV **fields, I32 n);
 bool psgi_writer_comment(pTHX_ SV *self, SV *text);

@@ -1,5 +1,5 @@
-/* exchange.c - one request and its response: its life, its failure, its end. Everything that is
- * about an exchange stands on this; nothing here knows how an app is called or what it returns. */
+/* exchange.c - one request and its response: its life, its failure, its end. Everything about an
+ * exchange builds on this; nothing here knows how an app is called or what it returns. */
 #include "exchange.h"
 #include "env.h"
 #include "report.h"
@@ -57,12 +57,12 @@ const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px)
 
 void psgi_exchange_report(pTHX_ struct psgi_exchange *px, SV *message)
 {
-    psgi_exchange_ref(px); /* the text of the message may end it */
+    psgi_exchange_ref(px); /* converting the message to text may end it */
     psgi_report_of(aTHX_ px->env, px->name, message);
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* The answer of last resort. PAGI has the connection end with it. */
+/* The response of last resort. PAGI requires that the connection ends with it. */
 static void send_500(pTHX_ struct psgi_exchange *px)
 {
     static const struct sprig_span text = {"Internal Server Error", 21};
@@ -139,7 +139,7 @@ int psgi_exchange_finish(pTHX_ struct psgi_exchange *px)
 
 /* ---- what the app's objects do to it ---- */
 
-/* Runs within the destructor of a Perl object: what is to be done waits for on_notify. */
+/* Runs within a Perl object's destructor, so the real work waits for on_notify. */
 void psgi_exchange_object_dropped(pTHX_ struct psgi_exchange *px)
 {
     if (px->ex == NULL || PL_phase == PERL_PHASE_DESTRUCT)

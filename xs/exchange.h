@@ -17,7 +17,7 @@ static inline void psgi_exchange_unref(pTHX_ struct psgi_exchange *px)
     if (--px->refs == 0)
         psgi_exchange_free(aTHX_ px);
 }
-/* The options of its server, also while that is being stopped. The exchange must not be over. */
+/* Its server's options, also while the server is being stopped. The exchange must not be over. */
 const struct sprig_config *psgi_exchange_config(const struct psgi_exchange *px);
 
 /* Answers 500 if no head is out, aborts the response otherwise. */
@@ -26,26 +26,26 @@ void psgi_exchange_refuse(pTHX_ struct psgi_exchange *px);
 void psgi_exchange_fail(pTHX_ struct psgi_exchange *px, SV *message);
 void psgi_exchange_failf(pTHX_ struct psgi_exchange *px, const char *fmt, ...);
 
-/* psgi_report about this request, also if its env went early. */
+/* psgi_report about this request, even if its env was released early. */
 void psgi_exchange_report(pTHX_ struct psgi_exchange *px, SV *message);
 
-/* sprig_response_end for all of the bridge: on_end waits for the kernel to have every byte if there
- * are cleanup handlers or a completion callback. May free what px points to, not px itself if it is
- * held. */
+/* sprig_response_end for the whole bridge: if there are cleanup handlers or a completion callback,
+ * on_end waits until the kernel has every byte. May free what px points to, but not px itself if it
+ * is held. */
 int psgi_exchange_finish(pTHX_ struct psgi_exchange *px);
 
-/* The array of psgix.cleanup.handlers if it has anything in it, owned by the caller; else NULL. */
+/* The array of psgix.cleanup.handlers if it is not empty, owned by the caller; otherwise NULL. */
 AV *psgi_exchange_cleanup_handlers(pTHX_ struct psgi_exchange *px);
 
-/* A responder or writer went away: on_notify will come and settle it. Legal in destructors. */
+/* A responder or writer went away: on_notify will settle it. Legal in destructors. */
 void psgi_exchange_object_dropped(pTHX_ struct psgi_exchange *px);
 
 /* True while an error can still change what the client sees: nothing was answered yet, or a writer
- * is at work. */
+ * is active. */
 bool psgi_exchange_can_fail(const struct psgi_exchange *px);
 
 /* Reports the error and fails the exchange (500, or aborted if the head is out), unless its
- * response is complete already. */
+ * response is already complete. */
 void psgi_exchange_raise(pTHX_ struct psgi_exchange *px, SV *error);
 
 #endif

@@ -40,7 +40,7 @@ struct psgi_handle *psgi_handle_get(pTHX_ SV *ref)
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) < SVt_PVMG)
         return NULL;
     mg = SvMAGIC(SvRV(ref));
-    if (mg != NULL && mg->mg_virtual != &handle_vtbl) /* mostly it is the only one */
+    if (mg != NULL && mg->mg_virtual != &handle_vtbl) /* mostly it is the first */
         mg = mg_findext(SvRV(ref), PERL_MAGIC_ext, &handle_vtbl);
     return mg != NULL ? (struct psgi_handle *)mg->mg_ptr : NULL;
 }
@@ -54,7 +54,7 @@ struct psgi_handle *psgi_handle_only(SV *body)
                : NULL;
 }
 
-/* The exchange lets go of a handle that is about to be freed. */
+/* The exchange forgets a handle that is about to be freed. */
 static void sever(struct psgi_exchange *px, struct psgi_handle *handle)
 {
     if (px->responder == handle)
@@ -80,8 +80,8 @@ static void give_back(pTHX_ struct psgi_handle *handle)
     psgi->n_spare_handles++;
 }
 
-/* The Perl object goes away. PL_op still is the die that unwinds, where it is one that an eval of
- * the app catches: psgi_call cannot see that. */
+/* The Perl object goes away. If an eval of the app catches the exception, psgi_call cannot see it;
+ * but PL_op is still the die that unwinds. */
 static int handle_free(pTHX_ SV *sv, MAGIC *mg)
 {
     struct psgi_handle *handle = (struct psgi_handle *)mg->mg_ptr;
@@ -117,7 +117,7 @@ int psgi_magic_dup_nothing(pTHX_ MAGIC *mg, CLONE_PARAMS *params)
     return 0;
 }
 
-/* A plain sub is kept itself: a reference to it would be one more value for each of many. */
+/* A plain sub is kept directly: a reference to it would be one more value for each of many. */
 static SV *callback_of(pTHX_ SV *cb)
 {
     if (!SvOK(cb))

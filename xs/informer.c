@@ -4,14 +4,14 @@
 #include "bytes.h"
 #include "exchange.h"
 
-/* One call: the headers as plain bytes. */
+/* One call: its headers as plain bytes. */
 struct interim {
     struct sprig_header *headers; /* freed with the scope */
     size_t n;
 };
 
-/* The bytes of a name or value, in a temporary copy: making text of another one may be code that
- * changes this one. */
+/* The bytes of a name or value, in a temporary copy: converting another one to text may run code
+ * that changes this one. */
 static struct sprig_span interim_text(pTHX_ SV **slot)
 {
     struct sprig_span bytes = SPAN_LIT("");
@@ -43,7 +43,7 @@ static void interim_read(pTHX_ struct interim *interim, SV *ref)
     }
 }
 
-/* True: it is on its way, or the client is one of HTTP/1.0 and gets none. */
+/* True: it is on its way, or the client speaks HTTP/1.0 and gets none. */
 static bool interim_send(pTHX_ struct psgi_exchange *px, int status, SV *headers)
 {
     struct interim interim = {NULL, 0};
@@ -66,7 +66,7 @@ static bool interim_send(pTHX_ struct psgi_exchange *px, int status, SV *headers
     return rc == 0;
 }
 
-/* The body of each of these code refs; the exchange stands in the CV, NULL once that is over. */
+/* The body of each of these code refs; the CV holds the exchange, or NULL once it is over. */
 XS(psgi_informer_call);
 XS(psgi_informer_call)
 {
@@ -74,7 +74,7 @@ XS(psgi_informer_call)
     struct psgi_exchange *px;
     bool sent;
 
-    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    psgi_get(aTHX); /* croaks in another thread, where the copy of the CV points nowhere */
     px = CvXSUBANY(cv).any_ptr;
     if (items < 1 || items > 2)
         croak("Usage: $env->{'psgix.informational'}->($status, [$name => $value, ...])");

@@ -1,7 +1,7 @@
-/* input.c - psgi.input: a real file handle on the request's body, in memory or in its file. */
+/* input.c - psgi.input: a real file handle on the request's body, in memory or in a file. */
 #include "env.h"
 
-enum { KEPT_BYTES_MAX = 16 * 1024 }; /* larger buffers go with their handle */
+enum { KEPT_BYTES_MAX = 16 * 1024 }; /* larger buffers are freed with their handle */
 
 /* A handle that reads the bytes of a string. */
 static PerlIO *open_memory(pTHX_ SV *bytes)
@@ -16,7 +16,7 @@ static PerlIO *open_memory(pTHX_ SV *bytes)
     return file;
 }
 
-/* Whatever layers `use open` or PERLIO ask for: bodies are bytes. */
+/* Ignores the layers that `use open` or PERLIO ask for: bodies are bytes. */
 static PerlIO *open_body_file(pTHX_ int fd)
 {
     PerlIO *file = PerlIO_fdopen(fd, "r");
@@ -42,8 +42,8 @@ SV *psgi_input_new(pTHX_ struct sprig_body *body, SV **bytes)
     return sv_bless(newRV_noinc((SV *)gv), stash);
 }
 
-/* One count of `bytes` is the caller's, the other one the layer's; that the layer reads this very
- * string, and not one that the app opened meanwhile, shows in the place of its buffer. */
+/* One count of `bytes` belongs to the caller, the other to the layer. The address of the layer's
+ * buffer shows that it reads this very string, and not one that the app opened meanwhile. */
 bool psgi_input_rewind(pTHX_ PerlIO *file, SV *bytes)
 {
     if (SvREFCNT(bytes) != 2 || SvTHINKFIRST(bytes) || SvLEN(bytes) > KEPT_BYTES_MAX ||

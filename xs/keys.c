@@ -1,5 +1,4 @@
-/* keys.c - the keys of envs: shared-hash scalars made once, so that a request hashes none of them.
- */
+/* keys.c - the keys of envs: shared-hash scalars made once, so that a request does not hash any. */
 #include "keys.h"
 
 #include "http/chars.h"
@@ -10,8 +9,8 @@ static const char *const env_key_text[] = {
 #undef X
 };
 
-/* Request headers that are worth a ready-made key; all others are folded one by one. In lower case,
- * for name_is. None is dropped: see is_dropped in env.c. */
+/* Request headers worth a prepared key; all others are converted one by one. In lower case, for
+ * name_is. None of them is dropped: see is_dropped in env.c. */
 static const char *const known_names[] = {
     "accept",
     "accept-charset",
@@ -74,7 +73,7 @@ enum { N_KNOWN = sizeof known_names / sizeof *known_names };
 
 _Static_assert(N_ENV_KEYS + N_KNOWN <= ENV_SLOTS, "one slot for each key");
 
-/* Header names differ well enough in length, first and last letter; case does not count. */
+/* Header names differ well enough in length, first and last letter, ignoring case. */
 static unsigned name_bucket(struct sprig_span name)
 {
     unsigned first = (unsigned char)name.ptr[0] | 0x20u;
@@ -110,7 +109,7 @@ static void add_key(pTHX_ struct psgi_keys *keys, unsigned slot, const char *tex
     keys->key[slot] = (struct psgi_key){sv, hek, SvSHARED_HASH(sv)};
 }
 
-/* Content-Type is the only header here that the CGI specification gives a name without HTTP_. */
+/* Content-Type is the only header here whose name in the CGI specification has no HTTP_. */
 static void add_header(pTHX_ struct psgi_keys *keys, unsigned slot, const char *name)
 {
     struct sprig_span span = span_str(name);
@@ -151,7 +150,7 @@ int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name)
     return NO_SLOT;
 }
 
-/* Equal keys of hashes that share them are one and the same. */
+/* In hashes that share their keys, equal keys are one and the same. */
 int psgi_keys_of_entry(const struct psgi_keys *keys, const HE *he)
 {
     for (unsigned i = hek_bucket(HeKEY_hek(he)); keys->by_hek[i] != 0;

@@ -1,5 +1,4 @@
-/* keys.h - the keys of envs: shared-hash scalars made once, so that a request hashes none of them.
- */
+/* keys.h - the keys of envs: shared-hash scalars made once, so that a request does not hash any. */
 #ifndef SPRIG_PSGI_KEYS_H
 #define SPRIG_PSGI_KEYS_H
 
@@ -39,7 +38,7 @@
     X(RAISE, "psgix.raise")                                                                        \
     X(REQUEST_ID, "psgix.request_id")
 
-/* A slot is the number of a key; those of the known request headers follow these. */
+/* A slot is the number of a key; the known request headers come after these. */
 enum env_key {
 #define X(name, text) KEY_##name,
     ENV_KEYS(X)
@@ -58,20 +57,21 @@ struct psgi_key {
 
 struct psgi_keys {
     struct psgi_key key[ENV_SLOTS];
-    struct sprig_span name[ENV_SLOTS]; /* of the header, in lower case; empty below N_ENV_KEYS */
-    uint8_t next[ENV_SLOTS];           /* slot of the next in its bucket, 0 = none */
+    struct sprig_span name[ENV_SLOTS]; /* the header's, in lower case; empty below N_ENV_KEYS */
+    uint8_t next[ENV_SLOTS];           /* next slot in the same bucket, 0 = none */
     uint8_t bucket[ENV_BUCKETS];       /* by header name */
     uint8_t by_hek[2 * ENV_BUCKETS];   /* open addressing: slot + 1, 0 = none */
-    SV *yes, *no;                      /* owned: values of booleans as they are when fresh */
+    SV *yes, *no;                      /* owned: unchanged values of booleans */
     unsigned host, transfer_encoding;  /* slots of these headers */
 };
 
 struct psgi_keys *psgi_keys_new(pTHX);
-/* The slot of a request header with a ready-made key, or NO_SLOT. */
+/* The slot of a request header with a prepared key, or NO_SLOT. */
 int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name);
-/* The slot of an entry of a hash, or NO_SLOT. */
+/* The slot of a hash entry, or NO_SLOT. */
 int psgi_keys_of_entry(const struct psgi_keys *keys, const HE *he);
-/* HTTP_ACCEPT_LANGUAGE out of Accept-Language; room for len + 5 bytes. Returns the length. */
+/* Makes HTTP_ACCEPT_LANGUAGE from Accept-Language; needs room for len + 5 bytes. Returns the
+ * length. */
 size_t psgi_keys_fold(struct sprig_span name, char *out);
 
 #endif

@@ -1,14 +1,14 @@
 /* lazyio.c - a PerlIO layer without a descriptor. The first operation that needs one opens it; from
- * then on each operation is handed on to two ordinary handles, one for each direction, as perl
- * itself makes them for sockets.
+ * then on each operation is passed to one of two ordinary handles, one per direction, as perl
+ * itself makes for sockets.
  *
- * The handle and its layer are members of one struct, so that making one costs no search in perl's
- * table of handles. Perl may look at the handle once more after the layer is popped: the memory is
- * kept for the next handle, not freed. */
+ * The handle and its layer are members of one struct, so that making one needs no search in perl's
+ * table of handles. Perl may look at the handle once more after the layer is popped, so the memory
+ * is kept for the next handle and not freed. */
 #include "lazyio.h"
 #include "loop.h"
 
-/* A socket that one side has closed counts as heard for this long. */
+/* A socket that one side has closed still counts as connected for this long. */
 #define LEFT_NS UINT64_C(1000000000)
 
 struct lazyio {
@@ -17,14 +17,14 @@ struct lazyio {
     PerlIO *in, *out; /* owned; NULL until used */
     const struct lazyio_source *source;
     void *arg;              /* owned through source->release; NULL once released */
-    struct list_link among; /* open: among those of its server */
-    uint64_t left_ns;       /* when one side was first seen to have closed; 0: not yet */
+    struct list_link among; /* while open: in its server's list */
+    uint64_t left_ns;       /* when one side was first seen closed; 0: not yet */
     struct lazyio *next_spare;
 };
 
 static PerlIO_funcs lazyio_funcs;
 
-/* `f` is the handle itself, or the place in an upper layer that points to ours. */
+/* `f` is the handle itself, or the pointer to our layer in the layer above. */
 static struct lazyio *lazyio_self(PerlIO *f)
 {
     return (struct lazyio *)((char *)*f - offsetof(struct lazyio, layer));
@@ -67,8 +67,8 @@ static void lazyio_release(pTHX_ struct lazyio *l)
         l->source->release(aTHX_ arg);
 }
 
-/* Two handles on one descriptor, which perl closes with the second of them. The layers are named:
- * `use open` of whoever is calling is not meant for sockets. */
+/* Makes two handles on one descriptor, which perl closes with the second of them. The layers are
+ * explicit: the caller's `use open` is not meant for sockets. */
 static bool lazyio_adopt(pTHX_ struct lazyio *l, int fd)
 {
     l->in = PerlIO_openn(aTHX_ ":unix:perlio", "r", fd, 0, 0, NULL, 0, NULL);
@@ -86,7 +86,7 @@ static bool lazyio_adopt(pTHX_ struct lazyio *l, int fd)
     return false;
 }
 
-/* Opens on first use. False: there is nothing to open, errno is set. */
+/* Opens on first use. False: there is nothing to open; errno is set. */
 static bool lazyio_open(pTHX_ struct lazyio *l)
 {
     struct sprig_span unread = {NULL, 0};
@@ -111,7 +111,7 @@ static bool lazyio_open(pTHX_ struct lazyio *l)
     return true;
 }
 
-/* The clock is read anew: where another loop drives ours there may be no pass any more. */
+/* Reads the clock again: if another loop drives ours, there may be no more passes. */
 static bool lazyio_is_heard(pTHX_ struct lazyio *l)
 {
     int n_closed = sprig_socket_closed(PerlIO_fileno(l->in));
@@ -170,7 +170,7 @@ static IV lazyio_fill(pTHX_ PerlIO *f)
     return lazyio_open(aTHX_ l) ? PerlIO_fill(l->in) : -1;
 }
 
-/* open(my $copy, '<&', $io): the copy is an ordinary handle. Threads get none. */
+/* open(my $copy, '<&', $io): the copy is an ordinary handle. Threads do not get one. */
 static PerlIO *lazyio_dup(pTHX_ PerlIO *f, PerlIO *from, CLONE_PARAMS *params, int flags)
 {
     struct lazyio *l = lazyio_self(from);
@@ -234,7 +234,7 @@ static void lazyio_setlinebuf(pTHX_ PerlIO *f)
     PERL_UNUSED_ARG(f);
 }
 
-/* ---- perl's look into the read buffer: that of the inner handle ---- */
+/* ---- perl's access to the read buffer: the inner handle's ---- */
 
 static STDCHAR *lazyio_get_base(pTHX_ PerlIO *f)
 {
@@ -293,7 +293,7 @@ static IV lazyio_close(pTHX_ PerlIO *f)
     return rc;
 }
 
-/* Non-zero tells perl that the layer is no memory for it to free. */
+/* Non-zero tells perl not to free the layer. */
 static IV lazyio_popped(pTHX_ PerlIO *f)
 {
     struct lazyio *l = lazyio_self(f);

@@ -1,9 +1,10 @@
-/* lazyvalue.c - scalars whose value is made when somebody first looks at it: things that most
- * requests never need. They hold the exchange, not counted among its objects. */
+/* lazyvalue.c - scalars whose value is made at the first look: things that most requests never
+ * need. They hold the exchange, and do not count as its objects. */
 #include "lazyvalue.h"
 #include "exchange.h"
 
-/* What the value is to be made of, owned by the caller; NULL if it was made, or set, before. */
+/* The exchange to make the value from, owned by the caller; NULL if the value was already made, or
+ * set. */
 static struct psgi_exchange *lazy_take(MAGIC *mg)
 {
     struct psgi_exchange *px = (struct psgi_exchange *)mg->mg_ptr;
@@ -26,7 +27,7 @@ int psgi_lazy_get(pTHX_ SV *sv, MAGIC *mg)
     return 0;
 }
 
-/* The app put something else there, or the value goes away without having been seen. */
+/* The app has set another value, or the value goes away unseen. */
 int psgi_lazy_forget(pTHX_ SV *sv, MAGIC *mg)
 {
     struct psgi_exchange *px = lazy_take(mg);
@@ -56,7 +57,7 @@ SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, const struct psgi_lazy_kind *k
     return sv;
 }
 
-/* Flags of a scalar that tell a lazy one without a value from others, and what they are there. */
+/* Flags that distinguish a lazy scalar without a value from others, and their settings there. */
 #define LAZY_PUBLIC_OK (SVf_IOK | SVf_NOK | SVf_POK | SVf_ROK)
 #define LAZY_OK        (LAZY_PUBLIC_OK | SVp_IOK | SVp_NOK | SVp_POK | SVp_SCREAM)
 
@@ -64,7 +65,7 @@ SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, const struct psgi_lazy_kind *k
 #define LAZY_MASK    (SVTYPEMASK | LAZY_OK | SVf_READONLY | SVf_PROTECT | SVs_OBJECT | LAZY_MAGICAL)
 #define LAZY_FLAGS   ((U32)SVt_PVMG | LAZY_MAGICAL)
 
-/* The one magic of a lazy scalar without a value that has `arg`; NULL if it is anything else. */
+/* The only magic of a lazy scalar without a value and with this `arg`; NULL for anything else. */
 static inline MAGIC *lazy_magic(SV *sv, const void *arg)
 {
     MAGIC *mg = (SvFLAGS(sv) & LAZY_MASK) == LAZY_FLAGS ? SvMAGIC(sv) : NULL;

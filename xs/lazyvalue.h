@@ -1,13 +1,13 @@
-/* lazyvalue.h - scalars whose value is made when somebody first looks at it. */
+/* lazyvalue.h - scalars whose value is made at the first look. */
 #ifndef SPRIG_PSGI_LAZYVALUE_H
 #define SPRIG_PSGI_LAZYVALUE_H
 
 #include "handle.h"
 
-/* What makes the value: owned by the caller, NULL for undef. */
+/* Makes the value: owned by the caller, NULL for undef. */
 typedef SV *psgi_lazy_make(pTHX_ struct psgi_exchange *px);
 
-/* A kind of lazy value; perl finds the table of its magic, which is at the beginning. */
+/* A kind of lazy value; starts with the table that perl uses for its magic. */
 struct psgi_lazy_kind {
     MGVTBL vtbl;
     psgi_lazy_make *make;
@@ -23,10 +23,10 @@ struct psgi_lazy_kind {
 /* A scalar that gets its value when it is first read. Owned by the caller. `kind` is borrowed for
  * ever. */
 SV *psgi_lazy_new(pTHX_ struct psgi_exchange *px, const struct psgi_lazy_kind *kind);
-/* Takes one that nobody has looked at off its exchange, to give it to another. False: it is not as
- * it was made. */
+/* Detaches a lazy value that nobody has looked at from its exchange, so that another can get it.
+ * False: it has changed since it was made. */
 bool psgi_lazy_park(pTHX_ SV *sv, struct psgi_exchange *px);
-/* Gives a parked one to an exchange. False: it is none. */
+/* Gives a parked lazy value to an exchange. False: it is not one. */
 bool psgi_lazy_reuse(pTHX_ SV *sv, struct psgi_exchange *px);
 
 /* For PSGI_LAZY_KIND. */
