@@ -93,8 +93,8 @@ static bool has_true_size(int fd, const struct stat *st, Off_t at)
     return st->st_blocks > 0 || !is_virtual(fd);
 }
 
-/* Whether perl counts who uses the descriptor: of its own layers, but for the standard ones, which
- * `open` puts another file behind. */
+/* Whether perl counts the users of the descriptor: it does so for its own layers, except for the
+ * standard handles, behind which `open` puts another file. */
 static bool is_counted(pTHX_ PerlIO *file, int fd)
 {
     while (PerlIOValid(PerlIONext(file)))
@@ -102,7 +102,7 @@ static bool is_counted(pTHX_ PerlIO *file, int fd)
     return fd > PL_maxsysfd && PerlIOBase(file)->tab == &PerlIO_unix;
 }
 
-/* Keeps a descriptor of perl's open, whatever the app does with its handle from now on. */
+/* Keeps perl's descriptor open, whatever the app does with its handle from now on. */
 static int keep_open(pTHX_ PerlIO *file, int fd, bool *is_shared)
 {
     *is_shared = is_counted(aTHX_ file, fd);

@@ -16,7 +16,7 @@ struct psgi_body {
     SV *sv; /* the string, the array itself (not the reference), or the object that has getline */
     uint64_t length; /* SPRIG_LENGTH_UNKNOWN if only reading would tell */
     int fd;          /* FILE: owned until psgi_body_send or _clear, else -1 */
-    bool is_shared;  /* perl has it as well: it is closed when both are done with it */
+    bool is_shared;  /* perl uses it as well: closed when both are done with it */
     uint64_t offset; /* FILE: where its next read would start */
 };
 
@@ -36,8 +36,7 @@ void psgi_body_use_path(int fd, struct psgi_body *body);
  * been read. Calls close exactly once if the body has it. */
 void psgi_body_send(pTHX_ struct psgi_exchange *px, struct psgi_body *body);
 void psgi_body_clear(struct psgi_body *body);
-/* The descriptor of a FILE, which is the caller's to close from now on. -1 and errno: there is none
- * to be had. */
+/* The descriptor of a FILE, which the caller closes. -1 and errno: none is available. */
 int psgi_body_take_fd(struct psgi_body *body);
 
 #endif

@@ -5,9 +5,9 @@
 #include "report.h"
 #include <signal.h>
 
-static struct sprig_loop *volatile sleeper; /* the loop that Perl's signal handler wakes */
+static struct sprig_loop *volatile sleeper; /* the loop to be woken by Perl's signal handler */
 
-/* ---- signals: a %SIG handler that arrives while the loop sleeps ends the sleep ---- */
+/* ---- signals: one with a %SIG handler ends the loop's sleep ---- */
 
 #if defined(PERL_USE_3ARG_SIGHANDLER) ||                                                           \
     (!PERL_VERSION_GE(5, 31, 6) && defined(HAS_SIGACTION) && defined(SA_SIGINFO))
@@ -18,7 +18,7 @@ static struct sprig_loop *volatile sleeper; /* the loop that Perl's signal handl
 #define HANDLER_ARGS   signo
 #endif
 
-static Sighandler_t perl_handler; /* Perl's own C handler, which notes the signal as pending */
+static Sighandler_t perl_handler; /* Perl's own C handler, which marks the signal as pending */
 
 static Signal_t wake_handler(HANDLER_PARAMS)
 {
@@ -31,8 +31,8 @@ static Signal_t wake_handler(HANDLER_PARAMS)
     errno = saved;
 }
 
-/* Handlers that were set by %SIG before point at Perl's function directly: ours takes its place,
- * flags and masks as they are. */
+/* Handlers set earlier through %SIG point directly at Perl's function: replaces it with ours, and
+ * keeps flags and masks. */
 static void rehook_signal(int signo)
 {
     struct sigaction sa;
@@ -72,8 +72,7 @@ static void run_handlers(pTHX_ void *arg)
     PERL_ASYNC_CHECK();
 }
 
-/* An exception of a handler must not fly through the core: psgi_rethrow throws it after the pass.
- */
+/* A handler's exception must not pass through the core: psgi_rethrow throws it after the pass. */
 static void on_wake(void *arg)
 {
     struct psgi *psgi = arg;
@@ -86,8 +85,8 @@ static void on_wake(void *arg)
     psgi->thrown = error;
 }
 
-/* A nested pass runs in the middle of somebody's code: $_ is theirs. Who asked for it keeps the
- * rest. */
+/* A nested pass runs in the middle of somebody's code, so it gets its own $_. Its caller preserves
+ * the rest. */
 static void on_nested_enter(void *arg)
 {
     struct psgi *psgi = arg;
@@ -130,7 +129,7 @@ static void open_loop(pTHX_ struct psgi *psgi)
     const struct sprig_loop_hooks hooks = {is_pending, on_wake, on_nested_enter, on_nested_leave,
                                            psgi};
 
-    sprig_open_standard(); /* not when the module is loaded: perl has its file open then */
+    sprig_open_standard(); /* not while the module is loaded: perl has its file open then */
     psgi->loop = sprig_loop_new();
     if (psgi->loop == NULL)
         croak("Sprig: no event loop: %s", Strerror(errno));

@@ -6,11 +6,11 @@
 
 /* The loop of this interpreter, created if there is none yet; croaks if the system refuses it. */
 struct sprig_loop *psgi_loop(pTHX);
-/* Messages of the core become warnings of Perl. psgi_loop() sees to that. */
+/* Turns messages of the core into warnings of Perl. psgi_loop() calls it. */
 void psgi_log_attach(pTHX);
 
-/* To be called after a pass, by psgi_loop_pass: croaks with what a %SIG handler threw while the
- * loop waited (alarm around a blocking recv). During the pass the exception is only kept. */
+/* Called by psgi_loop_pass after a pass: croaks with what a %SIG handler threw while the loop
+ * waited (alarm around a blocking recv). During the pass the exception is only kept. */
 void psgi_rethrow(pTHX);
 
 #endif

@@ -16,14 +16,14 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* There is one in a process. It borrows the configuration and the words. */
+/* One per process. It borrows the configuration and the words. */
 static struct {
     struct sprig_master *master; /* owned; NULL: none */
     struct sprig_config config;
-    HV *options; /* owned: what the configuration was made of */
+    HV *options; /* owned: the options behind the configuration */
     char **argv; /* owned, ends with NULL */
     PerlInterpreter *perl;
-    SV *on_ready; /* owned while it runs, or NULL */
+    SV *on_ready; /* owned while the master runs, or NULL */
 } own;
 
 static void free_words(char **words)
@@ -75,7 +75,7 @@ void psgi_quit_open(void)
     sprig_quit_open();
 }
 
-/* Gives up what there is, and dies. */
+/* Closes everything, and dies. */
 static void fail_master(pTHX_ const char *why)
 {
     psgi_master_close(aTHX);
@@ -193,10 +193,10 @@ static void on_ready(void *arg)
     if (!psgi_call(aTHX_ own.on_ready, NULL, 0, NULL, &error) && error != NULL)
         psgi_warn(aTHX_ error);
     SvREFCNT_dec(error);
-    PERL_FLUSHALL_FOR_CHILD; /* the next fork must not print it again */
+    PERL_FLUSHALL_FOR_CHILD; /* otherwise the next fork would print it again */
 }
 
-/* For the workers that start from now on. */
+/* Used for the workers that start from now on. */
 static const struct sprig_config *on_reload(void *arg, char *kept, char *why, size_t n)
 {
     struct sprig_config fresh;
@@ -213,7 +213,7 @@ static const struct sprig_config *on_reload(void *arg, char *kept, char *why, si
     return &own.config;
 }
 
-/* Numbers that one worker draws are not to be those that another draws. */
+/* Each worker needs random numbers of its own. */
 static void reseed(pTHX)
 {
     uint64_t seed;
@@ -226,14 +226,14 @@ static void reseed(pTHX)
     srand48((long)(seed ^ seed >> 17));
 }
 
-/* Not by way of Perl: the master is waiting, and the app's handlers of warnings are not for it. */
+/* Bypasses Perl: the master is waiting, and the app's warning handlers are not meant for it. */
 static void print_message(enum sprig_log_level level, const char *message, void *arg)
 {
     PERL_UNUSED_VAR(arg);
     sprig_log_print(level, message);
 }
 
-/* An app that is still to be loaded is looked for where the folder's name leads by now. */
+/* If the app is not loaded yet, looks for it where the folder's name leads by now. */
 static void enter_folder(const struct sprig_master *master)
 {
     const char *folder = sprig_master_folder(master);
@@ -242,7 +242,7 @@ static void enter_folder(const struct sprig_master *master)
         sprig_log(SPRIG_LOG_WARN, "cannot enter %s: %s", folder, Strerror(errno));
 }
 
-/* A program that has closed it may have something else there. */
+/* If the program has closed STDIN, the descriptor may be something else. */
 static void drop_input(pTHX)
 {
     IO *io = PL_stdingv != NULL ? GvIO(PL_stdingv) : NULL;
@@ -251,7 +251,7 @@ static void drop_input(pTHX)
         sprig_daemon_drop_input();
 }
 
-/* Where perl would write what is assigned to $0; whoever assigns to it later has the last word. The
+/* Uses the place where perl writes what is assigned to $0; a later assignment still wins. The
  * program sprig has a place of its own. */
 static void open_title(pTHX)
 {

@@ -1,17 +1,17 @@
-/* options.c - the options of a Sprig::Server: a hash, the environment and a file make a
- * configuration. */
+/* options.c - the options of a Sprig::Server: makes a configuration from a hash, the environment
+ * and a file. */
 #include "options.h"
 
 #include "base/config_file.h"
 
 #include <stdlib.h>
 
-/* The file of the option config as it was when it was read: a worker that starts later gets what
- * the others have, and the file may be one that only root can read. Of the process. */
+/* The file of the option config, as it was when it was read. A worker that starts later gets what
+ * the others have, and perhaps only root can read the file. One per process. */
 static struct {
     char *path; /* owned; NULL: none */
     struct sprig_config_file file;
-    bool has_fixed; /* it was read again: what cannot change is as in */
+    bool has_fixed; /* it was read again: what cannot change is as in `fixed` */
     struct sprig_config fixed;
 } kept;
 
@@ -34,7 +34,7 @@ static int keep_file(const char *path, char *why, size_t n)
 
 /* ---- the levels, from the weakest to the strongest ---- */
 
-/* The text of a value. Several paths may come as a list. */
+/* The text of a value. Several paths may be given as a list. */
 static const char *option_text(pTHX_ const struct sprig_option *row, SV *value)
 {
     AV *list = SvROK(value) ? (AV *)SvRV(value) : NULL;
@@ -74,7 +74,7 @@ static int read_hash(pTHX_ struct sprig_config *config, HV *options, char *why, 
     return 0;
 }
 
-/* Those of the program, such as the other defaults of Sprig::Compat::Twiggy. */
+/* Reads the program's defaults, such as those of Sprig::Compat::Twiggy. */
 static int read_defaults(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
 {
     SV **defaults = hv_fetchs(options, "option_defaults", 0);
@@ -84,7 +84,7 @@ static int read_defaults(pTHX_ struct sprig_config *config, HV *options, char *w
                : 0;
 }
 
-/* The path of the file, absolute, goes into *config. */
+/* Puts the absolute path of the file into *config. */
 static int read_path(pTHX_ struct sprig_config *config, HV *options, char *why, size_t n)
 {
     const struct sprig_option *o = sprig_option_find("config");
@@ -134,7 +134,7 @@ static int read_levels(pTHX_ struct sprig_config *config, HV *options, char *why
     return rc == 0 ? sprig_config_check(config, why, n) : rc;
 }
 
-/* ---- for the others ---- */
+/* ---- for other files ---- */
 
 SV *psgi_options_read(pTHX_ struct sprig_config *config, HV *options)
 {

@@ -1,11 +1,11 @@
-/* place.c - where Perl is, asked from another thread.
+/* place.c - tells another thread where Perl is.
  *
- * That thread must not wait for Perl nor be waited for, so it reads while Perl goes on. Every
- * pointer it follows may lead to memory that was freed or used for something else meanwhile: all is
- * read by peek(), which fails instead of a crash, into copies, of which only plain numbers and
- * pointers are used; every loop has a bound, and what is printed is cleaned. The worst that a race
- * can do is a wrong name in a message. While Perl is blocked, which is when this is asked, nothing
- * of it moves. */
+ * That thread must neither wait for Perl nor make it wait, so it reads while Perl goes on. Every
+ * pointer that it follows may lead to memory that was freed or reused meanwhile. So everything is
+ * read with peek(), which fails instead of crashing, into copies, of which only plain numbers and
+ * pointers are used; every loop is bounded, and what is printed is cleaned. The worst effect of a
+ * race is a wrong name in a message. While Perl is blocked, which is when this is used, nothing of
+ * it moves. */
 #include "place.h"
 
 #include "base/peek.h"
@@ -21,7 +21,7 @@ enum {
 
 #define PEEK(to, from) peek(&(to), (from), sizeof(to))
 
-/* One member of a body, by the address of the body. */
+/* Reads one member of a body, given the body's address. */
 #define PEEK_MEMBER(to, body, type, member)                                                        \
     peek(&(to), (const char *)(body) + offsetof(type, member), sizeof(to))
 
@@ -37,7 +37,7 @@ static bool hek_name(const HEK *hek, char *buf, size_t n)
     return peek(buf, (const char *)hek + offsetof(HEK, hek_key), (size_t)len);
 }
 
-/* Where the name of a stash stands. */
+/* Where the name of a stash is stored. */
 static const char *stash_aux(const HV *copy)
 {
 #if PERL_VERSION >= 36
@@ -63,7 +63,7 @@ static bool stash_name(const HV *stash, char *buf, size_t n)
     if (aux == NULL || !PEEK_MEMBER(n_names, aux, struct xpvhv_aux, xhv_name_count) ||
         !PEEK_MEMBER(hek, aux, struct xpvhv_aux, xhv_name_u))
         return false;
-    if (n_names != 0) { /* it has several: a list */
+    if (n_names != 0) { /* several names: a list */
         HEK **names = (HEK **)hek;
         if (!PEEK(hek, names) || (hek == NULL && !PEEK(hek, names + 1)))
             return false;
@@ -81,7 +81,7 @@ static bool glob_name(const GV *gv, char *buf, size_t n, HV **stash)
            PEEK_MEMBER(*stash, copy.sv_any, XPVGV, xnv_u) && hek_name(hek, buf, n);
 }
 
-/* The name of a sub, in its package. */
+/* The name of a sub, with its package. */
 static bool sub_name(const CV *cv, char *buf, size_t n)
 {
     CV copy;
@@ -108,7 +108,7 @@ static bool sub_name(const CV *cv, char *buf, size_t n)
 #endif
     if (!is_known)
         return false;
-    /* Plack::Util gives each app.psgi a package of its own, whose name is the file's, encoded. */
+    /* Plack::Util gives each app.psgi its own package, named after the file, encoded. */
     if (stash_name(stash, package, sizeof package) && strncmp(package, "Plack::Sandbox::", 16) != 0)
         snprintf(buf, n, "%s::%s", package, name);
     else
@@ -146,9 +146,9 @@ static bool cop_place(const COP *cop, char *buf, size_t n)
 /* ---- the stack ---- */
 
 struct walk {
-    const COP *cop; /* of the frame that is next */
+    const COP *cop; /* of the next frame */
     PERL_SI stack;
-    I32 ix; /* of the next context to be looked at */
+    I32 ix; /* of the next context to look at */
     int n_stacks;
 };
 
@@ -164,7 +164,7 @@ static bool walk_begin(pTHX_ struct walk *w)
     return true;
 }
 
-/* The sub of the innermost frame that is left, and its context. False: there is none. */
+/* Finds the innermost sub that is left, and its context. False: there is none. */
 static bool walk_next(struct walk *w, PERL_CONTEXT *cx)
 {
     for (int i = 0; i < MAX_CONTEXTS; i++) {
@@ -210,14 +210,14 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* What has started the server, and is of no interest: the rest of the stack. */
+/* Whether this sub started the server: the rest of the stack is of no interest. */
 static bool is_start(const char *sub)
 {
     return begins(sub, "Sprig::Server::") || begins(sub, "Sprig::Program::");
 }
 
-/* A line for each frame of the application, the innermost first: "    My::Report::total at FILE
- * line 212". Those of the loop are left out. */
+/* Prints a line for each frame of the application, innermost first: "    My::Report::total at FILE
+ * line 212". Leaves out the loop's frames. */
 static size_t print_stack(char *buf, size_t n, void *arg)
 {
     struct walk walk;

@@ -1,11 +1,11 @@
-/* place.h - where Perl is, asked from another thread. */
+/* place.h - tells another thread where Perl is. */
 #ifndef SPRIG_PSGI_PLACE_H
 #define SPRIG_PSGI_PLACE_H
 
 #include "bridge.h"
 
-/* Has the watchdog of the loop (sprig_watchdog_start) look at this interpreter, with the options of
- * this server. */
+/* Lets the loop's watchdog (sprig_watchdog_start) watch this interpreter, with this server's
+ * options. */
 void psgi_watchdog_start(pTHX_ const struct sprig_config *config);
 
 #endif

@@ -1,11 +1,11 @@
-/* promise.c - apps that return a Future, an AnyEvent::CondVar or a promise: told apart by what they
- * can do, waited for without blocking. */
+/* promise.c - apps that return a Future, an AnyEvent::CondVar or a promise: recognised by their
+ * methods, awaited without blocking. */
 #include "promise.h"
 #include "call.h"
 #include "exchange.h"
 #include "handle.h"
 
-/* A promise may yield a promise; this many, and it is taken for a circle. */
+/* A promise may yield a promise; more than this many in a row count as a circle. */
 enum { PROMISE_DEPTH_MAX = 32 };
 
 enum promise_kind {
@@ -36,7 +36,7 @@ static enum promise_kind promise_kind(pTHX_ SV *sv)
     return PROMISE_NONE;
 }
 
-/* A method that answers yes or no; dying is no. */
+/* Calls a method that answers yes or no; dying means no. */
 static bool ask(pTHX_ SV *object, const char *method)
 {
     SV *result = NULL;
@@ -56,8 +56,8 @@ static bool is_ready(pTHX_ SV *promise, enum promise_kind kind)
 
 /* ---- the outcome ---- */
 
-/* The promise has an outcome: it is not waited for any more. Owned by the caller, NULL if the
- * exchange is over or has been told before. */
+/* The promise has an outcome and is no longer awaited. Owned by the caller; NULL if the exchange is
+ * over or was told before. */
 static SV *take_promise(struct psgi_exchange *px)
 {
     SV *promise = px->ex != NULL ? px->promise : NULL;
@@ -73,7 +73,8 @@ static void settle_value(pTHX_ struct psgi_exchange *px, SV *value)
         px->on_value(aTHX_ px, value);
 }
 
-/* Where the future only drives a delayed callback, the app may have answered the failure itself. */
+/* If the future only drives a delayed callback, the app may have responded to the failure itself.
+ */
 static void settle_error(pTHX_ struct psgi_exchange *px, SV *error)
 {
     bool is_streaming = px->writer_dropped || (px->writer != NULL && !px->writer->is_used);
@@ -161,8 +162,8 @@ XS(psgi_promise_waiter)
 
     if (mg != NULL && mg->mg_ptr != NULL) {
         SV *arg = items > 0 ? sv_mortalcopy(ST(0)) : &PL_sv_undef;
-        sv_2mortal(
-            SvREFCNT_inc_simple_NN((SV *)cv)); /* the magic, and so px, stays until we return */
+        sv_2mortal(SvREFCNT_inc_simple_NN(
+            (SV *)cv)); /* the magic, and with it px, stays until we return */
         waiter_run(aTHX_(struct psgi_exchange *) mg->mg_ptr,
                    (enum waiter_kind)CvXSUBANY(cv).any_i32, arg);
     }
@@ -170,7 +171,7 @@ XS(psgi_promise_waiter)
 }
 
 /* A code ref that settles the exchange. It holds the exchange, which holds the promise only until
- * it is over: no circle lasts. Owned by the caller. */
+ * it is over, so there is no lasting circle. Owned by the caller. */
 static SV *waiter_new(pTHX_ struct psgi_exchange *px, enum waiter_kind kind)
 {
     CV *cv = newXS(NULL, psgi_promise_waiter, __FILE__);
@@ -182,7 +183,7 @@ static SV *waiter_new(pTHX_ struct psgi_exchange *px, enum waiter_kind kind)
     return newRV_noinc((SV *)cv);
 }
 
-/* Registers for the outcome. False: it refused, *error says why. */
+/* Registers for the outcome. False: the promise refused, *error says why. */
 static bool listen_to(pTHX_ struct psgi_exchange *px, SV *promise, enum promise_kind kind,
                       SV **error)
 {
@@ -236,7 +237,7 @@ void psgi_promise_watch(pTHX_ struct psgi_exchange *px, SV *sv)
 {
     enum promise_kind kind = promise_kind(aTHX_ sv);
 
-    /* A condvar has one callback, and it is the app's. */
+    /* A condvar has only one callback, and that belongs to the app. */
     if (px->ex == NULL || px->promise != NULL || kind == PROMISE_NONE || kind == PROMISE_CONDVAR)
         return;
     px->on_value = NULL;
@@ -250,7 +251,7 @@ bool psgi_promise_cancel(pTHX_ struct psgi_exchange *px)
     if (promise == NULL || px->on_value == NULL ||
         !has_method(aTHX_ SvSTASH(SvRV(promise)), "cancel"))
         return false;
-    px->promise = NULL; /* what it tells its waiter now is ignored */
+    px->promise = NULL; /* what it tells its waiter from now on is ignored */
     psgi_call_method(aTHX_ promise, "cancel", NULL, 0, NULL, NULL);
     SvREFCNT_dec(promise);
     return true;

@@ -1,19 +1,19 @@
-/* psgi.c - what the bridge keeps for one interpreter. */
+/* psgi.c - everything that the bridge keeps for one interpreter. */
 #include "bridge.h"
 #include "keys.h"
 #include "process/origin.h"
 
 #define MY_CXT_KEY "Sprig::_bridge" SPRIG_VERSION
 
-/* Only a pointer: perl frees the context itself early in global destruction, while objects that
- * count themselves in struct psgi are still alive. */
+/* Only a pointer: perl frees the context itself early in global destruction, when objects that are
+ * counted in struct psgi are still alive. */
 typedef struct {
     struct psgi *psgi;
 } my_cxt_t;
 
 START_MY_CXT
 
-static struct psgi *first_psgi; /* keeps the struct reachable, it is never freed */
+static struct psgi *first_psgi; /* keeps the struct reachable; it is never freed */
 
 void psgi_boot(pTHX)
 {
@@ -46,8 +46,7 @@ struct psgi *psgi_get(pTHX)
 /* ---- clang ---- */
 
 #ifdef PERL_TSA_ACTIVE
-/* perl.h locks by these two where clang compiles, but only a libperl that clang has made has them.
- */
+/* With clang, perl.h locks through these two, but only a libperl compiled by clang has them. */
 __attribute__((weak)) int perl_tsa_mutex_lock(perl_mutex *mutex)
 {
     return pthread_mutex_lock(mutex);

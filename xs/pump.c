@@ -9,24 +9,24 @@
 
 enum {
     RECORD_BYTES = 64 * 1024, /* $/ for getline */
-    SLICE_BYTES = 64 * 1024,  /* of one pump in one turn of the loop */
-    SLICE_CALLS = 64,         /* of getline in one turn */
-    MAX_EMPTY = 8             /* empty strings from getline before it is given a rest */
+    SLICE_BYTES = 64 * 1024,  /* for one pump in one turn of the loop */
+    SLICE_CALLS = 64,         /* calls of getline in one turn */
+    MAX_EMPTY = 8             /* empty strings from getline before a rest */
 };
 
-/* A body that is only slow to fill its buffer (a compressor) is asked again after the others had
- * their turn; one that goes on having nothing is polled ever more rarely. */
+/* A body that is merely slow to fill its buffer (a compressor) is asked again after the others had
+ * their turn; one that still has nothing after this many rests is polled less and less often. */
 enum { N_SHORT_RESTS = 64 };
 static const double REST_MIN_SECONDS = 0.001, REST_MAX_SECONDS = 0.05;
 
 /* A body that is read by getline while it is sent, or that only has to be closed at the end. */
 struct psgi_pump {
-    SV *body; /* owned: what getline and close are called on */
+    SV *body; /* owned: the object of getline and close */
     struct sprig_timer *rest;
     unsigned n_empty; /* empty strings in a row */
     unsigned n_rests; /* rests in a row */
     bool is_running;  /* a frame of psgi_pump_run is on the stack */
-    bool is_dropped;  /* the exchange is over: the running frame frees it */
+    bool is_dropped;  /* the exchange is over: the running frame frees this */
     bool is_closed;   /* close was called */
 };
 
@@ -55,7 +55,7 @@ bool psgi_has_plain_layers(PerlIO *file)
     return true;
 }
 
-/* An open file of no class whose close is perl's own: it is closed without a call of the method. */
+/* An open file without a class whose close is perl's own: closed without calling the method. */
 static bool is_plain_file(SV *body)
 {
     SV *gv = SvRV(body);
@@ -65,7 +65,7 @@ static bool is_plain_file(SV *body)
            IoTYPE(io) == IoTYPE_RDONLY && psgi_has_plain_layers(IoIFP(io));
 }
 
-/* Objects without close are left alone. An AUTOLOAD may stand for it, which only `can` knows. */
+/* Objects without close are left alone. AUTOLOAD may provide it, which only `can` knows. */
 static bool can_close(pTHX_ SV *body)
 {
     SV *name, *found = NULL;
@@ -83,7 +83,7 @@ static bool can_close(pTHX_ SV *body)
     return can;
 }
 
-/* Calls close, once in the life of the body. False: it died, *error is owned by the caller. */
+/* Calls close, once in the body's life. False: it died; *error is owned by the caller. */
 static bool pump_close(pTHX_ struct psgi_pump *pump, SV **error)
 {
     bool ok = true;
@@ -140,7 +140,7 @@ static void on_rest(struct sprig_timer *timer, void *arg)
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* getline has nothing yet: it is asked again in a while rather than in a circle. */
+/* getline has nothing yet: asks again after a while instead of at once. */
 static void pump_rest(struct psgi_exchange *px, struct psgi_pump *pump)
 {
     double seconds = 0;
@@ -166,7 +166,7 @@ enum pumped { PUMPED_WAIT, PUMPED_END, PUMPED_FAILED };
 
 struct chunk_text {
     SV *chunk; /* what getline returned */
-    SV *text;  /* out, owned: its bytes; NULL: wide characters */
+    SV *text;  /* out, owned: the bytes; NULL: wide characters */
 };
 
 static void make_chunk_text(pTHX_ void *arg)
@@ -179,7 +179,7 @@ static void make_chunk_text(pTHX_ void *arg)
         job->text = hold != NULL ? hold : newSVpvn(bytes.ptr, bytes.len);
 }
 
-/* Writes what getline returned, an object that overloads "" included: that may be the end of the
+/* Writes what getline returned, perhaps an object that overloads "". Converting that may end the
  * exchange, so it becomes text before anything is written. */
 static enum pumped pump_write(pTHX_ struct psgi_exchange *px, SV *chunk, int *rc, SV **error)
 {
@@ -200,7 +200,7 @@ static enum pumped pump_write(pTHX_ struct psgi_exchange *px, SV *chunk, int *rc
     return PUMPED_FAILED;
 }
 
-/* Reads and sends until a slice is full, the queue is full, or the body is at its end. */
+/* Reads and sends until a slice is used up, the queue is full, or the body has ended. */
 static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump, SV **error)
 {
     uint64_t n_bytes = 0;
@@ -220,13 +220,13 @@ static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *
                 pump->n_rests = 0;
             pumped = pump_write(aTHX_ px, chunk, &rc, error);
         }
-        SvREFCNT_dec(chunk); /* which may be the end of the exchange */
+        SvREFCNT_dec(chunk); /* this may end the exchange */
         if (px->ex == NULL)
             return PUMPED_END;
         if (pumped == PUMPED_WAIT && sprig_response_has_excess(px->ex))
-            return PUMPED_END; /* it may have no end of its own */
+            return PUMPED_END; /* it may not end by itself */
         if (pumped != PUMPED_WAIT || rc != 0)
-            return pumped; /* on_drain or on_end follows */
+            return pumped; /* on_drain or on_end will follow */
         if (pump->n_empty >= MAX_EMPTY) {
             pump_rest(px, pump);
             return PUMPED_WAIT;
@@ -236,8 +236,8 @@ static enum pumped pump_slice(pTHX_ struct psgi_exchange *px, struct psgi_pump *
     return PUMPED_WAIT;
 }
 
-/* The body is at its end, or failed; closing comes before the last byte, for it may fail as well.
- */
+/* The body has ended or failed. Closes it before the last byte is sent, because closing may fail as
+ * well. */
 static void pump_end(pTHX_ struct psgi_exchange *px, struct psgi_pump *pump, SV *error)
 {
     SV *close_error = NULL;

@@ -4,14 +4,14 @@
 
 #include "bridge.h"
 
-/* Takes on a body (borrowed; counted until the end of the exchange) whose close is to be called
- * exactly once. `is_reading`: it is read by getline and sent, beginning with psgi_pump_run; else it
- * only has to be closed at the end. */
+/* Takes on a body (borrowed; counted until the end of the exchange) whose close must be called
+ * exactly once. `is_reading`: it is read by getline and sent, starting with psgi_pump_run;
+ * otherwise it only has to be closed at the end. */
 void psgi_pump_new(pTHX_ struct psgi_exchange *px, SV *body, bool is_reading);
 void psgi_pump_run(pTHX_ struct psgi_exchange *px);  /* also from on_drain */
 void psgi_pump_free(pTHX_ struct psgi_exchange *px); /* closes the body, exactly once */
 
-/* Nothing between the file's bytes and the reader: no :utf8, :crlf, :gzip, :encoding. */
+/* True if no layer changes the file's bytes: no :utf8, :crlf, :gzip, :encoding. */
 bool psgi_has_plain_layers(PerlIO *file);
 
 #endif

@@ -1,13 +1,13 @@
-/* raiser.c - psgix.raise: tells the server that a request has failed, whoever holds its responder.
- */
+/* raiser.c - psgix.raise: tells the server that a request has failed, even if somebody else holds
+ * its responder. */
 #include "raiser.h"
 #include "exchange.h"
 #include "lazyvalue.h"
 
-/* In the place of the exchange, once that is over because the client left. */
+/* Stands in for the exchange once that is over because the client left. */
 static char left;
 
-/* The app has not answered yet: neither a response nor a writer of it may follow. */
+/* The app has not answered yet, and from now on neither its response nor a writer may follow. */
 static void raise_error(pTHX_ struct psgi_exchange *px, SV *error)
 {
     psgi_exchange_ref(px);
@@ -24,7 +24,7 @@ XS(psgi_raiser_call)
     dXSARGS;
     void *of;
 
-    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    psgi_get(aTHX); /* croaks in another thread, where the copy of the CV points nowhere */
     of = CvXSUBANY(cv).any_ptr;
     if (items != 1)
         croak("Usage: $env->{'psgix.raise'}->($error)");

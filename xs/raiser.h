@@ -4,9 +4,9 @@
 
 #include "bridge.h"
 
-/* psgix.raise: becomes a code ref when it is first looked at. Owned by the caller. */
+/* psgix.raise: becomes a code ref at the first look. Owned by the caller. */
 SV *psgi_raiser_new(pTHX_ struct psgi_exchange *px);
-/* The exchange is over: its psgix.raise can only warn, or, where the client left, does nothing. */
+/* The exchange is over: from now on psgix.raise only warns, or does nothing if the client left. */
 void psgi_raiser_sever(pTHX_ struct psgi_exchange *px, bool is_gone);
 
 #endif

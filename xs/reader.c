@@ -1,9 +1,8 @@
-/* reader.c - Sprig::Reader: a request's body, given to the app while it comes (psgix.input.reader).
+/* reader.c - Sprig::Reader: gives the app a request's body while it arrives (psgix.input.reader).
  *
  * Nothing is buffered here: without a callback, or while it is paused, the connection is not read.
- * The object is severed at the end of the exchange, and lets go of its callbacks as soon as none of
- * them can be called any more, so that a reader captured in its own callback does not live for
- * ever. */
+ * The object is severed at the end of the exchange, and drops its callbacks as soon as none of them
+ * can be called any more, so that a reader captured in its own callback does not live for ever. */
 #include "reader.h"
 #include "call.h"
 #include "exchange.h"
@@ -30,7 +29,7 @@ static struct psgi_handle *reader_handle(pTHX_ SV *self, const char *method)
     return handle;
 }
 
-/* Reads if somebody takes what comes. */
+/* Reads if somebody takes the data. */
 static void adjust(const struct psgi_handle *handle)
 {
     if (handle->px != NULL && handle->px->ex != NULL)
@@ -49,7 +48,7 @@ void psgi_reader_on_data(pTHX_ SV *self, SV *cb)
     adjust(handle);
 }
 
-/* One that comes late is called by on_notify, never from here. */
+/* If it is set late, on_notify calls it, never this function. */
 void psgi_reader_on_end(pTHX_ SV *self, SV *cb)
 {
     struct psgi_handle *handle = reader_handle(aTHX_ self, "on_end");
@@ -79,7 +78,7 @@ void psgi_reader_pause(pTHX_ SV *self, bool is_paused)
 
 /* ---- callbacks ---- */
 
-/* Calls back with the reader and perhaps a value. What it dies of fails the response. */
+/* Calls back with the reader and perhaps a value. If the callback dies, the response fails. */
 static bool run_callback(pTHX_ struct psgi_exchange *px, struct psgi_handle *handle, SV *cb,
                          SV *value)
 {
@@ -104,7 +103,7 @@ static void forget_all(pTHX_ struct psgi_handle *handle)
     psgi_handle_drop_callback(aTHX_ & handle->on_end);
 }
 
-/* The body is complete: on_end is called now, or as soon as it is set. */
+/* The body is complete: calls on_end now, or as soon as it is set. */
 static void tell_end(pTHX_ struct psgi_exchange *px, struct psgi_handle *handle)
 {
     SV *cb = handle->on_end;
@@ -125,7 +124,7 @@ void psgi_reader_body(pTHX_ struct psgi_exchange *px, struct sprig_span bytes, b
         return;
     object = SvREFCNT_inc_simple_NN(handle->body);
     handle->is_used = is_last;
-    data = newSVpvn(bytes.ptr, bytes.len); /* before Perl is entered */
+    data = newSVpvn(bytes.ptr, bytes.len); /* copied before Perl is entered */
     if (bytes.len > 0 && handle->on_data != NULL)
         run_callback(aTHX_ px, handle, handle->on_data, data);
     SvREFCNT_dec(data);
@@ -149,8 +148,8 @@ void psgi_reader_notified(pTHX_ struct psgi_exchange *px)
     SvREFCNT_dec(object);
 }
 
-/* The exchange is over. A body that is not complete now never will be; an app that has answered
- * knows and does not care. */
+/* The exchange is over. An incomplete body will stay incomplete; an app that has answered knows and
+ * does not care. */
 void psgi_reader_ended(pTHX_ struct psgi_exchange *px, enum sprig_end why)
 {
     struct psgi_handle *handle = px->reader;

@@ -1,21 +1,21 @@
-/* recycle.c - an env that nobody else has serves again: what that takes.
+/* recycle.c - reuses an env that nobody else has.
  *
- * At the end of an exchange each value is looked at: what is as the server makes it stays, to be
- * overwritten by the next request; what the app put there, changed in kind or can still reach goes
- * away at that moment, as it would with the hash. Nothing is freed before the env is in the pool or
- * given up: destructors may run Perl. */
+ * At the end of an exchange each value is checked. What is as the server makes it stays, to be
+ * overwritten by the next request. What the app added, changed in kind or can still reach is
+ * released at that moment, as it would be with the hash. Nothing is freed before the env is in the
+ * pool or given up, because destructors may run Perl. */
 #include "env.h"
 #include "informer.h"
 #include "lazyvalue.h"
 
 enum {
-    TEXT_BYTES_MAX = 4096, /* longer buffers are given back */
+    TEXT_BYTES_MAX = 4096, /* longer buffers are freed */
     BUCKETS_MAX = 256,     /* of a hash */
     HANDLERS_MAX = 64,     /* room in the array of cleanup handlers */
     MAGIC_FLAGS = SVs_GMG | SVs_SMG | SVs_RMG | SVs_OBJECT | SVf_READONLY | SVf_PROTECT
 };
 
-/* Flags of a string, or of one that was also used as a number. */
+/* Flags of a string, including one that was used as a number. */
 #define TEXT_FLAGS                                                                                 \
     (SVTYPEMASK | SVf_POK | SVp_POK | SVf_IOK | SVp_IOK | SVf_NOK | SVp_NOK | SVf_IVisUV |         \
      SVf_UTF8 | SVf_IsCOW)
@@ -41,7 +41,8 @@ void psgi_glob_note(pTHX_ struct psgi_glob *glob, SV *ref)
     glob->magic = SvMAGIC((SV *)gv);
 }
 
-/* The hash, array and code of *FH{HASH} and so on are where modules keep things with a handle. */
+/* Modules keep data with a handle in the hash, array or code slot of its glob (*FH{HASH} and so
+ * on). */
 static bool is_bare_glob(const struct psgi_glob *glob, GV *gv)
 {
     GP *gp = glob->gp;
@@ -81,13 +82,13 @@ bool psgi_glob_is_pristine(pTHX_ const struct psgi_glob *glob, SV *ref)
 
 /* ---- values ---- */
 
-/* Nobody else has it, and it is of this kind: one comparison for both. */
+/* Nobody else has it, and it is of this kind: a single comparison. */
 static inline bool is_sole(SV *sv, U32 flags)
 {
     return ((SvREFCNT(sv) ^ 1) | (SvFLAGS(sv) ^ flags)) == 0;
 }
 
-/* A string that only the hash has, whatever it says now. */
+/* A string that only the hash has, whatever its value. */
 static inline bool is_text(SV *sv)
 {
     svtype type = SvTYPE(sv);
@@ -111,7 +112,7 @@ static bool is_ref(SV *sv)
     return is_sole(sv, (U32)SVt_IV | SVf_ROK);
 }
 
-/* The array behind a reference, if nobody else has it and it has n elements. */
+/* The array behind a reference, if nobody else has it and it has n elements; otherwise NULL. */
 static AV *sole_array(SV *sv, SSize_t n)
 {
     AV *av = (AV *)(is_ref(sv) ? SvRV(sv) : NULL);
@@ -150,7 +151,7 @@ static bool is_input(pTHX_ struct psgi_env *env, SV *sv)
            env->input.layer->flags == env->input.layer_flags;
 }
 
-/* psgix.io, psgix.raise: nobody has looked at it. */
+/* psgix.io or psgix.raise that nobody has looked at. */
 static bool is_lazy(pTHX_ struct psgi_exchange *px, SV *sv)
 {
     return SvREFCNT(sv) == 1 && psgi_lazy_park(aTHX_ sv, px);
@@ -167,9 +168,9 @@ static bool is_informer(pTHX_ struct psgi_env *env, struct psgi_exchange *px, SV
     return true;
 }
 
-/* ---- slots by what their values are ---- */
+/* ---- slots by the kind of their values ---- */
 
-/* Strings: what a request is described with, and, above the other keys, its headers. */
+/* Strings: the description of a request and, above the other keys, its headers. */
 #define TEXT_SLOTS (((KEY_BIT(URL_SCHEME) << 1) - 1) | ~((UINT64_C(1) << N_ENV_KEYS) - 1))
 
 #define BOOL_SLOTS                                                                                 \
@@ -209,7 +210,7 @@ static bool is_other(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsig
 
 /* ---- the hash ---- */
 
-/* What is on its way out, freed when all is in order again. */
+/* Values to be freed once everything is consistent again. */
 struct garbage {
     AV *values; /* owned; NULL while there are none */
 };
@@ -221,8 +222,7 @@ static void throw_away(pTHX_ struct garbage *garbage, SV *value)
     av_push(garbage->values, value);
 }
 
-/* Nobody else has it, strongly or weakly, and it is a plain hash. `each` left half way is undone.
- */
+/* A plain hash that nobody else has, not even weakly. Resets an unfinished `each`. */
 static bool is_sole_hash(pTHX_ HV *hv)
 {
     if (SvREFCNT((SV *)hv) != 1 || (SvFLAGS((SV *)hv) & MAGIC_FLAGS) || SvMAGIC((SV *)hv) != NULL ||
@@ -236,7 +236,7 @@ static bool is_sole_hash(pTHX_ HV *hv)
     return SvREFCNT((SV *)hv) == 1;
 }
 
-/* Deletes what does not belong there, and finds the entries of all that does. */
+/* Deletes foreign entries, and finds all of ours. */
 static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
                    struct garbage *garbage)
 {
@@ -264,7 +264,7 @@ static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
     SvREFCNT_dec((SV *)extra);
 }
 
-/* A request body that was read, or is still held, is nothing to keep. */
+/* Drops the input: a body that was read, or is still held, is not worth keeping. */
 static void drop_input(pTHX_ struct psgi_env *env)
 {
     SvREFCNT_dec(env->bytes);
@@ -272,7 +272,7 @@ static void drop_input(pTHX_ struct psgi_env *env)
     env->input.gv = NULL;
 }
 
-/* Puts an undefined value in the place of one that the next request must not find. */
+/* Replaces a value that the next request must not find with undef. */
 static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *garbage)
 {
     HE *he = env->entry[slot];
@@ -285,15 +285,15 @@ static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *g
         drop_input(aTHX_ env);
 }
 
-/* One env that is being looked through. */
+/* An env being checked. */
 struct scrubber {
     struct psgi_env *env;
     struct psgi_exchange *px;
     const struct psgi_keys *keys;
-    HE *const *array; /* of the hash */
+    HE *const *array; /* the hash's */
     STRLEN max;
-    SV *fresh;               /* the value of a boolean that nobody has touched */
-    struct garbage *garbage; /* gets what cannot stay */
+    SV *fresh;               /* an untouched boolean */
+    struct garbage *garbage; /* takes what cannot stay */
 };
 
 typedef bool value_check(pTHX_ const struct scrubber *s, unsigned slot, SV *sv);
@@ -317,8 +317,8 @@ static inline bool keeps_other(pTHX_ const struct scrubber *s, unsigned slot, SV
     return is_other(aTHX_ s->env, s->px, slot, sv);
 }
 
-/* Looks at the values of these slots of one word, by a check that is made part of the loop. False:
- * an entry is not where it was made. */
+/* Checks the values of these slots in one word; the check is inlined into the loop. False: an entry
+ * is not where it was made. */
 __attribute__((always_inline)) static inline bool
 scrub_slots(pTHX_ const struct scrubber *s, unsigned first, uint64_t bits, value_check *check)
 {
@@ -351,7 +351,7 @@ static bool scrub_bools(pTHX_ struct scrubber *s, uint64_t bits, SV *fresh)
     return scrub_slots(aTHX_ s, 0, bits, keeps_bool);
 }
 
-/* Looks at every entry that was made. False: the hash has others. */
+/* Checks every entry that was made. False: the hash has others. */
 static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
 {
     const struct psgi_keys *keys = px->server->psgi->keys;
@@ -368,7 +368,8 @@ static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct g
 
 /* ---- before the end of a request ---- */
 
-/* What the app has added are strings: anything else may be there to go away with the request. */
+/* True if the app has added only strings: anything else may be there in order to go away with the
+ * request. */
 static bool has_plain_extras(const struct psgi_keys *keys, HV *hv)
 {
     for (STRLEN i = 0; i <= HvMAX(hv); i++)
@@ -379,7 +380,7 @@ static bool has_plain_extras(const struct psgi_keys *keys, HV *hv)
     return true;
 }
 
-/* What fails later is to be told where the app wants it: by the handle that we have, too. */
+/* Later failures must be reported where the app wants them, so our handle must still be the one. */
 static bool has_our_errors(pTHX_ struct psgi_exchange *px)
 {
     HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_ERRORS);

@@ -1,5 +1,6 @@
-/* reply.c - [status, headers, body] -> response. Plain values are read where they are; everything
- * that could run Perl (ties, overloading, magic) or needs recoding is first copied under eval. */
+/* reply.c - turns [status, headers, body] into a response. Plain values are read in place;
+ * everything that could run Perl (ties, overloading, magic) or needs recoding is first copied under
+ * eval. */
 #include "reply.h"
 #include "base/number.h"
 #include "body.h"
@@ -11,7 +12,7 @@
 
 enum { REPLY_STACK_HEADERS = 32, NUMBER_TEXT_BYTES = 1 + NUMBER_MAX_DIGITS };
 
-/* One response while it is being read. */
+/* A response while it is read. */
 struct reply {
     struct psgi_exchange *px;
     AV *parts;       /* the response: the app's array, or `copy` */
@@ -23,12 +24,12 @@ struct reply {
     struct sprig_header *headers; /* `few`, or owned if there are more */
     size_t n_headers;
     struct psgi_body body;
-    int path_fd; /* owned: the file that the body names by its method `path`, or -1 */
+    int path_fd; /* owned: the file named by the body's method `path`, or -1 */
     struct sprig_header few[REPLY_STACK_HEADERS];
-    char numbers[REPLY_STACK_HEADERS][NUMBER_TEXT_BYTES]; /* text of numeric header values */
+    char numbers[REPLY_STACK_HEADERS][NUMBER_TEXT_BYTES]; /* numeric header values as text */
 };
 
-/* What a look at a part of the response tells. */
+/* The result of looking at a part of the response. */
 enum look { LOOK_OK = 1, LOOK_COPY = 0, LOOK_WRONG = -1 };
 
 static enum look wrong(pTHX_ struct reply *r, const char *fmt, ...)
@@ -44,7 +45,7 @@ static enum look wrong(pTHX_ struct reply *r, const char *fmt, ...)
 
 /* ---- reading plain values ---- */
 
-/* The array that an element refers to, if it can be walked without running magic. */
+/* The array that an element refers to, if it can be read without running magic. */
 static AV *plain_array(SV *ref)
 {
     if (!SvROK(ref) || SvGMAGICAL(ref) || SvTYPE(SvRV(ref)) != SVt_PVAV || SvRMAGICAL(SvRV(ref)))
@@ -57,7 +58,7 @@ static SV *element(AV *av, SSize_t i)
     return i <= AvFILLp(av) ? AvARRAY(av)[i] : NULL;
 }
 
-/* The leading digits of the status: "200", 200, "200 Fine". */
+/* Reads the leading digits of the status: "200", 200, "200 Fine". */
 static enum look read_status(pTHX_ struct reply *r)
 {
     SV *sv = element(r->parts, 0);
@@ -87,7 +88,7 @@ static enum look read_status(pTHX_ struct reply *r)
     return LOOK_OK;
 }
 
-/* A number is written out beside the value: making a string of it would change the app's scalar. */
+/* Formats a number separately: converting it in place would change the app's scalar. */
 static bool read_number(struct reply *r, size_t row, SV *sv, struct sprig_span *out)
 {
     if (row >= REPLY_STACK_HEADERS || !SvIOK(sv) || SvNOK(sv) || SvPOKp(sv) || SvGMAGICAL(sv))
@@ -135,7 +136,7 @@ static enum look read_headers(pTHX_ struct reply *r)
     return LOOK_OK;
 }
 
-/* No third element, or an undefined one: the body comes later by a writer. */
+/* Without a third element, or with an undefined one, a writer will send the body. */
 static enum look read_body(pTHX_ struct reply *r)
 {
     SV *sv = element(r->parts, 2);
@@ -171,7 +172,7 @@ static enum look read_parts(pTHX_ struct reply *r)
 
 /* ---- plain copies, under eval ---- */
 
-/* The bytes of a value as a new string; undef where it is undef; NULL if it has wide characters. */
+/* The bytes of a value as a new string; undef for undef; NULL for wide characters. */
 static SV *copy_bytes(pTHX_ SV *sv)
 {
     struct sprig_span bytes;
@@ -185,7 +186,7 @@ static SV *copy_bytes(pTHX_ SV *sv)
     if (hold == NULL)
         hold = newSVpvn(bytes.ptr, bytes.len);
     if (SvTYPE(hold) >= SVt_PVMG)
-        sv_unmagic(hold, PERL_MAGIC_taint); /* what goes to the client may be tainted */
+        sv_unmagic(hold, PERL_MAGIC_taint); /* tainted values may be sent to the client */
     return hold;
 }
 
@@ -196,7 +197,7 @@ static SV *any_element(pTHX_ AV *av, SSize_t i)
     return sv != NULL ? *sv : &PL_sv_undef;
 }
 
-/* The elements of an array, held by a temporary one: what makes text of an element may be code that
+/* Holds an array's elements in a temporary one: converting an element to text may run code that
  * changes the response. */
 static AV *keep_elements(pTHX_ AV *from)
 {
@@ -209,7 +210,7 @@ static AV *keep_elements(pTHX_ AV *from)
 }
 
 /* The elements of the array behind a reference: plain, tied, or an object that overloads @{}. NULL:
- * it is none. */
+ * it is not one. */
 static AV *any_array(pTHX_ SV *ref)
 {
     SvGETMAGIC(ref);
@@ -220,7 +221,7 @@ static AV *any_array(pTHX_ SV *ref)
     return keep_elements(aTHX_(AV *) SvRV(ref));
 }
 
-/* An undefined value is sent as an empty one, and warned of. */
+/* Sends an undefined value as an empty one, with a warning. */
 static SV *copy_header(pTHX_ AV *from, SSize_t i, SV *name)
 {
     SV *copy = copy_bytes(aTHX_ any_element(aTHX_ from, i));
@@ -261,7 +262,7 @@ static void copy_pieces(pTHX_ AV *from, AV *to)
     }
 }
 
-/* True for an object that is neither array nor handle, but has text. */
+/* True for an object that is neither an array nor a handle, but has text. */
 static bool is_text_object(pTHX_ SV *sv)
 {
     struct psgi_body body;
@@ -285,7 +286,7 @@ static void copy_text(pTHX_ struct reply *r, SV *sv)
     av_push(r->copy, copy);
 }
 
-/* The text of an object that has it behind string_ref; from where it stands, if it has tell. */
+/* The text that an object offers through string_ref, from its position if it has tell. */
 static void copy_string_ref(pTHX_ struct reply *r, SV *sv)
 {
     SV *ref = NULL, *error = NULL, *tell = NULL;
@@ -304,7 +305,7 @@ static void copy_string_ref(pTHX_ struct reply *r, SV *sv)
     }
 }
 
-/* A body that is no array is taken as it is, if it is a handle; else as text. */
+/* Takes a body that is not an array as it is if it is a handle, otherwise as text. */
 static void copy_body(pTHX_ struct reply *r, SV *sv)
 {
     SvGETMAGIC(sv);
@@ -346,7 +347,7 @@ static void copy_parts(pTHX_ void *arg)
     }
 }
 
-/* Replaces the app's array by a plain copy and reads that. */
+/* Replaces the app's array with a plain copy and reads that. */
 static enum look read_copy(pTHX_ struct reply *r)
 {
     enum look look;
@@ -373,8 +374,8 @@ static enum look read_response(pTHX_ struct reply *r, SV *response)
 
 /* ---- sending ---- */
 
-/* Content-Length of the app, or SPRIG_LENGTH_UNKNOWN. What is no number is left to the core, which
- * refuses it. */
+/* The app's Content-Length, or SPRIG_LENGTH_UNKNOWN. Anything but a number is left to the core,
+ * which refuses it. */
 static uint64_t announced(const struct reply *r)
 {
     uint64_t length = SPRIG_LENGTH_UNKNOWN;
@@ -424,7 +425,7 @@ static int send_reply(pTHX_ struct reply *r)
         px->on_complete = newSVsv(r->on_complete);
     if (r->body.kind != PSGI_BODY_NONE)
         body =
-            SvREFCNT_inc_simple_NN(r->body.sv); /* a warning may be code that changes the array */
+            SvREFCNT_inc_simple_NN(r->body.sv); /* a warning may run code that changes the array */
     if (send_head(aTHX_ r) != 0) {
         SvREFCNT_dec(body);
         return -1;
@@ -438,7 +439,7 @@ static int send_reply(pTHX_ struct reply *r)
     return 0;
 }
 
-/* Before anything is read, for `path` may run Perl. */
+/* Runs before anything else is read, because `path` may run Perl. */
 static int open_path(pTHX_ SV *response)
 {
     AV *parts = plain_array(response);

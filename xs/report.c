@@ -1,4 +1,4 @@
-/* report.c - what failed, told where the application looks: psgi.errors, warnings, STDERR. */
+/* report.c - reports failures where the application looks: psgi.errors, warnings, STDERR. */
 #include "report.h"
 #include "bytes.h"
 #include "call.h"
@@ -14,8 +14,8 @@ struct message_job {
     SV *text;    /* out, owned: a plain string that ends with a newline */
 };
 
-/* A stack trace (of confess) goes on to where the server was started. What is behind the event loop
- * tells nothing of the application. */
+/* A stack trace (from confess) goes back to the start of the server. The frames below the event
+ * loop say nothing about the application. */
 static void cut_trace(pTHX_ SV *text)
 {
     static const char eval[] = "\teval {...} called at ";
@@ -48,7 +48,7 @@ static void make_text(pTHX_ void *arg)
     job->text = SvREFCNT_inc_simple_NN(text);
 }
 
-/* The message as text, owned by the caller; stringifying an exception object may itself die. */
+/* The message as text, owned by the caller; converting an exception object may itself die. */
 static SV *message_text(pTHX_ SV *message)
 {
     struct message_job job = {message, NULL};
@@ -58,7 +58,7 @@ static SV *message_text(pTHX_ SV *message)
     return job.text;
 }
 
-/* What can be printed there without "Wide character": UTF-8, unless the handle makes that itself or
+/* What can be printed there without "Wide character": UTF-8, unless the handle encodes by itself or
  * the text fits into bytes. Borrowed, or a mortal. */
 static SV *printable(pTHX_ SV *text, IO *io)
 {
@@ -77,7 +77,7 @@ static IO *stderr_io(pTHX)
     return PL_stderrgv != NULL && SvTYPE((SV *)PL_stderrgv) == SVt_PVGV ? GvIO(PL_stderrgv) : NULL;
 }
 
-/* A handler gets the text; what it makes of that is its own. */
+/* A handler gets the text as it is. */
 static void run_warn(pTHX_ void *arg)
 {
     warn_sv(PL_warnhook != NULL ? (SV *)arg : printable(aTHX_ arg, stderr_io(aTHX)));
@@ -118,7 +118,7 @@ bool psgi_print_as_json(pTHX_ SV *message)
     return true;
 }
 
-/* Nobody has put a handler, a tie, a layer or another file in the way of descriptor 2. */
+/* True if no handler, tie, layer or other file stands in front of descriptor 2. */
 bool psgi_stderr_is_plain(pTHX)
 {
     IO *io = PL_stderrgv != NULL && isGV_with_GP(PL_stderrgv) ? GvIO(PL_stderrgv) : NULL;
@@ -132,13 +132,13 @@ bool psgi_stderr_is_plain(pTHX)
 
 struct print_job {
     HV *env;          /* borrowed; NULL: see psgi_report_of */
-    const char *name; /* borrowed: of the request, where there is no env */
+    const char *name; /* borrowed: the request's name, if there is no env */
     SV *text;         /* borrowed */
     bool done;
 };
 
-/* For a terminal, which people look at later, too: "14:03:22 ". Elsewhere "". Returns buf, of 16
- * bytes. */
+/* "14:03:22 " for a terminal, where people may look later; otherwise "". Returns buf, of 16 bytes.
+ */
 static const char *time_of_day(char *buf)
 {
     time_t now = time(NULL);
@@ -150,8 +150,8 @@ static const char *time_of_day(char *buf)
     return buf;
 }
 
-/* With the request in front, where it goes to the log of the server and not to one of the app,
- * which knows what it works on. Borrowed, or a mortal. */
+/* Puts the request's name in front if the message goes to the server's log, and not to one of the
+ * app's own, which knows its request. Borrowed, or a mortal. */
 static SV *with_request(pTHX_ const struct print_job *job, SV *handle)
 {
     char name[PSGI_REQUEST_NAME_BYTES];
@@ -192,7 +192,7 @@ static SV *error_handle(pTHX_ HV *env)
     return SvOK(*errors) ? sv_mortalcopy(*errors) : NULL;
 }
 
-/* psgi.errors->print. Looks the handle up only now: the app may have put another one there. */
+/* Calls psgi.errors->print. Looks the handle up only now, because the app may have replaced it. */
 static void run_print(pTHX_ void *arg)
 {
     struct print_job *job = arg;
@@ -201,7 +201,7 @@ static void run_print(pTHX_ void *arg)
 
     if (handle == NULL)
         return;
-    SAVEGENERICSV(PL_ors_sv); /* the app's $\ is not for us */
+    SAVEGENERICSV(PL_ors_sv); /* the app's $\ must not apply here */
     PL_ors_sv = NULL;
     io = psgi_io_of(handle);
     text = with_request(aTHX_ job, handle);
@@ -209,7 +209,8 @@ static void run_print(pTHX_ void *arg)
     job->done = psgi_call_method(aTHX_ handle, "print", &text, 1, NULL, NULL);
 }
 
-/* A layer that the app pushed on STDERR makes it buffered; messages of failures must not wait. */
+/* A layer that the app pushed on STDERR makes it buffered, but messages about failures must not
+ * wait. */
 static void flush_stderr(pTHX)
 {
     IO *io = stderr_io(aTHX);
@@ -248,7 +249,7 @@ void psgi_reportf(pTHX_ HV *env, const char *fmt, ...)
     SvREFCNT_dec(message);
 }
 
-/* What died in a callback has no caller to go to. */
+/* An exception in a callback has no caller to go to. */
 static void callback_died(pTHX_ SV *error)
 {
     CV *handler = get_cv("Sprig::Loop::_died", 0);
@@ -256,8 +257,8 @@ static void callback_died(pTHX_ SV *error)
         psgi_report(aTHX_ NULL, error);
 }
 
-/* A count of our own is held, since the callback may drop its watcher; the savestack gives it back
- * also when exit() passes by. */
+/* Holds its own count, because the callback may drop its watcher; the savestack gives the count
+ * back even if exit() passes through. */
 void psgi_callback(pTHX_ SV *code, SV **args, int n_args)
 {
     SV *error = NULL;

@@ -1,4 +1,4 @@
-/* report.h - what failed, told where the application looks: psgi.errors, warnings, STDERR. */
+/* report.h - reports failures where the application looks: psgi.errors, warnings, STDERR. */
 #ifndef SPRIG_PSGI_REPORT_H
 #define SPRIG_PSGI_REPORT_H
 
@@ -8,23 +8,24 @@
 void psgi_warn(pTHX_ SV *message);
 void psgi_warnf(pTHX_ const char *fmt, ...);
 
-/* Whether text for STDERR may as well go to descriptor 2 by sprig_log_print, which never waits: no
- * handler, tie or other file of the application would see it. */
+/* Whether text for STDERR may as well go to descriptor 2 through sprig_log_print, which never
+ * waits: no handler, tie or other file of the application would miss it. */
 bool psgi_stderr_is_plain(pTHX);
 
-/* In the error log, if that has the format json. False: it has not. */
+/* Prints it in the error log if that has the format json. False: it has another. */
 bool psgi_print_as_json(pTHX_ SV *message);
 
-/* Prints "message\n" (one newline) to env's psgi.errors by its print method; falls back to warn.
- * env may be NULL. Never dies. */
+/* Prints "message
+ * " (one newline) with the print method of env's psgi.errors; falls back to warn. env may be NULL.
+ * Never dies. */
 void psgi_report(pTHX_ HV *env, SV *message);
-/* The same about a request whose env may be gone by now: then its name (psgi_env_request_name) says
- * which one it was, and psgi.errors is the one of the server. Both NULL: falls back to warn. */
+/* The same for a request whose env may be gone: then its name (psgi_env_request_name) says which
+ * request it was, and the server's psgi.errors is used. Both NULL: falls back to warn. */
 void psgi_report_of(pTHX_ HV *env, const char *name, SV *message);
 void psgi_reportf(pTHX_ HV *env, const char *fmt, ...);
 
-/* Calls a callback that belongs to nobody who could hear of its death: reports it to
- * $Sprig::Loop::DIED or by warn. */
+/* Calls a callback whose death no caller could handle: reports it to $Sprig::Loop::DIED or by warn.
+ */
 void psgi_callback(pTHX_ SV *code, SV **args, int n_args);
 
 #endif

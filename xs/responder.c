@@ -24,7 +24,7 @@ static void responder_dropped(pTHX_ struct psgi_handle *handle)
 
 /* ---- the call ---- */
 
-/* Two elements, or three of which the last is undef: the body follows by a writer. */
+/* Two elements, or three of which the last is undef: a writer will send the body. */
 static bool is_streaming(pTHX_ SV *response)
 {
     SSize_t last;
@@ -42,7 +42,7 @@ static bool is_streaming(pTHX_ SV *response)
     return body == NULL || !SvOK(*body);
 }
 
-/* A second answer. The writer it may get leads nowhere. */
+/* Refuses a second response. If it gets a writer, that leads nowhere. */
 static SV *refuse_second(pTHX_ struct psgi_handle *handle, SV *response)
 {
     warn(handle->is_used ? "responder called twice: the first response stands"
@@ -50,7 +50,8 @@ static SV *refuse_second(pTHX_ struct psgi_handle *handle, SV *response)
     return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;
 }
 
-/* Sends the response. The writer if the body is to follow, owned by the caller; else NULL. */
+/* Sends the response. Returns the writer if the body will follow, owned by the caller; otherwise
+ * NULL. */
 static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
 {
     struct psgi_exchange *px = handle->px;
@@ -63,14 +64,14 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
         return is_streaming(aTHX_ response) ? psgi_writer_new_severed(aTHX_ handle) : NULL;
     px->is_answered = true;
     psgi_exchange_ref(px);
-    if (SvROK(response)) /* that of the caller is his variable, which code of his may change */
+    if (SvROK(response)) /* `response` is the caller's variable, which their code may change */
         response = held = newRV_inc(SvRV(response));
     if (psgi_reply_send(aTHX_ px, response, true) == 1)
         writer = px->ex != NULL && !psgi_websocket_begin(aTHX_ px)
                      ? psgi_writer_new(aTHX_ px)
                      : psgi_writer_new_severed(aTHX_ handle);
     if (px->ex != NULL && px->socket_used)
-        sprig_response_flush(px->ex); /* what the app writes to the socket comes behind it */
+        sprig_response_flush(px->ex); /* what the app writes to the socket must come after it */
     SvREFCNT_dec(held);
     if (writer != NULL)
         sprig_loop_lend(px->server->psgi->loop);
@@ -78,7 +79,7 @@ static SV *responder_answer(pTHX_ struct psgi_handle *handle, SV *response)
     return writer;
 }
 
-/* The body of each responder: one XSUB, told apart by the handle on its CV. */
+/* The body of each responder: a single XSUB; the handle on the CV tells which one. */
 XS(psgi_responder_call);
 XS(psgi_responder_call)
 {
@@ -125,7 +126,7 @@ static SV *responder_new(pTHX_ struct psgi_exchange *px)
     return ref;
 }
 
-/* One that nobody has any more and that is as it was made, but for having been called. */
+/* A responder that nobody has any more, unchanged except that it was called. */
 static bool responder_is_spare(struct psgi *psgi, SV *ref, struct psgi_handle *handle)
 {
     SV *body = SvRV(ref);
@@ -135,8 +136,8 @@ static bool responder_is_spare(struct psgi *psgi, SV *ref, struct psgi_handle *h
            !SvPOK(body) && !SvREADONLY(body) && !CvLVALUE((CV *)body);
 }
 
-/* Ends a call's hold on its responder. Most are called at once and forgotten: the next request gets
- * the same one. */
+/* Ends a call's hold on its responder. Most are called at once and forgotten: the next request
+ * reuses the same one. */
 static void responder_release(pTHX_ struct psgi *psgi, SV *ref)
 {
     bool is_plain = SvREFCNT(ref) == 1 && SvFLAGS(ref) == (SVt_IV | SVf_ROK);
@@ -155,7 +156,7 @@ static void responder_release(pTHX_ struct psgi *psgi, SV *ref)
     psgi->spare_responder = ref;
 }
 
-/* psgix.io, the second argument: the same. */
+/* Does the same for the second argument, psgix.io. */
 static SV *socket_take(pTHX_ struct psgi_exchange *px)
 {
     struct psgi *psgi = px->server->psgi;
@@ -196,23 +197,23 @@ void psgi_responder_raise(pTHX_ SV *self, SV *error)
     }
 }
 
-/* ---- one delayed response, from its start to its end ---- */
+/* ---- one delayed response from start to end ---- */
 
-/* Nothing of what is looked for below: many callbacks end with making a timer. */
+/* A watcher is none of the things checked below, and many callbacks end by making a timer. */
 static bool is_watcher(const struct psgi *psgi, SV *sv)
 {
     return SvROK(sv) && SvOBJECT(SvRV(sv)) && SvSTASH(SvRV(sv)) == psgi->watcher_class;
 }
 
-/* Functions such as http_get and tcp_connect return a guard that cancels them when it is dropped,
- * and apps written for servers that ignore the callback's value end with such a call. */
+/* Functions such as http_get and tcp_connect return a guard that cancels them when dropped, and
+ * apps written for servers that ignore the callback's value end with such a call. */
 static bool is_guard(pTHX_ SV *sv)
 {
     return sv_isobject(sv) &&
            (sv_derived_from(sv, "Guard") || sv_derived_from(sv, "AnyEvent::Util::guard"));
 }
 
-/* What the callback has returned may be meant to drive the response. */
+/* The callback's return value may be meant to drive the response. */
 static void keep_result(pTHX_ struct psgi_exchange *px, SV *result)
 {
     if (px->guard == NULL && is_guard(aTHX_ result))

@@ -4,13 +4,14 @@
 
 #include "bridge.h"
 
-/* Calls the code ref of a delayed response with (responder, socket): a die is a failed exchange. */
+/* Calls the code ref of a delayed response with (responder, socket): if it dies, the exchange
+ * fails. */
 void psgi_responder_start(pTHX_ struct psgi_exchange *px, SV *code);
-/* From on_notify: nobody can answer any more, if the responder was dropped. */
+/* From on_notify: if the responder was dropped, nobody can answer any more. */
 void psgi_responder_notified(pTHX_ struct psgi_exchange *px);
 /* From on_end: severs it. */
 void psgi_responder_ended(pTHX_ struct psgi_exchange *px, bool is_gone);
-/* The method raise. Croaks if `self` is no responder. */
+/* The method raise. Croaks if `self` is not a responder. */
 void psgi_responder_raise(pTHX_ SV *self, SV *error);
 
 #endif

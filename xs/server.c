@@ -1,4 +1,4 @@
-/* server.c - the server behind Sprig::Server: listeners, its life and its end. */
+/* server.c - the server behind Sprig::Server: listeners, life and end. */
 #include "server.h"
 #include "call.h"
 #include "channel.h"
@@ -27,7 +27,7 @@ void psgi_server_unref(pTHX_ struct psgi_server *server)
     psgi_env_pool_clear(aTHX_ server);
     psgi_server_unmount_all(aTHX_ server);
     psgi_caller_clear(aTHX_ server);
-    while (!list_empty(&server->taken)) /* the app's handles may outlive us */
+    while (!list_empty(&server->taken)) /* the app's handles may outlive this */
         list_remove(list_first(&server->taken));
     Safefree(server->listeners);
     if (server->websockets != NULL)
@@ -57,7 +57,7 @@ int psgi_server_on_reload(struct sprig_server *core, void *arg, struct sprig_con
     return rc;
 }
 
-/* Another error log, format or level. */
+/* The error log, its format or level may have changed. */
 void psgi_server_on_reloaded(struct sprig_server *core, void *arg)
 {
     struct psgi_server *server = arg;
@@ -68,7 +68,7 @@ void psgi_server_on_reloaded(struct sprig_server *core, void *arg)
     psgi_log_attach(aTHX);
 }
 
-/* The reference that carries the server by magic. */
+/* The reference whose magic carries the server. */
 static SV *server_object(pTHX_ const char *class, struct psgi_server *server)
 {
     SV *body = newSV_type(SVt_PVMG);
@@ -168,7 +168,7 @@ SV *psgi_server_option(pTHX_ struct psgi_server *server, const char *name)
     return text != NULL ? newSVpv(text, 0) : newSV(0);
 }
 
-/* The description of a listener that is new. */
+/* Keeps a new listener; returns its description. */
 static SV *keep_listener(pTHX_ struct psgi_server *server, struct sprig_listener *listener)
 {
     Renew(server->listeners, server->n_listeners + 1, struct sprig_listener *);
@@ -289,7 +289,7 @@ void psgi_server_set_exit_guard(pTHX_ struct psgi_server *server, SV *guard)
     server->exit_guard = newSVsv(guard);
 }
 
-/* From the first listener on the server lives without its variable. */
+/* From the first listener on, the server lives without a variable. */
 void psgi_server_keep(pTHX_ struct psgi_server *server, SV *ref)
 {
     if (server->self == NULL && server->core != NULL)
@@ -306,7 +306,7 @@ void psgi_server_close(pTHX_ struct psgi_server *server, UV id)
         psgi_server_leave(aTHX_ server);
 }
 
-/* They are told one after the other, with "service restart" where another server takes over. */
+/* Closes them one after the other, with "service restart" if another server takes over. */
 static void close_websockets(struct psgi_server *server)
 {
     double seconds = sprig_server_config(server->core)->graceful_timeout;
@@ -359,8 +359,8 @@ void psgi_server_stop(pTHX_ struct psgi_server *server)
         sv_2mortal(self);
 }
 
-/* In global destruction the connections are left to the system: their env and app values may be
- * gone already. Only the listeners are closed, which removes their unix paths. */
+/* In global destruction the system closes the connections: their env and app values may already be
+ * gone. Closes only the listeners, which removes their unix paths. */
 static void server_abandon(struct psgi_server *server)
 {
     for (uint32_t i = 0; i < server->n_listeners; i++) {

@@ -1,8 +1,8 @@
-/* socket.c - psgix.io: the client's socket as a Perl handle that is inert until it is used.
+/* socket.c - psgix.io: the client's socket as a Perl handle that is inert until used.
  *
  * Fetching or copying the handle changes nothing. Any operation that needs the descriptor gets a
- * duplicate of it, and from then on the server reads nothing from the connection any more. With TLS
- * the descriptor is that of a unix socket, which gives and takes plain text. */
+ * duplicate of it, and from then on the server no longer reads from the connection. With TLS the
+ * descriptor is a unix socket, which carries plain text. */
 #include "socket.h"
 #include "env.h"
 #include "exchange.h"
@@ -11,7 +11,7 @@
 #include "lazyvalue.h"
 #include <unistd.h>
 
-/* Not 0, 1 or 2: a daemon may have closed those, and perl treats them as special. */
+/* Not 0, 1 or 2: a daemon may have closed those, and perl treats them specially. */
 enum { FIRST_FD = 3 };
 
 static int socket_open(pTHX_ void *arg, struct sprig_span *unread, struct list_link **among)
@@ -49,8 +49,8 @@ static HV *socket_class(pTHX_ struct psgi_exchange *px)
     return gv_stashpvs("IO::Socket::INET", GV_ADD);
 }
 
-/* An IO that is open for both directions, as far as perl can see; or a closed one, if there is no
- * connection any more. */
+/* An IO that looks open in both directions to perl; a closed one if there is no connection any
+ * more. */
 static IO *socket_io(pTHX_ struct psgi_exchange *px)
 {
     IO *io = (IO *)newSV_type(SVt_PVIO);
@@ -94,7 +94,7 @@ SV *psgi_socket_new(pTHX_ struct psgi_exchange *px)
     return psgi_lazy_new(aTHX_ px, &socket_kind);
 }
 
-/* References to the glob other than that of the env. */
+/* The number of references to the glob besides the env's. */
 static U32 socket_holders(pTHX_ struct psgi_exchange *px)
 {
     SV *gv = px->socket->body;
@@ -109,7 +109,7 @@ bool psgi_socket_is_taken(pTHX_ struct psgi_exchange *px)
     return px->socket_used || (px->socket != NULL && socket_holders(aTHX_ px) > 0);
 }
 
-/* The connection goes to the app: its handle has a descriptor of its own, ours is closed. */
+/* The app takes over the connection: its handle has its own descriptor, ours is closed. */
 void psgi_socket_hand_over(pTHX_ struct psgi_exchange *px)
 {
     struct sprig_span unread;

@@ -1,10 +1,10 @@
-/* stderr.c - a layer on STDERR that writes to the error log. Descriptor 2 stays as it is: its flags
- * are shared with other processes, and programs that the app starts write to it as ever. */
+/* stderr.c - a layer on STDERR that writes to the error log. Descriptor 2 stays as it is: other
+ * processes share its flags, and programs started by the app write to it as usual. */
 #include "stderr.h"
 
 #include <perliol.h>
 
-/* What comes through the layer is a warning, unless an error is being reported. */
+/* Text through the layer counts as a warning, unless an error is being reported. */
 static enum sprig_log_level level = SPRIG_LOG_WARN;
 
 enum sprig_log_level psgi_stderr_level(enum sprig_log_level next)
@@ -19,7 +19,7 @@ static SSize_t write_log(pTHX_ PerlIO *f, const void *bytes, Size_t n)
     if (PerlIO_fileno(f) != STDERR_FILENO)
         return PerlIO_write(PerlIONext(f), bytes, n);
     sprig_log_print_output(level, bytes, n);
-    return (SSize_t)n; /* what is lost is counted, and no error of the app's */
+    return (SSize_t)n; /* lost text is counted, and is not the app's error */
 }
 
 static PerlIO_funcs log_layer = {
@@ -47,7 +47,7 @@ static bool has_layer(PerlIO *f)
     return false;
 }
 
-/* Who copies STDERR gives the copy its layers, by name; Test::More does. */
+/* Code that copies STDERR, such as Test::More, gives the copy the same layers by name. */
 static void make_known(pTHX)
 {
     if (PerlIO_find_layer(aTHX_ log_layer.name, strlen(log_layer.name), 0) == NULL)

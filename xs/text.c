@@ -3,7 +3,7 @@
 #include "base/utf8.h"
 #include "call.h"
 
-/* The value itself where it is a string without magic, else a mortal copy of its text. */
+/* The value itself if it is a string without magic; otherwise a mortal copy of its text. */
 SV *psgi_text_sv(pTHX_ SV *value)
 {
     struct psgi_status status;
@@ -23,7 +23,7 @@ SV *psgi_text_sv(pTHX_ SV *value)
     return copy;
 }
 
-/* Perl's own encoding reaches beyond that of RFC 3629: halves of surrogate pairs, and what is above
+/* Perl's own encoding allows more than RFC 3629: halves of surrogate pairs, and code points above
  * U+10FFFF. */
 struct sprig_span psgi_text_span(pTHX_ SV *plain, const char *what)
 {

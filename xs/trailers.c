@@ -1,5 +1,5 @@
-/* trailers.c - psgix.trailers: the fields behind a request's body (RFC 9110 section 6.5), as an
- * array of names and values like the headers of a response. */
+/* trailers.c - psgix.trailers: the fields after a request's body (RFC 9110 section 6.5), as an
+ * array of names and values like a response's headers. */
 #include "trailers.h"
 
 static void add(struct sprig_span name, struct sprig_span value, void *arg)

@@ -1,4 +1,4 @@
-/* watcher.c - AnyEvent watchers on the loop: Perl objects that own a watcher of the core */
+/* watcher.c - AnyEvent watchers on the loop: Perl objects that own a watcher of the core. */
 #include "watcher.h"
 #include "call.h"
 #include "handle.h"
@@ -12,7 +12,7 @@
 
 enum watcher_kind { WATCHER_IO, WATCHER_TIMER, WATCHER_SIGNAL, WATCHER_IDLE };
 
-/* Owned by the magic of its Perl object. */
+/* Owned by its Perl object's magic. */
 struct psgi_watcher {
     enum watcher_kind kind;
     union {
@@ -23,11 +23,11 @@ struct psgi_watcher {
     } on;              /* owned */
     CV *code;          /* owned */
     struct psgi *psgi; /* borrowed: lives as long as the interpreter */
-    char *request_id;  /* owned: of the request for which it was made; NULL: none */
+    char *request_id;  /* owned: of the request that made it; NULL: none */
 };
 
 struct psgi_watch {
-    uint64_t now;                 /* sprig_loop_now that `wall` belongs to */
+    uint64_t now;                 /* the sprig_loop_now of `wall` */
     NV wall;                      /* seconds since the epoch */
     SV *on_interest, *on_timeout; /* owned */
 };
@@ -79,7 +79,7 @@ static void watcher_on_idle(struct sprig_idle *idle, void *arg)
 
 /* --------------------------------------------------------------- lifetime ---- */
 
-/* The core's part goes first: dropping the code may run destructors. */
+/* Frees the core's part first: dropping the code may run destructors. */
 static int watcher_free(pTHX_ SV *sv, MAGIC *mg)
 {
     (void)sv;
@@ -110,11 +110,12 @@ static int watcher_free(pTHX_ SV *sv, MAGIC *mg)
 }
 
 static const MGVTBL watcher_vtable = {
-    .svt_free = watcher_free, .svt_dup = psgi_magic_dup_nothing, /* CLONE_SKIP makes copies harmless
-                                                                    already, but one may get away */
+    .svt_free = watcher_free, .svt_dup = psgi_magic_dup_nothing, /* CLONE_SKIP already makes copies
+                                                                  * harmless, but one may slip
+                                                                  * through */
 };
 
-/* The code behind a reference or an object with &{}: a condvar, for instance. */
+/* The code behind a reference or an object with &{}, such as a condvar. */
 static CV *watcher_code(pTHX_ SV *code)
 {
     HV *stash;
@@ -141,7 +142,7 @@ static struct psgi_watcher *watcher_new(pTHX_ enum watcher_kind kind, SV *code)
     return w;
 }
 
-/* `core` is what was made for it: NULL means that errno says why not. */
+/* `core` is the core's watcher; NULL: see errno. */
 static SV *watcher_wrap(pTHX_ struct psgi_watcher *w, const void *core, const char *what)
 {
     if (core == NULL) {
@@ -245,8 +246,8 @@ NV psgi_loop_time(pTHX)
     return clock_seconds(CLOCK_REALTIME);
 }
 
-/* Wall clock of the moment at which the loop last read its own clock; computed once for each, so
- * that it stands still during a callback. */
+/* The wall clock at the moment when the loop last read its own clock; computed once for each
+ * reading, so that it stands still during a callback. */
 NV psgi_loop_now(pTHX)
 {
     struct psgi_watch *watch = watch_get(aTHX);
@@ -261,8 +262,8 @@ NV psgi_loop_now(pTHX)
 
 /* ----------------------------------------------------------------- passes ---- */
 
-/* Passes that are left early leave the depth too high; and in a foreign loop the next wake-up was
- * not arranged for, so there has to be another pass. */
+/* A pass that was left early leaves the depth too high; and in a foreign loop no next wake-up is
+ * arranged, so another pass is needed. */
 static void pass_left(pTHX_ void *depth)
 {
     struct sprig_loop *loop = psgi_get(aTHX)->loop;
@@ -294,11 +295,11 @@ int psgi_loop_pass(pTHX_ bool block)
     return n;
 }
 
-/* The status is kept once for all passes: a server that runs alone spends its life in here. */
+/* Keeps the status once for all passes: a server that runs alone spends its life here. */
 void psgi_loop_pass_until(pTHX_ SV *ref, SV *key, SV *other)
 {
     struct psgi_status status;
-    U32 hash = 0; /* known, it need not be computed in each turn */
+    U32 hash = 0; /* known, not computed in each turn */
     if (!SvROK(ref) || SvTYPE(SvRV(ref)) != SVt_PVHV)
         croak("Sprig: not a condvar");
     if (SvPOK(key) && !SvUTF8(key))

@@ -1,4 +1,4 @@
-/* websocket.c - Sprig::WebSocket: the object, its life, and what the core tells it. */
+/* websocket.c - Sprig::WebSocket: the object, its life, and events from the core. */
 #include "call.h"
 #include "env.h"
 #include "exchange.h"
@@ -146,7 +146,7 @@ static void websocket_unref(pTHX_ struct psgi_websocket *w)
     Safefree(w);
 }
 
-/* The last reference is gone: an open socket is closed. Enters no Perl but by what it frees. */
+/* The last reference is gone: closes an open socket. Enters Perl only through what it frees. */
 static int websocket_free(pTHX_ SV *sv, MAGIC *mg)
 {
     struct psgi_websocket *w = (struct psgi_websocket *)mg->mg_ptr;
@@ -156,7 +156,7 @@ static int websocket_free(pTHX_ SV *sv, MAGIC *mg)
         return 0;
     mg->mg_ptr = NULL;
     if (PL_phase == PERL_PHASE_DESTRUCT)
-        return 0; /* the connections are left to the system */
+        return 0; /* the system closes the connections */
     --psgi_get(aTHX)->n_websockets;
     w->body = NULL;
     drop_socket(w);
@@ -175,7 +175,7 @@ static bool has_waiting(const struct psgi_websocket *w)
     return w->more != NULL && w->more->waiting != NULL && AvFILLp(w->more->waiting) >= 0;
 }
 
-/* While it hears messages nobody else need have it: they come with it. */
+/* While it hears messages nobody else needs to hold it: each message brings it along. */
 static bool must_own_itself(const struct psgi_websocket *w)
 {
     return w->ws != NULL && !w->is_over && w->usual[WEBSOCKET_ON_MESSAGE] != NULL;
@@ -192,12 +192,12 @@ void psgi_websocket_adjust(pTHX_ struct psgi_websocket *w)
     if (owns && !owned)
         SvREFCNT_inc_simple_void_NN(w->body);
     else if (!owns && owned)
-        SvREFCNT_dec(w->body); /* may free it: nothing may follow */
+        SvREFCNT_dec(w->body); /* may free it, so nothing may follow */
 }
 
 /* ---- calling back ---- */
 
-/* What a callback died of. psgi.errors of the request may be another one than ours. */
+/* Reports a callback's exception. The request's psgi.errors may differ from ours. */
 static void report(pTHX_ struct psgi_websocket *w, SV *error)
 {
     HV *env = w->px != NULL ? w->px->env : NULL;
@@ -252,7 +252,7 @@ static SV *message_sv(pTHX_ struct sprig_span bytes, bool is_binary)
     return sv;
 }
 
-/* Gives a value (taken) to the first that waits for one. */
+/* Gives a value (taken) to the first waiter. */
 static void settle_next(pTHX_ struct psgi_websocket *w, SV *message)
 {
     SV *condvar = av_shift(w->more->waiting), *error = NULL;
@@ -312,8 +312,7 @@ static void on_error(struct sprig_ws *ws, const char *reason, void *arg)
     SvREFCNT_dec(body);
 }
 
-/* Nothing is called any more: callbacks go, and who waits for a message hears that there is none.
- */
+/* No more calls: drops the callbacks, and tells those who wait for a message that there is none. */
 static void finish(pTHX_ struct psgi_websocket *w)
 {
     w->is_over = true;
@@ -327,7 +326,7 @@ static void finish(pTHX_ struct psgi_websocket *w)
     psgi_websocket_adjust(aTHX_ w);
 }
 
-/* One that was never open was never closed, either. */
+/* A socket that was never open was never closed, either. */
 static void on_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason, void *arg)
 {
     struct psgi_websocket *w = arg;
@@ -348,7 +347,7 @@ static const struct sprig_ws_handler websocket_handler = {on_message, on_pong, o
 
 /* ---- accepting ---- */
 
-/* Sets an option that the app gives. What is wrong, owned by the caller; or NULL. */
+/* Sets an option given by the app. Returns what is wrong, owned by the caller, or NULL. */
 static SV *set_option(pTHX_ struct sprig_config *config, HE *he)
 {
     char why[512];
@@ -361,7 +360,7 @@ static SV *set_option(pTHX_ struct sprig_config *config, HE *he)
     return rc != 0 ? newSVpv(why, 0) : NULL;
 }
 
-/* The server's options, but for those that the app gives. */
+/* The server's options, overridden by those that the app gives. */
 static void read_options(pTHX_ struct psgi_websocket *w, HV *given, struct sprig_ws_options *out)
 {
     struct sprig_config config;
@@ -396,7 +395,7 @@ void psgi_websocket_accept(pTHX_ struct psgi_websocket *w, HV *options,
     w->is_accepted = true;
 }
 
-/* What drives the socket, such as the future of an async on_open, has failed. */
+/* Whatever drives the socket, such as the future of an async on_open, has failed. */
 static void driver_failed(pTHX_ struct psgi_exchange *px, SV *error)
 {
     if (px->websocket != NULL)
@@ -414,7 +413,7 @@ bool psgi_websocket_begin(pTHX_ struct psgi_exchange *px)
         drop_offer(px->websocket);
     if (px->ex != NULL) {
         sprig_exchange_end_after_flush(px->ex);
-        sprig_exchange_notify(px->ex); /* to let go of the env */
+        sprig_exchange_notify(px->ex); /* to release the env */
     }
     return true;
 }
@@ -432,7 +431,7 @@ void psgi_websocket_drained(pTHX_ struct psgi_websocket *w)
     SvREFCNT_dec(body);
 }
 
-/* The socket of the core ends with the exchange; the object is held by the caller, or gone. */
+/* The core's socket ends with the exchange; the caller holds the object, or it is gone. */
 static void end(pTHX_ struct psgi_websocket *w, struct sprig_ws *ws)
 {
     if (w != NULL)
@@ -480,8 +479,8 @@ void psgi_websocket_left(pTHX_ struct psgi_websocket *w)
     websocket_unref(aTHX_ w);
 }
 
-/* An open socket may live for hours, and its request is answered: the env goes, unless something is
- * left to be done with it. */
+/* An open socket may live for hours, and its request is answered: releases the env, unless
+ * something is left to be done with it. */
 void psgi_websocket_notified(pTHX_ struct psgi_exchange *px)
 {
     AV *handlers;

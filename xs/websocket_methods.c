@@ -1,4 +1,4 @@
-/* websocket_methods.c - what an app does with a Sprig::WebSocket. */
+/* websocket_methods.c - what an app can do with a Sprig::WebSocket. */
 #include "bytes.h"
 #include "call.h"
 #include "exchange.h"
@@ -77,7 +77,7 @@ void psgi_websocket_set(pTHX_ SV *self, enum psgi_websocket_event event, SV *cb)
         "Sprig::WebSocket::on_drain",   "Sprig::WebSocket::on_pong",  "Sprig::WebSocket::on_error"};
     struct psgi_websocket *w = websocket_of(aTHX_ self, "on_message");
 
-    sv_2mortal(SvREFCNT_inc_simple_NN(w->body)); /* what goes may be what held it */
+    sv_2mortal(SvREFCNT_inc_simple_NN(w->body)); /* the old callback may be all that held it */
     psgi_handle_set_callback(aTHX_ psgi_websocket_slot(w, event), cb, names[event]);
     if (w->is_over)
         psgi_handle_drop_callback(aTHX_ psgi_websocket_slot(w, event));
@@ -103,7 +103,8 @@ void psgi_websocket_next(pTHX_ SV *self, SV *condvar)
 
 /* ---- sending ---- */
 
-/* The text of a message. Runs magic and overloading first; croaks for what is no character. */
+/* The text of a message. Runs magic and overloading first; croaks for anything that is not a
+ * character. */
 static struct sprig_span text_of(pTHX_ SV *message)
 {
     SV *plain = psgi_text_sv(aTHX_ psgi_referent(message));
@@ -114,7 +115,7 @@ static struct sprig_span text_of(pTHX_ SV *message)
     return text;
 }
 
-/* A string with the bytes of a message. */
+/* A string with a message's bytes. */
 static SV *bytes_of(pTHX_ SV *message)
 {
     SV *plain = psgi_text_sv(aTHX_ psgi_referent(message));
@@ -143,7 +144,8 @@ static int send_bytes(pTHX_ struct psgi_websocket *w, SV *bytes)
 
 bool psgi_websocket_send(pTHX_ SV *self, SV *message, bool is_binary)
 {
-    SV *bytes = is_binary ? bytes_of(aTHX_ message) : NULL; /* first: code of the app may run */
+    SV *bytes = is_binary ? bytes_of(aTHX_ message) : NULL; /* first, because code of the app may
+                                                             * run */
     struct sprig_span text = is_binary ? span_make(NULL, 0) : text_of(aTHX_ message);
     struct psgi_websocket *w = websocket_of(aTHX_ self, is_binary ? "send_binary" : "send");
     struct psgi_server *server = w->server;

@@ -1,4 +1,4 @@
-/* worker.c - processes: what this one is as a worker; daemon and pid file of a single one. */
+/* worker.c - processes: what this one is as a worker; daemon and pid file of a single process. */
 #include "embed.h"
 #include "master.h"
 #include "options.h"
@@ -11,10 +11,11 @@
 
 /* ---- what this process is ---- */
 
-/* Of the process, not of an interpreter: set before there is one, or right after the fork. */
+/* Belongs to the process, not to an interpreter: set before there is one, or right after the fork.
+ */
 static struct sprig_worker current;
-static pid_t worker_pid;          /* a child that it forks is none; 0: nobody is */
-static int daemon_status_fd = -1; /* of sprig_daemonize, until told */
+static pid_t worker_pid;          /* not its children; 0: no worker */
+static int daemon_status_fd = -1; /* from sprig_daemonize, until reported to */
 static struct sprig_pidfile pidfile = {NULL, -1, 0};
 
 void psgi_worker_set(struct sprig_worker *worker)
@@ -26,7 +27,7 @@ void psgi_worker_set(struct sprig_worker *worker)
     worker->control_fd = -1;
 }
 
-/* What a master takes of one line. */
+/* How much of one line a master takes. */
 enum { REPORT_MAX_BYTES = 4000 };
 
 bool psgi_worker_report(const char *text)
@@ -48,7 +49,7 @@ bool psgi_worker_report(const char *text)
         line[n++] = text[i] == '\n' ? 'n' : text[i];
     }
     line[n++] = '\n';
-    /* There is room for it on the line, unless the master is gone. */
+    /* The socket has room for it, unless the master is gone. */
     if (send(current.control_fd, line, n, MSG_NOSIGNAL) == -1)
         errno = 0;
     return true;
@@ -137,7 +138,7 @@ void psgi_daemonize(pTHX)
     char why[512];
 
     if (daemon_status_fd != -1)
-        return; /* it is one already */
+        return; /* it is a daemon already */
     PERL_FLUSHALL_FOR_CHILD;
     sprig_open_standard();
     if (sprig_daemonize(&daemon_status_fd, why, sizeof why) != 0)

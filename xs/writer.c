@@ -1,8 +1,8 @@
-/* writer.c - Sprig::Writer: the body of a response, written piece by piece.
+/* writer.c - Sprig::Writer: a response's body, written piece by piece.
  *
- * The object is a plain blessed hash (apps look into it); what counts is the handle on it. It is
- * severed from the exchange at the end of the response, and then lets go of its callbacks, so that
- * a writer captured in its own callback does not live for ever. */
+ * The object is a plain blessed hash (apps look into it); the handle on it is what counts. It is
+ * severed from the exchange at the end of the response, and then drops its callbacks, so that a
+ * writer captured in its own callback does not live for ever. */
 #include "writer.h"
 #include "bytes.h"
 #include "call.h"
@@ -13,7 +13,7 @@
 #include "report.h"
 #include "socket.h"
 
-/* Seconds until a poll_cb that had nothing to write is asked again. */
+/* Seconds until a poll_cb that had nothing is asked again. */
 #define POLL_RETRY_SECONDS 0.02
 
 /* ---- the object ---- */
@@ -34,7 +34,7 @@ static SV *writer_bless(pTHX_ HV *hv)
     return sv_bless(newRV_noinc((SV *)hv), psgi_get(aTHX)->writer_class);
 }
 
-/* For {handle}: the look of an AnyEvent::Handle, for apps that reach for it. */
+/* For {handle}: looks like an AnyEvent::Handle, for apps that use that. */
 static SV *facade_make(pTHX_ struct psgi_exchange *px)
 {
     struct psgi_status status;
@@ -107,8 +107,8 @@ static void stop_retry(struct psgi_handle *handle)
     handle->retry = NULL;
 }
 
-/* While a call of on_drain or poll_cb is due, the writer owns itself: the callback may be the only
- * one that knows it, by its argument. */
+/* While a call of on_drain or poll_cb is due, the writer owns itself: perhaps only the callback
+ * knows it, through its argument. */
 static void own_itself_until_called(struct psgi_handle *handle)
 {
     if (!handle->owns_itself)
@@ -116,7 +116,7 @@ static void own_itself_until_called(struct psgi_handle *handle)
     handle->owns_itself = true;
 }
 
-/* The body, owned by the caller; whether the writer owned itself or not, it does not any more. */
+/* The body, owned by the caller; the writer no longer owns itself. */
 static SV *take_body(struct psgi_handle *handle)
 {
     if (!handle->owns_itself)
@@ -131,8 +131,8 @@ static void want_drain(struct psgi_handle *handle, struct psgi_exchange *px)
     sprig_response_want_drain(px->ex);
 }
 
-/* Nothing will be written any more: the callbacks that wait for room have lost their purpose. The
- * caller has a reference to the writer. */
+/* Nothing will be written any more, so callbacks that wait for room are useless. The caller has a
+ * reference to the writer. */
 static void stop_producing(pTHX_ struct psgi_handle *handle)
 {
     stop_retry(handle);
@@ -155,7 +155,7 @@ static void writer_dropped(pTHX_ struct psgi_handle *handle)
 
 /* ---- write ---- */
 
-/* The text of a value, in a mortal. Overloading may run any code. */
+/* A value's text, in a mortal. Overloading may run any code. */
 static SV *text_copy(pTHX_ SV *value)
 {
     struct psgi_status status;
@@ -169,8 +169,8 @@ static SV *text_copy(pTHX_ SV *value)
     return copy;
 }
 
-/* A plain byte string with the value, or NULL if it is empty: the value itself where it is one
- * already, else a mortal copy. Runs magic and overloading; croaks for wide characters. */
+/* A plain byte string for the value, or NULL if it is empty: the value itself if it is one already,
+ * otherwise a mortal copy. Runs magic and overloading; croaks for wide characters. */
 static SV *plain_bytes(pTHX_ SV *value, I32 number)
 {
     SV *copy;
@@ -190,8 +190,8 @@ static SV *plain_bytes(pTHX_ SV *value, I32 number)
     return SvCUR(value) > 0 ? value : NULL;
 }
 
-/* Replaces the values by plain ones; NULL for empty ones. In an array of its own: magic may move
- * the Perl stack. They are held: what makes text of one may be code that frees another. */
+/* Replaces the values with plain ones; NULL for empty ones. Uses a separate array, because magic
+ * may move the Perl stack. Holds the values: converting one may run code that frees another. */
 static SV **plain_values(pTHX_ SV **values, I32 n)
 {
     SV **plain;
@@ -205,7 +205,7 @@ static SV **plain_values(pTHX_ SV **values, I32 n)
     return plain;
 }
 
-/* Writing to nobody: a client that left, or an exchange that was ended by a failure. */
+/* Nobody reads it: the client left, or a failure ended the exchange. */
 static bool refuse_write(pTHX_ bool is_fatal)
 {
     if (is_fatal)
@@ -240,15 +240,15 @@ static bool has_values(SV **plain, I32 n)
     return false;
 }
 
-/* The bytes of a value with which no code can come along; false if it has to be looked at. */
+/* Whether the value's bytes are available without running code. */
 static bool is_simple(SV *value)
 {
     return (SvFLAGS(value) & (SVf_POK | SVf_ROK | SVf_UTF8 | SVs_GMG)) == SVf_POK &&
            SvCUR(value) > 0;
 }
 
-/* Bytes, of a simple value as nearly always or, without one, of the span. What the write may report
- * could run code, so the writer is held. */
+/* Writes the bytes of a simple value (nearly always) or, without one, of the span. Holds the
+ * writer, because what the write reports could run code. */
 __attribute__((always_inline)) static inline bool
 write_bytes(pTHX_ SV *self, struct psgi_handle *handle, SV *value, struct sprig_span bytes)
 {
@@ -270,7 +270,7 @@ write_bytes(pTHX_ SV *self, struct psgi_handle *handle, SV *value, struct sprig_
     return rc < 0 ? refuse_write(aTHX_ is_fatal) : rc == 0;
 }
 
-/* Any values: to make bytes of them may run code. */
+/* Writes any values; converting them may run code. */
 __attribute__((noinline)) static bool write_values(pTHX_ SV *self, struct psgi_handle *handle,
                                                    SV **values, I32 n)
 {
@@ -376,7 +376,7 @@ UV psgi_writer_buffered(pTHX_ SV *self)
 
 /* ---- callbacks ---- */
 
-/* Calls back with the writer, which lives until then. A die is reported by the caller. */
+/* Calls back with the writer, which lives until then. The caller reports an exception. */
 static bool run_callback(pTHX_ struct psgi_handle *handle, SV *cb, SV **error)
 {
     SV *self = newRV_inc(handle->body);
@@ -390,7 +390,7 @@ static bool run_callback(pTHX_ struct psgi_handle *handle, SV *cb, SV **error)
     return ok || *error == NULL;
 }
 
-/* The producer of the body: if it dies, the body must not look complete. */
+/* Runs the producer of the body: if it dies, the body must not look complete. */
 static bool run_producer(pTHX_ struct psgi_exchange *px, struct psgi_handle *handle, SV *cb)
 {
     SV *error = NULL;
@@ -404,8 +404,8 @@ static bool run_producer(pTHX_ struct psgi_exchange *px, struct psgi_handle *han
 
 static void on_retry(struct sprig_timer *timer, void *arg);
 
-/* Asks for the next turn of poll_cb: as soon as there is room if it wrote something, else a little
- * later, since a source that is asked again and again would keep the loop busy. */
+/* Arranges the next turn of poll_cb: as soon as there is room if it wrote something, otherwise a
+ * little later, because asking again at once would keep the loop busy. */
 static void poll_again(pTHX_ struct psgi_handle *handle)
 {
     struct psgi_exchange *px = writer_exchange(handle);
@@ -489,7 +489,7 @@ void psgi_writer_drained(pTHX_ struct psgi_exchange *px)
 
 /* ---- the client left ---- */
 
-/* Tells on_disconnect, once. What it dies of is reported; the response is lost anyway. */
+/* Calls on_disconnect, once. An exception is reported; the response is lost anyway. */
 static void tell_gone(pTHX_ struct psgi_handle *handle)
 {
     SV *cb = handle->on_disconnect, *error = NULL;
@@ -543,7 +543,7 @@ void psgi_writer_gone(pTHX_ struct psgi_exchange *px)
 
 /* ---- notices of the loop ---- */
 
-/* The last reference went away without close: that ends the body, unless an exception took it. */
+/* The last reference went away without close: ends the body, unless an exception was the cause. */
 static void settle_dropped(pTHX_ struct psgi_exchange *px)
 {
     px->writer_dropped = false;
