@@ -12,7 +12,8 @@ use Test::More;
 
 need_http2();
 
-my $WINDOW = 65535;
+my $WINDOW  = 65535;
+my %STREAMS = (streaming_input => '/up');
 
 my $app = <<'APP';
 my (%promise, $paused);
@@ -68,26 +69,8 @@ if (eval { require Future; 1 }) {
 routes(%route);
 APP
 
-sub start {
-    my (%args) = @_;
-    return start_probe(
-        $app,
-        by    => 'program',
-        flags => ['--listen', '127.0.0.1:0,h2c'],
-        args  => { streaming_input => '/up', %args }
-    );
-}
-
-sub ended_ok {
-    my ($server, $h2) = @_;
-    $h2->close;
-    $server->idle_ok;
-    $server->stop_ok;
-    return;
-}
-
 subtest 'condvars' => sub {
-    my $server = start();
+    my $server = start_http2($app, %STREAMS);
     my $h2     = SprigTest::Http2->connect($server);
     my $id     = $h2->request('/condvar');
     is($h2->response($h2->request('/'))->{body}, 'hello', 'while one waits, others are served');
@@ -101,12 +84,12 @@ subtest 'condvars' => sub {
     $h2->reset($id);
     is($h2->response($h2->request('/keep-condvar'))->{body},
         'sent', 'kept for a client that has left');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 subtest 'futures' => sub {
     plan skip_all => 'Future is not installed' if !eval { require Future; 1 };
-    my $server = start();
+    my $server = start_http2($app, %STREAMS);
     my $h2     = SprigTest::Http2->connect($server);
     my $id     = $h2->request('/future');
     $h2->response($h2->request('/keep-future'));
@@ -116,7 +99,7 @@ subtest 'futures' => sub {
     $h2->reset($id);
     is_deeply([await_diary($server, 1)], ['cancelled'], 'is cancelled by RST_STREAM');
     is($h2->response($h2->request('/'))->{body}, 'hello', 'the connection goes on');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 # Body bytes that a stream has room for.
@@ -129,7 +112,7 @@ sub opened {
 }
 
 subtest 'a body that is not wanted yet' => sub {
-    my $server = start(http2_stream_window => $WINDOW);
+    my $server = start_http2($app, %STREAMS, http2_stream_window => $WINDOW);
     my $h2     = SprigTest::Http2->connect($server);
     my $id     = $h2->request('/up/paused', open => 1, fields => [':method' => 'POST']);
     $h2->data($id, 'x');
@@ -144,11 +127,11 @@ subtest 'a body that is not wanted yet' => sub {
     $h2->response($h2->request('/resume'));
     $h2->data($id, 'x' x 10, end => 1);
     is($h2->response($id)->{body}, $WINDOW + 10, 'when it goes on, all of it arrives');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 subtest 'a body that is broken off' => sub {
-    my $server = start();
+    my $server = start_http2($app, %STREAMS);
     my $h2     = SprigTest::Http2->connect($server);
     my $id     = $h2->request('/up/paused', open => 1, fields => [':method' => 'POST']);
     $h2->data($id, 'x');
@@ -157,11 +140,11 @@ subtest 'a body that is broken off' => sub {
     $h2->reset($id);
     is_deeply([await_diary($server, 1)], ['error'], 'RST_STREAM is told to the reader');
     is($h2->response($h2->request('/'))->{body}, 'hello', 'the connection goes on');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 subtest 'a body while it comes' => sub {
-    my $server = start(max_body_bytes => 100_000);
+    my $server = start_http2($app, %STREAMS, max_body_bytes => 100_000);
     my $h2     = SprigTest::Http2->connect($server);
     my @ids = map { $h2->request('/up/echo', open => 1, fields => [':method' => 'POST']) } 1 .. 2;
     for my $word (qw(one two)) {
@@ -178,11 +161,11 @@ subtest 'a body while it comes' => sub {
     $h2->data($ids[1], 'x' x 100_001);
     is($h2->response($ids[1])->{reset},          2, 'max_body_bytes, when the answer has begun');
     is($h2->response($h2->request('/'))->{body}, 'hello', 'the connection goes on');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 subtest 'interim responses' => sub {
-    my $server = start();
+    my $server = start_http2($app, %STREAMS);
     my $h2     = SprigTest::Http2->connect($server);
     my $id     = $h2->request('/hints');
     my @frames = $h2->until(sub { $_[0]{id} == $id && $_[0]{flags} & $FLAG{END_STREAM} });
@@ -194,7 +177,7 @@ subtest 'interim responses' => sub {
     );
     is(scalar(grep { $_->{type} eq 'HEADERS' && $_->{flags} & $FLAG{END_STREAM} } @frames),
         0, 'none of them ends the stream');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 done_testing;

@@ -46,26 +46,8 @@ routes(
 );
 APP
 
-sub start {
-    my (%args) = @_;
-    return start_probe(
-        $app,
-        by    => 'program',
-        flags => ['--listen', '127.0.0.1:0,h2c'],
-        args  => \%args
-    );
-}
-
-sub ended_ok {
-    my ($server, @h2) = @_;
-    $_->close for @h2;
-    $server->idle_ok;
-    $server->stop_ok;
-    return;
-}
-
 subtest 'max_requests_in_flight' => sub {
-    my $server = start(max_requests_in_flight => 2);
+    my $server = start_http2($app, max_requests_in_flight => 2);
     my @h2     = map { SprigTest::Http2->connect($server) } 1 .. 2;
     my @asked  = map {
         my $h2 = $_;
@@ -90,11 +72,11 @@ subtest 'max_requests_in_flight' => sub {
         [qw(left left waits waits)],
         'one that was reset while it waited is not run'
     );
-    ended_ok($server, @h2);
+    over_ok($server, @h2);
 };
 
 subtest 'queue_timeout' => sub {
-    my $server = start(max_requests_in_flight => 1, queue_timeout => 0.5);
+    my $server = start_http2($app, max_requests_in_flight => 1, queue_timeout => 0.5);
     my $h2     = SprigTest::Http2->connect($server);
     my $held   = $h2->request('/wait');
     $h2->until('DATA');
@@ -108,22 +90,22 @@ subtest 'queue_timeout' => sub {
     $h2->reset($held);
     is($h2->response($next)->{body}, 'hello', 'one that waited less is served, on this connection');
     is_deeply([await_diary($server, 2)], [qw(waits left)], 'the first was never run');
-    ended_ok($server, $h2);
+    over_ok($server, $h2);
 };
 
 subtest 'queue_timeout where the app keeps the process busy' => sub {
-    my $server = start(queue_timeout => 0.5);
+    my $server = start_http2($app, queue_timeout => 0.5);
     my @h2     = map { SprigTest::Http2->connect($server) } 0 .. 3;
     my @ids    = $h2[0]->request('/block');
     $h2[1]->is_closed(0.2);
     push @ids, map { $h2[$_]->request('/block') } 1 .. 3;
     my @status = map { $h2[$_]->response($ids[$_])->{status} } 0 .. 3;
     is("@status", '200 200 503 503', 'those that waited too long are not run');
-    ended_ok($server, @h2);
+    over_ok($server, @h2);
 };
 
 subtest 'write_timeout is that of a stream' => sub {
-    my $server = start(write_timeout => 1);
+    my $server = start_http2($app, write_timeout => 1);
     my $h2     = SprigTest::Http2->connect($server, settings => [4, 50_000]);
     my $shut   = $h2->request('/large');
     my $slow   = $h2->request('/large');
@@ -141,11 +123,15 @@ subtest 'write_timeout is that of a stream' => sub {
     is($h2->response($shut)->{reset},       8,       'one whose window stays shut is reset');
     ok($server->stderr_like(qr/write_timeout: it took no bytes/), 'logged');
     is($h2->response($h2->request('/'))->{body}, 'hello', 'the connection goes on');
-    ended_ok($server, $h2);
+
+    my $closed = SprigTest::Http2->connect($server, settings => [4, 0]);
+    my $r      = $closed->response($closed->request('/', fields => [':scheme' => 'other']));
+    is("$r->{status} " . ($r->{reset} || 'no end'), '400 8', 'the same holds for a bad request');
+    over_ok($server, $h2, $closed);
 };
 
 subtest 'harakiri' => sub {
-    my $server = start(harakiri => 1);
+    my $server = start_http2($app, harakiri => 1);
     my $h2     = SprigTest::Http2->connect($server);
     my $slow   = $h2->request('/', open => 1, fields => [':method' => 'POST']);
     is($h2->response($h2->request('/last'))->{body}, 'last', 'the request is answered');

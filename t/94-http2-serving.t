@@ -66,6 +66,7 @@ sub {
         $env->{'psgix.informational'}->(103, ['Link' => '</a.css>; rel=preload']);
         return [200, [], ['after hints']];
     }
+    return [200, [map { ("X-$_" => 'v' x 4000) } 1 .. 30], ['after it']] if $path eq '/large-head';
     return [200, ['X-Path' => $path], ['hello']];
 }
 END
@@ -176,8 +177,11 @@ subtest 'many at once' => sub {
     is($h2->response($held)->{body},                   'held, let go', 'lets it go on');
 };
 
-subtest 'large bodies' => sub {
-    my $url = 'http://127.0.0.1:' . $server->port;
+subtest 'large heads and bodies' => sub {
+    my $url  = 'http://127.0.0.1:' . $server->port;
+    my $head = fetch('--http2-prior-knowledge', '-i', "$url/large-head");
+    is(scalar(() = $head =~ /v{4000}/g), 30, 'a head of 120 KB');
+    like($head, qr/after it\z/, 'and what comes behind it');
     is(md5_hex(fetch('--http2-prior-knowledge', "$url/file")), md5_hex($large), 'a file');
     is(
         fetch('--http2-prior-knowledge', '-T', $file, "$url/length"),
@@ -187,8 +191,8 @@ subtest 'large bodies' => sub {
 };
 
 subtest 'a body that waits for its invitation' => sub {
-    my $h2 = SprigTest::Http2->connect($server);
-    my $id = $h2->request('/length', open => 1, fields => ['expect' => '100-continue']);
+    my $h2           = SprigTest::Http2->connect($server);
+    my $id           = $h2->request('/length', open => 1, fields => ['expect' => '100-continue']);
     my ($invitation) = grep { $_->{type} eq 'HEADERS' } $h2->until('HEADERS');
     is("$invitation->{id} @{ $invitation->{fields} }", "$id :status 100", 'gets it at once');
     $h2->data($id, 'body', end => 1);

@@ -172,8 +172,11 @@ void h2_session_leave(struct h2 *h2);
 void h2_session_leave_now(struct h2 *h2);
 /* GOAWAY was sent, and all streams are over. */
 bool h2_session_is_over(struct h2 *h2);
-/* Submits a response with what the stream has, or will have, as its body. */
+/* Submits a response with what the stream has, or will have, as its body. One that nghttp2 has
+ * forgotten takes it as well: the app hears in the stream's turn that the client is gone. */
 int h2_session_respond(struct h2_stream *s, const nghttp2_nv *fields, size_t n, bool has_body);
+/* The same with an interim response. */
+int h2_session_inform(struct h2_stream *s, const nghttp2_nv *fields, size_t n);
 
 /* ---- frames.c ---- */
 

@@ -148,8 +148,7 @@ int h2_response_interim(struct sprig_exchange *ex, const struct sprig_head *head
     int rc = fields_init(&f, head);
     if (rc == 0)
         rc = add_app_headers(&f, &walk);
-    if (rc == 0 && nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, f.nv, f.n,
-                                          NULL) != 0)
+    if (rc == 0 && h2_session_inform(s, f.nv, f.n) != 0)
         rc = SPRIG_E_NOMEM;
     free(f.own);
     if (rc == 0)
@@ -202,8 +201,7 @@ void h2_response_invite(struct h2_stream *s)
         return;
     ex->in->request.expect_continue = false;
     fields_init(&f, &head);
-    if (nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, f.nv, f.n, NULL) !=
-        0)
+    if (h2_session_inform(s, f.nv, f.n) != 0)
         h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 

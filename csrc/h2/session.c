@@ -288,7 +288,16 @@ static int on_error(nghttp2_session *session, int code, const char *text, size_t
 int h2_session_respond(struct h2_stream *s, const nghttp2_nv *fields, size_t n, bool has_body)
 {
     nghttp2_data_provider body = {.source = {.ptr = s}, .read_callback = on_read};
+    if (s->id == 0)
+        return 0;
     return nghttp2_submit_response(s->h2->session, s->id, fields, n, has_body ? &body : NULL);
+}
+
+int h2_session_inform(struct h2_stream *s, const nghttp2_nv *fields, size_t n)
+{
+    if (s->id == 0)
+        return 0;
+    return nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, fields, n, NULL);
 }
 
 /* ------------------------------------------------------------------- the session ---- */
@@ -326,6 +335,9 @@ static void set_limits(nghttp2_option *option, const struct sprig_config *config
 #endif
 }
 
+/* An application may send as large a head as over HTTP/1, which knows no bound. */
+enum { MOST_HEAD_BYTES = 1 << 30 };
+
 static nghttp2_option *option_new(const struct sprig_config *config)
 {
     nghttp2_option *option;
@@ -335,6 +347,8 @@ static nghttp2_option *option_new(const struct sprig_config *config)
     nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* It would leave out a larger head or trailers without a word. */
+    nghttp2_option_set_max_send_header_block_length(option, MOST_HEAD_BYTES);
     /* As many as one read may ask for: of a client that takes none of them no more is read. */
     nghttp2_option_set_max_outbound_ack(option, LOOP_READ_BUFFER_BYTES / 8);
     return option;

@@ -109,6 +109,7 @@ static void answer_refused(struct h2_stream *s)
         return;
     if (is_answered || h2_response_error(s, s->refusal, is_head) != 0)
         h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    h2_stream_set_deadline(s);
     conn_tell_of(c, &client, s->refusal, s->reason);
 }
 

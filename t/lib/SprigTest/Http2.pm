@@ -9,10 +9,11 @@ use Exporter qw(import);
 use IO::Select;
 use IO::Socket::INET;
 use SprigTest;
-use Test::More  ();
-use Time::HiRes qw(time);
+use SprigTest::Probe qw(start_probe);
+use Test::More       ();
+use Time::HiRes      qw(time);
 
-our @EXPORT = qw(has_http2 need_http2 %FRAME %FLAG);
+our @EXPORT = qw(has_http2 need_http2 start_http2 over_ok %FRAME %FLAG);
 
 our %FRAME = (
     DATA          => 0,
@@ -44,6 +45,28 @@ sub need_http2 {
     for my $tool (@tools) {
         Test::More::plan(skip_all => "there is no $tool") if !defined tool_path($tool);
     }
+    return;
+}
+
+# ---- the server
+
+# One for the text of an app, see SprigTest::Probe, that speaks HTTP/2 without TLS; with these options.
+sub start_http2 {
+    my ($app, %args) = @_;
+    return start_probe(
+        $app,
+        by    => 'program',
+        flags => ['--listen', '127.0.0.1:0,h2c'],
+        args  => \%args
+    );
+}
+
+# When these clients have left, nothing of them stays, and the server ends.
+sub over_ok {
+    my ($server, @clients) = @_;
+    $_->close for @clients;
+    $server->idle_ok;
+    $server->stop_ok;
     return;
 }
 
