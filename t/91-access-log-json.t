@@ -52,7 +52,6 @@ subtest 'the names of OpenTelemetry' => sub {
         'http.request.method'         => 'GET',
         'url.path'                    => '/user',
         'url.query'                   => 'a=b',
-        'network.protocol.name'       => 'http',
         'network.protocol.version'    => '1.1',
         'tls.protocol.version'        => undef,
         'tls.cipher'                  => undef,

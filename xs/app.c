@@ -186,13 +186,18 @@ static void app_left(pTHX_ void *arg)
 /* Passes on REMOTE_USER, as set by the application, for the access log: plain values only. */
 static void tell_user(pTHX_ struct psgi_exchange *px)
 {
-    SV **user;
+    const struct psgi_key *key = &px->server->psgi->keys->user;
+    HE *entry;
+    SV *user;
 
     if (px->env == NULL || SvRMAGICAL((SV *)px->env) || !sprig_exchange_wants_user(px->ex))
         return;
-    user = hv_fetchs(px->env, "REMOTE_USER", 0);
-    if (user != NULL && SvPOK(*user) && !SvGMAGICAL(*user))
-        sprig_exchange_set_user(px->ex, span_make(SvPVX_const(*user), SvCUR(*user)));
+    if (HvARRAY(px->env) == NULL || HvARRAY(px->env)[key->hash & HvMAX(px->env)] == NULL)
+        return; /* often: nothing has a hash like it */
+    entry = hv_fetch_ent(px->env, key->sv, 0, key->hash);
+    user = entry != NULL ? HeVAL(entry) : NULL;
+    if (user != NULL && SvPOK(user) && !SvGMAGICAL(user))
+        sprig_exchange_set_user(px->ex, span_make(SvPVX_const(user), SvCUR(user)));
 }
 
 /* The app has returned, and its response is still to come or to be completed. */

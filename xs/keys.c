@@ -97,16 +97,22 @@ size_t psgi_keys_fold(struct sprig_span name, char *out)
     return name.len + 5;
 }
 
-static void add_key(pTHX_ struct psgi_keys *keys, unsigned slot, const char *text, size_t len)
+static struct psgi_key make_key(pTHX_ const char *text, size_t len)
 {
     SV *sv = newSVpvn_share(text, (I32)len, 0);
-    HEK *hek = SvSHARED_HEK_FROM_PV(SvPVX_const(sv));
-    unsigned i = hek_bucket(hek);
+
+    return (struct psgi_key){sv, SvSHARED_HEK_FROM_PV(SvPVX_const(sv)), SvSHARED_HASH(sv)};
+}
+
+static void add_key(pTHX_ struct psgi_keys *keys, unsigned slot, const char *text, size_t len)
+{
+    struct psgi_key key = make_key(aTHX_ text, len);
+    unsigned i = hek_bucket(key.hek);
 
     while (keys->by_hek[i] != 0)
         i = (i + 1) % (2 * ENV_BUCKETS);
     keys->by_hek[i] = (uint8_t)(slot + 1);
-    keys->key[slot] = (struct psgi_key){sv, hek, SvSHARED_HASH(sv)};
+    keys->key[slot] = key;
 }
 
 /* Content-Type is the only header here whose name in the CGI specification has no HTTP_. */
@@ -137,6 +143,7 @@ struct psgi_keys *psgi_keys_new(pTHX)
         add_key(aTHX_ keys, i, env_key_text[i], strlen(env_key_text[i]));
     for (unsigned i = 0; i < N_KNOWN; i++)
         add_header(aTHX_ keys, N_ENV_KEYS + i, known_names[i]);
+    keys->user = make_key(aTHX_ STR_WITH_LEN("REMOTE_USER"));
     keys->yes = newSVsv(&PL_sv_yes);
     keys->no = newSVsv(&PL_sv_no);
     return keys;

@@ -61,6 +61,7 @@ struct psgi_keys {
     uint8_t next[ENV_SLOTS];           /* next slot in the same bucket, 0 = none */
     uint8_t bucket[ENV_BUCKETS];       /* by header name */
     uint8_t by_hek[2 * ENV_BUCKETS];   /* open addressing: slot + 1, 0 = none */
+    struct psgi_key user;              /* REMOTE_USER, which is the application's to set */
     SV *yes, *no;                      /* owned: unchanged values of booleans */
     unsigned host, transfer_encoding;  /* slots of these headers */
 };

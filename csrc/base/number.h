@@ -15,6 +15,9 @@ bool number_take(struct sprig_span *text, uint64_t max, uint64_t *out);
 /* The same for a text that is nothing but the number. */
 bool number_read(struct sprig_span text, uint64_t max, uint64_t *out);
 
+/* "00", "01" ... "99". */
+extern const char number_pairs[];
+
 /* Writes n in decimal, without a NUL: at most NUMBER_MAX_DIGITS bytes. Returns where they end. */
 char *number_write(char *at, uint64_t n);
 

@@ -306,6 +306,7 @@ void access_log_add(struct access_record *record, int status, const char *refuse
 {
     struct access_log *log = record->log;
     const struct log_buffer *data = &record->data;
+    uint64_t now = loop_clock(log->loop);
     struct log_output out = {
         .input = data->bytes,
         .input_bytes = record->headers_at,
@@ -315,10 +316,11 @@ void access_log_add(struct access_record *record, int status, const char *refuse
         .status = status,
         .refused = refused,
         .n_body = n_body,
-        .duration_ns = log->format.has_time ? loop_clock(log->loop) - record->started_ns : 0,
+        .duration_ns = log->format.has_time ? now - record->started_ns : 0,
         .queue_ns = times->queue_ns,
         .app_ns = times->app_ns,
         .send_ns = times->send_ns,
+        .now_ns = now,
     };
     if (log->lines.n == 0)
         schedule(log);

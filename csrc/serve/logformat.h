@@ -95,6 +95,8 @@ struct log_output {
     int status;             /* 0: there was no answer */
     uint64_t n_body;        /* bytes of the body */
     uint64_t duration_ns, queue_ns, app_ns, send_ns;
+    uint64_t now_ns; /* CLOCK_MONOTONIC; 0: unknown. While it stays within a millisecond, the time
+                      * of day is not asked for again */
     pid_t pid;
 };
 

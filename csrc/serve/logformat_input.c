@@ -130,13 +130,18 @@ static struct sprig_span without_port(struct sprig_span host)
     return len > 0 && host.ptr[len - 1] == ':' ? span_make(host.ptr, len - 1) : host;
 }
 
-struct sprig_span log_asked_name(const struct log_input *in)
+struct sprig_span log_name_asked(struct sprig_span host, const struct log_input *in)
+{
+    return host.len ? without_port(host) : in->server_name;
+}
+
+static struct sprig_span asked_name(const struct log_input *in)
 {
     struct sprig_span host = {NULL, 0};
     if (in->request)
         host = in->request->authority.ptr ? in->request->authority
                                           : request_header(in->request, SPAN_LIT("Host"));
-    return host.len ? without_port(host) : in->server_name;
+    return log_name_asked(host, in);
 }
 
 /* Of ours, so nothing in it is special. */
@@ -163,7 +168,7 @@ static struct sprig_span plain_value(enum log_kind kind, const struct log_input 
     case LOG_PORT:
         return in->server_port;
     case LOG_ASKED_NAME:
-        return log_asked_name(in);
+        return asked_name(in);
     case LOG_TLS:
         return in->tls_protocol;
     case LOG_TLS_CIPHER:

@@ -1,9 +1,8 @@
 /* logformat_json.c - lines of JSON; see logformat_put.h. Fields have the names of OpenTelemetry's
  * semantic conventions, where there are some, and what is not known is left out.
  *
- * There are twenty of them in each line, so they are written one by one, without a list that says
- * which: keys whose length the compiler knows take a few instructions. */
-#include "base/number.h"
+ * There are up to twenty of them in each line, so they are written one by one, without a list that
+ * says which: keys whose length the compiler knows take a few instructions. */
 #include "serve/logformat_put.h"
 
 enum {
@@ -32,11 +31,11 @@ static bool json_grow(struct json *j, size_t n)
     return at != NULL;
 }
 
-/* Room for a field with a value of n bytes. Without memory it is left out, and the line as well
+/* Room for fields whose values have n bytes. Without memory they are left out, and the line as well
  * (log_buffer.is_short). */
-static inline bool json_room(struct json *j, size_t n)
+static inline bool json_room(struct json *j, size_t n, size_t n_fields)
 {
-    size_t needed = MOST * n + FIELD_BYTES;
+    size_t needed = MOST * n + n_fields * FIELD_BYTES;
     return (size_t)(j->b->bytes + j->b->room - j->at) >= needed || json_grow(j, needed);
 }
 
@@ -51,19 +50,16 @@ static char *put_string(char *at, struct sprig_span value)
     return at;
 }
 
-static inline void add_string(struct json *j, struct sprig_span key, struct sprig_span value)
+/* There is room for it. */
+static inline char *put_field(char *at, struct sprig_span key, struct sprig_span value)
 {
-    if (value.len > 0 && json_room(j, value.len))
-        j->at = put_string(put(j->at, key), value);
+    return value.len > 0 ? put_string(put(at, key), value) : at;
 }
 
-/* Of ours: nothing in it is special. */
-static inline void add_plain(struct json *j, struct sprig_span key, struct sprig_span value)
+static inline void add_string(struct json *j, struct sprig_span key, struct sprig_span value)
 {
-    if (!json_room(j, value.len))
-        return;
-    char *at = put(put(j->at, key), SPAN_LIT("\""));
-    j->at = put(put(at, value), SPAN_LIT("\""));
+    if (value.len > 0 && json_room(j, value.len, 1))
+        j->at = put_string(put(j->at, key), value);
 }
 
 static inline bool is_number(struct sprig_span text)
@@ -75,19 +71,21 @@ static inline bool is_number(struct sprig_span text)
 }
 
 /* The path of a unix socket stands where a port would: who reads JSON expects a number there. */
-static inline void add_port(struct json *j, struct sprig_span key, struct sprig_span port)
+static inline char *put_port(char *at, struct sprig_span port)
 {
-    if (is_number(port) && json_room(j, port.len))
-        j->at = put(put(j->at, key), port);
+    return is_number(port) ? put(put(at, KEY("server.port")), port) : at;
 }
 
-/* Decoded into the end of the room: what is written stays behind what is read. */
-static void add_path(struct json *j, struct sprig_span key, struct sprig_span path)
+/* Decoded into the end of its room: what is written stays behind what is read. */
+static inline char *put_path(char *at, struct sprig_span path)
 {
-    if (path.len == 0 || !json_room(j, path.len))
-        return;
-    char *at = put(j->at, key), *decoded = at + 2 + (MOST - 1) * path.len;
-    j->at = put_string(at, span_make(decoded, request_decode_path(path, decoded)));
+    if (path.len == 0)
+        return at;
+    at = put(at, KEY("url.path"));
+    if (memchr(path.ptr, '%', path.len) == NULL)
+        return put_string(at, path);
+    char *decoded = at + 2 + (MOST - 1) * path.len;
+    return put_string(at, span_make(decoded, request_decode_path(path, decoded)));
 }
 
 /* All values of that name, as the application would get them. */
@@ -97,7 +95,7 @@ static void add_header(struct json *j, struct sprig_span key, const struct sprig
     bool is_begun = false;
     for (uint32_t i = 0; i < r->n_headers; i++) {
         const struct sprig_header *h = &r->headers[i];
-        if (!log_has_value(h, name) || !json_room(j, h->value.len))
+        if (!log_has_value(h, name) || !json_room(j, h->value.len, 1))
             continue;
         char *at = is_begun ? put(j->at, SPAN_LIT(", ")) : put(put(j->at, key), SPAN_LIT("\""));
         is_begun = true;
@@ -107,42 +105,69 @@ static void add_header(struct json *j, struct sprig_span key, const struct sprig
         *j->at++ = '"';
 }
 
-static void add_asked(struct json *j, const struct sprig_request *r)
+/* What is asked of the headers, found in one go. */
+struct told {
+    struct sprig_span host; /* the first one */
+    bool has_agent, has_referer;
+};
+
+static void find_headers(const struct sprig_request *r, struct told *told)
 {
-    add_string(j, KEY("http.request.method"), r->method);
-    add_path(j, KEY("url.path"), r->path);
-    add_string(j, KEY("url.query"), r->query);
+    for (const struct sprig_header *h = r->headers, *end = h + r->n_headers; h < end; h++) {
+        if (h->name.len == 4 && told->host.ptr == NULL && span_ieq(h->name, SPAN_LIT("Host")))
+            told->host = h->value;
+        else if (h->name.len == 7)
+            told->has_referer |= log_has_value(h, SPAN_LIT("Referer"));
+        else if (h->name.len == 10)
+            told->has_agent |= log_has_value(h, SPAN_LIT("User-Agent"));
+    }
 }
 
-static void add_protocol(struct json *j, const struct log_input *in)
+static void add_request(struct json *j, const struct log_input *in)
 {
-    if (json_room(j, 0))
-        j->at = put(j->at, SPAN_LIT(",\"network.protocol.name\":\"http\""));
-    if (in->request != NULL)
-        add_plain(j, KEY("network.protocol.version"), log_version(in->request));
-    add_string(j, KEY("tls.protocol.version"), in->tls_protocol);
-    add_string(j, KEY("tls.cipher"), in->tls_cipher);
-    add_string(j, KEY("server.address"), log_asked_name(in));
-    add_port(j, KEY("server.port"), in->server_port);
+    const struct sprig_request *r = in->request;
+    struct told told = {.host = r->authority};
+    find_headers(r, &told);
+    struct sprig_span name = log_name_asked(told.host, in);
+    size_t n = in->host.len + r->method.len + r->path.len + r->query.len + name.len;
+    if (!json_room(j, n + in->server_port.len, 7))
+        return;
+    char *at = put_field(j->at, KEY("client.address"), in->host);
+    at = put_field(at, KEY("http.request.method"), r->method);
+    at = put_path(at, r->path);
+    at = put_field(at, KEY("url.query"), r->query);
+    at = put(at, SPAN_LIT(",\"network.protocol.version\":\""));
+    at = put(put(at, log_version(r)), SPAN_LIT("\""));
+    at = put_field(at, KEY("server.address"), name);
+    j->at = put_port(at, in->server_port);
+    if (told.has_agent)
+        add_header(j, KEY("user_agent.original"), r, SPAN_LIT("User-Agent"));
+    if (told.has_referer)
+        add_header(j, KEY("http.request.header.referer"), r, SPAN_LIT("Referer"));
+}
+
+/* Of bytes that are none. */
+static void add_raw(struct json *j, const struct log_input *in)
+{
+    add_string(j, KEY("client.address"), in->host);
+    add_string(j, KEY("server.address"), in->server_name);
+    if (json_room(j, in->server_port.len, 1))
+        j->at = put_port(j->at, in->server_port);
+    add_string(j, KEY("sprig.request.raw"), in->raw);
 }
 
 void log_json_input(const struct log_input *in, struct log_buffer *b)
 {
-    const struct sprig_request *r = in->request;
     struct json j = {b, log_buffer_room(b, FIELD_BYTES)};
     if (j.at == NULL)
         return;
-    add_string(&j, KEY("client.address"), in->host);
-    if (r != NULL)
-        add_asked(&j, r);
-    add_protocol(&j, in);
-    if (r != NULL) {
-        add_header(&j, KEY("user_agent.original"), r, SPAN_LIT("User-Agent"));
-        add_header(&j, KEY("http.request.header.referer"), r, SPAN_LIT("Referer"));
-    }
+    if (in->request != NULL)
+        add_request(&j, in);
+    else
+        add_raw(&j, in);
+    add_string(&j, KEY("tls.protocol.version"), in->tls_protocol);
+    add_string(&j, KEY("tls.cipher"), in->tls_cipher);
     add_string(&j, KEY("sprig.request_id"), in->request_id);
-    if (r == NULL)
-        add_string(&j, KEY("sprig.request.raw"), in->raw);
     b->n = (size_t)(j.at - b->bytes);
 }
 
@@ -165,14 +190,20 @@ static char *put_refused(char *at, const char *reason)
     return put(at, SPAN_LIT("\""));
 }
 
-/* "1.000250" of 1000250 microseconds. */
+/* "1.000250" of 1000250 microseconds. Always with a point: who guesses types from the first line
+ * takes what has none for whole numbers. */
 static char *put_seconds(char *at, uint64_t ns)
 {
     uint64_t us = ns / 1000;
     if (us == 0)
-        return put(at, SPAN_LIT("0.000000")); /* often */
-    at = number_write(at, us / 1000000);
-    uint32_t part = (uint32_t)(us % 1000000), first = part / 10000, rest = part % 10000;
+        return put(at, SPAN_LIT("0.0")); /* often */
+    if (us < 1000000) {
+        *at++ = '0';
+    } else {
+        at = number_write(at, us / 1000000);
+        us %= 1000000;
+    }
+    uint32_t first = (uint32_t)us / 10000, rest = (uint32_t)us % 10000;
     *at++ = '.';
     at = log_put_two(at, first);
     at = log_put_two(at, rest / 100);
@@ -192,7 +223,7 @@ void log_json_line(const struct log_output *out, struct log_buffer *b)
     char *at = log_buffer_room(b, LINE_BYTES + out->input_bytes + out->user.len);
     if (at == NULL)
         return;
-    at = log_put_iso_time(put(at, SPAN_LIT("{\"timestamp\":\"")));
+    at = log_put_iso_time(put(at, SPAN_LIT("{\"timestamp\":\"")), out->now_ns);
     at = put(at, SPAN_LIT("\""));
     at = put(at, span_make(out->input, out->input_bytes));
     if (out->user.len > 0)

@@ -3,18 +3,29 @@
 #ifndef LOGFORMAT_PUT_H
 #define LOGFORMAT_PUT_H
 
+#include "base/number.h"
 #include "base/words.h"
 #include "serve/logformat_items.h"
 
 /* Before each part of what is written in advance stands its length. */
 enum { LOG_PART_BYTES = sizeof(uint32_t) };
 
-/* True if one of eight bytes has to be escaped. */
-static inline bool has_special(uint64_t word)
+/* True if one of sixteen bytes has to be escaped. */
+static inline bool has_special(uint64_t first, uint64_t second)
 {
-    return ((word | word_controls(word) | word_zeros(word ^ EVERY('"')) |
-             word_zeros(word ^ EVERY('\\'))) &
-            HIGH_BITS) != 0;
+#ifdef __SSE2__
+    wide_word w = _mm_set_epi64x((long long)second, (long long)first);
+    wide_word odd = _mm_or_si128(_mm_cmplt_epi8(w, wide_of(0x20)), /* signed: from 0x80 on, too */
+                                 _mm_cmpeq_epi8(w, wide_of(0x7f)));
+    wide_word marks =
+        _mm_or_si128(_mm_cmpeq_epi8(w, wide_of('"')), _mm_cmpeq_epi8(w, wide_of('\\')));
+    return _mm_movemask_epi8(_mm_or_si128(odd, marks)) != 0;
+#else
+    uint64_t marks = word_zeros(first ^ EVERY('"')) | word_zeros(first ^ EVERY('\\')) |
+                     word_zeros(second ^ EVERY('"')) | word_zeros(second ^ EVERY('\\'));
+    return ((first | second | marks | word_controls(first) | word_controls(second)) & HIGH_BITS) !=
+           0;
+#endif
 }
 
 /* One to three bytes, some of them twice, with letters beside them. */
@@ -22,7 +33,8 @@ static inline bool few_are_special(const char *bytes, size_t n)
 {
     uint64_t first = (unsigned char)bytes[0], middle = (unsigned char)bytes[n / 2],
              last = (unsigned char)bytes[n - 1];
-    return has_special((EVERY('a') << 24) | last << 16 | middle << 8 | first);
+    uint64_t word = (EVERY('a') << 24) | last << 16 | middle << 8 | first;
+    return has_special(word, word);
 }
 
 /* put_plain of less than a word: all or nothing. */
@@ -40,27 +52,38 @@ static inline size_t put_few(char *at, const char *bytes, size_t n)
     }
     memcpy(&first, bytes, sizeof first);
     memcpy(&last, bytes + n - sizeof last, sizeof last);
-    if (has_special((uint64_t)last << 32 | first))
+    uint64_t word = (uint64_t)last << 32 | first;
+    if (has_special(word, word))
         return 0;
     memcpy(at, &first, sizeof first);
     memcpy(at + n - sizeof last, &last, sizeof last);
     return n;
 }
 
-/* Writes as many bytes as need no escape, in steps of words; returns how many. The last step
+/* Writes a word from each place, or nothing. */
+static inline bool put_words(char *at, const char *bytes, size_t first, size_t second)
+{
+    uint64_t a = word_at(bytes + first), b = word_at(bytes + second);
+    if (has_special(a, b))
+        return false;
+    memcpy(at + first, &a, sizeof a);
+    memcpy(at + second, &b, sizeof b);
+    return true;
+}
+
+/* Writes as many bytes as need no escape, in steps of two words; returns how many. The last step
  * overlaps the one before it. */
 static inline size_t put_plain(char *at, struct sprig_span bytes)
 {
-    enum { STEP = sizeof(uint64_t) };
-    size_t i = 0;
-    if (bytes.len < STEP)
+    enum { WORD = sizeof(uint64_t), STEP = 2 * WORD };
+    if (bytes.len < WORD)
         return put_few(at, bytes.ptr, bytes.len);
-    for (; i < bytes.len; i += STEP) {
+    if (bytes.len <= STEP)
+        return put_words(at, bytes.ptr, 0, bytes.len - WORD) ? bytes.len : 0;
+    for (size_t i = 0; i < bytes.len; i += STEP) {
         size_t from = bytes.len - i >= STEP ? i : bytes.len - STEP;
-        uint64_t word = word_at(bytes.ptr + from);
-        if (has_special(word))
+        if (!put_words(at, bytes.ptr, from, from + WORD))
             return i;
-        memcpy(at + from, &word, STEP);
     }
     return bytes.len;
 }
@@ -84,12 +107,11 @@ static inline char *put_text(char *at, struct sprig_span text)
     return at + text.len;
 }
 
-/* Of a number, the last two digits. */
+/* A number below a hundred, in two digits. */
 static inline char *log_put_two(char *at, unsigned n)
 {
-    *at++ = (char)('0' + n / 10 % 10);
-    *at++ = (char)('0' + n % 10);
-    return at;
+    memcpy(at, number_pairs + 2 * n, 2);
+    return at + 2;
 }
 
 static inline char *log_put_status(char *at, int status)
@@ -97,13 +119,13 @@ static inline char *log_put_status(char *at, int status)
     if (status == 0)
         return put(at, SPAN_LIT("-"));
     *at = (char)('0' + status / 100 % 10);
-    return log_put_two(at + 1, (unsigned)status % 100);
+    return log_put_two(at + 1, (unsigned)(status % 100));
 }
 
 /* The process id: at most LOG_NUMBER_BYTES. */
 char *log_put_pid(char *at, pid_t pid);
-/* The time: CLOCK_TEXT_BYTES. */
-char *log_put_iso_time(char *at);
+/* The time: CLOCK_TEXT_BYTES. now_ns: what the monotonic clock says, see struct log_output. */
+char *log_put_iso_time(char *at, uint64_t now_ns);
 /* Why the server has answered by itself: LOG_REASON_BYTES. */
 char *log_put_reason(char *at, const char *reason);
 
@@ -121,8 +143,8 @@ static inline struct sprig_span log_version(const struct sprig_request *r)
     return r->version == 11 ? SPAN_LIT("1.1") : r->version == 10 ? SPAN_LIT("1.0") : SPAN_LIT("2");
 }
 
-/* The host that was asked for. */
-struct sprig_span log_asked_name(const struct log_input *in);
+/* The host that was asked for, without a port; `host` is what the request says, or empty. */
+struct sprig_span log_name_asked(struct sprig_span host, const struct log_input *in);
 
 /* ---- the format json: log_format_input and log_format_line ---- */
 

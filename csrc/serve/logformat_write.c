@@ -12,18 +12,18 @@ static void write_time(char *at, const struct tm *tm)
 {
     long minutes = tm->tm_gmtoff / 60;
     *at++ = '[';
-    at = log_put_two(at, tm->tm_mday);
+    at = log_put_two(at, (unsigned)tm->tm_mday);
     *at++ = '/';
     at = put(at, span_make(date_month((unsigned)tm->tm_mon), 3));
     *at++ = '/';
-    at = log_put_two(at, (tm->tm_year + 1900) / 100);
-    at = log_put_two(at, tm->tm_year % 100);
+    at = log_put_two(at, (unsigned)(tm->tm_year + 1900) / 100 % 100);
+    at = log_put_two(at, (unsigned)(tm->tm_year + 1900) % 100);
     *at++ = ':';
-    at = log_put_two(at, tm->tm_hour);
+    at = log_put_two(at, (unsigned)tm->tm_hour);
     *at++ = ':';
-    at = log_put_two(at, tm->tm_min);
+    at = log_put_two(at, (unsigned)tm->tm_min);
     *at++ = ':';
-    at = log_put_two(at, tm->tm_sec);
+    at = log_put_two(at, (unsigned)tm->tm_sec);
     *at++ = ' ';
     *at++ = minutes < 0 ? '-' : '+';
     minutes = minutes < 0 ? -minutes : minutes;
@@ -68,23 +68,36 @@ static char *put_strftime(char *at, struct sprig_span format)
     return at;
 }
 
-/* 2026-11-22T00:52:42.123Z, of the moment when the line is written. The cheap clock stands still
- * for some milliseconds, so often this is known. */
-char *log_put_iso_time(char *at)
+/* The time of day and its text, kept for as long as they are the same. */
+struct iso_time {
+    char text[CLOCK_TEXT_BYTES];
+    size_t len;
+    uint64_t second;   /* since 1970 */
+    uint64_t until_ns; /* CLOCK_MONOTONIC: when the millisecond is over */
+};
+
+static void read_iso_time(struct iso_time *t, uint64_t now_ns)
 {
-    static char text[CLOCK_TEXT_BYTES];
-    static uint64_t moment;
-    static size_t len;
-    uint64_t now = clock_ns(CLOCK_REAL_CHEAP);
-    if (len == 0 || now / NS_PER_S != moment / NS_PER_S) {
-        len = clock_print(now, text);
-    } else if (now != moment) {
-        unsigned ms = (unsigned)(now / NS_PER_MS % 1000);
-        text[len - 4] = (char)('0' + ms / 100); /* ".123Z" */
-        log_put_two(text + len - 3, (unsigned)(ms % 100));
+    uint64_t real = clock_real_ns();
+    if (t->len == 0 || real / NS_PER_S != t->second) {
+        t->len = clock_print(real, t->text);
+        t->second = real / NS_PER_S;
+    } else {
+        unsigned ms = (unsigned)(real / NS_PER_MS % 1000);
+        t->text[t->len - 4] = (char)('0' + ms / 100); /* ".123Z" */
+        log_put_two(t->text + t->len - 3, ms % 100);
     }
-    moment = now;
-    return put(at, span_make(text, len));
+    t->until_ns = now_ns + NS_PER_MS - real % NS_PER_MS;
+}
+
+/* 2026-11-22T00:52:42.123Z, of the moment when the line is written. */
+char *log_put_iso_time(char *at, uint64_t now_ns)
+{
+    static struct iso_time known;
+    if (now_ns == 0 || now_ns >= known.until_ns)
+        read_iso_time(&known, now_ns);
+    memcpy(at, known.text, LOG_BLOCK_BYTES); /* more than it has */
+    return at + known.len;
 }
 
 /* Kept: a process has only one at a time. */
@@ -107,11 +120,11 @@ static char *put_clock(char *at)
     const struct tm *tm = localtime(&now);
     if (tm == NULL)
         return put(at, SPAN_LIT("-"));
-    at = log_put_two(at, tm->tm_hour);
+    at = log_put_two(at, (unsigned)tm->tm_hour);
     *at++ = ':';
-    at = log_put_two(at, tm->tm_min);
+    at = log_put_two(at, (unsigned)tm->tm_min);
     *at++ = ':';
-    return log_put_two(at, tm->tm_sec);
+    return log_put_two(at, (unsigned)tm->tm_sec);
 }
 
 /* "0.42 ms", "1.50 s" */
@@ -168,7 +181,7 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
     case LOG_REFUSED:
         return out->refused != NULL ? log_put_reason(at, out->refused) : put(at, SPAN_LIT("-"));
     case LOG_ISO_TIME:
-        return log_put_iso_time(at);
+        return log_put_iso_time(at, out->now_ns);
     case LOG_QUEUE_TIME:
         return number_write(at, out->queue_ns / 1000);
     case LOG_APP_TIME:

@@ -125,21 +125,20 @@ static void json(void)
     struct log_output out = {.status = 207, .n_body = 12345, .duration_ns = 61000250999, .pid = 9};
     writes_json(&in, &out,
                 ",\"client.address\":\"1.2.3.4\",\"http.request.method\":\"GET\""
-                ",\"url.path\":\"/a\\\\x22\",\"url.query\":\"b\",\"network.protocol.name\":\"http\""
+                ",\"url.path\":\"/a\\\\x22\",\"url.query\":\"b\""
                 ",\"network.protocol.version\":\"1.1\",\"server.address\":\"example\""
                 ",\"server.port\":80,\"http.response.status_code\":207"
                 ",\"http.response.body.size\":12345,\"http.server.request.duration\":61.000250"
-                ",\"sprig.queue_time\":0.000000,\"sprig.app_time\":0.000000"
-                ",\"sprig.send_time\":0.000000,\"process.pid\":9}\n");
+                ",\"sprig.queue_time\":0.0,\"sprig.app_time\":0.0"
+                ",\"sprig.send_time\":0.0,\"process.pid\":9}\n");
     struct log_input raw = {.raw = SPAN_LIT("\x01z"), .server_port = SPAN_LIT("http")};
     struct log_output refused = {
         .refused = "a \"b\"", .user = SPAN_LIT("me"), .queue_ns = 1999, .app_ns = 999, .pid = 10};
     writes_json(&raw, &refused,
-                ",\"network.protocol.name\":\"http\""
                 ",\"sprig.request.raw\":\"\\\\x01z\",\"user.name\":\"me\""
-                ",\"http.response.body.size\":0,\"http.server.request.duration\":0.000000"
-                ",\"sprig.queue_time\":0.000001,\"sprig.app_time\":0.000000"
-                ",\"sprig.send_time\":0.000000,\"sprig.refused\":\"a 'b'\",\"process.pid\":10}\n");
+                ",\"http.response.body.size\":0,\"http.server.request.duration\":0.0"
+                ",\"sprig.queue_time\":0.000001,\"sprig.app_time\":0.0"
+                ",\"sprig.send_time\":0.0,\"sprig.refused\":\"a 'b'\",\"process.pid\":10}\n");
     struct sprig_request other = {
         .method = {head, 3}, .version = 20, .headers = twice, .n_headers = 3};
     struct log_input tls = {.request = &other,
@@ -148,15 +147,14 @@ static void json(void)
                             .tls_cipher = SPAN_LIT("X")};
     memset(path + 1, '\x01', sizeof path - 2); /* grows while it is written */
     other.path = span_make(path, 1);
-    writes_json(
-        &tls, &out,
-        ",\"http.request.method\":\"GET\",\"url.path\":\"/\",\"network.protocol.name\":\"http\""
-        ",\"network.protocol.version\":\"2\",\"tls.protocol.version\":\"TLSv1.3\""
-        ",\"tls.cipher\":\"X\",\"user_agent.original\":\"a\\\\x22, b\""
-        ",\"sprig.request_id\":\"id\",\"http.response.status_code\":207"
-        ",\"http.response.body.size\":12345,\"http.server.request.duration\":61.000250"
-        ",\"sprig.queue_time\":0.000000,\"sprig.app_time\":0.000000"
-        ",\"sprig.send_time\":0.000000,\"process.pid\":9}\n");
+    writes_json(&tls, &out,
+                ",\"http.request.method\":\"GET\",\"url.path\":\"/\""
+                ",\"network.protocol.version\":\"2\",\"user_agent.original\":\"a\\\\x22, b\""
+                ",\"tls.protocol.version\":\"TLSv1.3\",\"tls.cipher\":\"X\""
+                ",\"sprig.request_id\":\"id\",\"http.response.status_code\":207"
+                ",\"http.response.body.size\":12345,\"http.server.request.duration\":61.000250"
+                ",\"sprig.queue_time\":0.0,\"sprig.app_time\":0.0"
+                ",\"sprig.send_time\":0.0,\"process.pid\":9}\n");
     struct log_buffer data = {.is_json = true};
     other.path = span_make(path, sizeof path - 1);
     log_json_input(&tls, &data);
