@@ -255,6 +255,32 @@ subtest '--error-log syslog:' => sub {
         'a wrong form';
 };
 
+subtest 'lines that wait for syslog keep their levels' => sub {
+    my $path   = SprigTest::temp_path('syslog');
+    my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) or die "socket: $!";
+    my $server = start_redirected({}, @here, '--error-log', "syslog:unix:$path", $loud);
+    ask($server, '/print/300') for 1 .. 2;    # more than the system keeps for a reader
+    ask($server, '/die');
+    $server->ask("GET / HTTP/1.1\r\n\r\n");
+    ask($server, '/print');
+    my (%level, $got, %n);
+    $socket->blocking(0);
+    ok $server->eventually(sub {
+        while (defined recv $socket, $got, 65536, 0) {
+            my ($what) = $got =~ / - - (print\z|die|.*400 for|.*xxx\z)/ or next;
+            $what =~ s/.*(?=400|xxx)//;
+            $n{$what}++;
+            $level{$what}{$1} = 1 if $got =~ /\A<(\d+)>/;
+        }
+        return ($n{print} || 0) == 601;
+        }),
+        'all lines come' or diag explain \%n;
+    is_deeply \%level, { xxx => { 27 => 1 }, die => { 28 => 1 }, '400 for' => { 28 => 1 }, print => { 28 => 1 } },
+        'an error is an error, and the warnings around it are warnings'
+        or diag explain \%level;
+    $server->stop_ok;
+};
+
 # What the program says when it does not start, line by line.
 sub complaints {
     my @arguments = @_;

@@ -22,6 +22,13 @@
 
 enum { RETRY_MS = 100, END_RETRIES = 10, OUTPUT_BYTES = 8 * 1024 };
 
+/* Waiting bytes of one level, which syslog is told with each line. For other targets all are of the
+ * same one. */
+struct level_run {
+    enum sprig_log_level level;
+    size_t n;
+};
+
 static struct {
     char *path; /* owned; NULL: descriptor 2, whatever that is */
     struct log_target target;
@@ -30,6 +37,8 @@ static struct {
     size_t most;   /* limit of waiting bytes */
     char *waiting; /* owned: not written yet; whole lines, except for the first */
     size_t n, room;
+    struct level_run *runs; /* owned: what is waiting, in its order */
+    size_t n_runs, room_runs;
     pid_t pid;       /* the process that made these lines */
     bool is_at_exit; /* written when the process ends */
     uint64_t n_lost; /* messages lost since the last successful write */
@@ -162,7 +171,7 @@ static size_t write_now(const char *bytes, size_t n)
 static void forget_others(void)
 {
     if (out.pid != getpid())
-        out.n = out.n_lost = 0;
+        out.n = out.n_runs = out.n_lost = 0;
     out.pid = getpid();
 }
 
@@ -183,8 +192,35 @@ static void tell_lost(void)
         len = print_origin(SPRIG_LOG_WARN, line, sizeof line);
         len += (size_t)snprintf(line + len, sizeof line - len, "sprig: %s\n", text);
     }
+    out.target.syslog.level = SPRIG_LOG_WARN;
     if (write_now(line, len) == len)
         out.n_lost = 0;
+}
+
+/* What is left of the runs when so many bytes are gone. */
+static void drop_runs(size_t done)
+{
+    size_t i = 0;
+    for (; i < out.n_runs && done >= out.runs[i].n; i++)
+        done -= out.runs[i].n;
+    if (i < out.n_runs)
+        out.runs[i].n -= done;
+    out.n_runs -= i;
+    memmove(out.runs, out.runs + i, out.n_runs * sizeof *out.runs);
+}
+
+/* Returns how many bytes were written. */
+static size_t write_waiting(void)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < out.n_runs; i++) {
+        out.target.syslog.level = out.runs[i].level;
+        size_t n = write_now(out.waiting + done, out.runs[i].n);
+        done += n;
+        if (n < out.runs[i].n)
+            break;
+    }
+    return done;
 }
 
 static void lose(uint64_t n, int error)
@@ -194,20 +230,27 @@ static void lose(uint64_t n, int error)
     stats_add(STAT_LOG_DROPPED, n);
 }
 
+static void flush_waiting(void)
+{
+    size_t done = write_waiting();
+    if (done < out.n && !is_slow(errno)) { /* nobody will ever take it */
+        lose(log_target_lines(out.waiting + done, out.n - done), errno);
+        done = out.n;
+    }
+    out.n -= done;
+    memmove(out.waiting, out.waiting + done, out.n);
+    drop_runs(done);
+}
+
 bool sprig_log_flush(void)
 {
+    enum sprig_log_level level = out.target.syslog.level; /* of the line that is to come */
     forget_others();
-    if (out.n > 0) {
-        size_t done = write_now(out.waiting, out.n);
-        if (done < out.n && !is_slow(errno)) { /* it can never be written */
-            lose(log_target_lines(out.waiting + done, out.n - done), errno);
-            done = out.n;
-        }
-        out.n -= done;
-        memmove(out.waiting, out.waiting + done, out.n);
-    }
+    if (out.n > 0)
+        flush_waiting();
     if (out.n == 0 && out.n_lost > 0)
         tell_lost();
+    out.target.syslog.level = level;
     return out.n > 0;
 }
 
@@ -217,19 +260,48 @@ void sprig_log_on_waiting(void (*cb)(void *arg), void *arg)
     out.arg = arg;
 }
 
+static bool make_room(size_t n)
+{
+    size_t room = 2 * (out.n + n);
+    if (out.n + n <= out.room)
+        return true;
+    char *grown = realloc(out.waiting, room);
+    if (grown == NULL)
+        return false;
+    out.waiting = grown;
+    out.room = room;
+    return true;
+}
+
+/* The bytes belong to the last run, or to one of their own. False: no memory. */
+static bool add_to_runs(size_t n)
+{
+    enum sprig_log_level level =
+        out.target.syslog.n_address > 0 ? out.target.syslog.level : SPRIG_LOG_INFO;
+    if (out.n_runs > 0 && out.runs[out.n_runs - 1].level == level) {
+        out.runs[out.n_runs - 1].n += n;
+        return true;
+    }
+    if (out.n_runs == out.room_runs) {
+        size_t room = 2 * out.n_runs + 8;
+        struct level_run *grown = realloc(out.runs, room * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        out.runs = grown;
+        out.room_runs = room;
+    }
+    out.runs[out.n_runs++] = (struct level_run){level, n};
+    return true;
+}
+
 /* The rest of a text that is already partly written is always kept, whatever the limit. */
 static bool keep(const char *bytes, size_t n, bool is_begun)
 {
-    if (out.n + n > out.most && !is_begun)
+    size_t kept = out.n + out.n_runs * sizeof *out.runs;
+    if (kept + n > out.most && !is_begun)
         return false;
-    if (out.n + n > out.room) {
-        size_t room = 2 * (out.n + n);
-        char *grown = realloc(out.waiting, room);
-        if (grown == NULL)
-            return false;
-        out.waiting = grown;
-        out.room = room;
-    }
+    if (!make_room(n) || !add_to_runs(n))
+        return false;
     memcpy(out.waiting + out.n, bytes, n);
     out.n += n;
     if (!out.is_at_exit)
