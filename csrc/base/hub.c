@@ -1,4 +1,7 @@
 /* hub.c - the log that a server's processes share, and the number of members in each; see hub.h */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_mutex_clocklock */
+#endif
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hub_internal.h"
@@ -16,17 +19,34 @@ enum {
 
 /* -------------------------------------------------------------------- lock ---- */
 
+/* The monotonic clock, where the system can wait by it: the other one may be set meanwhile. */
+#if defined __GLIBC__ && defined __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 30)
+#define HAS_CLOCKLOCK
+#endif
+#endif
+
+static int wait_for_lock(pthread_mutex_t *lock)
+{
+    struct timespec until;
+#ifdef HAS_CLOCKLOCK
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LOCK_SECONDS;
+    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
+#else
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LOCK_SECONDS;
+    return pthread_mutex_timedlock(lock, &until);
+#endif
+}
+
 /* Held only while a few bytes are copied. If the holder dies, the log is still consistent. */
 static bool hub_lock(struct hub *hub)
 {
     pthread_mutex_t *lock = &hub->shared->lock;
     int rc = pthread_mutex_trylock(lock);
-    if (rc == EBUSY) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += LOCK_SECONDS;
-        rc = pthread_mutex_timedlock(lock, &until);
-    }
+    if (rc == EBUSY)
+        rc = wait_for_lock(lock);
     if (rc == EOWNERDEAD)
         rc = pthread_mutex_consistent(lock);
     return rc == 0;
