@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-    FULL_BYTES = 64 * 1024, /* this many bytes of lines are written before the end of the pass */
+    FULL_BYTES = 16 * 1024, /* this many bytes of lines are written before the end of the pass */
     RECORD_BYTES = 2048,    /* larger records are not kept for reuse */
     MAX_FREE = 64
 };

@@ -53,7 +53,8 @@ void conn_log_request(struct sprig_exchange *ex)
     if (!cidr_list_is_empty(&c->server->trusted_proxies) && c->server->access_log->format.has_host)
         sprig_exchange_forwarded(ex, &told);
     in.host = told.remote_host.ptr ? told.remote_host : span_str(conn_client(c));
-    in.request_id = exchange_request_id(ex);
+    if (!request_id_is_off(ex))
+        in.request_id = exchange_request_id(ex);
     ex->record = conn_record(c, &in);
 }
 

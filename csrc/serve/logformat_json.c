@@ -111,10 +111,21 @@ struct told {
     bool has_agent, has_referer;
 };
 
+/* "Host", in any case. */
+static inline bool is_host(struct sprig_span name)
+{
+    uint32_t word, host;
+    if (name.len != sizeof word)
+        return false;
+    memcpy(&word, name.ptr, sizeof word);
+    memcpy(&host, "host", sizeof host);
+    return (word | (uint32_t)EVERY(0x20)) == host;
+}
+
 static void find_headers(const struct sprig_request *r, struct told *told)
 {
     for (const struct sprig_header *h = r->headers, *end = h + r->n_headers; h < end; h++) {
-        if (h->name.len == 4 && told->host.ptr == NULL && span_ieq(h->name, SPAN_LIT("Host")))
+        if (told->host.ptr == NULL && is_host(h->name))
             told->host = h->value;
         else if (h->name.len == 7)
             told->has_referer |= log_has_value(h, SPAN_LIT("Referer"));

@@ -10,6 +10,12 @@
  * or forgets its request. */
 struct sprig_span exchange_request_id(struct sprig_exchange *ex);
 
+/* No request has an id, so nobody need ask. */
+static inline bool request_id_is_off(const struct sprig_exchange *ex)
+{
+    return ex->conn->server->config.request_id == SPRIG_REQUEST_ID_OFF;
+}
+
 /* Returns the head with the field request_id_header, unless the app has set that. *room and *fields
  * belong to the caller, who frees *fields. Returns the head unchanged if there is nothing to add.
  */
