@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Copy qw(copy);
+use Sprig::Server;
 use SprigTest;
 use SprigTest::Probe qw(eventually);
 use SprigTest::Program;
@@ -88,6 +89,17 @@ subtest 'a folder' => sub {
     my $one = start(tls_cert => "$dir/certbot");
     is subject($one, 'any'), 'both.test', 'a folder of certbot';
     $one->stop_ok;
+};
+
+subtest 'a redirect to nowhere' => sub {
+    my $wrong = sub { eval { Sprig::Server->new(@_); 1 } ? '' : $@ };
+    my $to    = '127.0.0.1:0,redirect';
+    like $wrong->(listen => [$to]),
+        qr/\ASprig::Server->new: listen: \Q$to\E redirects .*none: give another one with ,tls at /, 'alone';
+    like $wrong->(listen => [$to, '127.0.0.1:0']), qr/redirects .* none/, 'beside a plain address';
+    is $wrong->(listen => [$to, '127.0.0.1:0,tls'], tls_cert => $first->{both}), '', 'beside one with TLS';
+    is $wrong->(listen => [$to, '127.0.0.1:0'],     tls_cert => $first->{both}), '',
+        'beside one that the certificate is for';
 };
 
 subtest 'what is checked at the start' => sub {

@@ -85,7 +85,20 @@ sub _wrong_options {
     }
     return 'tls_key needs a certificate: give tls_cert'
         if defined $self->{tls_key} && !defined $self->{tls_cert};
-    return Sprig::Service::check_options(_options($self));
+    my $wrong = Sprig::Service::check_options(_options($self));
+    return defined $wrong ? $wrong : $self->_wrong_redirect;
+}
+
+# As in the program, a redirect needs an address with TLS that it leads to.
+sub _wrong_redirect {
+    my ($self)     = @_;
+    my @addresses  = $self->{listen} ? @{ $self->{listen} } : ();
+    my ($redirect) = grep { /,redirect(?:,|\z)/ } @addresses;
+    return if !defined $redirect || grep { /,tls(?:,|\z)/ } @addresses;
+    my $has_others = $self->{listen_sock} || grep { !/,redirect(?:,|\z)/ } @addresses;
+    return if $has_others && length $self->_setting('tls_cert');
+    return "listen: $redirect redirects to an address with TLS, and there is none: "
+        . 'give another one with ,tls';
 }
 
 # What the core is told; `timeout` is the name that Twiggy has for the deadline of a head.
