@@ -53,8 +53,6 @@ static int ask_to_reload(const struct ctl_server *server, bool *is_alone)
     if (status != 0)
         return status;
     *is_alone = strncmp(answer.body, "reloading", 9) != 0;
-    if (*is_alone)
-        fputs(answer.body, stdout);
     ctl_answer_clear(&answer);
     return status;
 }
@@ -74,9 +72,13 @@ static bool print_note(const struct ctl_server *server)
     return has_lines;
 }
 
-static int tell_end(const struct ctl_server *server, double generation)
+static int tell_end(const struct ctl_server *server, const struct look *now, bool is_alone)
 {
-    printf("reloaded: all workers are of generation %.0f\n", generation);
+    if (is_alone)
+        puts("reloaded: the options were read again; new code needs a master (--master or "
+             "--workers)");
+    else
+        printf("reloaded: all workers are of generation %.0f\n", now->generation);
     if (fflush(stdout) != 0)
         return EXIT_FAILURE;
     return print_note(server) ? CTL_PARTLY : EXIT_SUCCESS;
@@ -90,15 +92,15 @@ int ctl_reload_wait(const struct ctl_server *server)
     int status = take_look(server, &before);
     if (status == 0)
         status = ask_to_reload(server, &is_alone);
-    while (status == 0 && !is_alone) {
+    while (status == 0) {
         status = take_look(server, &now);
         if (status != 0 || now.n_failed > before.n_failed)
             break;
-        if (now.n_reloads > before.n_reloads && now.is_settled)
-            return tell_end(server, now.generation);
+        if (now.n_reloads > before.n_reloads && (is_alone || now.is_settled))
+            return tell_end(server, &now, is_alone);
         nanosleep(&pause, NULL);
     }
-    if (status != 0 || is_alone)
+    if (status != 0)
         return status;
     if (!print_note(server))
         fputs("sprig ctl: the reload failed and the old workers go on; the error log says why\n",

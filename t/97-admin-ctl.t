@@ -70,6 +70,17 @@ subtest 'a blocked worker' => sub {
     $client->response;
 };
 
+subtest 'a worker that was stopped while it was idle' => sub {
+    my ($pid) = ctl('stuck')->{out} =~ /worker 1 \(pid (\d+)\): not blocked/;
+    kill STOP => $pid;
+    ok eventually(sub { ctl('stuck')->{status} == 4 }), 'stuck has status 4';
+    like ctl('stuck')->{out}, qr/^worker 1 \(pid $pid\): blocked: .*; kill -CONT $pid lets it go on$/m,
+        'and says what helps';
+    like ctl('workers')->{out}, qr/^ +1 +$pid +1 blocked /m, 'it counts as blocked';
+    kill CONT => $pid;
+    ok eventually(sub { ctl('stuck')->{status} == 0 }), 'and no longer when it goes on';
+};
+
 subtest 'workers' => sub {
     says_ok(['worker', 'add'], qr/\A3 workers\n\z/);
     ok $master->settles(3), 'there are three';
@@ -144,10 +155,31 @@ subtest 'reload --wait' => sub {
 subtest 'reload --wait of a single process' => sub {
     my $dir    = SprigTest::temp_path('alone');
     mkdir $dir or die "$dir: $!";
-    my $conf   = spew("$dir/conf", "admin = unix:$dir/ctl\n");
+    my $conf   = spew("$dir/conf", my $options = "admin = unix:$dir/ctl\n");
     my $server = start_program('--config', $conf, '-l', '127.0.0.1:0', app_file($APP));
-    my $run    = run_program('ctl', '--config', $conf, 'reload', '--wait');
-    is "$run->{status} $run->{out}", "0 reading the configuration again\n", 'returns at once';
+    my $wait   = sub { run_program('ctl', '--admin', "unix:$dir/ctl", 'reload', '--wait') };
+    my $done   = 'reloaded: the options were read again; new code needs a master (--master or --workers)';
+    my $client = $server->connect;
+    $client->send(get('/block?1', 'Connection: close'));
+    ok eventually(sub {
+        run_program('ctl', '--admin', "unix:$dir/ctl", 'status', '--json')->{out} =~ /"active":1\b/;
+        }),
+        'it is at work';
+    spew($conf, "${options}max_headers = 7\n");
+    my $run = $wait->();
+    is "$run->{status} $run->{out}", "0 $done\n", 'returns when the process has read its options';
+    my $head = "GET / HTTP/1.1\r\nHost: x\r\n" . join '', map { "X-$_: x\r\n" } 1 .. 7;
+    is $server->ask("$head\r\n")->status, 431, '... which then count';
+
+    spew($conf, "${options}backlog = 7\n");
+    $run = $wait->();
+    is "$run->{status} $run->{out}", "5 $done\n", 'what needs a restart gives a status of its own';
+    is $run->{err}, "sprig ctl: a change of backlog needs a restart\n", '... and is named';
+
+    spew($conf, "${options}max_headers = many\n");
+    $run = $wait->();
+    is "$run->{status} $run->{out}", '1 ', 'a wrong file is a failure';
+    like $run->{err}, qr/\Asprig ctl: nothing has changed: .*max_headers/, '... with the reason';
     $server->stop_ok;
 };
 

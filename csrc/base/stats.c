@@ -104,6 +104,14 @@ void stats_pass(uint64_t ns)
         stats_set(STAT_LONGEST_BLOCK, ns);
 }
 
+void stats_reloaded(bool has_failed, const char *note)
+{
+    struct stats *s = stats_own;
+    snprintf(s->reload_note, sizeof s->reload_note, "%s", note);
+    __atomic_store_n(&s->n_reloads_failed, s->n_reloads_failed + has_failed, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->n_reloads, s->n_reloads + 1, __ATOMIC_RELEASE);
+}
+
 void stats_begin_to_end(void)
 {
     if (stats_own->state == STATS_SERVING)

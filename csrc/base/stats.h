@@ -137,7 +137,12 @@ struct stats_conn {
     double state_age; /* of the request, in seconds; 0: there is none */
 };
 
-enum { STATS_MAX_CONNS = 2000, STATS_REQUEST_BYTES = 128, STATS_PLACE_BYTES = 400 };
+enum {
+    STATS_MAX_CONNS = 2000,
+    STATS_REQUEST_BYTES = 128,
+    STATS_PLACE_BYTES = 400,
+    STATS_NOTE_BYTES = 1024
+};
 
 /* The entry of one process. */
 struct stats {
@@ -156,6 +161,9 @@ struct stats {
     /* where Perl is, as the watchdog sees it; "" while nothing blocks */
     char place[STATS_PLACE_BYTES];
     uint32_t ends_blocked; /* the watchdog has ended it */
+    /* a process without a master: what has become of HUP; the note is there before the number is */
+    uint32_t n_reloads, n_reloads_failed;
+    char reload_note[STATS_NOTE_BYTES]; /* what the latest one has not done; "": nothing */
     /* connections: somebody asks by adding to n_asked, the process answers by equalling it */
     uint32_t n_asked, n_answered;
     uint32_t n_conns, n_conns_left_out;
@@ -231,6 +239,9 @@ static inline void stats_leave(void)
 {
     __atomic_store_n(&stats_own->n_request, 0, __ATOMIC_RELAXED);
 }
+
+/* This process has no master, and is done with HUP. `note` (copied): what it has not done. */
+void stats_reloaded(bool has_failed, const char *note);
 
 /* This process no longer serves, though it goes on for a while. */
 void stats_begin_to_end(void);

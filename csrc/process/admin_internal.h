@@ -67,10 +67,12 @@ extern const char admin_page[];
 struct process_usage {
     uint64_t rss_bytes;
     double cpu_seconds;
+    bool is_stopped; /* by a signal such as STOP */
 };
 struct process_usage process_usage_get(uint32_t pid);
 
-/* "serving", or "blocked" if its loop has been at work for longer than block_warning. */
+/* "serving", or "blocked" if its loop has been at work for longer than block_warning, or if the
+ * process was stopped. */
 const char *admin_state(const struct admin *a, const struct stats *s);
 bool admin_is_blocked(const struct admin *a, const struct stats *s);
 

@@ -13,8 +13,8 @@
 /* Without /proc nothing is known. */
 struct process_usage process_usage_get(uint32_t pid)
 {
-    struct process_usage usage = {0, 0};
-    char path[64], line[1024];
+    struct process_usage usage = {.rss_bytes = 0};
+    char path[64], line[1024], state;
     unsigned long utime, stime;
     long rss;
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
@@ -26,11 +26,12 @@ struct process_usage process_usage_get(uint32_t pid)
     line[n] = '\0';
     const char *rest = strrchr(line, ')'); /* the name before it may contain anything */
     if (rest != NULL && sscanf(rest,
-                               ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d "
+                               ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d "
                                "%*d %*d %*d %*u %*u %ld",
-                               &utime, &stime, &rss) == 3) {
+                               &state, &utime, &stime, &rss) == 4) {
         usage.cpu_seconds = (double)(utime + stime) / (double)sysconf(_SC_CLK_TCK);
         usage.rss_bytes = (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
+        usage.is_stopped = state == 'T';
     }
     return usage;
 }
@@ -39,7 +40,8 @@ struct process_usage process_usage_get(uint32_t pid)
 bool admin_is_blocked(const struct admin *a, const struct stats *s)
 {
     double limit = a->host.config->block_warning;
-    return (double)stats_busy_ns(s, clock_monotonic_ns()) >= (limit > 0 ? limit : 1) * 1e9;
+    return (double)stats_busy_ns(s, clock_monotonic_ns()) >= (limit > 0 ? limit : 1) * 1e9 ||
+           process_usage_get(s->pid).is_stopped;
 }
 
 const char *admin_state(const struct admin *a, const struct stats *s)

@@ -91,10 +91,15 @@ static void add_states(const struct writer *w, const struct admin *a)
 {
     static const char *const names[] = {"starting", "serving", "draining", "blocked"};
     uint32_t n[4] = {0};
-    admin_foreach(a, s) for (int i = 0; i < 4; i++) n[i] +=
-        strcmp(admin_state(a, s), names[i]) == 0;
+    admin_foreach(a, s)
+    {
+        const char *state = admin_state(a, s);
+        for (int i = 0; i < 4; i++)
+            n[i] += strcmp(state, names[i]) == 0;
+    }
     begin(w, "sprig_workers", "gauge",
-          "Worker processes by state; blocked means that Perl code occupies the event loop.");
+          "Worker processes by state; blocked: Perl code occupies the event loop, or the process "
+          "was stopped.");
     for (int i = 0; i < 4; i++)
         text_add(w->out, "sprig_workers{state=\"%s\"} %u\n", names[i], n[i]);
 }
@@ -105,6 +110,18 @@ static void add_restarts(const struct writer *w, const struct stats_board *board
     for (int i = 0; i < N_RESTARTS; i++)
         text_add(w->out, "sprig_worker_restarts_total{reason=\"%s\"} %" PRIu64 "\n",
                  restart_names[i], board->n_restarts[i]);
+}
+
+/* Those of the master, or of a process without one. */
+static void count_reloads(const struct admin *a, uint64_t *n_all, uint64_t *n_failed)
+{
+    *n_all = a->host.stats->n_reloads;
+    *n_failed = a->host.stats->n_reloads_failed;
+    admin_foreach(a, s)
+    {
+        *n_all += __atomic_load_n(&s->n_reloads, __ATOMIC_ACQUIRE);
+        *n_failed += __atomic_load_n(&s->n_reloads_failed, __ATOMIC_ACQUIRE);
+    }
 }
 
 static void add_server(const struct writer *w, const struct admin *a)
@@ -126,9 +143,11 @@ static void add_server(const struct writer *w, const struct admin *a)
               generation);
     add_states(w, a);
     add_restarts(w, board);
-    add_counter(w, "sprig_reloads_total", "Reloads requested.", board->n_reloads);
+    uint64_t n_reloads, n_failed;
+    count_reloads(a, &n_reloads, &n_failed);
+    add_counter(w, "sprig_reloads_total", "Reloads requested.", n_reloads);
     add_counter(w, "sprig_reloads_failed_total", "Reloads that failed; the old workers stayed.",
-                board->n_reloads_failed);
+                n_failed);
     add_counter(w, "sprig_upgrades_total", "Completed upgrades of the program.", board->n_upgrades);
     add_counter(w, "sprig_admin_requests_total", "Requests to the admin listener.",
                 board->n_admin_requests);

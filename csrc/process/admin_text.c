@@ -172,6 +172,11 @@ void admin_add_stuck_text(struct text *out, const struct admin *a)
             text_add(out, "not blocked\n");
             continue;
         }
+        if (process_usage_get(s->pid).is_stopped) {
+            text_add(out, "blocked: a signal has stopped it; kill -CONT %u lets it go on\n",
+                     s->pid);
+            continue;
+        }
         text_add(out, "blocked for %.1f s", (double)stats_busy_ns(s, clock_monotonic_ns()) / 1e9);
         if (n > 0) {
             text_add(out, " by ");

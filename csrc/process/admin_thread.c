@@ -52,7 +52,8 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
         return pass_on(SIGHUP, said, n, "logs are reopened");
     case ADMIN_RELOAD:
         if (own.config.config != NULL)
-            return pass_on(SIGHUP, said, n, "reading the configuration again");
+            return pass_on(SIGHUP, said, n,
+                           "reading the configuration again; reload --wait waits for the end");
         break;
     case ADMIN_DRAIN:
         own.is_drained = true;
@@ -79,6 +80,12 @@ static void get_wanted(uint32_t *n_workers, uint32_t *generation, void *arg)
 {
     (void)arg;
     *n_workers = *generation = 1;
+}
+
+static const char *get_note(void *arg)
+{
+    (void)arg;
+    return own.board->entries[0].reload_note;
 }
 
 static void ask(void *arg)
@@ -173,6 +180,7 @@ static int open_admin(char *why, size_t n)
                               .act = act,
                               .is_ready = is_ready,
                               .get_wanted = get_wanted,
+                              .get_note = get_note,
                               .ask = ask};
     struct sprig_socket socket;
     int fd = sprig_inherited_admin();

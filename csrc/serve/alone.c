@@ -1,26 +1,59 @@
 /* alone.c - HUP, USR1 and USR2 for a server without a master; see sprig.h */
 #include "base/notify.h"
+#include "base/stats.h"
 #include "loop/signals.h"
 #include "serve/accesslog.h"
 #include "serve/server.h"
+#include <stdio.h>
 #include <string.h>
 
 static const int taken[] = {SIGHUP, SIGUSR1, SIGUSR2};
 
 enum { N_TAKEN = sizeof taken / sizeof taken[0] };
 
+static void tell_failure(const char *what, const char *why)
+{
+    char note[STATS_NOTE_BYTES];
+    snprintf(note, sizeof note, "%s: %.900s", what, why);
+    sprig_log(SPRIG_LOG_ERROR, "HUP: %s", note);
+    stats_reloaded(true, note);
+}
+
 static void reload_options(struct sprig_server *server, const struct sprig_config *fresh)
 {
-    char kept[1024], why[1024];
-    if (sprig_server_reload(server, fresh, kept, why, sizeof why) != 0)
-        sprig_log(SPRIG_LOG_ERROR, "HUP: nothing has changed: %s", why);
-    else if (*kept != '\0')
-        sprig_log(SPRIG_LOG_WARN,
-                  "HUP: the options were read again; a change of %s needs a restart", kept);
-    else
+    char kept[1024], why[1024], note[STATS_NOTE_BYTES];
+    if (sprig_server_reload(server, fresh, kept, why, sizeof why) != 0) {
+        tell_failure("nothing has changed", why);
+    } else if (*kept != '\0') {
+        snprintf(note, sizeof note, "a change of %.900s needs a restart", kept);
+        sprig_log(SPRIG_LOG_WARN, "HUP: the options were read again; %s", note);
+        stats_reloaded(false, note);
+    } else {
         sprig_log(SPRIG_LOG_WARN,
                   "HUP: the options were read again; with a master (--master or --workers) the "
                   "application would be loaded again, too");
+        stats_reloaded(false, "");
+    }
+}
+
+/* Without a configuration to read. */
+static void reopen_files(struct sprig_server *server)
+{
+    char why[1024];
+    bool has_log = server->access_log != NULL && access_log_reopen(server->access_log);
+    int rc = server_renew_tls(server, &server->config, why, sizeof why);
+    if (rc == SPRIG_E_INVALID)
+        tell_failure("the old certificates stay in use", why);
+    else
+        stats_reloaded(false, "");
+    sprig_log(
+        SPRIG_LOG_WARN,
+        "HUP: %s%s%s; with a master (--master or --workers) the application would be loaded again",
+        has_log ? "the access log was reopened" : "",
+        rc == 0
+            ? has_log ? ", the certificates were read again" : "the certificates were read again"
+            : "",
+        has_log || rc == 0 ? "" : "nothing was done");
 }
 
 static void hang_up(struct sprig_server *server)
@@ -30,27 +63,14 @@ static void hang_up(struct sprig_server *server)
     int rc = server->handler.on_reload == NULL
                  ? SPRIG_E_NOTFOUND
                  : server->handler.on_reload(server, server->arg, &fresh, why, sizeof why);
-    if (rc == 0) {
+    if (rc == SPRIG_E_NOTFOUND) {
+        reopen_files(server);
+    } else if (rc != 0) {
+        tell_failure("nothing has changed", why);
+    } else {
         reload_options(server, &fresh);
         sprig_config_clear(&fresh);
-        return;
     }
-    if (rc != SPRIG_E_NOTFOUND) {
-        sprig_log(SPRIG_LOG_ERROR, "HUP: nothing has changed: %s", why);
-        return;
-    }
-    bool has_log = server->access_log != NULL && access_log_reopen(server->access_log);
-    rc = server_renew_tls(server, &server->config, why, sizeof why);
-    if (rc == SPRIG_E_INVALID)
-        sprig_log(SPRIG_LOG_ERROR, "HUP: the old certificates stay in use: %s", why);
-    sprig_log(
-        SPRIG_LOG_WARN,
-        "HUP: %s%s%s; with a master (--master or --workers) the application would be loaded again",
-        has_log ? "the access log was reopened" : "",
-        rc == 0
-            ? has_log ? ", the certificates were read again" : "the certificates were read again"
-            : "",
-        has_log || rc == 0 ? "" : "nothing was done");
 }
 
 static void on_signal(struct sprig_signal *signal, int signo, void *arg)
