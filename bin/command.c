@@ -289,7 +289,7 @@ static void warn_of_environ(void)
     char name[256], shown[300];
     size_t i = 0;
     while (sprig_environ_unknown(&i, name, sizeof name) != NULL)
-        warning("%s in the environment is no option",
+        warning("%s in the environment is not an option of sprig: see sprig --help-all",
                 log_escape(shown, sizeof shown, span_str(name)));
 }
 

@@ -4,9 +4,9 @@
 #endif
 #include "ctl_http.h"
 
-#include "ctl.h"
 #include "base/cloexec.h"
 #include "base/config_file.h"
+#include "ctl.h"
 #include "process/admin.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -67,7 +67,7 @@ static int take_config(struct ctl_server *server, const char *path, char *why, s
     if (sprig_config_file_read(&file, path, why, n) != 0)
         return -1;
     sprig_config_init(&config);
-    snprintf(why, n, "%s does not say where: it has no admin", path);
+    snprintf(why, n, "%s has no option admin: add one, or give --admin ADDRESS", path);
     int rc = sprig_config_file_apply(&file, &config) == 0 && config.admin != NULL
                  ? take_address(server, config.admin, why, n)
                  : -1;
@@ -311,7 +311,7 @@ int ctl_ask(const struct ctl_server *server, const char *method, const char *pat
     close(fd);
     int rc = text != NULL ? take_answer(text, answer) : -1;
     if (rc != 0)
-        snprintf(answer->why, sizeof answer->why, "%s gives no answer%s%s", server->text,
+        snprintf(answer->why, sizeof answer->why, "%s did not answer%s%s", server->text,
                  text == NULL ? ": " : "", text == NULL ? strerror(saved) : "");
     free(text);
     return rc;

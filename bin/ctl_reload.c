@@ -103,7 +103,8 @@ int ctl_reload_wait(const struct ctl_server *server)
     if (status != 0)
         return status;
     if (!print_note(server))
-        fputs("sprig ctl: the reload failed and the old workers go on; the error log says why\n",
+        fputs("sprig ctl: the reload failed and the old workers keep serving; the error log says "
+              "why\n",
               stderr);
     return EXIT_FAILURE;
 }

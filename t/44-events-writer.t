@@ -151,8 +151,8 @@ subtest 'misuse dies, and nothing is sent' => sub {
         'Sprig::Writer::event: event has a line end or NUL in it',
         'Sprig::Writer::event: retry must be a whole number of milliseconds',
         'Sprig::Writer::event: retry must be a whole number of milliseconds',
-        'Sprig::Writer::event: data has what is no Unicode character',
-        'Sprig::Writer::event: data has what is no Unicode character',
+        'Sprig::Writer::event: data has a character outside Unicode',
+        'Sprig::Writer::event: data has a character outside Unicode',
         ('Sprig::Writer::heartbeat: seconds must be a number from 0') x 2;
     like shift @diary, qr/^warned: Sprig::Writer::event: the writer is closed/, 'a closed writer warns';
     is shift @diary, 'false', 'and says that nothing was sent';

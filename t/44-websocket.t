@@ -264,7 +264,7 @@ subtest 'misuse' => sub {
     my $ws   = socket_at('/misuse');
     my %said = (
         wide => 'Sprig::WebSocket::send_binary: wide character: encode it first; nothing was sent',
-        surrogate => 'Sprig::WebSocket::send: the message has what is no Unicode character',
+        surrogate => 'Sprig::WebSocket::send: the message has a character outside Unicode',
         undef     => 'Sprig::WebSocket::send: the message is undefined',
         code      =>
             'Sprig::WebSocket::close: 1005 cannot be sent as a code: use one of 1000 to 1003, 1007 to 1014 or 3000 to 4999',

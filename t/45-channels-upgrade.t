@@ -89,7 +89,7 @@ my @late = remembered();
 is texts(@late), '7', 'with another channel_bytes it begins anew';
 cmp_ok $late[0]{id}, '>', $seen[-1]{id}, 'with higher numbers';
 is texts(remembered($seen[1]{id})), '7', 'so that who comes back gets all of it';
-unlike $master->stderr, qr/is no option/, 'what is passed on is not taken for an option';
+unlike $master->stderr, qr/is not an option/, 'what is passed on is not taken for an option';
 $master->ends_ok;
 
 done_testing;

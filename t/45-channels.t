@@ -258,10 +258,10 @@ subtest 'members that do not read' => sub {
 
 subtest 'misuse dies' => sub {
     my @said = split /\n/, body_of('/misuse');
-    like shift @said, qr/^died: .*$_/, $_ for 'a name is missing', 'a name has 1 to 200 bytes',
-        'a name has 1 to 200 bytes', q(there is no option 'memory'), 'history must be a whole number',
+    like shift @said, qr/^died: .*$_/, $_ for 'a name is missing', 'the name must have 1 to 200 bytes',
+        'the name must have 1 to 200 bytes', q(there is no option 'memory'), 'history must be a whole number',
         q(publish: unknown option 'date'), 'publish: id has a line end or NUL in it',
-        'no Unicode character', 'publish_binary: wide character', 'longer than [0-9]+ bytes, an eighth of channel_bytes',
+        'a character outside Unicode', 'publish_binary: wide character', 'longer than [0-9]+ bytes, an eighth of channel_bytes',
         'give a writer or a WebSocket', 'not a writer', 'not a code reference';
     my $text = body_of('/slow');
     like $text, qr/slow must be close, drop or spill, not 'later'.*queue_bytes must be a whole number.*unknown option 'when'/s,

@@ -126,14 +126,14 @@ subtest 'what the client does' => sub {
 subtest 'what it does not do' => sub {
     my $client = $server->connect;
     $client->send(get('/flood'));
-    is((await_diary($server, 1))[0], 'write_timeout write_timeout: it took no bytes', 'to read');
+    is((await_diary($server, 1))[0], 'write_timeout write_timeout: the client took no bytes', 'to read');
     $client->close;
     $client = $server->connect;
     $client->send(get('/careless'));
     is_deeply [sort { $a cmp $b } await_diary($server, 2)],
         [
         'found queue_overflow',
-        'queue_overflow max_output_bytes: there is more for it to read inside 0',
+        'queue_overflow max_output_bytes: the client reads too slowly inside 0',
         ],
         'too much waits for it; no callback comes inside of $send';
 };

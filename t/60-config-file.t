@@ -83,7 +83,8 @@ subtest 'what is wrong is said with file and line' => sub {
         q{FILE line 1: max_headers must be a whole number from 0 to 100000, got 'many'},
         'a value'
     );
-    refused('reload = maybe', 'FILE line 1: reload must be 0 or 1', 'a switch of the program');
+    refused('reload = maybe', q{FILE line 1: reload must be 0 or 1, got 'maybe'},
+        'a switch of the program');
     refused("port = x\n", q{FILE line 1: port must be a whole number from 0 to 65535, got 'x'},
         'a port');
     refused("workers 4\n",
@@ -123,7 +124,7 @@ subtest 'what is wrong is said with file and line' => sub {
     );
 
     for my $name (qw(eval help version config check print_config server)) {
-        refused("$name = x", "FILE line 1: $name cannot stand in a file", $name);
+        refused("$name = x", "FILE line 1: $name can only be given on the command line", $name);
     }
     my $run = run_program('--config', "$dir/none", $hello);
     is $run->{err}, "sprig: cannot read $dir/none: No such file or directory\n", 'no such file';
@@ -292,7 +293,9 @@ subtest 'names of the environment that are no options are warned of' => sub {
         },
         '--print-config'
     );
-    is $run->{err}, "sprig: SPRIG_MAX_HEADRS in the environment is no option\n", 'the one';
+    is $run->{err},
+        "sprig: SPRIG_MAX_HEADRS in the environment is not an option of sprig: see sprig --help-all\n",
+        'the one';
 };
 
 subtest '--check' => sub {

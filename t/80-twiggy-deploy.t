@@ -134,7 +134,7 @@ subtest '1.9 an inherited descriptor that is no socket' => sub {
         sub { $ENV{SERVER_STARTER_PORT} = '127.0.0.1:80=0'; open STDIN, '<', '/dev/null' });
     ok eventually { waitpid($pid, POSIX::WNOHANG()) == $pid }, 'ends the program';
     @running = grep { $_ != $pid } @running;
-    like slurp($log), qr/inherited descriptor 0 is no socket/, 'with a message';
+    like slurp($log), qr/inherited descriptor 0 is not a socket/, 'with a message';
 };
 
 my $starter = tool_path('start_server');

@@ -157,7 +157,7 @@ subtest 'write_timeout is for no progress' => sub {
     my $server = start_server(code => $app, args => { write_timeout => LIMIT });
     my $client = $server->connect;
     $client->send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
-    ok($server->stderr_like(qr/^sprig: reset for 127\.0\.0\.1: write_timeout: it took no bytes/m), 'logged');
+    ok($server->stderr_like(qr/^sprig: reset for 127\.0\.0\.1: write_timeout: the client took no bytes/m), 'logged');
     my $rest = $client->rest;
     cmp_ok(length $rest, '<', 8_000_000, 'a client that reads nothing does not get it all');
     ok(defined $client->error, 'and sees a reset');

@@ -26,8 +26,8 @@ sub refused_ok {
 
 refused_ok(['--user',  'no such user'],  "user: there is no user 'no such user'");
 refused_ok(['--group', 'no such group'], "group: there is no group 'no such group'");
-refused_ok(["--$_"], 'umask and socket_mode must be octal, from 0 to 777')
-    for 'umask=9', 'umask=1000', 'socket-mode=rw';
+refused_ok(["--$_->[0]=$_->[2]"], "$_->[1] must be an octal number from 0 to 777, got '$_->[2]'")
+    for ['umask', 'umask', '9'], ['umask', 'umask', '1000'], ['socket-mode', 'socket_mode', 'rw'];
 refused_ok(['--socket-user',  'no such user'],  "socket_user: there is no user 'no such user'");
 refused_ok(['--socket-group', 'no such group'], "socket_group: there is no group 'no such group'");
 

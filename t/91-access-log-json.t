@@ -122,7 +122,7 @@ subtest 'times and versions in formats of text' => sub {
     like $line, qr/\A\d+ \d+ \d+ 1\.0 - \d{4}-\d\d-\d\dT[0-9:.]{12}Z\z/, 'the line';
     $server->stop_ok;
     my $run = run_program(@here, '--access-log-format', '%{nothing}x', $app);
-    is $run->{err}, "sprig: access_log_format must not have '%{nothing}x'\n", 'an unknown name';
+    is $run->{err}, "sprig: access_log_format: there is no directive '%{nothing}x'\n", 'an unknown name';
 };
 
 subtest 'why a request was refused' => sub {

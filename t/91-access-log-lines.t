@@ -251,7 +251,7 @@ subtest 'formats that cannot be' => sub {
     for my $format (sort keys %wrong) {
         my $run = run_program('--access-log-format', $format, '-e', 'sub {}');
         is $run->{status}, 2,                                                         "'$format'";
-        is $run->{err}, "sprig: access_log_format must not have '$wrong{$format}'\n", '... and why';
+        is $run->{err}, "sprig: access_log_format: there is no directive '$wrong{$format}'\n", '... and why';
     }
 };
 

@@ -109,7 +109,7 @@ subtest 'a file that cannot be opened anew' => sub {
     rename $dir, "$dir.old" or die "rename: $!";
     kill USR1 => $server->pid;
     ok $server->eventually(sub {
-        slurp("$dir.old/log") =~ m{error_log: cannot write to \Q$dir\E/log: No such .*; the old file goes on$}m;
+        slurp("$dir.old/log") =~ m{error_log: cannot write to \Q$dir\E/log: No such .*; the old file stays in use$}m;
         }),
         'the one that was open says why';
     is ask($server, '/print'), 200, 'answered';
@@ -175,7 +175,7 @@ subtest 'USR1 to a server that is no longer root' => sub {
     kill USR1 => $server->pid;
     ok $server->eventually(sub {
         my $why = "cannot write to $dir/log: Permission denied (as user id $uid)";
-        slurp("$dir/old") =~ /error\] sprig: error_log: \Q$why\E; the old file goes on$/m;
+        slurp("$dir/old") =~ /error\] sprig: error_log: \Q$why\E; the old file stays in use$/m;
         }),
         'what fails is told with file, reason and user';
     $server->stop_ok;

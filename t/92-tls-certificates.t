@@ -137,11 +137,11 @@ subtest 'what is checked at the start' => sub {
         @encrypted, '--tls-key-password-file', $wrong
     );
     $refuses->(
-        'tls_ciphers: OpenSSL does not take .XYZ',
+        'tls_ciphers: OpenSSL does not accept .XYZ',
         '--tls-cert', $first->{both}, '--tls-ciphers', 'XYZ'
     );
     $refuses->(
-        'tls_groups: OpenSSL does not take .XYZ',
+        'tls_groups: OpenSSL does not accept .XYZ',
         '--tls-cert', $first->{both}, '--tls-groups', 'XYZ'
     );
     my $run = run_program('-l', '127.0.0.1:0,tls', '--tls-verify', 'required', app_file($app));
@@ -253,7 +253,7 @@ subtest 'changed files' => sub {
         'which the log says';
     my $now = serial($port);
     spew($pem, "broken\n");
-    ok eventually(sub { serial($port); $server->stderr =~ /the old ones go on: tls_cert/ }),
+    ok eventually(sub { serial($port); $server->stderr =~ /the old ones stay in use: tls_cert/ }),
         'broken ones are told of';
     is serial($port), $now, 'and those from before stay';
     my $logged = length $server->stderr;

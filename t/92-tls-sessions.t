@@ -124,7 +124,7 @@ subtest 'tls_ocsp' => sub {
         start_server(code => $app, args => { tls_cert => $certificate->{both}, tls_ocsp => $bad });
         1;
     }, 'nonsense is refused';
-    like $@, qr/tls_ocsp: \S+: it is no response of an OCSP responder/, 'with a reason';
+    like $@, qr/tls_ocsp: \S+: it is not an OCSP response/, 'with a reason';
     my $ca     = certificate(names => ['ca.test'],   is_ca => 1);
     my $signed = certificate(names => ['localhost'], by    => $ca);
     my $index  = spew(SprigTest::temp_path('index'), '');

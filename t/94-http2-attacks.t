@@ -296,7 +296,7 @@ subtest 'what is not read' => sub {
         },
         settings => [4, 0]
     );
-    ok($server->stderr_like(qr/write_timeout: it took no bytes/), 'which the log has');
+    ok($server->stderr_like(qr/write_timeout: the client took no bytes/), 'which the log has');
     is($h2->response($h2->request('/'), seconds => 0.2)->{status}, 200, 'the connection goes on');
     $server->stop_ok;
 };

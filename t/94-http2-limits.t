@@ -121,7 +121,7 @@ subtest 'write_timeout is that of a stream' => sub {
     }
     is(length $h2->response($slow)->{body}, 300_000, 'one whose window is opened in time goes on');
     is($h2->response($shut)->{reset},       8,       'one whose window stays shut is reset');
-    ok($server->stderr_like(qr/write_timeout: it took no bytes/), 'logged');
+    ok($server->stderr_like(qr/write_timeout: the client took no bytes/), 'logged');
     is($h2->response($h2->request('/'))->{body}, 'hello', 'the connection goes on');
 
     my $closed = SprigTest::Http2->connect($server, settings => [4, 0]);

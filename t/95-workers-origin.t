@@ -71,7 +71,7 @@ subtest 'a pid file in use is refused otherwise' => sub {
     my $server = start_program(@app);
     for my $env ({}, { SERVER_STARTER_GENERATION => 1 }) {
         my $run = run_program($env, @app);
-        like $run->{err}, qr/in use by the living process/, 'is told';
+        like $run->{err}, qr/in use by the running process/, 'is told';
         is $run->{status}, 1, 'and ends it';
     }
     $server->stop_ok;

@@ -259,7 +259,7 @@ subtest 'TTIN that processes send' => sub {
     $master->signal('TTIN');
     ok $master->settles(3), 'one more';
     $master->signal('TTIN');
-    ok $master->stderr_like(qr/3 workers, as many as workers_limit allows/), 'up to workers_limit';
+    ok $master->stderr_like(qr/3 workers, the most that workers_limit allows/), 'up to workers_limit';
     ok $master->settles(3),                                                  'no more';
     kill 'TTIN', $master->workers;
     kill 'TTOU', $master->workers;

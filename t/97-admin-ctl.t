@@ -90,7 +90,7 @@ subtest 'workers' => sub {
     ok $master->settles(2), 'and two again';
     says_ok(['worker', 'kill', 7], qr/no worker 7 serves/, 1);
     says_ok(['worker', 'add'], qr/workers\n\z/) for 3 .. 8;
-    says_ok(['worker', 'add'], qr/as many as workers_limit allows/, 1);
+    says_ok(['worker', 'add'], qr/the most that workers_limit allows/, 1);
     ctl('worker', 'remove') for 3 .. 8;
     says_ok(['worker', 'remove'], qr/\A1 workers?\n\z/);
     says_ok(['worker', 'remove'], qr/the last worker stays/, 1);
@@ -132,7 +132,7 @@ subtest 'reload --wait' => sub {
     spew($app, "die 'broken';\n");
     $run = $wait->();
     is $run->{status}, 1, 'code that cannot be loaded is a failure';
-    like $run->{err}, qr/\Asprig ctl: the reload failed and the old workers go on: .*broken at \Q$app\E line 1/,
+    like $run->{err}, qr/\Asprig ctl: the reload failed and the old workers keep serving: .*broken at \Q$app\E line 1/,
         '... with the reason';
 
     spew($app,  $good);

@@ -138,7 +138,7 @@ void psgi_channel_open(pTHX_ SV *self, SV *name, UV history)
         croak("Sprig::Channel: not a new object");
     text = psgi_text_span(aTHX_ psgi_text_sv(aTHX_ name), "Sprig::Channel: the name");
     if (text.len == 0 || text.len > SPRIG_CHANNEL_NAME_BYTES)
-        croak("Sprig::Channel: a name has 1 to %d bytes", (int)SPRIG_CHANNEL_NAME_BYTES);
+        croak("Sprig::Channel: the name must have 1 to %d bytes", (int)SPRIG_CHANNEL_NAME_BYTES);
     core = sprig_channel_get(channels_get(aTHX), text, (uint32_t)history);
     if (core == NULL)
         croak("Sprig::Channel: out of memory");

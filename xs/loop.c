@@ -132,7 +132,7 @@ static void open_loop(pTHX_ struct psgi *psgi)
     sprig_open_standard(); /* not while the module is loaded: perl has its file open then */
     psgi->loop = sprig_loop_new();
     if (psgi->loop == NULL)
-        croak("Sprig: no event loop: %s", Strerror(errno));
+        croak("Sprig: cannot create an event loop: %s", Strerror(errno));
     sprig_loop_set_hooks(psgi->loop, &hooks);
     psgi_log_attach(aTHX);
     sleeper = psgi->loop;

@@ -88,7 +88,7 @@ void psgi_master_open(pTHX_ HV *options, AV *argv)
     SV *wrong;
 
     if (own.master != NULL)
-        croak("Sprig: this process has a master already");
+        croak("Sprig: this process already has a master");
     sprig_open_standard();
     sprig_config_init(&own.config);
     wrong = psgi_options_read(aTHX_ & own.config, options);

@@ -239,7 +239,7 @@ void psgi_connection_abort(pTHX_ SV *self, SV *detail)
     scope->is_aborted = true;
     if (scope->close_code == 0)
         scope->close_code = 1006; /* which only a WebSocket tells */
-    sprig_response_cut(scope->px->ex, "the application has aborted it");
+    sprig_response_cut(scope->px->ex, "the application aborted it");
     psgi_scope_left(aTHX_ scope, "app_abort");
     psgi_scope_tell_over(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);

@@ -146,7 +146,7 @@ bool psgi_event_text(pTHX_ struct psgi_event *ev, const char *name, struct sprig
     *out = span_make(SvPVX(sv), SvCUR(sv));
     if (SvUTF8(sv))
         return utf8_is_valid(*out) ||
-               psgi_event_refuse(aTHX_ ev, "%s has what is no Unicode character", name);
+               psgi_event_refuse(aTHX_ ev, "%s has a character outside Unicode", name);
     if (utf8_is_ascii(*out))
         return true;
     sv = sv_2mortal(newSVpvn(out->ptr, out->len));

@@ -266,7 +266,7 @@ static bool send_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
         return psgi_event_refuse(aTHX_ ev, "%s", why);
     if (rc == SPRIG_E_STATE)
         return psgi_event_refuse(aTHX_ ev, "a response without chunks cannot have trailers: it has "
-                                           "a Content-Length, or is one of HTTP/1.0");
+                                           "a Content-Length, or the client speaks HTTP/1.0");
     psgi_scope_finish(aTHX_ scope);
     return true;
 }

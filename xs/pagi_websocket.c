@@ -219,7 +219,7 @@ static bool read_close(pTHX_ struct psgi_event *ev, uint64_t *code, struct sprig
         !psgi_event_text(aTHX_ ev, "reason", reason))
         return false;
     if (!sprig_ws_code_is_valid((uint32_t)*code))
-        return psgi_event_refuse(aTHX_ ev, "code %d is none that may be sent", (int)*code);
+        return psgi_event_refuse(aTHX_ ev, "code %d may not be sent", (int)*code);
     if (reason->len > 123)
         return psgi_event_refuse(aTHX_ ev, "reason has more than 123 bytes");
     return true;

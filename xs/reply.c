@@ -295,7 +295,7 @@ static void copy_string_ref(pTHX_ struct reply *r, SV *sv)
         croak_sv(sv_2mortal(error != NULL ? error : newSVpvs("string_ref of a body failed")));
     sv_2mortal(ref);
     if (ref == NULL || !SvROK(ref) || SvTYPE(SvRV(ref)) > SVt_PVMG)
-        croak("string_ref of a PSGI body returned no reference to a string");
+        croak("string_ref of a PSGI body did not return a reference to a string");
     copy_text(aTHX_ r, SvRV(ref));
     if (psgi_call_method(aTHX_ sv, "tell", NULL, 0, &tell, NULL) && tell != NULL) {
         SV *copy = *av_fetch(r->copy, 2, 0);

@@ -110,7 +110,7 @@ SV *psgi_server_new(pTHX_ const char *class, const struct sprig_handler *handler
     sprig_config_clear(&config);
     if (server->core == NULL) {
         Safefree(server);
-        croak("Sprig: no server: %s", Strerror(errno));
+        croak("Sprig: cannot create a server: %s", Strerror(errno));
     }
     if (sprig_server_open_log(server->core, why, sizeof why) != 0) {
         sprig_server_free(server->core);
@@ -259,7 +259,7 @@ void psgi_server_adopt(pTHX_ struct psgi_server *server, int fd)
     if (server->core == NULL)
         croak("Sprig: this server was stopped");
     if (sprig_server_adopt(server->core, fd) != 0)
-        croak("Sprig: no connection: %s", Strerror(errno));
+        croak("Sprig: cannot serve this socket: %s", Strerror(errno));
 }
 
 void psgi_server_on_event(pTHX_ struct psgi_server *server, SV *code)

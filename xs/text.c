@@ -33,7 +33,7 @@ struct sprig_span psgi_text_span(pTHX_ SV *plain, const char *what)
         return bytes;
     bytes = span_make(SvPVX(plain), SvCUR(plain));
     if (SvUTF8(plain) && !utf8_is_valid(bytes))
-        croak("%s has what is no Unicode character", what);
+        croak("%s has a character outside Unicode", what);
     if (SvUTF8(plain) || utf8_is_ascii(bytes))
         return bytes;
     plain = sv_2mortal(newSVpvn(bytes.ptr, bytes.len));

@@ -224,7 +224,7 @@ static int check_value(struct reader *r, const struct sprig_option *o, struct te
         return 0;
     if (o->type == SPRIG_OPTION_PLACK) {
         if (!sprig_option_read_switch(value->bytes, &flag))
-            return wrong(r, "%s must be 0 or 1", o->name);
+            return wrong(r, "%s must be 0 or 1, got '%s'", o->name, value->bytes);
         value->n = 0;
         return text_add(value, flag ? "1" : "0", 1) != 0 ? no_memory(r) : 0;
     }
@@ -305,7 +305,7 @@ static int read_setting(struct reader *r, char *at)
     if (o == NULL)
         return unknown_option(r, at);
     if (!sprig_option_fits_file(o))
-        return wrong(r, "%s cannot stand in a file", o->name);
+        return wrong(r, "%s can only be given on the command line", o->name);
     struct text value = {NULL, 0, 0};
     int rc = read_value(r, start, &value);
     if (rc == 0)

@@ -125,7 +125,7 @@ void sprig_log_reopen(void)
         return;
     char *path = strdup(out.path);
     if (path == NULL || open_path(path, why, sizeof why) != 0)
-        sprig_log(SPRIG_LOG_ERROR, "%s (as user id %u); the old file goes on", why,
+        sprig_log(SPRIG_LOG_ERROR, "%s (as user id %u); the old file stays in use", why,
                   (unsigned)geteuid());
     free(path);
 }

@@ -58,8 +58,8 @@ static void h1_expire_answering(struct sprig_conn *c)
     } else if (exchange_awaits_body(ex) && !conn_is_blocked(c)) {
         h1_stream_fail(c, 408, "body_timeout: the body made no progress");
     } else {
-        conn_lose(c, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: it took no bytes");
-        conn_tell(c, ex, 0, "write_timeout: it took no bytes");
+        conn_lose(c, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: the client took no bytes");
+        conn_tell(c, ex, 0, "write_timeout: the client took no bytes");
         conn_mark_broken(c);
         conn_on_broken(c);
     }

@@ -97,8 +97,8 @@ static void on_write_timeout(struct sprig_conn *c)
 {
     if (!conn_write_is_stalled(c))
         return;
-    conn_lose(c, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: it took no bytes");
-    conn_tell(c, NULL, 0, "write_timeout: it took no bytes");
+    conn_lose(c, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: the client took no bytes");
+    conn_tell(c, NULL, 0, "write_timeout: the client took no bytes");
     conn_mark_broken(c);
     conn_on_broken(c);
 }

@@ -221,8 +221,8 @@ static void expire(struct h2_stream *s)
     } else if (s->out.size > 0 && !awaits_window(s)) {
         h2_stream_set_deadline(s);
     } else if (s->out.size > 0) {
-        exchange_lose(ex, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: it took no bytes");
-        conn_tell(s->h2->conn, ex, 0, "write_timeout: it took no bytes");
+        exchange_lose(ex, SPRIG_LOSS_WRITE_TIMEOUT, "write_timeout: the client took no bytes");
+        conn_tell(s->h2->conn, ex, 0, "write_timeout: the client took no bytes");
         h2_stream_reset(s, NGHTTP2_CANCEL);
     } else if (s->request == H2_BODY && !s->is_tunnel) {
         h2_stream_refuse(s, 408, "body_timeout: the body made no progress");

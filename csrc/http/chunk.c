@@ -86,7 +86,7 @@ static void extension_byte(struct chunk *c, char byte)
         return;
     }
     if (c->state == BWS && byte != ';' && byte != ' ' && byte != '\t')
-        return chunk_refuse(c, BAD, "garbage behind a chunk size");
+        return chunk_refuse(c, BAD, "garbage after a chunk size");
     if (!char_is(byte, CHAR_VALUE))
         return chunk_refuse(c, BAD, "control character in a chunk extension");
     if (c->n_extension == CHUNK_MAX_EXTENSION_BYTES)

@@ -210,7 +210,7 @@ static inline int see_length(struct head_walk *w, const struct sprig_header *h)
     if (!head_parse_length(span_trim(h->value), &n))
         return head_refuse_value(w->why, w->why_bytes, h, "not a length in bytes");
     if (w->seen.has_length && n != w->seen.length)
-        return head_refuse_value(w->why, w->why_bytes, h, "but another one says otherwise");
+        return head_refuse_value(w->why, w->why_bytes, h, "but another one differs");
     w->seen.has_length = true;
     w->seen.length = n;
     return 0;
@@ -222,7 +222,7 @@ static inline int see_coding(struct head_walk *w, const struct sprig_header *h)
     if (!span_ieq(span_trim(h->value), SPAN_LIT("chunked")))
         return head_refuse_value(w->why, w->why_bytes, h, "only 'chunked' is possible");
     if (w->seen.chunked)
-        return head_refuse_field(w->why, w->why_bytes, h->name, "is there twice");
+        return head_refuse_field(w->why, w->why_bytes, h->name, "is given twice");
     if (w->version < 11)
         return head_refuse_field(w->why, w->why_bytes, h->name, "is not possible in HTTP/1.0");
     w->seen.chunked = true;

@@ -362,7 +362,7 @@ static int check_trailers(const struct sprig_header *fields, size_t n_fields, ch
         if (!head_is_value(fields[i].value))
             return head_refuse_field(why, n, name, "has a control character in its value");
         if (trailers_belongs_ahead(name))
-            return head_refuse_field(why, n, name, "cannot stand behind a body");
+            return head_refuse_field(why, n, name, "is not allowed as a trailer");
     }
     return 0;
 }

@@ -42,10 +42,10 @@ static int add_descriptor(struct found *f, int fd)
     if (f->n == f->max)
         snprintf(f->why, f->why_size, "there are more than %zu inherited sockets", f->max);
     else if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == -1)
-        snprintf(f->why, f->why_size, "the inherited descriptor %d is no socket: %s", fd,
+        snprintf(f->why, f->why_size, "the inherited descriptor %d is not a socket: %s", fd,
                  strerror(errno));
     else if (!listens)
-        snprintf(f->why, f->why_size, "the inherited descriptor %d is no listening socket", fd);
+        snprintf(f->why, f->why_size, "the inherited descriptor %d does not listen", fd);
     else {
         f->fds[f->n++] = fd;
         return 0;

@@ -69,7 +69,7 @@ static int cut_options(const struct reading *r, char *address)
     char *comma, reason[64];
     while ((comma = strrchr(address, ',')) != NULL && is_word(comma + 1)) {
         if (!set_flag(&r->out->options, comma + 1)) {
-            snprintf(reason, sizeof reason, "'%.30s' is no option of an address", comma + 1);
+            snprintf(reason, sizeof reason, "'%.30s' is not an option of an address", comma + 1);
             return complain(r, reason, forms);
         }
         *comma = '\0';

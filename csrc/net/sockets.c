@@ -262,7 +262,7 @@ static bool open_path(struct opening *o)
     keep_socket(o, fd);
     if (finish_path(o->config, un.sun_path, o->out) == 0)
         return true;
-    o->problem = "cannot give it to its owner";
+    o->problem = "cannot change its owner (user, socket_user, socket_group)";
     close_all(o);
     return false;
 }

@@ -166,7 +166,7 @@ static int read_file(struct reading *r, const char *option, const char *path, st
     }
     bool is_whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     if (rc == 0 && !is_whole)
-        rc = complain(r, option, path, "it is no proper PEM file");
+        rc = complain(r, option, path, "it is not a valid PEM file");
     BIO_free(bio);
     ERR_clear_error();
     return rc;
@@ -302,7 +302,8 @@ static int read_folder(struct reading *r, const char *dir)
     drop_keyless(r, first);
     return r->pairs->n > first
                ? 0
-               : complain(r, "tls_cert", dir, "no certificate in this folder has its key there");
+               : complain(r, "tls_cert", dir,
+                          "no certificate in this folder has its key there: put the key beside it");
 }
 
 /* ------------------------------------------------------------------- all of them ---- */

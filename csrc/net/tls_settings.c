@@ -31,7 +31,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
 
 static bool refuse(const char *option, const char *value, char *why, size_t n)
 {
-    snprintf(why, n, "%s: OpenSSL does not take '%s': %s", option, value, tls_error_text());
+    snprintf(why, n, "%s: OpenSSL does not accept '%s': %s", option, value, tls_error_text());
     ERR_clear_error();
     return false;
 }

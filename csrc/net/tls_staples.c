@@ -62,7 +62,7 @@ static int staple_read(struct staple *s, const char *path, char *why, size_t n)
         s->len = i2d_OCSP_RESPONSE(response, &s->der);
     OCSP_RESPONSE_free(response);
     if (!ok || s->len <= 0)
-        return complain(path, "it is no response of an OCSP responder (DER)", why, n);
+        return complain(path, "it is not an OCSP response in DER format", why, n);
     if (s->good_until != NULL && X509_cmp_current_time(s->good_until) < 0)
         sprig_log(SPRIG_LOG_WARN, "tls_ocsp: %s: it has expired, and is not sent", path);
     return 0;

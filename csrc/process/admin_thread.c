@@ -57,7 +57,7 @@ static int act(enum admin_verb verb, uint32_t number, char *said, size_t n, void
         break;
     case ADMIN_DRAIN:
         own.is_drained = true;
-        return say(said, n, 0, "draining: /readyz says no, serving goes on");
+        return say(said, n, 0, "draining: /readyz answers 503, the server keeps serving");
     case ADMIN_UNDRAIN:
         own.is_drained = false;
         return say(said, n, 0, "ready again");

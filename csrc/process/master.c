@@ -160,7 +160,7 @@ void master_add_worker(struct sprig_master *m)
 {
     char why[512];
     if (m->n_workers >= workers_limit(m->config)) {
-        sprig_log(SPRIG_LOG_WARN, "TTIN: there are %u workers, as many as workers_limit allows",
+        sprig_log(SPRIG_LOG_WARN, "TTIN: there are %u workers, the most that workers_limit allows",
                   m->n_workers);
         return;
     }
@@ -168,7 +168,8 @@ void master_add_worker(struct sprig_master *m)
         return;
     m->n_workers++;
     if (master_add_sockets(m, why, sizeof why) != 0)
-        sprig_log(SPRIG_LOG_WARN, "worker %u shares a socket: %s", m->n_workers, why);
+        sprig_log(SPRIG_LOG_WARN, "worker %u shares a socket, because no other could be opened: %s",
+                  m->n_workers, why);
     sprig_log(SPRIG_LOG_INFO, "%u workers", m->n_workers);
     master_show_title(m);
 }
@@ -211,14 +212,14 @@ static bool master_renew_config(struct sprig_master *m)
         return true;
     const struct sprig_config *config = m->on_reload(m->on_reload_arg, kept, why, sizeof why);
     if (config == NULL) {
-        master_note(m, SPRIG_LOG_ERROR, "cannot reload: %s; the old workers go on", why);
+        master_note(m, SPRIG_LOG_ERROR, "cannot reload: %s; the old workers keep serving", why);
         return false;
     }
     m->config = config;
     if (m->admin != NULL)
         admin_set_config(m->admin, config);
     if (sprig_log_configure(config, why, sizeof why) != 0)
-        master_note(m, SPRIG_LOG_ERROR, "%s; the old one goes on", why);
+        master_note(m, SPRIG_LOG_ERROR, "%s; the old one stays in use", why);
     if (*kept != '\0')
         master_note(m, SPRIG_LOG_WARN,
                     "reload: a change of %s needs a restart or an upgrade (USR2)", kept);

@@ -33,7 +33,7 @@ static int add_worker(struct sprig_master *m, char *said, size_t n)
     uint32_t before = m->n_workers;
     master_add_worker(m);
     snprintf(said, n, "%u workers", m->n_workers);
-    return m->n_workers > before ? 0 : say(said, n, 409, "as many as workers_limit allows");
+    return m->n_workers > before ? 0 : say(said, n, 409, "the most that workers_limit allows");
 }
 
 static int remove_worker(struct sprig_master *m, char *said, size_t n)
@@ -61,7 +61,8 @@ static int set_drained(struct sprig_master *m, bool is_drained, char *said, size
 {
     m->is_drained = is_drained;
     return say(said, n, 0,
-               is_drained ? "draining: /readyz says no, serving goes on" : "ready again");
+               is_drained ? "draining: /readyz answers 503, the server keeps serving"
+                          : "ready again");
 }
 
 /* Acts as if the signal had been sent to us. */

@@ -61,7 +61,7 @@ static int check_file(const struct complaint *c, int fd)
     if (fstat(fd, &st) == -1)
         return complain_errno(c);
     if (!S_ISREG(st.st_mode))
-        return complain(c, SPRIG_E_INVALID, "is no regular file");
+        return complain(c, SPRIG_E_INVALID, "is not a regular file");
     if (st.st_nlink > 1)
         return complain(c, SPRIG_E_INVALID, "has another name (a hard link)");
     if (st.st_uid != geteuid())
@@ -71,12 +71,12 @@ static int check_file(const struct complaint *c, int fd)
 
 static int complain_locked(const struct complaint *c, int fd)
 {
-    char text[24], reason[64] = "in use by a living process";
+    char text[24], reason[64] = "in use by a running process";
     ssize_t n = pread(fd, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
     size_t len = strspn(text, "0123456789");
     if (len > 0)
-        snprintf(reason, sizeof reason, "in use by the living process %.*s", (int)len, text);
+        snprintf(reason, sizeof reason, "in use by the running process %.*s", (int)len, text);
     return complain(c, SPRIG_E_STATE, reason);
 }
 
@@ -126,7 +126,7 @@ static int claim_file(const struct complaint *c, int *out)
         if (rc != 0)
             return rc;
     }
-    return complain(c, SPRIG_E_STATE, "others keep removing it");
+    return complain(c, SPRIG_E_STATE, "other processes keep removing it");
 }
 
 /* ----------------------------------------------------------------- opening it ---- */

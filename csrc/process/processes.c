@@ -307,7 +307,8 @@ void processes_kill_late(struct processes *all)
             sprig_log(was_starting ? SPRIG_LOG_DEBUG : SPRIG_LOG_WARN,
                       "worker %u (pid %d) does not end: killed", p->number, (int)p->pid);
         if (was_starting)
-            snprintf(p->error, sizeof p->error, "not ready within start_timeout");
+            snprintf(p->error, sizeof p->error,
+                     "not ready within start_timeout; raise it if loading takes longer");
         kill(p->pid, SIGKILL);
         p->deadline_ms = 0;
     }

@@ -136,7 +136,8 @@ void upgrade_watch(struct sprig_master *m)
     if (p == NULL || p->state != PROCESS_STARTING || p->deadline_ms == 0 ||
         p->deadline_ms > clock_ms())
         return;
-    snprintf(p->error, sizeof p->error, "not ready within twice the start_timeout");
+    snprintf(p->error, sizeof p->error,
+             "not ready within twice the start_timeout; raise it if loading takes longer");
     master_dismiss(m, p);
 }
 
@@ -181,7 +182,7 @@ void upgrade_gone(struct sprig_master *m, struct process *p, int status)
     if (m->successor == p) {
         m->successor = NULL;
         if (m->ending == ENDING_NOT)
-            sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s; the old processes go on",
+            sprig_log(SPRIG_LOG_ERROR, "cannot upgrade: %s; the old processes keep serving",
                       p->error[0] != '\0' ? p->error : how);
     }
     if (m->deputy != p)
@@ -190,7 +191,7 @@ void upgrade_gone(struct sprig_master *m, struct process *p, int status)
     if (m->ending != ENDING_NOT)
         return;
     if (status != 0)
-        m->failure = "the process that served has failed";
+        m->failure = "the process that served in its place has failed";
     master_end(m, ENDING_GRACEFUL);
 }
 

@@ -289,7 +289,8 @@ static void master_start_failed(struct sprig_master *m, const struct process *p,
         master_show_title(m);
         m->is_reloading = false;
         m->last_error[0] = '\0';
-        master_note(m, SPRIG_LOG_ERROR, "the reload failed and the old workers go on: %s", text);
+        master_note(m, SPRIG_LOG_ERROR, "the reload failed and the old workers keep serving: %s",
+                    text);
         master_notify_ready(m);
         return;
     }

@@ -122,7 +122,7 @@ bool access_log_reopen(struct access_log *log)
     if (log->target.is_inherited || log->target.syslog.n_address > 0)
         return false;
     if (log_target_open(&target, log->path) == -1) {
-        sprig_log(SPRIG_LOG_ERROR, "cannot reopen the access log %s: %s; the old one goes on",
+        sprig_log(SPRIG_LOG_ERROR, "cannot reopen the access log %s: %s; the old one stays in use",
                   log->path, strerror(errno));
         return false;
     }

@@ -318,7 +318,8 @@ void admission_answer_busy(struct sprig_server *server, int listener_fd, bool is
         answer_and_close(fd, is_tls, loop_read_buffer(server->loop));
     }
     a->spare_fd = admission_open_spare();
-    admission_tell(server, STAT_SHED_FILES, "no descriptor is left", n);
+    admission_tell(server, STAT_SHED_FILES, "no descriptor is left: raise the limit of open files",
+                   n);
 }
 
 /* ---------------------------------------------------------------- requests in progress ---- */

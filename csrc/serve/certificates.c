@@ -54,6 +54,6 @@ void server_look_at_certificates(struct sprig_server *server)
     if (server_renew_tls(server, &server->config, why, sizeof why) == 0)
         log_later(SPRIG_LOG_INFO, "the certificates have changed and were read again");
     else
-        log_later(SPRIG_LOG_ERROR, "the certificates have changed, and the old ones go on: %s",
-                  why);
+        log_later(SPRIG_LOG_ERROR,
+                  "the certificates have changed, but the old ones stay in use: %s", why);
 }

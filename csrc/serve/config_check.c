@@ -27,6 +27,15 @@ static int check_retire(const struct sprig_config *c, char *why, size_t n)
     return SPRIG_E_INVALID;
 }
 
+static int check_mode(const char *name, const char *value, char *why, size_t n)
+{
+    unsigned mode;
+    if (value == NULL || privileges_read_mode(value, &mode))
+        return 0;
+    snprintf(why, n, "%s must be an octal number from 0 to 777, got '%.200s'", name, value);
+    return SPRIG_E_INVALID;
+}
+
 int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
 {
     if (c->workers_limit != 0 && c->workers_limit < c->workers) {
@@ -44,12 +53,9 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
                  (unsigned long long)c->max_rss);
         return SPRIG_E_INVALID;
     }
-    unsigned mode;
-    if ((c->umask && !privileges_read_mode(c->umask, &mode)) ||
-        (c->socket_mode && !privileges_read_mode(c->socket_mode, &mode))) {
-        snprintf(why, n, "umask and socket_mode must be octal, from 0 to 777");
+    if (check_mode("umask", c->umask, why, n) != 0 ||
+        check_mode("socket_mode", c->socket_mode, why, n) != 0)
         return SPRIG_E_INVALID;
-    }
     if (!sprig_config_has_master(c) && check_retire(c, why, n) != 0)
         return SPRIG_E_INVALID;
     if (c->probe && (*c->probe != '/' || c->probe[strcspn(c->probe, " \t\r\n#")] != '\0')) {
@@ -75,7 +81,7 @@ int sprig_config_check(const struct sprig_config *c, char *why, size_t n)
     struct log_format format;
     if (c->access_log_format) {
         if (log_format_read(&format, c->access_log_format, bad, sizeof bad) == SPRIG_E_INVALID) {
-            snprintf(why, n, "access_log_format must not have '%s'", bad);
+            snprintf(why, n, "access_log_format: there is no directive '%s'", bad);
             return SPRIG_E_INVALID;
         }
         bool says_nothing =

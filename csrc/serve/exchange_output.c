@@ -56,9 +56,9 @@ static void exchange_bound_memory(struct sprig_exchange *ex)
     exchange_push(ex, limit);
     uint64_t waiting = ex->out->in_memory + ex->out->spilled;
     if (config->max_output_bytes != 0 && waiting > config->max_output_bytes) {
-        exchange_lose(ex, SPRIG_LOSS_OVERFLOW, "max_output_bytes: there is more for it to read");
+        exchange_lose(ex, SPRIG_LOSS_OVERFLOW, "max_output_bytes: the client reads too slowly");
         ex->conn->protocol->fail(ex);
-        conn_tell(ex->conn, ex, 0, "max_output_bytes: there is more for it to read");
+        conn_tell(ex->conn, ex, 0, "max_output_bytes: the client reads too slowly");
     } else if (ex->out->in_memory > limit && !ex->keeps_output) {
         exchange_spill(ex);
     }

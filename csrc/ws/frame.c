@@ -78,11 +78,11 @@ static int check_first(struct ws_reader *r, const struct ws_limits *limits)
     if ((opcode > WS_BINARY && opcode < WS_CLOSE) || opcode > WS_PONG)
         return refuse(r, WS_CLOSE_PROTOCOL, "an unknown opcode");
     if (first & WS_COMPRESSED && (opcode == WS_CONTINUATION || opcode >= WS_CLOSE))
-        return refuse(r, WS_CLOSE_PROTOCOL, "a compressed frame that begins no message");
+        return refuse(r, WS_CLOSE_PROTOCOL, "a compressed frame inside a message");
     if (opcode >= WS_CLOSE)
-        return is_final(r) ? 0 : refuse(r, WS_CLOSE_PROTOCOL, "a control frame in fragments");
+        return is_final(r) ? 0 : refuse(r, WS_CLOSE_PROTOCOL, "a fragmented control frame");
     if (opcode == WS_CONTINUATION && r->message == 0)
-        return refuse(r, WS_CLOSE_PROTOCOL, "a continuation of nothing");
+        return refuse(r, WS_CLOSE_PROTOCOL, "a continuation without a message");
     if (opcode != WS_CONTINUATION && r->message != 0)
         return refuse(r, WS_CLOSE_PROTOCOL, "a message inside another one");
     return 0;
@@ -91,7 +91,7 @@ static int check_first(struct ws_reader *r, const struct ws_limits *limits)
 static int check_second(struct ws_reader *r)
 {
     if (!(r->head[1] & 0x80))
-        return refuse(r, WS_CLOSE_PROTOCOL, "a frame without a mask");
+        return refuse(r, WS_CLOSE_PROTOCOL, "an unmasked frame");
     if (is_control(r) && (r->head[1] & 0x7f) > WS_MAX_CONTROL)
         return refuse(r, WS_CLOSE_PROTOCOL, "a control frame of more than 125 bytes");
     return 0;

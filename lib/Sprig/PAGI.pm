@@ -30,7 +30,7 @@ sub to_code {
     return $app if ref $app && Scalar::Util::reftype($app) eq 'CODE';
     return $app if !Scalar::Util::blessed($app) || !$app->can('to_app');
     my $code = $app->to_app;
-    die "to_app of the PAGI application returned no code reference\n"
+    die "to_app of the PAGI application did not return a code reference\n"
         if !ref $code || Scalar::Util::reftype($code) ne 'CODE';
     return $code;
 }

@@ -94,10 +94,11 @@ static void test_not_listening(void)
         abort();
     setenv("SERVER_STARTER_PORT", "80=20;81=22", 1);
     is_int(ask(), SPRIG_E_INVALID, "a connected socket is refused");
-    is_str(why, "the inherited descriptor 22 is no listening socket", "by its number");
+    is_str(why, "the inherited descriptor 22 does not listen", "by its number");
     setenv("SERVER_STARTER_PORT", "80=23", 1);
     is_int(ask(), SPRIG_E_INVALID, "so is a file");
-    is_bytes(why, strcspn(why, ":"), "the inherited descriptor 23 is no socket", "by its number");
+    is_bytes(why, strcspn(why, ":"), "the inherited descriptor 23 is not a socket",
+             "by its number");
     setenv("SERVER_STARTER_PORT", "80=24", 1);
     is_int(ask(), SPRIG_E_INVALID, "and what is not open");
     setenv("SERVER_STARTER_PORT", "1=20;2=20;3=20;4=20;5=20", 1);

@@ -360,7 +360,8 @@ static void test_reload(void)
     ok(comes_true(is_logged, "reloaded: all workers are of generation 2"), "in all slots");
     set_mode("fail");
     kill(run.pid, SIGHUP);
-    ok(comes_true(is_logged, "the reload failed and the old workers go on: the app is broken"),
+    ok(comes_true(is_logged,
+                  "the reload failed and the old workers keep serving: the app is broken"),
        "an app that does not load is told of");
     ok(ask(run, &a) && a.generation == 2, "and the old workers serve on");
     set_mode("ok");
@@ -407,7 +408,8 @@ static void test_slow_start(void)
     uint64_t took;
     struct run run = start("hang", options);
     is_int(finish(run, 0, &took), 1, "workers that hang are given up");
-    ok(has_line("log", "not ready within start_timeout"), "with the reason");
+    ok(has_line("log", "not ready within start_timeout; raise it if loading takes longer"),
+       "with the reason");
 }
 
 static void test_long_error(void)

@@ -90,7 +90,7 @@ static void test_refusals(void)
         abort();
     refuses(link, SPRIG_E_INVALID, "has another name (a hard link)", "a hard link");
     is_str(scratch_read(target), "precious\n", "what they lead to is untouched");
-    refuses(fifo, SPRIG_E_INVALID, "is no regular file", "a named pipe");
+    refuses(fifo, SPRIG_E_INVALID, "is not a regular file", "a named pipe");
     refuses(scratch_path("none/x.pid"), SPRIG_E_SYS, "No such file or directory",
             "a folder that is not there");
     is_int(open_pid(&p, scratch_dir), SPRIG_E_SYS, "a folder is refused");
@@ -103,7 +103,7 @@ static void test_living(void)
     struct sprig_pidfile p;
     char reason[80];
     is_int(open_pid(&p, path), 0, "a file of a living process");
-    snprintf(reason, sizeof reason, "in use by the living process %.*s", (int)strcspn(own, "\n"),
+    snprintf(reason, sizeof reason, "in use by the running process %.*s", (int)strcspn(own, "\n"),
              own);
     refuses(path, SPRIG_E_STATE, reason, "the same again");
     is_str(scratch_read(path), own, "the file stays as it was");

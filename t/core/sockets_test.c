@@ -169,24 +169,25 @@ static void test_reading(void)
     static const struct {
         const char *text, *reason;
         bool has_forms;
-    } bad[] = {{"", "the address is empty", false},
-               {",proxy_protocol", "the address is empty", false},
-               {"127.0.0.1:65536", "the port must be 0..65535", false},
-               {"100000", "the port must be 0..65535", false},
-               {"app.sock", "that is not a port, and a path needs a slash", true},
-               {"127.0.0.1", "that is not a port, and a path needs a slash", true},
-               {"127.0.0.1:", "there is no port", true},
-               {"127.0.0.1:http", "there is no port", true},
-               {"127.0.0.1:8080:ssl", "that is not a host and a port", true},
-               {"http://127.0.0.1:80", "that is a URL", true},
-               {"tcp://127.0.0.1:80", "that is a URL", true},
-               {"http://127.0.0.1:80/", "that is a URL", true},
-               {"::1:80", "that is not a host and a port", true},
-               {"[::1:80", "that is not a host and a port", true},
-               {"127.0.0.1:80,proxy-protocol", "'proxy-protocol' is no option of an address", true},
-               {"/run/a,ssl", "'ssl' is no option of an address", true},
-               {"@", "there is no name", true},
-               {"unix:", "there is no path", true}};
+    } bad[] = {
+        {"", "the address is empty", false},
+        {",proxy_protocol", "the address is empty", false},
+        {"127.0.0.1:65536", "the port must be 0..65535", false},
+        {"100000", "the port must be 0..65535", false},
+        {"app.sock", "that is not a port, and a path needs a slash", true},
+        {"127.0.0.1", "that is not a port, and a path needs a slash", true},
+        {"127.0.0.1:", "there is no port", true},
+        {"127.0.0.1:http", "there is no port", true},
+        {"127.0.0.1:8080:ssl", "that is not a host and a port", true},
+        {"http://127.0.0.1:80", "that is a URL", true},
+        {"tcp://127.0.0.1:80", "that is a URL", true},
+        {"http://127.0.0.1:80/", "that is a URL", true},
+        {"::1:80", "that is not a host and a port", true},
+        {"[::1:80", "that is not a host and a port", true},
+        {"127.0.0.1:80,proxy-protocol", "'proxy-protocol' is not an option of an address", true},
+        {"/run/a,ssl", "'ssl' is not an option of an address", true},
+        {"@", "there is no name", true},
+        {"unix:", "there is no path", true}};
     struct sprig_listen_spec spec;
     char text[SPRIG_LISTEN_TEXT_BYTES], expected[400];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

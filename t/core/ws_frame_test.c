@@ -140,9 +140,9 @@ static void test_rules(void)
         ROW("\x87", "=1002 an unknown opcode"),
         ROW("\x8b", "=1002 an unknown opcode"),
         ROW("\x8f", "=1002 an unknown opcode"),
-        ROW("\x09", "=1002 a control frame in fragments"),
-        ROW("\x80", "=1002 a continuation of nothing"),
-        ROW("\x81\x05", "=1002 a frame without a mask"),
+        ROW("\x09", "=1002 a fragmented control frame"),
+        ROW("\x80", "=1002 a continuation without a message"),
+        ROW("\x81\x05", "=1002 an unmasked frame"),
         ROW("\x89\xfe", "=1002 a control frame of more than 125 bytes"),
         ROW("\x88\xff", "=1002 a control frame of more than 125 bytes"),
         ROW("\x81\xfe\x00\x7d\0\0\0\0", "=1002 a length in a longer form than it needs"),
@@ -152,7 +152,7 @@ static void test_rules(void)
         ROW("\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",
             "=1009 websocket_max_message_bytes: the message is too large"),
         ROW("\x01\x80\0\0\0\0\x81", "text(=1002 a message inside another one"),
-        ROW("\x81\x80\0\0\0\0\x80", "text()=1002 a continuation of nothing"),
+        ROW("\x81\x80\0\0\0\0\x80", "text()=1002 a continuation without a message"),
     };
     struct reading r = reading(1000, 10);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -168,11 +168,10 @@ static void test_compressed_bit(void)
     is_read(&r, bytes, (size_t)(at - bytes), "ztext(ab)", "a compressed message in fragments");
     at = frame(bytes, WS_TEXT, "a", 1);
     at = frame(at, WS_FINAL | WS_COMPRESSED, "b", 1);
-    is_read(&r, bytes, (size_t)(at - bytes),
-            "text(a=1002 a compressed frame that begins no message",
+    is_read(&r, bytes, (size_t)(at - bytes), "text(a=1002 a compressed frame inside a message",
             "compressed from the middle on");
     at = frame(bytes, WS_FINAL | WS_COMPRESSED | WS_PING, "", 0);
-    is_read(&r, bytes, (size_t)(at - bytes), "=1002 a compressed frame that begins no message",
+    is_read(&r, bytes, (size_t)(at - bytes), "=1002 a compressed frame inside a message",
             "a compressed ping");
 }
 
