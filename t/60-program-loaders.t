@@ -5,10 +5,10 @@ use warnings;
 use File::Temp;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use IO::Socket::INET;
 use SprigTest;
 use SprigTest::Probe;
 use SprigTest::Program;
+use SprigTest::Workers qw(children_of);
 use Test::More;
 
 my $folder = File::Temp->newdir;
@@ -47,9 +47,14 @@ sub comes {
     20;
 }
 
-sub nobody_listens {
-    my ($server) = @_;
-    return eventually { !IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $server->port) };
+# TERM, or another signal, ends the one that watches, and with it the one that serves.
+sub both_end_ok {
+    my ($server, @signal) = @_;
+    my @serving = children_of($server->pid);
+    is @serving,               1, 'one process serves';
+    is $server->stop(@signal), 0, 'ends with status 0';
+    ok eventually { !kill 0, @serving }, 'and so does the server that it has started';
+    return;
 }
 
 subtest '-r' => sub {
@@ -69,16 +74,14 @@ subtest '-r' => sub {
     tells('"four"');
     ok comes($server, $file, 'four'), 'until it is corrected';
 
-    is $server->stop, 0, 'TERM ends it with status 0';
-    ok nobody_listens($server), 'and the server that it has started';
+    both_end_ok($server);
 };
 
 for my $signal ('INT', 'QUIT') {
     subtest "-r and $signal" => sub {
         my $server = start('--reload', tells('"one"'));
-        is answer($server),        'one', 'serves';
-        is $server->stop($signal), 0,     'ends with status 0';
-        ok nobody_listens($server), 'and so does the server that it has started';
+        is answer($server), 'one', 'serves';
+        both_end_ok($server, $signal);
     };
 }
 
@@ -109,8 +112,7 @@ subtest '-R' => sub {
     is answer($server), 'one', 'serves, with -I, -M, --path and -e';
     spew($module, 'package Mine; sub text { "two" } 1');
     ok comes($server, $module, 'two'), 'a module in the folder has changed';
-    is $server->stop, 0, 'ends with status 0';
-    ok nobody_listens($server), 'and so does the server that it has started';
+    both_end_ok($server);
 };
 
 subtest 'lib beside the file' => sub {

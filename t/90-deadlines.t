@@ -56,11 +56,12 @@ sub took_ok {
     return;
 }
 
+# The deadline may begin to run as soon as the first byte is out: sending is part of what is measured.
 sub late_ok {
-    my ($server, $client, $name) = @_;
+    my ($client, $name, $send) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $response;
-    took_ok(seconds_of(sub { $response = $client->response }), $name);
+    took_ok(seconds_of(sub { $send->(); $response = $client->response }), $name);
     is($response->status,               408,     "$name: 408");
     is($response->header('Connection'), 'close', "$name: Connection: close");
     $client->half_close;
@@ -77,16 +78,20 @@ subtest 'header_timeout is for the whole head' => sub {
     $client->send($get);
     is($client->response->status, 200, 'it does not run between requests');
 
-    $client->send(substr $get, 0, 5);
-    late_ok($server, $client, 'half a head on a used connection');
+    late_ok($client, 'half a head on a used connection', sub { $client->send(substr $get, 0, 5) });
 
     $client = $server->connect;
-    my $took = seconds_of(sub { send_over($client, $get . 'x' x 100, LIMIT * 0.3) });
-    is($client->response->status, 200, 'a head and the beginning of the next');
-    late_ok($server, $client, 'which is late');
+    late_ok(
+        $client,
+        'the beginning of a head behind a whole one',
+        sub {
+            send_over($client, $get . 'x' x 100, LIMIT * 0.3);
+            is($client->response->status, 200, 'which is answered');
+        }
+    );
 
     $client = $server->connect;
-    $took   = seconds_of(sub {
+    my $took = seconds_of(sub {
         for (1 .. 60) {
             $client->send('G')     or last;
             $client->is_quiet(0.1) or last;
@@ -95,9 +100,8 @@ subtest 'header_timeout is for the whole head' => sub {
     took_ok($took, 'a byte now and then does not extend it');
     is($client->response->status, 408, 'and is answered');
 
-    $client = $server->connect;
-    took_ok(seconds_of(sub { ok($client->is_closed, 'a client that never says a word') }),
-        'is closed without one');
+    $took = seconds_of(sub { ok($server->connect->is_closed, 'a client that never says a word') });
+    took_ok($took, 'is closed without one');
     ok($server->stderr_like(qr/^sprig: 408 for 127\.0\.0\.1: header_timeout/m), 'logged');
     $server->idle_ok;
     $server->stop_ok;
@@ -113,17 +117,18 @@ subtest 'body_timeout is for silence' => sub {
     }
     is($client->response->body, '<0123456789>', 'a body that takes twice as long, but goes on');
 
-    $client->send($post . '01234');
-    late_ok($server, $client, 'half a body');
-    $client = $server->connect;
-    $client->send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n012");
-    late_ok($server, $client, 'half a chunk');
-    $client = $server->connect;
-    $client->send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ");
-    late_ok($server, $client, 'half a trailer');
-    $client = $server->connect;
-    $client->send($post);
-    late_ok($server, $client, 'no byte of a body');
+    my $chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    late_ok($client, 'half a body', sub { $client->send($post . '01234') });
+    for (
+        ['half a chunk',      $chunked . "5\r\n012"],
+        ['half a trailer',    $chunked . "0\r\nX: "],
+        ['no byte of a body', $post]
+        )
+    {
+        my ($name, $bytes) = @$_;
+        $client = $server->connect;
+        late_ok($client, $name, sub { $client->send($bytes) });
+    }
     ok($server->stderr_like(qr/^sprig: 408 for 127\.0\.0\.1: body_timeout/m), 'logged');
     $server->idle_ok;
     $server->stop_ok;
@@ -133,7 +138,7 @@ subtest 'of a client behind a trusted proxy the log has its own address' => sub 
     my $proxied = sub {
         return "GET $_[0] HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.$_[1]\r\n\r\n";
     };
-    my $server  = start_server(
+    my $server = start_server(
         code => $app,
         args => { write_timeout => LIMIT, trusted_proxies => '127.0.0.1' }
     );
@@ -148,7 +153,8 @@ subtest 'of a client behind a trusted proxy the log has its own address' => sub 
     );
     $client = $server->connect;
     $client->send($proxied->('/stream', 8));
-    ok($server->stderr_like(qr/^sprig: reset for 192\.0\.2\.8: max_output_bytes/m), 'max_output_bytes')
+    ok($server->stderr_like(qr/^sprig: reset for 192\.0\.2\.8: max_output_bytes/m),
+        'max_output_bytes')
         or diag $server->stderr;
     $server->stop_ok;
 };
@@ -188,9 +194,12 @@ subtest 'keepalive_timeout is for the next request' => sub {
         is($client->response->status, 200, "request $_");
         $client->is_quiet(LIMIT * 0.5);
     }
-    $client->send($get);
-    $client->response;
-    took_ok(seconds_of(sub { ok($client->is_closed, 'closed without a word') }), 'after it');
+    my $took = seconds_of(sub {
+        $client->send($get);
+        $client->response;
+        ok($client->is_closed, 'closed without a word');
+    });
+    took_ok($took, 'after it');
     is($server->stderr, '', 'and without a line in the log');
     $server->idle_ok;
     $server->stop_ok;
@@ -242,7 +251,8 @@ subtest 'a loop that was busy does not punish its clients' => sub {
 
 # libevent tells of some at a time, when all their deadlines have passed.
 subtest 'nor do many, who have asked meanwhile' => sub {
-    my $server  = start_server(code => $app, args => { keepalive_timeout => 3, header_timeout => 3 });
+    my $server =
+        start_server(code => $app, args => { keepalive_timeout => 3, header_timeout => 3 });
     my @clients = map { $server->connect } 1 .. 50;
     my $n       = 0;
     for my $client (@clients) {    # one after the other: it must not have seen many at once before
@@ -255,7 +265,10 @@ subtest 'nor do many, who have asked meanwhile' => sub {
     $server->stderr_like(qr/^blocks/m);
     $_->send($get) for @clients, @new;
     is($block->response->status, 200, 'an app blocks longer than they may be idle');
-    my @answered = grep { my $r = eval { $_->response }; $r && $r->status == 200 } @clients, @new;
+    my @answered = grep {
+        my $r = eval { $_->response };
+        $r && $r->status == 200
+    } @clients, @new;
     is(scalar @answered, 100, 'and all who asked meanwhile are answered');
     $_->close for $block, @clients, @new;
     $server->idle_ok;
