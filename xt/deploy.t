@@ -4,6 +4,7 @@
 
 use strict;
 use warnings;
+use Cwd qw(realpath);
 use FindBin;
 use lib "$FindBin::Bin/../t/lib", "$FindBin::Bin/lib";
 use Fronts;
@@ -309,11 +310,30 @@ subtest 'certbot-hook: copies and reloads' => sub {
 };
 
 subtest 'sprig.conf' => sub {
-    my $config = adapted('sprig.conf', '/srv/app/app.psgi' => $app, '/srv/app/lib' => $dir);
+    my $config = adapted(
+        'sprig.conf',
+        '/srv/app/app.psgi' => $app,
+        '/srv/app/lib'      => $dir,
+        '/var/log/sprig/'   => "$dir/"
+    );
     my $run    = run_program('--check', '--config', $config);
     is $run->{err}, '', 'nothing is wrong';
     like $run->{out}, qr{ on unix:/run/sprig/app\.sock \(4 workers, deployment\)$},
         'what would run';
+};
+
+subtest 'Dockerfile: the image has the libraries of the program' => sub {
+    my $system = -e '/etc/os-release' ? slurp('/etc/os-release') : '';
+    plan skip_all => 'its packages are those of Debian 12'
+        if $system !~ /^ID=debian$/m || $system !~ /^VERSION_ID="12"$/m || !have('dpkg');
+    my ($image) = slurp("$deploy/Dockerfile") =~ /^FROM \S+\n(.*)\z/ms;
+    my @linked = grep { m{/lib(?:event|http|ssl|nghttp|perl)} }
+        qx{ldd \Q$root\E/blib/script/sprig} =~ m{=> (/\S+)}g;
+    cmp_ok scalar @linked, '>=', 4, 'the program is linked with them';
+    for my $library (@linked) {
+        my ($package) = qx{dpkg -S \Q@{[realpath($library)]}\E 2>/dev/null} =~ /\A([^:]+):/ or next;
+        like $image, qr/ \Q$package\E /, "$package, for $library";
+    }
 };
 
 subtest 'YAML' => sub {
