@@ -106,6 +106,10 @@ subtest 'one' => sub {
     $h2->reset($id);
     is($h2->response($h2->request('/seen'))->{body} =~ /closed (\d+)/ && $1,
         1006, 'a stream that is reset is a connection that is lost');
+    $id = $h2->request('/', open => 1, fields => \@opening);
+    $h2->until('HEADERS');
+    $h2->data($id, '', end => 1);
+    is($h2->response($id)->{reset}, 8, 'one that ends without a close frame is cancelled');
     $h2->close;
     $server->stop_ok;
 };

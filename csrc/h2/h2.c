@@ -428,6 +428,12 @@ static void h2_added(struct sprig_exchange *ex)
         nghttp2_session_resume_data(s->h2->session, s->id);
 }
 
+/* In a tunnel CANCEL stands for the reset of TCP (RFC 8441 section 5). */
+static void give_up(struct h2_stream *s)
+{
+    h2_stream_reset(s, s->is_tunnel ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
+}
+
 static void h2_abort(struct sprig_exchange *ex)
 {
     struct h2_stream *s = h2_stream_of(ex);
@@ -435,7 +441,7 @@ static void h2_abort(struct sprig_exchange *ex)
     if (!conn_is_blocked(ex->conn)) /* RST_STREAM overtakes what has no frame yet */
         conn_flush(ex->conn);
     ex->is_over = true;
-    h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    give_up(s);
     h2_stream_end_exchange(s, SPRIG_END_ABORTED);
     s->pins--;
 }
@@ -444,7 +450,7 @@ static void h2_fail(struct sprig_exchange *ex)
 {
     struct h2_stream *s = h2_stream_of(ex);
     exchange_sever(ex);
-    h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
+    give_up(s);
     h2_stream_wake(s, H2_EV_CLOSED);
 }
 
