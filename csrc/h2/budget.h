@@ -1,4 +1,5 @@
-/* budget.h - how often something may happen: so many times at once, and so many a second. Pure. */
+/* budget.h - limits how often something may happen: so many times at once, and so many per second.
+ * Pure. */
 #ifndef SPRIG_H2_BUDGET_H
 #define SPRIG_H2_BUDGET_H
 
@@ -8,11 +9,11 @@
 
 struct h2_budget {
     uint32_t left, most;
-    uint32_t per_second; /* come back, up to `most` */
-    uint64_t since_ns;   /* when that was last reckoned */
+    uint32_t per_second; /* how many come back per second, up to `most` */
+    uint64_t since_ns;   /* when they last came back */
 };
 
-/* most 0: it never ends. */
+/* most 0: no limit. */
 static inline void h2_budget_init(struct h2_budget *b, uint32_t most, uint32_t per_second,
                                   uint64_t now)
 {
@@ -24,7 +25,7 @@ static inline void h2_budget_earn(struct h2_budget *b, uint32_t n)
     b->left = b->most - b->left > n ? b->left + n : b->most;
 }
 
-/* False: there is nothing left to spend. */
+/* False: nothing is left to spend. */
 static inline bool h2_budget_spend(struct h2_budget *b, uint64_t now)
 {
     uint64_t seconds = (now - b->since_ns) / NS_PER_S;

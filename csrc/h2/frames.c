@@ -1,8 +1,8 @@
-/* frames.c - a look at the head of each frame that comes, before nghttp2 has it: whether its stream
- * is one that may have it, and whether it gets anything done; see h2.h */
+/* frames.c - looks at the head of each incoming frame before nghttp2 gets it: whether its stream
+ * may have it, and whether it has any effect; see h2.h */
 #include "h2/h2.h"
 
-enum { HEAD_BYTES = 9, PREFACE_BYTES = 24, PRIORITY_BYTES = 4 /* that tell the dependency */ };
+enum { HEAD_BYTES = 9, PREFACE_BYTES = 24, PRIORITY_BYTES = 4 /* bytes of the dependency */ };
 
 void h2_scan_init(struct h2_scan *scan)
 {
@@ -32,7 +32,7 @@ static int32_t id_of(const struct h2_scan *scan)
     return (int32_t)(number_at(scan->head + 5, 4) & INT32_MAX);
 }
 
-/* Of PRIORITY the dependency as well. */
+/* For PRIORITY, includes the dependency. */
 static size_t wanted_bytes(const struct h2_scan *scan)
 {
     bool has_more = scan->n_head >= HEAD_BYTES && type_of(scan) == NGHTTP2_PRIORITY &&
@@ -40,7 +40,7 @@ static size_t wanted_bytes(const struct h2_scan *scan)
     return has_more ? HEAD_BYTES + PRIORITY_BYTES : HEAD_BYTES;
 }
 
-/* Goes on to the end of the next head; how many bytes that took. */
+/* Scans to the end of the next head; returns how many bytes that took. */
 static size_t scan_head(struct h2_scan *scan, struct sprig_span in, bool *is_whole)
 {
     size_t at = in.len < scan->left ? in.len : scan->left;
@@ -57,7 +57,7 @@ static size_t scan_head(struct h2_scan *scan, struct sprig_span in, bool *is_who
 
 /* ------------------------------------------------------- streams that are closed ---- */
 
-/* What comes for it from now on, the client has sent before it knew. */
+/* Frames that arrive for it from now on may have been sent before the client knew. */
 void h2_remember_reset(struct h2 *h2, int32_t id)
 {
     h2->reset_ids[h2->n_reset_ids++ % H2_RESETS_KNOWN] = id;
@@ -72,7 +72,7 @@ static bool was_reset(const struct h2 *h2, int32_t id)
 }
 
 /* HEADERS or DATA on a stream that the client knows to be closed (RFC 9113 section 5.1): nghttp2
- * remembers none, and would overlook them. */
+ * does not remember such streams, and would ignore the frames. */
 static void check_stream(struct h2 *h2, uint8_t type, int32_t id)
 {
     if (id % 2 == 0)
@@ -83,7 +83,7 @@ static void check_stream(struct h2 *h2, uint8_t type, int32_t id)
         h2_session_end(h2, NGHTTP2_STREAM_CLOSED, NULL);
 }
 
-/* Nor does it look at priorities, which we leave to RFC 9218. */
+/* nghttp2 does not check priorities either, which we leave to RFC 9218. */
 static void check_priority(struct h2 *h2)
 {
     const struct h2_scan *scan = &h2->scan;
@@ -96,7 +96,7 @@ static void check_priority(struct h2 *h2)
 
 static bool is_idle(const struct h2_scan *scan)
 {
-    enum { FEW_BYTES = 16 }; /* of a head */
+    enum { FEW_BYTES = 16 }; /* fewer bytes of a head than this are few */
     switch (type_of(scan)) {
     case NGHTTP2_HEADERS:
         return false;
@@ -109,8 +109,8 @@ static bool is_idle(const struct h2_scan *scan)
     }
 }
 
-/* HEADERS and CONTINUATION, also of streams that are over: a head is bounded where its fields are
- * taken, as long as somebody takes them. */
+/* Checks HEADERS and CONTINUATION, also for streams that are over: a head is limited where its
+ * fields are taken, but only as long as somebody takes them. */
 static void check_block(struct h2 *h2)
 {
     enum { PATIENCE = 4 };
@@ -138,7 +138,8 @@ static void check_frame(struct h2 *h2)
                        "http2_max_idle_frames: too many frames without effect");
 }
 
-/* Each frame is looked at when nghttp2 has had those before it, but not yet its last byte. */
+/* Checks each frame after nghttp2 has taken all earlier ones, but before it has this one's last
+ * byte. */
 bool h2_receive(struct h2 *h2, struct sprig_span bytes)
 {
     size_t at = 0, given = 0;

@@ -1,5 +1,5 @@
-/* h2.c - HTTP/2 as the rest of the server sees it: its steps, the turns of its streams, its table;
- * see h2.h */
+/* h2.c - HTTP/2 as the rest of the server sees it: steps, the turns of the streams, its protocol
+ * table; see h2.h */
 #include "h2/h2.h"
 #include "h2/protocol_h2.h"
 
@@ -8,8 +8,8 @@
 
 /* -------------------------------------------------------------------- deadlines ---- */
 
-/* A connection that has just begun is for one request at least, also of a server that leaves: its
- * client may ask before it hears of that, and would have to connect again. */
+/* A new connection may have at least one request, even from a server that leaves: its client may
+ * send one before it hears of that, and would have to connect again. */
 static bool awaits_first(const struct h2 *h2)
 {
     const struct sprig_conn *c = h2->conn;
@@ -31,7 +31,7 @@ static enum h2_wait wait_of(const struct h2 *h2)
     return h2->n_streams == 0 ? H2_WAITS_IDLE : H2_WAITS_NOT;
 }
 
-/* A blocked write has a deadline of its own. */
+/* A blocked write has its own deadline. */
 static void set_deadline(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
@@ -39,7 +39,8 @@ static void set_deadline(struct sprig_conn *c)
     enum h2_wait wait = wait_of(h2);
     if (conn_is_blocked(c) || (wait == h2->wait && list_linked(&c->deadline.link)))
         return;
-    bool is_first = wait == H2_WAITS_BEGIN && list_linked(&c->deadline.link); /* since accept */
+    bool is_first = wait == H2_WAITS_BEGIN && list_linked(&c->deadline.link); /* running since
+                                                                               * accept */
     h2->wait = (uint8_t)wait;
     if (wait == H2_WAITS_NOT)
         deadline_clear(&c->deadline);
@@ -67,7 +68,7 @@ static void rest_later(struct h2 *h2)
     deadline_set(&h2->conn->server->rest_deadlines, &h2->rest.deadline);
 }
 
-/* Nothing was asked for in the meantime, and nothing is on its way. */
+/* Nothing was requested meanwhile, and nothing is on its way. */
 static void on_rest(struct stream_deadline *d)
 {
     struct h2 *h2 = list_entry(d, struct h2, rest);
@@ -86,7 +87,7 @@ static void close_if_over(struct sprig_conn *c)
     if (c->state != CONN_OPEN || conn_is_broken(c) || conn_has_output(c) ||
         !h2_session_is_over(h2_of(c)))
         return;
-    h2_over(c, SPRIG_END_GONE); /* those that GOAWAY has cut off */
+    h2_over(c, SPRIG_END_GONE); /* streams cut off by GOAWAY */
     c->must_linger = !c->peer_shut;
     c->lingers_little = true;
     if (c->state == CONN_OPEN)
@@ -103,7 +104,7 @@ static void on_write_timeout(struct sprig_conn *c)
     conn_on_broken(c);
 }
 
-/* What the deadline was set for has still not happened. */
+/* True if what the deadline waits for has still not happened. */
 static bool is_late(const struct sprig_conn *c, uint32_t n_requests)
 {
     const struct h2 *h2 = h2_of(c);
@@ -145,7 +146,7 @@ static void on_timeout(struct sprig_conn *c)
 
 /* --------------------------------------------------------------------------- steps ---- */
 
-/* While the client takes nothing, nothing is read from it: what it has us answer would pile up. */
+/* While the client takes nothing, nothing is read from it: our answers would pile up. */
 static void decide_reading(struct sprig_conn *c)
 {
     bool is_full = conn_is_blocked(c) && c->out.size >= H2_AHEAD_BYTES;
@@ -185,8 +186,8 @@ static void run_stream(struct h2_stream *s)
     h2_stream_release(s);
 }
 
-/* Each gets its turn, and others on the list theirs before it gets another one. The app may run a
- * pass that runs streams of this connection as well: none is remembered across a call. */
+/* Each due stream gets its turn, and the others on the list theirs before it gets another. The app
+ * may run a pass that runs streams of this connection, too, so none is remembered across a call. */
 static void run_due(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
@@ -197,7 +198,7 @@ static void run_due(struct sprig_conn *c)
         run_stream(list_entry(first, struct h2_stream, due));
 }
 
-/* Why the connection ends, where that is the client's doing. */
+/* Reports why the connection ends, if the client caused it. */
 static void tell_fault(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
@@ -207,7 +208,7 @@ static void tell_fault(struct sprig_conn *c)
     conn_tell(c, NULL, 0, h2->fault);
 }
 
-/* What was written goes out, and what is over for that is ended. */
+/* Sends what was written, and ends what is over afterwards. */
 static void flush_and_settle(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
@@ -239,7 +240,7 @@ static void h2_step(struct sprig_conn *c, uint32_t what)
         conn_on_broken(c);
     if (what & CONN_EV_WRITABLE)
         conn_flush(c);
-    if (what & (CONN_EV_READABLE | CONN_EV_TIMEOUT)) /* what was missing may be there by now */
+    if (what & (CONN_EV_READABLE | CONN_EV_TIMEOUT)) /* what was missing may have arrived */
         h2_read(c);
     run_due(c);
     if ((what & CONN_EV_TIMEOUT) && is_late(c, n_requests))
@@ -251,7 +252,7 @@ static void h2_step(struct sprig_conn *c, uint32_t what)
 static void h2_flush(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
-    if (h2->is_running) { /* a nested pass: the outer frame goes on with it */
+    if (h2->is_running) { /* a nested pass: the outer frame continues with it */
         if (!conn_is_blocked(c))
             conn_flush(c);
         return;
@@ -269,7 +270,7 @@ static void h2_fill(struct sprig_conn *c)
         conn_break(c);
 }
 
-/* Streams are woken for a turn that comes anyway: the connection is to be flushed. */
+/* Streams are woken for a turn that comes anyway, because the connection will be flushed. */
 static void h2_carry(struct sprig_conn *c)
 {
     struct h2 *h2 = h2_of(c);
@@ -279,7 +280,7 @@ static void h2_carry(struct sprig_conn *c)
     h2->is_running = was_running;
 }
 
-/* Those that end only when their bytes are with the kernel. */
+/* Settles the streams that end only once the kernel has their bytes. */
 static void h2_flushed(struct sprig_conn *c, bool is_drained)
 {
     (void)is_drained;
@@ -296,7 +297,7 @@ static bool h2_awaits_writable(const struct sprig_conn *c)
     return true;
 }
 
-/* Requests that are on their way are served. */
+/* Requests already on their way are still served. */
 static void h2_server_leaves(struct sprig_conn *c)
 {
     if (awaits_first(h2_of(c)))
@@ -353,7 +354,7 @@ static void h2_sever(struct sprig_conn *c)
     }
 }
 
-/* One that has not heard yet; the list may change while it is told. */
+/* A stream that has not been told yet; the list may change with each call. */
 static struct h2_stream *next_to_tell(struct h2 *h2)
 {
     list_foreach (it, &h2->streams) {
@@ -384,7 +385,7 @@ static struct h2_stream *next_to_end(struct h2 *h2)
     return NULL;
 }
 
-/* The streams themselves stay until no frame can know them. */
+/* The streams stay allocated until no stack frame can know them. */
 static void h2_over(struct sprig_conn *c, enum sprig_end why)
 {
     struct h2_stream *s;
@@ -438,7 +439,7 @@ static void h2_abort(struct sprig_exchange *ex)
 {
     struct h2_stream *s = h2_stream_of(ex);
     s->pins++;
-    if (!conn_is_blocked(ex->conn)) /* RST_STREAM overtakes what has no frame yet */
+    if (!conn_is_blocked(ex->conn)) /* RST_STREAM overtakes bytes that have no frame yet */
         conn_flush(ex->conn);
     ex->is_over = true;
     give_up(s);
@@ -470,7 +471,7 @@ static void h2_read_body(struct sprig_exchange *ex, bool on)
     conn_flush_later(ex->conn);
 }
 
-/* The oldest of them stands for all. */
+/* The oldest exchange stands for all. */
 static const struct sprig_exchange *h2_at_work(const struct sprig_conn *c)
 {
     const struct h2 *h = h2_of(c);

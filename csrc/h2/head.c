@@ -1,12 +1,12 @@
-/* head.c - the head of a request: collected while it comes, then as struct sprig_request. What
- * nghttp2 does not look at is judged here (RFC 9113 sections 8.2 and 8.3); see h2.h */
+/* head.c - the head of a request: collected while it arrives, then turned into a struct
+ * sprig_request. Checks what nghttp2 does not (RFC 9113 sections 8.2 and 8.3); see h2.h */
 #include "h2/h2.h"
 
 #include "http/fields.h"
 #include "http/target.h"
 #include <stdlib.h>
 
-/* A line of HTTP/1 has that much besides name and value. */
+/* What a line of HTTP/1 has besides name and value. */
 enum { LINE_BYTES = sizeof(": \r\n") - 1 };
 
 /* ------------------------------------------------------------------- collecting ---- */
@@ -18,7 +18,7 @@ void h2_head_clear(struct h2_head *head)
     *head = (struct h2_head){0};
 }
 
-/* Room for n more bytes and one more field. */
+/* Makes room for n more bytes and one more field. */
 static bool head_grow(struct h2_head *head, size_t n)
 {
     if (head->n_bytes + n > head->room_bytes) {
@@ -50,7 +50,7 @@ static struct h2_field *pseudo_of(struct h2_head *head, struct sprig_span name)
         return &head->authority;
     if (span_eq(name, SPAN_LIT(":scheme")))
         return &head->scheme;
-    return &head->protocol; /* the only other one that nghttp2 lets through */
+    return &head->protocol; /* the only other one that nghttp2 accepts */
 }
 
 static struct h2_field head_put(struct h2_head *head, struct sprig_span name,
@@ -64,7 +64,7 @@ static struct h2_field head_put(struct h2_head *head, struct sprig_span name,
     return field;
 }
 
-/* Each field counts, empty ones and crumbs of cookies as well. */
+/* Every field counts, including empty ones and crumbs of cookies. */
 static bool is_too_much(struct h2_stream *s, bool is_pseudo, size_t n)
 {
     const struct parser_limits *limits = &s->h2->conn->server->limits;
@@ -80,7 +80,7 @@ static bool is_too_much(struct h2_stream *s, bool is_pseudo, size_t n)
     return s->request == H2_REFUSED;
 }
 
-/* One that was refused is read to its end, so that it gets its answer; not for ever. */
+/* A refused head is read to its end, so that it can be answered, but not for ever. */
 static bool goes_on(const struct h2_stream *s)
 {
     enum { PATIENCE = 4, FEW_FIELDS = 1000 };
@@ -132,7 +132,7 @@ static struct sprig_span name_of(const struct h2_head *head, const struct h2_fie
     return span_make(head->bytes + field->at, field->n_name);
 }
 
-/* ptr NULL: it was not there. */
+/* ptr NULL: the field is missing. */
 static struct sprig_span value_of(const struct h2_head *head, const struct h2_field *field)
 {
     if (field->n_name == 0)
@@ -145,7 +145,7 @@ static bool is_cookie(const struct h2_head *head, const struct h2_field *field)
     return span_eq(name_of(head, field), SPAN_LIT("cookie"));
 }
 
-/* Where the request is written to: what request_own() would make of one of HTTP/1. */
+/* Builds the same request that request_own() would make from one of HTTP/1. */
 struct builder {
     const struct h2_head *from;
     struct sprig_request *req;
@@ -161,8 +161,7 @@ static struct sprig_span put(struct builder *b, struct sprig_span bytes)
     return span_make(start, bytes.len);
 }
 
-/* RFC 8441: a CONNECT that says what is to be spoken. Applications see what opens a WebSocket over
- * HTTP/1.1. */
+/* RFC 8441: a CONNECT with a :protocol. Applications see a WebSocket opening over HTTP/1.1. */
 static bool is_extended(const struct h2_head *head)
 {
     return head->protocol.n_name != 0;
@@ -174,7 +173,7 @@ static const struct sprig_header opening[] = {
 };
 enum { N_OPENING = sizeof opening / sizeof *opening, OPENING_BYTES = 64 };
 
-/* The line that the access log shows. */
+/* The request line for the access log. */
 static void put_line(struct builder *b)
 {
     struct sprig_request *req = b->req;
@@ -190,7 +189,7 @@ static void put_line(struct builder *b)
     req->head.len = (size_t)(b->at - req->head.ptr);
 }
 
-/* All crumbs in one, RFC 9113 section 8.2.3. */
+/* Joins all crumbs, RFC 9113 section 8.2.3. */
 static struct sprig_span put_cookies(struct builder *b)
 {
     const struct h2_head *head = b->from;
@@ -234,7 +233,7 @@ static int build(const struct h2_head *head, struct sprig_request *req)
 {
     size_t array = (head->n_fields + N_OPENING) * sizeof(struct sprig_header);
     size_t line = head->authority.n_value + sizeof("  HTTP/2\r\n");
-    /* Each crumb may get two bytes more than it has without its name. */
+    /* Each crumb may need two bytes more than it has without its name. */
     size_t n = array + line + head->n_bytes + OPENING_BYTES;
     char *own = malloc(n);
     if (own == NULL)
@@ -253,7 +252,7 @@ static int build(const struct h2_head *head, struct sprig_request *req)
 
 /* --------------------------------------------------------------------- judging ---- */
 
-/* NULL, or the reason of a 400. */
+/* Returns NULL, or the reason for a 400. */
 static const char *check_target(const struct h2_head *head, const struct sprig_request *req)
 {
     struct sprig_span scheme = value_of(head, &head->scheme);
@@ -266,7 +265,7 @@ static const char *check_target(const struct h2_head *head, const struct sprig_r
     return target_check(req->method, req->target);
 }
 
-/* RFC 9113 section 8.3.1: whoever asks for two hosts may get the one past a check of the other. */
+/* RFC 9113 section 8.3.1: a request for two hosts could pass a check of one with the other. */
 static const char *check_host(const struct sprig_request *req)
 {
     struct sprig_span host = request_header(req, SPAN_LIT("host"));
@@ -289,7 +288,7 @@ static const char *check_extended(const struct h2_head *head, const struct sprig
     return NULL;
 }
 
-/* Fills in what follows from the fields. */
+/* Fills in what the fields imply. */
 static bool judge(struct h2_stream *s, struct sprig_request *req, bool is_whole)
 {
     struct parser_refusal why;
@@ -308,12 +307,12 @@ static bool judge(struct h2_stream *s, struct sprig_request *req, bool is_whole)
     }
     target_split(req);
     s->is_tunnel = is_extended(&s->head);
-    /* its length is not known yet */
+    /* the length is not known yet */
     req->chunked = !is_whole && !req->has_content_length && !s->is_tunnel;
     return true;
 }
 
-/* The body that is announced. */
+/* Prepares for the announced body. */
 static void prepare_body(struct h2_stream *s)
 {
     struct sprig_exchange *ex = s->ex;
@@ -354,7 +353,7 @@ void h2_head_finish(struct h2_stream *s, bool is_whole)
     if (!c->server->config.keepalive || (most != 0 && c->n_requests >= most))
         s->h2->must_leave = true;
     response_init(&ex->response, &ex->in->request, true);
-    ex->response.is_connect |= s->is_tunnel; /* 200 would open it */
+    ex->response.is_connect |= s->is_tunnel; /* a 200 would open it */
     if (is_good && !is_whole)
         prepare_body(s);
 }

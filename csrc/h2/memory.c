@@ -1,4 +1,4 @@
-/* memory.c - the memory of a session, and how it rests; see memory.h */
+/* memory.c - a session's memory, and how it rests; see memory.h */
 #include "h2/memory.h"
 
 #include <stdint.h>
@@ -6,15 +6,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Pages of other sizes than this one are not given back: madvise refuses to. */
+/* Only pages of this size are given back: madvise refuses others. */
 enum { PAGE_BYTES = 4096 };
 
-/* A block that holds more is left as it is. */
+/* A block with more data is left as it is. */
 enum { MOST_KEPT_BYTES = 1024 };
 
 /* ------------------------------------------------------------------- allocating ---- */
 
-/* The one that lies there; with NULL, one that is free. */
+/* The block at this address; for NULL, a free one. */
 static struct h2_large *large_at(struct h2_memory *m, const void *bytes)
 {
     for (size_t i = 0; i < H2_LARGE_BLOCKS; i++)
@@ -23,9 +23,9 @@ static struct h2_large *large_at(struct h2_memory *m, const void *bytes)
     return NULL;
 }
 
-/* Pages of zeros, which are not there before they are used. NULL: it is no large block, or there is
- * no room for another one. Not from malloc: between what the handshakes of TLS leave behind, pages
- * that are given back would be taken for something else. */
+/* Allocates zero pages, which take memory only when used. NULL: not a large block, or no room for
+ * another one. Not from malloc: among the memory that TLS handshakes leave behind, pages given back
+ * would be taken for something else. */
 static void *allocate_pages(struct h2_memory *m, size_t n)
 {
     struct h2_large *large = n >= PAGE_BYTES ? large_at(m, NULL) : NULL;
@@ -87,7 +87,7 @@ nghttp2_mem h2_memory_functions(struct h2_memory *m)
 
 /* ---------------------------------------------------------------------- resting ---- */
 
-/* How many bytes there are up to the last one that is not zero. */
+/* The number of bytes up to the last one that is not zero. */
 static size_t used_bytes(const char *bytes, size_t n)
 {
     uint64_t word = 0;
@@ -98,7 +98,8 @@ static size_t used_bytes(const char *bytes, size_t n)
     return word != 0 ? n + sizeof word : 0;
 }
 
-/* Pages that are given back read as zeros. Where they are not taken, nothing has changed. */
+/* Pages that are given back read as zeros. If the system does not take them, nothing has changed.
+ */
 static void rest(struct h2_large *large)
 {
     size_t n = used_bytes(large->bytes, large->n);

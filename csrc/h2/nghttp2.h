@@ -1,4 +1,4 @@
-/* nghttp2.h - the library, and what its versions call by other names. */
+/* nghttp2.h - the library, and names that differ between its versions. */
 #ifndef SPRIG_NGHTTP2_H
 #define SPRIG_NGHTTP2_H
 

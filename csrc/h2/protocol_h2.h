@@ -1,4 +1,4 @@
-/* protocol_h2.h - the table of HTTP/2, in every build. */
+/* protocol_h2.h - the protocol table of HTTP/2, in every build. */
 #ifndef SPRIG_PROTOCOL_H2_H
 #define SPRIG_PROTOCOL_H2_H
 

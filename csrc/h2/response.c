@@ -1,5 +1,5 @@
-/* response.c - heads of responses as fields of HTTP/2 (RFC 9113 section 8.3.2); what they may be is
- * in head_check.h. */
+/* response.c - response heads as HTTP/2 fields (RFC 9113 section 8.3.2); head_check.h says what
+ * they may contain. */
 #include "h2/h2.h"
 
 #include "base/number.h"
@@ -7,13 +7,14 @@
 #include "http/head_check.h"
 #include <stdlib.h>
 
-/* Besides the app's: :status, content-length, date, server, and two for event streams. */
+/* The fields besides the app's: :status, content-length, date, server, and two for event streams.
+ */
 enum { OWN_FIELDS = 6 };
 
 /* Most heads fit in here. */
 enum { FEW_FIELDS = 24, FEW_BYTES = 1024, NUMBER_BYTES = 20 };
 
-/* A list of fields. Names are copied in lower case, values are the caller's. */
+/* A list of fields. Names are copied in lower case, values belong to the caller. */
 struct fields {
     nghttp2_nv *nv;
     size_t n;
@@ -21,7 +22,7 @@ struct fields {
     nghttp2_nv few[FEW_FIELDS];
     char few_names[FEW_BYTES];
     char status[4], length[NUMBER_BYTES];
-    void *own; /* owned: where there are many */
+    void *own; /* owned: used if there are many */
 };
 
 static void add(struct fields *f, struct sprig_span name, struct sprig_span value)
@@ -63,7 +64,7 @@ static int fields_init(struct fields *f, const struct sprig_head *head)
     return 0;
 }
 
-/* What says in HTTP/1.1 that the connection is a WebSocket from now on: here that is 200 (RFC 8441
+/* Fields that announce a WebSocket in HTTP/1.1; in HTTP/2 the status 200 does that (RFC 8441
  * section 5). */
 static bool is_of_upgrade(struct sprig_span name)
 {
@@ -156,7 +157,7 @@ int h2_response_interim(struct sprig_exchange *ex, const struct sprig_head *head
     return rc;
 }
 
-/* Names and values lie behind the list itself. */
+/* Names and values are stored after the list itself. */
 static nghttp2_nv *keep_trailers(const struct sprig_header *fields, size_t n)
 {
     size_t bytes = 0;

@@ -1,4 +1,4 @@
-/* session.c - nghttp2: its callbacks, which only collect, and what is given to it; see h2.h */
+/* session.c - nghttp2: its callbacks, which only collect, and what is passed to it; see h2.h */
 #include "h2/h2.h"
 
 #include "base/invariant.h"
@@ -62,7 +62,7 @@ static void count_reset(struct h2 *h2)
         be_calm(h2, "http2_max_resets: too many streams that end before they are answered");
 }
 
-/* Among others on a stream that is used wrongly (its end is counted where we know it). */
+/* Called also for a misused stream (its end is counted where we know the stream). */
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *user_data)
 {
@@ -81,7 +81,7 @@ static bool is_request(const nghttp2_frame *frame)
     return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
 }
 
-/* One too many: its head is read all the same, since the table of HPACK depends on it. */
+/* One stream too many: its head is still read, because the HPACK table depends on it. */
 static int refuse_stream(struct h2 *h2, int32_t id)
 {
     count_reset(h2);
@@ -119,7 +119,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-/* A name or value that cannot be: nghttp2 would leave it out. */
+/* An invalid name or value, which nghttp2 would leave out. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
                              const uint8_t *name, size_t n_name, const uint8_t *value,
                              size_t n_value, uint8_t flags, void *user_data)
@@ -165,7 +165,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* Its window is opened again when the bytes are stored; for a body that streams, when the app has
+/* The window is opened again once the bytes are stored or, for a streaming body, once the app has
  * taken them. */
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t n, void *user_data)
@@ -218,7 +218,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 
 enum { FRAME_HEAD_BYTES = 9, SETTING_ID_BYTES = 2, GREETING_BYTES = 64 };
 
-/* The last of the body, unless trailers end the stream. */
+/* The end of the body, unless trailers end the stream. */
 static bool end_body(struct h2_stream *s, uint32_t *flags)
 {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -257,7 +257,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (outq_add(out, span_of(head, FRAME_HEAD_BYTES)) != 0 || outq_move(out, &s->out, length) != 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     h2->n_queued += FRAME_HEAD_BYTES + length;
-    h2_budget_earn(&h2->frames, 2); /* a client may answer each with WINDOW_UPDATE */
+    h2_budget_earn(&h2->frames, 2); /* the client may answer each with WINDOW_UPDATE */
     h2_stream_wake(s, H2_EV_SENT);
     return out->size >= H2_AHEAD_BYTES ? NGHTTP2_ERR_PAUSE : 0;
 }
@@ -320,9 +320,9 @@ static nghttp2_session_callbacks *callbacks_new(void)
     return cb;
 }
 
-/* Those of the library must not be narrower than ours, which can be set and are told in the log.
- * What it takes for the number of CONTINUATION frames are the calls in which a part of their heads
- * comes: ours are the bytes of the head, and frames that have next to nothing of it (frames.c). */
+/* The library's limits must not be tighter than ours, which are options and appear in the log. What
+ * it counts as CONTINUATION frames are the calls that bring a part of a head; we count the bytes of
+ * the head, and frames with next to nothing of it (frames.c). */
 static void set_limits(nghttp2_option *option, const struct sprig_config *config)
 {
 #ifdef SPRIG_NGHTTP2_LIMITS
@@ -349,13 +349,13 @@ static nghttp2_option *option_new(const struct sprig_config *config)
     nghttp2_option_set_no_closed_streams(option, 1);
     /* It would leave out a larger head or trailers without a word. */
     nghttp2_option_set_max_send_header_block_length(option, MOST_HEAD_BYTES);
-    /* As many as one read may ask for: of a client that takes none of them no more is read. */
+    /* As many as one read can cause: if a client takes none of them, no more is read from it. */
     nghttp2_option_set_max_outbound_ack(option, LOOP_READ_BUFFER_BYTES / 8);
     return option;
 }
 
-/* A client that may would open them here, and not on a connection of their own: an application that
- * speaks WebSocket by the socket itself (psgix.io) would have none. */
+/* A client that may open WebSockets here would not use a connection of their own, and an
+ * application that speaks WebSocket on the socket itself (psgix.io) would get none. */
 static bool offers_websockets(const struct sprig_server *server)
 {
     enum sprig_h2_websocket mode = server->config.http2_websocket;
@@ -368,11 +368,11 @@ static int submit_settings(struct h2 *h2)
     const struct sprig_config *config = &h2->conn->server->config;
     uint32_t most = config->max_header_bytes != 0 ? config->max_header_bytes : UINT32_MAX;
     nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, INT32_MAX}, /* the first one: see put_frame */
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, INT32_MAX}, /* must be first: see put_frame */
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->http2_stream_window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, most},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
-        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* the last one: may be left out */
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* must be last: may be left out */
     };
     size_t n = sizeof settings / sizeof *settings - !offers_websockets(h2->conn->server);
     int rc = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, n);
@@ -382,7 +382,7 @@ static int submit_settings(struct h2 *h2)
                                                        (int32_t)config->http2_connection_window);
 }
 
-/* A tenth of them comes back each second. */
+/* A tenth of each budget comes back every second. */
 static void init_budgets(struct h2 *h2)
 {
     const struct sprig_config *config = &h2->conn->server->config;
@@ -406,7 +406,7 @@ int h2_session_new(struct h2 *h2)
     return ok && submit_settings(h2) == 0 ? 0 : SPRIG_E_NOMEM;
 }
 
-/* The library cannot go on, mostly by the client's doing: it writes no GOAWAY then, we do. */
+/* The library cannot go on, mostly because of the client: it writes no GOAWAY then, so we do. */
 static void fail(struct h2 *h2, int error)
 {
     uint32_t code = error == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR
@@ -454,9 +454,9 @@ bool h2_session_receive(struct h2 *h2, struct sprig_span bytes)
     return !h2->has_failed;
 }
 
-/* nghttp2 ends the connection of a client that opens one stream too many, where RFC 9113 section
- * 5.1.2 has only the stream refused. So it knows of no limit, and what it greets with, the first
- * frame, gets ours. */
+/* nghttp2 ends the connection of a client that opens one stream too many, although RFC 9113 section
+ * 5.1.2 only has the stream refused. So it is told no limit, and its greeting, the first frame,
+ * gets ours. */
 static int put_frame(struct h2 *h2, const uint8_t *bytes, size_t n)
 {
     uint8_t greeting[GREETING_BYTES];

@@ -1,4 +1,4 @@
-/* stream.c - one stream of HTTP/2: its request, its turns, its end; see h2.h */
+/* stream.c - one HTTP/2 stream: its request, its turns, its end; see h2.h */
 #include "h2/h2.h"
 
 #include "http/status.h"
@@ -61,7 +61,7 @@ void h2_stream_wake(struct h2_stream *s, uint32_t what)
 void h2_stream_end_exchange(struct h2_stream *s, enum sprig_end why)
 {
     struct sprig_exchange *ex = s->ex;
-    s->ex = NULL; /* first: on_end may run Perl, and that a nested pass */
+    s->ex = NULL; /* clear it first: on_end may run Perl, which may run a nested pass */
     if (ex != NULL)
         exchange_end(ex, why);
 }
@@ -92,7 +92,7 @@ void h2_stream_refuse(struct h2_stream *s, int status, const char *reason)
     h2_stream_wake(s, H2_EV_REQUEST);
 }
 
-/* An app that has begun to answer hears that its client is gone; else we answer. */
+/* If the app has begun to answer, it is told that its client is gone; otherwise we answer. */
 static void answer_refused(struct h2_stream *s)
 {
     struct sprig_conn *c = s->h2->conn;
@@ -130,7 +130,7 @@ static bool keep_input(struct h2_stream *s, struct sprig_span bytes)
     return true;
 }
 
-/* Kept until the app wants it: the window of the stream bounds it. */
+/* Kept until the app wants it, limited by the stream's window. */
 static bool take_streamed(struct h2_stream *s, struct sprig_span bytes)
 {
     struct sprig_exchange *ex = s->ex;
@@ -166,7 +166,7 @@ bool h2_stream_take_body(struct h2_stream *s, struct sprig_span bytes)
     return false;
 }
 
-/* Gives the app what has come, and the client room for as much. */
+/* Gives the app what has arrived, and the client room for as much. */
 static void pass_body(struct h2_stream *s)
 {
     struct sprig_exchange *ex = s->ex;
@@ -205,7 +205,7 @@ void h2_stream_set_deadline(struct h2_stream *s)
         deadline_clear(d);
 }
 
-/* Else it waits for the connection, whose own deadline says whether that moves. */
+/* Otherwise it waits for the connection, whose own deadline tells whether that makes progress. */
 static bool awaits_window(const struct h2_stream *s)
 {
     nghttp2_session *session = s->h2->session;
@@ -260,7 +260,7 @@ static void try_app(struct h2_stream *s)
         h2_stream_set_deadline(s);
 }
 
-/* The client has reset it, or the connection has given it up. */
+/* The client has reset the stream, or the connection has given it up. */
 static void end_closed(struct h2_stream *s)
 {
     outq_clear(&s->out);
@@ -271,7 +271,7 @@ static void end_closed(struct h2_stream *s)
     h2_stream_end_exchange(s, SPRIG_END_GONE);
 }
 
-/* Enough of the response is on its way, see sprig_exchange_end_after_flush. */
+/* Whether enough of the response is on its way, see sprig_exchange_end_after_flush. */
 static bool is_out(const struct h2_stream *s)
 {
     const struct sprig_conn *c = s->h2->conn;
@@ -312,7 +312,7 @@ void h2_stream_run(struct h2_stream *s, uint32_t what)
     if ((what & H2_EV_INVITE) && s->ex != NULL && s->request == H2_BODY)
         h2_response_invite(s);
     if (what & (H2_EV_REQUEST | CONN_EV_RESUME)) {
-        bool is_coming = s->h2->heading == s; /* it gets its answer when its head has ended */
+        bool is_coming = s->h2->heading == s; /* it is answered once its head has ended */
         if (s->request == H2_REFUSED && s->response == H2_NONE && !is_coming)
             answer_refused(s);
         else if (s->request == H2_REFUSED && s->ex != NULL)
