@@ -1,5 +1,5 @@
-/* backlog.c - what waits at a socket: a message of which the rest has not come, input for which
- * nobody has asked, frames that must not be sent yet. */
+/* backlog.c - what waits at a socket: an incomplete message, input that nobody has asked for,
+ * frames that must not be sent yet. */
 #include "ws/socket.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ static void on_resume(struct ready *r, uint32_t what)
     sprig_ws_input(list_entry(r, struct ws_backlog, resume)->ws, span_make(NULL, 0), false);
 }
 
-/* Each message needs one for a moment: the last one is kept for that. */
+/* Each message needs a backlog for a moment, so the last one is kept. */
 static struct ws_backlog *take_memory(struct sprig_ws_group *group)
 {
     struct ws_backlog *b = group->spare;
@@ -49,7 +49,7 @@ void ws_backlog_drop(struct sprig_ws *ws)
     ws_backlog_settle(ws);
 }
 
-/* What is whole but not wanted is a message that waits, too. */
+/* A complete message that nobody wants yet waits, too. */
 static bool is_empty(const struct ws_backlog *b)
 {
     return ws_reader_is_idle(&b->reader) && b->message.bytes == NULL && b->kept.bytes == NULL &&

@@ -23,8 +23,8 @@ static inline void ws_buffer_clear(struct ws_buffer *b)
     *b = (struct ws_buffer){NULL, 0, 0, 0};
 }
 
-/* Room for n bytes behind those that are there; it grows by half, so that the memory follows what
- * comes and not what is announced. SPRIG_E_NOMEM or 0. */
+/* Makes room for n more bytes; grows by half, so that the memory follows what arrives and not what
+ * is announced. SPRIG_E_NOMEM or 0. */
 static inline int ws_buffer_reserve(struct ws_buffer *b, size_t n)
 {
     if (b->at > 0) {

@@ -8,10 +8,10 @@
 #include <zlib.h>
 
 enum {
-    STEP_BYTES = 16 * 1024, /* the room for output grows by that */
-    LEVEL = 1,              /* of the compression: messages are short, and there are many */
+    STEP_BYTES = 16 * 1024, /* the output buffer grows by this much */
+    LEVEL = 1,              /* the compression level: messages are short, and there are many */
     SHARED_MEMORY = 8,
-    SMALL_BYTES = 4096, /* up to here a small window does, which is sooner cleared */
+    SMALL_BYTES = 4096, /* up to this size a small window is enough, which is faster to clear */
     SMALL_BITS = 12,
     SMALL_MEMORY = 5,
     MAX_SPARE = 4
@@ -81,7 +81,7 @@ void ws_deflate_forget(struct ws_stream *own)
         deflateReset(&own->z);
 }
 
-/* The compressor for this message, as it is to be used; NULL: no memory. */
+/* The compressor for this message, ready for use; NULL: out of memory. */
 static struct ws_stream *deflater_for(struct ws_zlib *z, struct ws_stream **own,
                                       const struct ws_deflate_terms *terms, unsigned memory_level,
                                       size_t n)
@@ -147,7 +147,7 @@ static struct ws_stream *inflater_new(int bits)
     return NULL;
 }
 
-/* One without a window of its own decompresses whatever the client's window was. */
+/* A decompressor without its own window can handle any window of the client. */
 static struct ws_stream *inflater_take(struct ws_zlib *z, const struct ws_deflate_terms *terms)
 {
     struct ws_stream *s = z->spare;
@@ -182,7 +182,7 @@ void ws_inflate_end(struct ws_zlib *z, struct ws_stream *own)
     free(own);
 }
 
-/* Room for the next step: one byte more than there may be shows that there is too much. */
+/* Makes room for the next step; one byte more than allowed shows that there is too much. */
 static int make_room(z_stream *z, struct ws_buffer *out, uint64_t max)
 {
     uint64_t n = out->n - out->at, left = max != 0 ? max - n + 1 : STEP_BYTES;
@@ -197,11 +197,11 @@ static int make_room(z_stream *z, struct ws_buffer *out, uint64_t max)
     return 0;
 }
 
-/* Decompresses these bytes, all of them. */
+/* Decompresses all these bytes. */
 static int run_inflate(z_stream *z, struct sprig_span bytes, uint64_t max, struct ws_buffer *out)
 {
     z->next_in = (Bytef *)bytes.ptr;
-    z->avail_in = (uInt)bytes.len; /* of a receive buffer */
+    z->avail_in = (uInt)bytes.len; /* fits: from a receive buffer */
     do {
         int rc = make_room(z, out, max);
         if (rc != 0)
@@ -212,22 +212,23 @@ static int run_inflate(z_stream *z, struct sprig_span bytes, uint64_t max, struc
         if (max != 0 && out->n - out->at > max)
             return -WS_CLOSE_TOO_BIG;
         if (rc == Z_STREAM_END)
-            inflateResetKeep(z); /* a final block ends nothing here: RFC 7692 section 7.2.3.4 */
+            inflateResetKeep(z); /* a final block is not the end here: RFC 7692 section 7.2.3.4 */
         else if (rc != Z_OK && rc != Z_BUF_ERROR)
             return -WS_CLOSE_NOT_UTF8;
     } while (z->avail_in > 0 || z->avail_out == 0);
     return 0;
 }
 
-/* What the client took off the end of a message (RFC 7692 section 7.2.2). It is an empty block, and
- * is read as one only where a block before it has ended: a message that was cut is no message. */
+/* Appends what the client removed from the end of a message (RFC 7692 section 7.2.2). It is an
+ * empty block, and is read as one only after the end of another block: a message that was cut is
+ * invalid. */
 static int inflate_tail(z_stream *z, uint64_t max, struct ws_buffer *out)
 {
     enum { LEFT_BITS = 0x3f, IS_LAST_BLOCK = 0x40, IS_BETWEEN_BLOCKS = 0x80 }; /* see zlib.h */
     if (z->total_in == 0)
-        return 0; /* a final block was the last one, or there is none in this message */
+        return 0; /* a final block came last, or this message has none */
     int rc = run_inflate(z, span_make("\0\0\xff\xff", 4), max, out);
-    z->total_in = 0; /* of the next message */
+    z->total_in = 0; /* for the next message */
     int place = z->data_type & (LEFT_BITS | IS_LAST_BLOCK | IS_BETWEEN_BLOCKS);
     return rc == 0 && place != IS_BETWEEN_BLOCKS ? -WS_CLOSE_NOT_UTF8 : rc;
 }

@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------------ masking ---- */
 
-/* Eight bytes of the mask as they repeat, beginning with byte `at` of it. */
+/* Eight bytes of the repeated mask, starting with its byte `at`. */
 static uint64_t mask_word(const unsigned char *mask, unsigned at)
 {
     unsigned char bytes[8];
@@ -17,7 +17,7 @@ static uint64_t mask_word(const unsigned char *mask, unsigned at)
     return word;
 }
 
-/* Eight bytes are two rounds of the mask, so that its word stays the same. */
+/* Eight bytes are exactly two rounds of the mask, so its word stays the same. */
 static void unmask(char *at, size_t n, const unsigned char *mask, unsigned mask_at)
 {
     uint64_t key = mask_word(mask, mask_at), word;
@@ -54,7 +54,7 @@ static int refuse(struct ws_reader *r, int code, const char *reason)
     return -code;
 }
 
-/* How long the head is, by its second byte. */
+/* The length of the head, from its second byte. */
 static unsigned head_size(unsigned char second)
 {
     unsigned length = second & 0x7f;
@@ -69,7 +69,7 @@ static uint64_t big_endian(const unsigned char *at, unsigned n)
     return value;
 }
 
-/* What the first byte alone tells. */
+/* Checks what the first byte alone can show. */
 static int check_first(struct ws_reader *r, const struct ws_limits *limits)
 {
     unsigned first = r->head[0], opcode = opcode_of(r);
@@ -97,14 +97,14 @@ static int check_second(struct ws_reader *r)
     return 0;
 }
 
-/* Compressed bytes may be a little more than what they stand for. */
+/* Compressed bytes may be slightly more than the original. */
 static uint64_t message_limit(const struct ws_reader *r, const struct ws_limits *limits)
 {
     uint64_t max = limits->max_message_bytes;
     return r->is_compressed ? max + max / 64 + 64 : max;
 }
 
-/* A frame of a message: does the message stay within the limits? */
+/* Counts a frame: is the message still within the limits? */
 static int count_frame(struct ws_reader *r, const struct ws_limits *limits)
 {
     if (opcode_of(r) != WS_CONTINUATION) {
@@ -122,7 +122,7 @@ static int count_frame(struct ws_reader *r, const struct ws_limits *limits)
     return 0;
 }
 
-/* The length, in the shortest of its three forms. */
+/* Takes the length, which must use the shortest of its three forms. */
 static int take_length(struct ws_reader *r)
 {
     unsigned n = head_size(r->head[1]) - 6;
@@ -146,8 +146,8 @@ static int take_head(struct ws_reader *r, const struct ws_limits *limits)
     return rc;
 }
 
-/* Adds bytes to the head. 1: it is complete, 0: it is not, or below 0. Each byte is judged as soon
- * as it is there: a peer that talks nonsense is not waited for. */
+/* Adds bytes to the head. 1: complete, 0: not yet, or below 0. Each byte is checked as soon as it
+ * arrives, so we do not wait for a peer that sends nonsense. */
 static int read_head(struct ws_reader *r, const struct ws_limits *limits, struct sprig_span *in)
 {
     while (in->len > 0) {
@@ -168,7 +168,7 @@ static int read_head(struct ws_reader *r, const struct ws_limits *limits, struct
 
 /* ----------------------------------------------------------------- payloads ---- */
 
-/* What the input has of this frame's payload, unmasked. */
+/* The part of this frame's payload that the input has, unmasked. */
 static struct sprig_span take_payload(struct ws_reader *r, struct sprig_span *in)
 {
     size_t n = in->len < r->left ? in->len : (size_t)r->left;
@@ -189,7 +189,7 @@ static void end_frame(struct ws_reader *r)
 
 static int read_data(struct ws_reader *r, struct sprig_span *in, struct ws_piece *piece)
 {
-    bool is_first = r->n_frames == 1 && r->left == r->n_bytes; /* nothing of it was taken */
+    bool is_first = r->n_frames == 1 && r->left == r->n_bytes; /* none of it was taken yet */
     if (in->len == 0 && r->left > 0)
         return WS_READ_MORE;
     *piece = (struct ws_piece){.opcode = r->message, .is_compressed = r->is_compressed};
@@ -205,7 +205,7 @@ static int read_data(struct ws_reader *r, struct sprig_span *in, struct ws_piece
     return WS_READ_DATA;
 }
 
-/* One that comes in pieces is put together. */
+/* Assembles a control frame that arrives in pieces. */
 static int keep_control(struct ws_reader *r, struct sprig_span bytes)
 {
     if (r->control == NULL && (r->control = malloc(WS_MAX_CONTROL)) == NULL)

@@ -1,13 +1,14 @@
-/* group.c - the sockets of a server: what they share, and how they are told to go; options. */
+/* group.c - a server's sockets: what they share, and how they are closed when it leaves; options.
+ */
 #include "ws/socket.h"
 
 #include "base/stats.h"
 #include <math.h>
 
-/* While a group leaves, some are told to each time. */
+/* While a group leaves, some sockets are told at each tick. */
 #define LEAVE_TICK_SECONDS 0.02
 
-/* The last are to have time for their answer, too. */
+/* The last ones need time to answer, too. */
 #define LEAVE_SHARE 0.8
 
 void sprig_ws_options_read(struct sprig_ws_options *out, const struct sprig_config *config)
@@ -78,7 +79,7 @@ static void tell_to_leave(struct sprig_ws *ws)
                    code == WS_CLOSE_RESTART ? SPAN_LIT("restarting") : SPAN_LIT("going away"));
 }
 
-/* Each is put behind the others when it is told: to close one may end others, too. */
+/* Each is moved to the end of the list when it is told: closing one may end others, too. */
 static void leave_some(struct ready *r, uint32_t what)
 {
     (void)what;

@@ -10,7 +10,7 @@ enum { KEY_LEN = 24 };
 
 /* --------------------------------------------------------------- the request ---- */
 
-/* One of the elements of one of the fields of that name. */
+/* Whether any field of that name has this element. */
 static bool has_element(const struct sprig_request *req, struct sprig_span name,
                         struct sprig_span wanted)
 {
@@ -31,7 +31,7 @@ static bool is_base64(char c)
            c == '/';
 }
 
-/* 16 bytes in base64: the last of 22 characters has two bits. */
+/* 16 bytes in base64: the last of 22 characters holds two bits. */
 static bool key_is_valid(struct sprig_span key)
 {
     if (key.len != KEY_LEN || key.ptr[22] != '=' || key.ptr[23] != '=')
@@ -56,7 +56,7 @@ static bool has_version(const struct sprig_request *req)
     return n_fields(req, name) == 1 && span_eq(request_header(req, name), SPAN_LIT("13"));
 }
 
-/* Over HTTP/2 there is no key (RFC 8441 section 5); the rest of the request was checked there. */
+/* Over HTTP/2 there is no key (RFC 8441 section 5); the rest was checked there. */
 static bool is_valid_stream(const struct sprig_request *req)
 {
     return req->upgrade && span_eq(req->method, SPAN_LIT("GET")) && has_version(req);
@@ -73,7 +73,7 @@ bool ws_handshake_is_valid(const struct sprig_request *req)
            key_is_valid(request_header(req, SPAN_LIT("Sec-WebSocket-Key")));
 }
 
-/* Several fields are one list (RFC 9110 section 5.3). */
+/* Several fields form one list (RFC 9110 section 5.3). */
 static char *join_fields(const struct sprig_request *req, struct sprig_span name, size_t *len)
 {
     size_t n = 0;
@@ -148,7 +148,7 @@ struct offer {
     uint8_t server_bits, client_bits; /* 0: no number */
 };
 
-/* Takes what stands before the separator off *text, trimmed. */
+/* Takes the text before the separator off *text, trimmed. */
 static bool take_part(struct sprig_span *text, char separator, struct sprig_span *part)
 {
     if (text->ptr == NULL)
@@ -160,7 +160,7 @@ static bool take_part(struct sprig_span *text, char separator, struct sprig_span
     return true;
 }
 
-/* 8..15, without zeros before it; may stand in quotes. */
+/* 8..15, without leading zeros; may be quoted. */
 static bool read_bits(struct sprig_span value, uint8_t *bits)
 {
     uint64_t n;
@@ -179,7 +179,7 @@ static bool set_once(bool *flag)
     return !was_set;
 }
 
-/* False: not known, given twice, or with a value that it cannot have. */
+/* False: unknown, given twice, or with an invalid value. */
 static bool read_parameter(struct sprig_span text, struct offer *o)
 {
     struct sprig_span name, value;
@@ -209,8 +209,8 @@ static bool read_offer(struct sprig_span text, struct offer *o)
     return true;
 }
 
-/* What both sides hold to. False: the library has no window of 8 bits, and the client wants that.
- */
+/* Settles what both sides will do. False: the client wants a window of 8 bits, which the library
+ * does not have. */
 static bool agree(const struct offer *o, struct ws_deflate_terms *terms)
 {
     if (o->server_bits == 8)
@@ -218,7 +218,7 @@ static bool agree(const struct offer *o, struct ws_deflate_terms *terms)
     if (o->server_bits != 0 && o->server_bits < terms->server_bits)
         terms->server_bits = o->server_bits;
     if (!o->has_client_bits)
-        terms->client_bits = 15; /* it may not know how to have less */
+        terms->client_bits = 15; /* the client may not support less */
     else if (o->client_bits != 0 && o->client_bits < terms->client_bits)
         terms->client_bits = o->client_bits;
     terms->server_takeover &= !o->server_no_takeover;
@@ -233,8 +233,8 @@ static char *put_text(char *at, const char *text)
     return at + n;
 }
 
-/* RFC 7692 section 7.1: server_max_window_bits must be answered where it was asked for, and may be
- * said anyway; client_max_window_bits only where it was offered. */
+/* RFC 7692 section 7.1: server_max_window_bits must be answered if it was requested, and may be
+ * sent anyway; client_max_window_bits only if it was offered. */
 static size_t write_terms(const struct offer *o, const struct ws_deflate_terms *terms, char *out)
 {
     char *at = put_text(out, "permessage-deflate");

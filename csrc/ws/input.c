@@ -1,20 +1,20 @@
-/* input.c - from bytes to messages: text is judged as it comes, fragments are put together, what is
- * compressed is decompressed. Before Perl is entered nothing depends on the receive buffer. */
+/* input.c - from bytes to messages: checks text as it arrives, assembles fragments, decompresses.
+ * Before Perl is entered, nothing depends on the receive buffer. */
 #include "ws/socket.h"
 
-/* Messages of one socket before the others get their turn. */
+/* Messages per socket before the others get their turn. */
 enum { MESSAGES_PER_TURN = 64 };
 
-/* One run over what is there. */
+/* One run over the available input. */
 struct ws_run {
     struct sprig_ws *ws;
     struct ws_backlog *backlog; /* the socket's, held */
-    struct sprig_span in;       /* not read yet: in the receive buffer, or in backlog->kept */
-    bool is_kept;               /* in the latter */
+    struct sprig_span in;       /* not read yet; in the receive buffer or in backlog->kept */
+    bool is_kept;               /* in backlog->kept */
     unsigned n_messages;
 };
 
-/* The rest of the input is the socket's: behind this, Perl may run. False: no memory. */
+/* The socket keeps the rest of the input, so Perl may run afterwards. False: out of memory. */
 static bool keep_rest(struct ws_run *run)
 {
     struct ws_buffer *kept = &run->backlog->kept;
@@ -28,7 +28,7 @@ static bool keep_rest(struct ws_run *run)
     return true;
 }
 
-/* Perl may have read on, or ended all. */
+/* Perl may have read on, or ended everything. */
 static void take_up(struct ws_run *run)
 {
     struct ws_buffer *kept = &run->backlog->kept;
@@ -37,7 +37,7 @@ static void take_up(struct ws_run *run)
     run->in = ws_buffer_span(kept);
 }
 
-/* Tells a whole message to the bridge. */
+/* Gives a whole message to the bridge. */
 static void deliver(struct ws_run *run, struct sprig_span message)
 {
     struct sprig_ws *ws = run->ws;
@@ -47,7 +47,8 @@ static void deliver(struct ws_run *run, struct sprig_span message)
     take_up(run);
 }
 
-/* A message that was put together. Its buffer is this call's: the next one may come meanwhile. */
+/* Delivers an assembled message. This call takes its buffer: the next message may arrive meanwhile.
+ */
 static void deliver_buffer(struct ws_run *run)
 {
     struct ws_buffer message = run->backlog->message;
@@ -57,7 +58,7 @@ static void deliver_buffer(struct ws_run *run)
     ws_buffer_clear(&message);
 }
 
-/* Judges text that has come. False: it has failed. */
+/* Checks arrived text. False: it is invalid. */
 static bool check_text(struct sprig_ws *ws, struct sprig_span bytes, bool is_last)
 {
     if (ws->is_binary)
@@ -97,7 +98,7 @@ static bool take_piece(struct sprig_ws *ws, const struct ws_piece *piece)
     if (!check_text(ws, piece->bytes, piece->is_last))
         return false;
     if (piece->is_whole && ws->is_wanted)
-        return true; /* where it lies */
+        return true; /* in place */
     if (ws_buffer_add(&ws->backlog->message, piece->bytes) == 0)
         return true;
     ws_fail(ws, WS_CLOSE_ERROR, "out of memory");
@@ -120,7 +121,7 @@ static void on_data(struct ws_run *run, const struct ws_piece *piece)
 
 /* ------------------------------------------------------------------ control ---- */
 
-/* The peer's Close: answered with its own code. */
+/* The peer's Close, answered with the same code. */
 static void on_close_frame(struct sprig_ws *ws, struct sprig_span payload)
 {
     uint16_t code;
@@ -163,7 +164,7 @@ static void on_control(struct ws_run *run, const struct ws_piece *piece)
 
 /* ------------------------------------------------------------------- a run ---- */
 
-/* Takes what the input has next. False: it is used up, or nothing may be read now. */
+/* Takes the next piece of input. False: it is used up, or nothing may be read now. */
 static bool take_step(struct ws_run *run)
 {
     struct sprig_ws *ws = run->ws;
@@ -174,7 +175,7 @@ static bool take_step(struct ws_run *run)
         return false;
     if (ws->has_message) {
         deliver_buffer(run);
-        return true; /* the next one is kept until it is wanted, too */
+        return true; /* the next one is also kept until wanted */
     }
     int rc = ws_read(&run->backlog->reader, &limits, &run->in, &piece);
     if (rc == WS_READ_DATA)
@@ -186,14 +187,14 @@ static bool take_step(struct ws_run *run)
     return rc > 0;
 }
 
-/* The peer's end of file, where nothing before it waits to be wanted. */
+/* The peer's end of file, if no earlier message waits. */
 static void end_input(struct sprig_ws *ws)
 {
     if (ws->is_ended && !ws->has_message && !ws_has_kept(ws))
         ws_lost(ws, NULL);
 }
 
-/* Something was heard of the peer: the next Ping is not due for a while. */
+/* The peer has sent something, so the next Ping can wait. */
 static void put_off_ping(struct sprig_ws *ws)
 {
     ws->is_pinged = false;

@@ -58,7 +58,7 @@ bool sprig_ws_offers(const struct sprig_ws_offer *offer, struct sprig_span proto
 
 /* ------------------------------------------------------------------- origins ---- */
 
-/* What stands behind "scheme://". */
+/* The part after "scheme://". */
 static struct sprig_span host_of(struct sprig_span origin)
 {
     for (size_t i = 0; i + 3 <= origin.len; i++)
@@ -67,14 +67,14 @@ static struct sprig_span host_of(struct sprig_span origin)
     return span_make(NULL, 0);
 }
 
-/* Without a port. */
+/* The host without a port. */
 static struct sprig_span name_of(struct sprig_span host)
 {
     const char *colon = host.len > 0 && host.ptr[0] != '[' ? memchr(host.ptr, ':', host.len) : NULL;
     return colon != NULL ? span_make(host.ptr, (size_t)(colon - host.ptr)) : host;
 }
 
-/* "*.example.org": names below it, and itself. */
+/* "*.example.org": names below example.org, and example.org itself. */
 static bool is_below(struct sprig_span name, struct sprig_span domain)
 {
     if (span_ieq(name, domain))

@@ -1,11 +1,10 @@
-/* output.c - from messages to frames: compressed where that was agreed on and is worth it, held
- * back until the 101 is out, and bounded where the peer does not keep up; one message for many
- * sockets. */
+/* output.c - from messages to frames: compressed if agreed and worthwhile, held back until the 101
+ * is out, and limited if the peer does not keep up; one message for many sockets. */
 #include "ws/socket.h"
 
 enum {
-    MAX_PONG_BYTES = 16 * 1024, /* in the queue of a peer that does not read them */
-    RAW_MIN_BYTES = 16 * 1024,  /* from here on a reference is cheaper than a copy */
+    MAX_PONG_BYTES = 16 * 1024, /* queued for a peer that does not read them */
+    RAW_MIN_BYTES = 16 * 1024,  /* from this size on a reference is cheaper than a copy */
     MAX_FRAME_HEAD = 10
 };
 
@@ -77,7 +76,7 @@ bool sprig_ws_code_is_valid(uint32_t code)
 
 /* ----------------------------------------------------------------- messages ---- */
 
-/* Whether a message of n bytes may be queued; else it was treated by the policy. */
+/* Whether a message of n bytes may be queued; if not, the policy has been applied. */
 static int admit(struct sprig_ws *ws, size_t n)
 {
     const struct sprig_ws_options *o = &ws->settings->options;
@@ -103,7 +102,7 @@ static uint8_t first_byte(bool is_binary)
     return WS_FINAL | (is_binary ? WS_BINARY : WS_TEXT);
 }
 
-/* Where the window is kept, what was compressed has to be sent, be it longer than before. */
+/* If the window is kept, a compressed message must be sent even if it got longer. */
 static int send_deflated(struct sprig_ws *ws, struct sprig_span bytes, bool is_binary)
 {
     struct ws_buffer out = {NULL, 0, 0, 0};
@@ -148,7 +147,7 @@ int sprig_ws_send_raw(struct sprig_ws *ws, struct sprig_span bytes, bool is_bina
 
 /* ---------------------------------------------------- one message for many ---- */
 
-/* A frame as it goes out; counted by the message, and by each queue that refers to it. */
+/* A frame ready to send; counted by the message, and by each queue that refers to it. */
 struct frame {
     uint32_t refs;
     size_t n;
@@ -158,8 +157,8 @@ struct frame {
 struct sprig_ws_message {
     uint32_t refs;
     bool is_binary, is_incompressible;
-    struct frame *plain, *deflated; /* owned; the latter NULL until somebody wants it */
-    size_t n_head;                  /* of the plain frame */
+    struct frame *plain, *deflated; /* owned; `deflated` is NULL until wanted */
+    size_t n_head;                  /* length of the plain frame's head */
 };
 
 static struct frame *frame_new(uint8_t first, struct sprig_span payload, size_t *n_head)
@@ -210,8 +209,8 @@ static struct sprig_span payload_of(const struct sprig_ws_message *m)
     return span_make(m->plain->bytes + m->n_head, m->plain->n - m->n_head);
 }
 
-/* Without a window of before and with the largest window, so that nearly everybody understands it;
- * NULL: it does not become shorter, or there is no memory. */
+/* Compressed without earlier messages and with the largest window, so that nearly every client
+ * understands it; NULL: it does not get shorter, or out of memory. */
 static struct frame *deflated(struct sprig_ws_message *m, struct ws_zlib *zlib)
 {
     static const struct ws_deflate_terms terms = {false, false, 15, 15};
@@ -229,8 +228,8 @@ static struct frame *deflated(struct sprig_ws_message *m, struct ws_zlib *zlib)
     return m->deflated;
 }
 
-/* The frame that this socket gets. Where its window is kept, what follows must not refer to what
- * was compressed before this one. */
+/* The frame for this socket. If its window is kept, later messages must not refer to what was
+ * compressed before this one. */
 static struct frame *frame_for(struct sprig_ws *ws, struct sprig_ws_message *m)
 {
     struct frame *f = NULL;
@@ -241,7 +240,7 @@ static struct frame *frame_for(struct sprig_ws *ws, struct sprig_ws_message *m)
     return f != NULL ? f : m->plain;
 }
 
-/* To an empty queue a reference is cheaper than a copy. */
+/* With an empty queue a reference is cheaper than a copy. */
 int sprig_ws_send_message(struct sprig_ws *ws, struct sprig_ws_message *m)
 {
     int rc = admit(ws, m->plain->n - m->n_head);

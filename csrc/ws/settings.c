@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An app may give each socket options of its own: then nobody is to look through all of them. */
+/* An app may give each socket its own options: then do not search through all of them. */
 enum { MAX_LOOKED_AT = 8 };
 
 /* ---------------------------------------------------------------- deadlines ---- */
 
-/* Whoever hears of it may do anything, also give back the last count of these settings, and the
- * list that calls this has to be there afterwards. So it is told in a turn of its own. */
+/* The handler may do anything, including giving back the last count of these settings, but the list
+ * that calls this must still exist afterwards. So it is called in a turn of its own. */
 static void expire(struct deadline *d)
 {
     struct ws_settings *settings = list_entry(d, struct sprig_ws, deadline)->settings;
@@ -18,7 +18,7 @@ static void expire(struct deadline *d)
     ready_add(settings->group->loop, &settings->due, 1);
 }
 
-/* Queued again before anything is called: a nested pass goes on with the others. */
+/* Queues the rest again before it calls anything: a nested pass then continues with the others. */
 static void on_due(struct ready *r, uint32_t what)
 {
     (void)what;
@@ -35,7 +35,7 @@ static void on_due(struct ready *r, uint32_t what)
     ws_settings_unref(settings);
 }
 
-/* All three are initialised, also where it fails. */
+/* Initialises all three even if one fails. */
 static int start_deadlines(struct ws_settings *s)
 {
     struct sprig_loop *loop = s->group->loop;

@@ -1,5 +1,5 @@
-/* sha1.h - SHA-1 (RFC 3174) of a short text, which the opening handshake of WebSocket asks for. It
- * proves there that the server has read the request, and keeps no secret. */
+/* sha1.h - SHA-1 (RFC 3174) of a short text, for the opening handshake of WebSocket. It only proves
+ * that the server has read the request, and protects no secret. */
 #ifndef SPRIG_WS_SHA1_H
 #define SPRIG_WS_SHA1_H
 

@@ -1,4 +1,4 @@
-/* socket.c - one WebSocket: its beginning, its end, and what is a matter of time. */
+/* socket.c - one WebSocket: its beginning, its end, and its timing. */
 #include "ws/socket.h"
 
 #include "serve/conn.h"
@@ -32,14 +32,14 @@ struct sprig_ws *sprig_ws_new(struct sprig_exchange *ex, struct sprig_ws_group *
     }
     ws->ex = ex;
     ws->arg = arg;
-    ws->refs = 2; /* the bridge's, and the exchange's */
+    ws->refs = 2; /* the bridge's and the exchange's */
     list_init(&ws->link);
     list_init(&ws->watches);
     deadline_init(&ws->deadline);
     if (offer->key.len > 0)
         ws_handshake_accept(offer->key, answer->accept);
     else
-        memset(answer->accept, '-', sizeof answer->accept); /* HTTP/2 does without, and drops it */
+        memset(answer->accept, '-', sizeof answer->accept); /* HTTP/2 needs none, and drops it */
     agree_on_deflate(ws, offer, answer);
     return ws;
 }
@@ -64,7 +64,8 @@ int sprig_ws_open(struct sprig_ws *ws)
     if (rc != 0)
         return rc;
     ws_ref(ws);
-    ws->state = ws->is_broken ? WS_STATE_CLOSING : WS_STATE_OPEN; /* closed before it was open */
+    ws->state = ws->is_broken ? WS_STATE_CLOSING : WS_STATE_OPEN; /* or it was closed before it
+                                                                   * opened */
     ws->is_broken = false;
     send_early(ws);
     deadline_set(ws->state == WS_STATE_OPEN ? &settings->ping : &settings->close, &ws->deadline);
@@ -76,13 +77,13 @@ int sprig_ws_open(struct sprig_ws *ws)
 
 /* --------------------------------------------------------------------- time ---- */
 
-/* Nothing can be heard of it as long as nothing is read. */
+/* Nothing can be learnt about the peer while nothing is read. */
 static bool is_deaf(const struct sprig_ws *ws)
 {
     return ws->has_message || ws_has_kept(ws);
 }
 
-/* The time for the next Ping; where there are none, the one to look at a socket that is not read.
+/* Sets the time of the next Ping or, without Pings, of the next look at a socket that is not read.
  */
 static void await_ping_time(struct sprig_ws *ws)
 {
@@ -90,8 +91,8 @@ static void await_ping_time(struct sprig_ws *ws)
         deadline_set(&ws->settings->ping, &ws->deadline);
 }
 
-/* An application that does not ask for what has come hears nothing of the client's end, either. If
- * it has not asked since the last look, and the client has closed, it will not miss anything. */
+/* An application that does not ask for messages does not notice the client's end, either. If it has
+ * not asked since the last look, and the client has closed, it will not miss anything. */
 static void look_at_deaf(struct sprig_ws *ws)
 {
     const struct transport *t = &ws->ex->conn->transport;
@@ -100,7 +101,7 @@ static void look_at_deaf(struct sprig_ws *ws)
     if (is_forgotten && t->ops->closed(t) != SIDES_NONE)
         ws_lost(ws, NULL);
     else if (ws_pings(ws) && sprig_ws_buffered(ws) == 0)
-        ws_send_control(ws, WS_PING, WS_HEARTBEAT); /* the kernel hears whether anybody is there */
+        ws_send_control(ws, WS_PING, WS_HEARTBEAT); /* the kernel learns whether anybody is there */
 }
 
 static void on_ping_time(struct sprig_ws *ws)
@@ -142,7 +143,8 @@ int sprig_ws_set_ping(struct sprig_ws *ws, double interval, double timeout)
 void ws_due(struct sprig_ws *ws)
 {
     if (ws->ex == NULL || !sprig_exchange_is_live(ws->ex))
-        return; /* its end is on its way; or this is a forked child, and it is the parent's */
+        return; /* its end is on its way; or this is a forked child, and the socket belongs to the
+                 * parent */
     ws_ref(ws);
     if (ws->state == WS_STATE_CLOSING)
         ws_lost(ws, NULL);
@@ -153,7 +155,7 @@ void ws_due(struct sprig_ws *ws)
 
 /* ---------------------------------------------------------------------- end ---- */
 
-/* Nothing of it is of use any more but what is queued. */
+/* Drops everything except queued output. */
 static void let_go(struct sprig_ws *ws)
 {
     struct list_link *first;
@@ -175,8 +177,8 @@ static void tell_closed(struct sprig_ws *ws, uint16_t code, struct sprig_span re
         ws->settings->handler->on_close(ws, code, reason, ws->arg);
 }
 
-/* The bridge is told first: the end of the exchange is the end of its object. The reason may lie in
- * what was kept. */
+/* Tells the bridge first, because its object ends with the exchange. The reason may be part of the
+ * kept input. */
 void ws_finish(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
 {
     char text[WS_MAX_REASON];
@@ -254,7 +256,7 @@ int sprig_ws_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reason)
     if (rc != 0)
         return rc;
     if (ws->state == WS_STATE_WAITING) {
-        ws->is_broken = true; /* nothing more can be sent */
+        ws->is_broken = true; /* nothing more can be sent on it */
         return 0;
     }
     ws->state = WS_STATE_CLOSING;
