@@ -57,6 +57,7 @@ struct psgi {
     HV *future_class; /* the stash of Future, if its objects can be read directly; or NULL */
     struct psgi_scope *spare_scopes; /* owned: scopes whose objects nobody else has */
     unsigned n_spare_scopes;
+    struct psgi_key *scope_keys;           /* owned: see pagi_hash.h; NULL until needed */
     SV *thrown;                            /* owned: an exception from a %SIG handler, kept for
                                             * psgi_rethrow */
     struct psgi_exchange *spare_exchanges; /* owned: memory for the next ones, by `next_spare` */

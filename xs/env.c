@@ -1,6 +1,7 @@
 /* env.c - makes the PSGI env of a request: every value is written, or is constant. */
 #include "env.h"
 #include "informer.h"
+#include "keptvalue.h"
 #include "lazyvalue.h"
 #include "raiser.h"
 #include "reader.h"
@@ -49,22 +50,9 @@ static inline SV *value_of(pTHX_ struct env_builder *b, unsigned slot)
     return is_set(env->present, slot) ? HeVAL(env->entry[slot]) : value_new(aTHX_ b, slot);
 }
 
-static inline void set_text(pTHX_ SV *sv, struct sprig_span text)
-{
-    if (SvFLAGS(sv) != ((U32)SVt_PV | SVf_POK | SVp_POK) || SvLEN(sv) <= text.len) {
-        sv_setpvn(sv, text.len ? text.ptr : "", text.len);
-        SvPOK_only(sv);
-        return;
-    }
-    if (text.len)
-        Copy(text.ptr, SvPVX(sv), text.len, char);
-    SvCUR_set(sv, text.len);
-    *SvEND(sv) = '\0';
-}
-
 static inline void put_span(pTHX_ struct env_builder *b, unsigned slot, struct sprig_span text)
 {
-    set_text(aTHX_ value_of(aTHX_ b, slot), text);
+    psgi_value_set_text(aTHX_ value_of(aTHX_ b, slot), text);
 }
 
 static void put_bool(pTHX_ struct env_builder *b, enum env_key which, bool value)
@@ -75,22 +63,13 @@ static void put_bool(pTHX_ struct env_builder *b, enum env_key which, bool value
         sv_setsv(sv, value ? b->keys->yes : b->keys->no);
 }
 
-/* Makes an undefined value a reference to `target`, which is taken. */
-static void set_ref(pTHX_ SV *sv, SV *target)
-{
-    PERL_UNUSED_CONTEXT;
-    SvUPGRADE(sv, SVt_IV);
-    SvRV_set(sv, target);
-    SvROK_on(sv);
-}
-
 /* Percent-decoded once; bytes from %00 and %2F are kept, because lengths are counted. */
 static void put_path(pTHX_ struct env_builder *b)
 {
     struct sprig_span path = b->req->path;
     SV *value = value_of(aTHX_ b, KEY_PATH_INFO);
 
-    set_text(aTHX_ value, path);
+    psgi_value_set_text(aTHX_ value, path);
     if (memchr(path.ptr, '%', path.len) == NULL)
         return;
     SvCUR_set(value, request_decode_path(path, SvPVX(value)));
@@ -145,7 +124,7 @@ static void put_unknown_header(pTHX_ struct env_builder *b, const struct sprig_h
     if (SvOK(value))
         append_header(aTHX_ value, h);
     else
-        set_text(aTHX_ value, h->value);
+        psgi_value_set_text(aTHX_ value, h->value);
     SvREFCNT_dec(key);
 }
 
@@ -223,7 +202,7 @@ static void put_input(pTHX_ struct env_builder *b, struct sprig_body *body)
     ref = psgi_input_new(aTHX_ body, &env->bytes);
     if (SvROK(sv)) /* the previous body was in memory and nobody read it; this one is a file */
         sv_setsv(sv, &PL_sv_undef);
-    set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(ref)));
+    psgi_value_set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(ref)));
     SvREFCNT_dec(ref);
     env->input.gv = NULL;
     if (env->bytes != NULL)
@@ -274,7 +253,7 @@ static void put_informer(pTHX_ struct env_builder *b, struct psgi_exchange *px)
         psgi_informer_reuse(px, (CV *)SvRV(sv));
         return;
     }
-    set_ref(aTHX_ sv, (SV *)psgi_informer_new(aTHX_ px));
+    psgi_value_set_ref(aTHX_ sv, (SV *)psgi_informer_new(aTHX_ px));
     b->env->informer_flags = SvFLAGS(SvRV(sv));
     b->env->informer_cv_flags = CvFLAGS((CV *)SvRV(sv));
 }
@@ -289,7 +268,7 @@ static void put_version(pTHX_ struct env_builder *b)
     version = newAV();
     av_push(version, newSViv(1));
     av_push(version, newSViv(1));
-    set_ref(aTHX_ sv, (SV *)version);
+    psgi_value_set_ref(aTHX_ sv, (SV *)version);
 }
 
 static void put_exit_guard(pTHX_ struct env_builder *b, SV *guard)
@@ -297,7 +276,7 @@ static void put_exit_guard(pTHX_ struct env_builder *b, SV *guard)
     SV *sv = value_of(aTHX_ b, KEY_EXIT_GUARD);
 
     if (!SvROK(sv))
-        set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(guard)));
+        psgi_value_set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(SvRV(guard)));
 }
 
 /* A copy of the glob, as other servers give: `local *STDERR` in an app does not affect it. If the
@@ -323,7 +302,7 @@ static void put_errors(pTHX_ struct env_builder *b, struct psgi *psgi)
         return;
     if (SvROK(sv))
         sv_setsv(sv, &PL_sv_undef);
-    set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(handle));
+    psgi_value_set_ref(aTHX_ sv, SvREFCNT_inc_simple_NN(handle));
 }
 
 static void put_request_id(pTHX_ struct env_builder *b, struct sprig_exchange *ex)
@@ -341,7 +320,7 @@ static void put_constants(pTHX_ struct env_builder *b, const struct psgi_server 
 
     put_version(aTHX_ b);
     if (!SvROK(handlers))
-        set_ref(aTHX_ handlers, (SV *)newAV());
+        psgi_value_set_ref(aTHX_ handlers, (SV *)newAV());
     put_bool(aTHX_ b, KEY_NONBLOCKING, true);
     put_bool(aTHX_ b, KEY_STREAMING, true);
     put_bool(aTHX_ b, KEY_RUN_ONCE, false);

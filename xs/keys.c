@@ -97,7 +97,7 @@ size_t psgi_keys_fold(struct sprig_span name, char *out)
     return name.len + 5;
 }
 
-static struct psgi_key make_key(pTHX_ const char *text, size_t len)
+struct psgi_key psgi_key_make(pTHX_ const char *text, size_t len)
 {
     SV *sv = newSVpvn_share(text, (I32)len, 0);
 
@@ -106,7 +106,7 @@ static struct psgi_key make_key(pTHX_ const char *text, size_t len)
 
 static void add_key(pTHX_ struct psgi_keys *keys, unsigned slot, const char *text, size_t len)
 {
-    struct psgi_key key = make_key(aTHX_ text, len);
+    struct psgi_key key = psgi_key_make(aTHX_ text, len);
     unsigned i = hek_bucket(key.hek);
 
     while (keys->by_hek[i] != 0)
@@ -143,7 +143,7 @@ struct psgi_keys *psgi_keys_new(pTHX)
         add_key(aTHX_ keys, i, env_key_text[i], strlen(env_key_text[i]));
     for (unsigned i = 0; i < N_KNOWN; i++)
         add_header(aTHX_ keys, N_ENV_KEYS + i, known_names[i]);
-    keys->user = make_key(aTHX_ STR_WITH_LEN("REMOTE_USER"));
+    keys->user = psgi_key_make(aTHX_ STR_WITH_LEN("REMOTE_USER"));
     keys->yes = newSVsv(&PL_sv_yes);
     keys->no = newSVsv(&PL_sv_no);
     return keys;

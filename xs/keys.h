@@ -66,6 +66,8 @@ struct psgi_keys {
     unsigned host, transfer_encoding;  /* slots of these headers */
 };
 
+/* The text is that of a key of ASCII. */
+struct psgi_key psgi_key_make(pTHX_ const char *text, size_t len);
 struct psgi_keys *psgi_keys_new(pTHX);
 /* The slot of a request header with a prepared key, or NO_SLOT. */
 int psgi_keys_of_header(const struct psgi_keys *keys, struct sprig_span name);

@@ -177,7 +177,7 @@ static void take_returned(pTHX_ struct psgi_scope *scope, SV *returned)
 
 static void call_app(pTHX_ struct psgi_scope *scope, SV *app)
 {
-    SV *args[3] = {newRV_inc((SV *)scope->hv), newRV_inc(scope->object[SCOPE_RECEIVE]),
+    SV *args[3] = {newRV_inc((SV *)scope->hash.hv), newRV_inc(scope->object[SCOPE_RECEIVE]),
                    newRV_inc(scope->object[SCOPE_SEND])};
     SV *returned = NULL, *error = NULL;
     bool ok = psgi_call_for(aTHX_ scope->server, app, args, 3, &returned, &error);

@@ -3,103 +3,149 @@
 #include "base/number.h"
 #include "base/utf8.h"
 #include "exchange.h"
-#include "keys.h"
+#include "keptvalue.h"
 #include "pagi_sse.h"
-
-/* The versions of the specification that this is made after: PAGI::Spec, PAGI::Spec::Www. */
-#define CORE_VERSION "0.5"
-#define WWW_VERSION  "0.6"
 
 static SV *span_sv(pTHX_ struct sprig_span text)
 {
     return newSVpvn(text.len > 0 ? text.ptr : "", text.len);
 }
 
-static void put(pTHX_ HV *hv, const char *name, I32 len, SV *value)
+static SV *value_of(pTHX_ struct psgi_scope *scope, enum psgi_scope_key which)
 {
-    (void)hv_store(hv, name, len, value, 0);
+    return psgi_scope_value(aTHX_ & scope->hash, which);
 }
-#define PUT(hv, name, value) put(aTHX_ hv, "" name, sizeof(name) - 1, value)
 
-static SV *list_sv(pTHX_ SV *first, SV *second)
+static void put_text(pTHX_ struct psgi_scope *scope, enum psgi_scope_key which,
+                     struct sprig_span text)
 {
-    AV *av = newAV();
+    psgi_value_set_text(aTHX_ value_of(aTHX_ scope, which), text);
+}
 
-    av_extend(av, 1);
-    av_push(av, first);
-    av_push(av, second);
-    return newRV_noinc((SV *)av);
+/* Where there is none from an earlier request. */
+static void put_new(pTHX_ SV *value, SV *target)
+{
+    if (SvROK(value))
+        sv_setsv(value, &PL_sv_undef);
+    psgi_value_set_ref(aTHX_ value, target);
 }
 
 /* ---- headers ---- */
-
-static SV *lower_sv(pTHX_ struct sprig_span name)
-{
-    SV *sv = newSVpvn(name.ptr, name.len);
-    char *p = SvPVX(sv);
-
-    for (size_t i = 0; i < name.len; i++)
-        p[i] = toLOWER_A(p[i]);
-    return sv;
-}
 
 static bool is_host(struct sprig_span name)
 {
     return name.len == 4 && span_ieq(name, SPAN_LIT("host"));
 }
 
-/* Several Cookie fields are one (RFC 9113 section 8.2.3). */
-static bool join_cookie(pTHX_ const struct sprig_header *h, SV **cookie, SV *value)
+static bool is_cookie(struct sprig_span name)
 {
-    if (h->name.len != 6 || !span_ieq(h->name, SPAN_LIT("cookie")))
-        return false;
-    if (*cookie == NULL) {
-        *cookie = value;
-        return false;
-    }
-    sv_catpvs(*cookie, "; ");
-    sv_catsv(*cookie, value);
-    SvREFCNT_dec(value);
-    return true;
+    return name.len == 6 && span_ieq(name, SPAN_LIT("cookie"));
 }
 
-/* `host`, unless its ptr is NULL, is what the client meant by an absolute target, or what a proxy
- * has told. */
-static SV *headers_sv(pTHX_ const struct sprig_request *req, struct sprig_span host)
+/* The array of a pair; of an earlier request, where that had as many. */
+static AV *pair_at(pTHX_ AV *list, SSize_t i)
 {
-    AV *av = newAV();
-    SV *cookie = NULL;
+    AV *pair;
 
-    av_extend(av, req->n_headers);
+    if (i <= AvFILLp(list))
+        return (AV *)SvRV(AvARRAY(list)[i]);
+    pair = newAV();
+    av_extend(pair, 1);
+    av_push(pair, newSV(0));
+    av_push(pair, newSV(0));
+    av_push(list, newRV_noinc((SV *)pair));
+    return pair;
+}
+
+/* Returns the value. */
+static SV *put_header(pTHX_ AV *list, SSize_t i, struct sprig_span name, struct sprig_span value)
+{
+    SV **part = AvARRAY(pair_at(aTHX_ list, i));
+    char *p;
+
+    psgi_value_set_text(aTHX_ part[0], name);
+    p = SvPVX(part[0]);
+    for (size_t k = 0; k < name.len; k++)
+        p[k] = toLOWER_A(p[k]);
+    psgi_value_set_text(aTHX_ part[1], value);
+    return part[1];
+}
+
+/* Returns how many of the list these are. `host`, unless its ptr is NULL, is what the client meant
+ * by an absolute target, or what a proxy has told. Several Cookie fields are one (RFC 9113 section
+ * 8.2.3). */
+static SSize_t fill_headers(pTHX_ AV *list, const struct sprig_request *req, struct sprig_span host)
+{
+    SV *cookie = NULL, *value;
+    SSize_t n = 0;
+
     if (host.ptr != NULL)
-        av_push(av, list_sv(aTHX_ newSVpvs("host"), span_sv(aTHX_ host)));
+        put_header(aTHX_ list, n++, SPAN_LIT("host"), host);
     for (uint32_t i = 0; i < req->n_headers; i++) {
         const struct sprig_header *h = &req->headers[i];
-        SV *value;
+        bool is_one_more = is_cookie(h->name);
         if (host.ptr != NULL && is_host(h->name))
             continue;
-        value = span_sv(aTHX_ h->value);
-        if (!join_cookie(aTHX_ h, &cookie, value))
-            av_push(av, list_sv(aTHX_ lower_sv(aTHX_ h->name), value));
+        if (is_one_more && cookie != NULL) {
+            sv_catpvs(cookie, "; ");
+            sv_catpvn(cookie, h->value.len > 0 ? h->value.ptr : "", h->value.len);
+            continue;
+        }
+        value = put_header(aTHX_ list, n++, h->name, h->value);
+        if (is_one_more)
+            cookie = value;
     }
-    return newRV_noinc((SV *)av);
+    return n;
+}
+
+static void put_headers(pTHX_ struct psgi_scope *scope, const struct sprig_request *req,
+                        struct sprig_span host)
+{
+    SV *sv = value_of(aTHX_ scope, SCOPE_KEY_HEADERS);
+    AV *list;
+    SSize_t n;
+
+    if (!SvROK(sv))
+        psgi_value_set_ref(aTHX_ sv, (SV *)newAV());
+    list = (AV *)SvRV(sv);
+    av_extend(list, req->n_headers);
+    n = fill_headers(aTHX_ list, req, host);
+    while (AvFILLp(list) >= n)
+        SvREFCNT_dec(av_pop(list));
 }
 
 /* ---- addresses ---- */
 
-static SV *port_sv(pTHX_ struct sprig_span port)
+/* [host, port]; what is no number is undef. */
+static void put_address(pTHX_ struct psgi_scope *scope, enum psgi_scope_key which,
+                        struct sprig_span host, struct sprig_span port)
 {
+    SV *sv = value_of(aTHX_ scope, which), **part;
     uint64_t n;
 
-    return number_read(port, 65535, &n) ? newSVuv((UV)n) : newSV(0);
+    if (!SvROK(sv)) {
+        AV *av = newAV();
+        av_push(av, newSV(0));
+        av_push(av, newSV(0));
+        psgi_value_set_ref(aTHX_ sv, (SV *)av);
+    }
+    part = AvARRAY((AV *)SvRV(sv));
+    psgi_value_set_text(aTHX_ part[0], host);
+    if (number_read(port, 65535, &n))
+        sv_setuv(part[1], (UV)n);
+    else
+        sv_setsv(part[1], &PL_sv_undef);
 }
 
-static SV *server_sv(pTHX_ const struct sprig_address *local, struct sprig_span port)
+static void put_server(pTHX_ struct psgi_scope *scope, struct sprig_span port)
 {
+    const struct sprig_address *local = sprig_exchange_local(scope->px->ex);
+
     if (local->is_unix)
-        return list_sv(aTHX_ newSVpv(local->port, 0), newSV(0));
-    return list_sv(aTHX_ newSVpv(local->host, 0),
-                   port_sv(aTHX_ port.ptr != NULL ? port : span_str(local->port)));
+        put_address(aTHX_ scope, SCOPE_KEY_SERVER, span_str(local->port), span_make("", 0));
+    else
+        put_address(aTHX_ scope, SCOPE_KEY_SERVER, span_str(local->host),
+                    port.ptr != NULL ? port : span_str(local->port));
 }
 
 static const char *scheme_of(const struct psgi_scope *scope, const struct sprig_forwarded *f)
@@ -119,11 +165,10 @@ static void put_addresses(pTHX_ struct psgi_scope *scope, struct sprig_span *hos
     SV *text;
 
     sprig_exchange_forwarded(scope->px->ex, &f);
-    PUT(scope->hv, "scheme", newSVpv(scheme_of(scope, &f), 0));
+    put_text(aTHX_ scope, SCOPE_KEY_SCHEME, span_str(scheme_of(scope, &f)));
     if (!span_eq(f.remote_host, SPAN_LIT("unix/")))
-        PUT(scope->hv, "client",
-            list_sv(aTHX_ span_sv(aTHX_ f.remote_host), port_sv(aTHX_ f.remote_port)));
-    PUT(scope->hv, "server", server_sv(aTHX_ sprig_exchange_local(scope->px->ex), f.port));
+        put_address(aTHX_ scope, SCOPE_KEY_CLIENT, f.remote_host, f.remote_port);
+    put_server(aTHX_ scope, f.port);
     *host = sprig_exchange_request(scope->px->ex)->authority;
     if (f.host.ptr == NULL)
         return;
@@ -136,10 +181,11 @@ static void put_addresses(pTHX_ struct psgi_scope *scope, struct sprig_span *hos
 /* ---- the rest ---- */
 
 /* Percent-decoded; text, if that is UTF-8. */
-static SV *path_sv(pTHX_ struct sprig_span path)
+static void put_path(pTHX_ struct psgi_scope *scope, struct sprig_span path)
 {
-    SV *sv = span_sv(aTHX_ path);
+    SV *sv = value_of(aTHX_ scope, SCOPE_KEY_PATH);
 
+    psgi_value_set_text(aTHX_ sv, path);
     if (memchr(path.ptr, '%', path.len) != NULL) {
         SvCUR_set(sv, request_decode_path(path, SvPVX(sv)));
         *SvEND(sv) = '\0';
@@ -147,7 +193,6 @@ static SV *path_sv(pTHX_ struct sprig_span path)
     struct sprig_span text = span_make(SvPVX(sv), SvCUR(sv));
     if (!utf8_is_ascii(text) && utf8_is_valid(text))
         SvUTF8_on(sv);
-    return sv;
 }
 
 static const char *version_of(const struct sprig_request *req)
@@ -155,33 +200,8 @@ static const char *version_of(const struct sprig_request *req)
     return req->version == 11 ? "1.1" : req->version == 10 ? "1.0" : "2";
 }
 
-/* A string of a hash that was kept is as it was made. */
-static bool has_still(pTHX_ HV *hv, const char *key, I32 len, const char *text)
-{
-    SV **sv = hv_fetch(hv, key, len, 0);
-
-    return sv != NULL && SvREFCNT(*sv) == 1 && SvPOK(*sv) && !SvROK(*sv) && !SvMAGICAL(*sv) &&
-           strEQ(SvPVX_const(*sv), text);
-}
-
-/* The same for most requests: kept from the one before, if nobody else has it or has changed it. */
-static SV *versions_sv(pTHX_ struct psgi_scope *scope)
-{
-    HV *hv = scope->versions;
-
-    if (hv != NULL && SvREFCNT(hv) == 1 && !SvOBJECT((SV *)hv) && !SvMAGICAL((SV *)hv) &&
-        HvUSEDKEYS(hv) == 2 && has_still(aTHX_ hv, "version", 7, CORE_VERSION) &&
-        has_still(aTHX_ hv, "spec_version", 12, WWW_VERSION))
-        return newRV_inc((SV *)hv);
-    SvREFCNT_dec((SV *)hv);
-    scope->versions = hv = newHV();
-    PUT(hv, "version", newSVpvs(CORE_VERSION));
-    PUT(hv, "spec_version", newSVpvs(WWW_VERSION));
-    return newRV_inc((SV *)hv);
-}
-
 /* What the client offers as subprotocols, each apart. */
-static SV *subprotocols_sv(pTHX_ const struct sprig_ws_offer *offer)
+static AV *subprotocols_av(pTHX_ const struct sprig_ws_offer *offer)
 {
     struct sprig_span rest = offer->protocols;
     AV *av = newAV();
@@ -195,7 +215,7 @@ static SV *subprotocols_sv(pTHX_ const struct sprig_ws_offer *offer)
         n += comma != NULL;
         rest = span_make(rest.ptr + n, rest.len - n);
     }
-    return newRV_noinc((SV *)av);
+    return av;
 }
 
 /* A frame is part of a message at least. */
@@ -204,10 +224,16 @@ static void put_frame_limit(pTHX_ struct psgi_scope *scope)
     uint64_t max = psgi_exchange_config(scope->px)->websocket_max_message_bytes;
 
     if (max != 0)
-        PUT(scope->hv, "max_frame_size", newSVuv((UV)max));
+        sv_setuv(value_of(aTHX_ scope, SCOPE_KEY_MAX_FRAME_SIZE), (UV)max);
 }
 
 /* ---- TLS ---- */
+
+static void put(pTHX_ HV *hv, const char *name, I32 len, SV *value)
+{
+    (void)hv_store(hv, name, len, value, 0);
+}
+#define PUT(hv, name, value) put(aTHX_ hv, "" name, sizeof(name) - 1, value)
 
 struct tls_fields {
     HV *hv;
@@ -262,38 +288,6 @@ static SV *tls_sv(pTHX_ struct psgi_scope *scope)
     return newRV_noinc((SV *)tls.hv);
 }
 
-/* { fullflush => {} }, kept like the versions. */
-static bool extensions_are_kept(pTHX_ struct psgi_scope *scope)
-{
-    HV *hv = scope->extensions;
-    SV **flush;
-
-    if (hv == NULL || scope->type == SCOPE_WEBSOCKET || sprig_exchange_is_tls(scope->px->ex) ||
-        SvREFCNT(hv) != 1 || SvOBJECT((SV *)hv) || SvMAGICAL((SV *)hv) || HvUSEDKEYS(hv) != 1)
-        return false;
-    flush = hv_fetchs(hv, "fullflush", 0);
-    return flush != NULL && SvREFCNT(*flush) == 1 && SvROK(*flush) && !SvMAGICAL(*flush) &&
-           SvTYPE(SvRV(*flush)) == SVt_PVHV && SvREFCNT(SvRV(*flush)) == 1 &&
-           !SvOBJECT(SvRV(*flush)) && !SvMAGICAL(SvRV(*flush)) &&
-           HvUSEDKEYS((HV *)SvRV(*flush)) == 0;
-}
-
-static SV *extensions_sv(pTHX_ struct psgi_scope *scope)
-{
-    HV *hv;
-
-    if (extensions_are_kept(aTHX_ scope))
-        return newRV_inc((SV *)scope->extensions);
-    SvREFCNT_dec((SV *)scope->extensions);
-    scope->extensions = hv = newHV();
-
-    if (scope->type != SCOPE_WEBSOCKET)
-        PUT(hv, "fullflush", newRV_noinc((SV *)newHV()));
-    if (sprig_exchange_is_tls(scope->px->ex))
-        PUT(hv, "tls", tls_sv(aTHX_ scope));
-    return newRV_inc((SV *)hv);
-}
-
 /* ---- the scope ---- */
 
 static enum psgi_scope_type type_of(const struct sprig_request *req)
@@ -303,36 +297,80 @@ static enum psgi_scope_type type_of(const struct sprig_request *req)
     return psgi_scope_asks_for_events(req) ? SCOPE_SSE : SCOPE_HTTP;
 }
 
+/* These are kept as they are. */
+static void put_constants(pTHX_ struct psgi_scope *scope)
+{
+    SV *versions = value_of(aTHX_ scope, SCOPE_KEY_PAGI);
+    SV *transport = value_of(aTHX_ scope, SCOPE_KEY_TRANSPORT);
+    SV *connection = value_of(aTHX_ scope, SCOPE_KEY_CONNECTION);
+
+    if (!SvROK(versions))
+        psgi_value_set_ref(aTHX_ versions, (SV *)psgi_scope_versions_new(aTHX));
+    if (!SvROK(transport))
+        psgi_value_set_ref(aTHX_ transport, SvREFCNT_inc_simple_NN(scope->object[SCOPE_TRANSPORT]));
+    if (!SvROK(connection))
+        psgi_value_set_ref(aTHX_ connection,
+                           SvREFCNT_inc_simple_NN(scope->object[SCOPE_CONNECTION]));
+}
+
+static void put_extensions(pTHX_ struct psgi_scope *scope)
+{
+    SV *sv = value_of(aTHX_ scope, SCOPE_KEY_EXTENSIONS);
+    bool is_plain = scope->type != SCOPE_WEBSOCKET && !sprig_exchange_is_tls(scope->px->ex);
+    HV *hv;
+
+    if (is_plain && SvROK(sv))
+        return;
+    hv = psgi_scope_extensions_new(aTHX_ scope->type != SCOPE_WEBSOCKET);
+    if (sprig_exchange_is_tls(scope->px->ex))
+        PUT(hv, "tls", tls_sv(aTHX_ scope));
+    put_new(aTHX_ sv, (SV *)hv);
+}
+
+static void put_state(pTHX_ struct psgi_scope *scope, HV *state)
+{
+    SV *sv;
+
+    if (state == NULL)
+        return;
+    sv = value_of(aTHX_ scope, SCOPE_KEY_STATE);
+    if (HvUSEDKEYS(state) > 0)
+        put_new(aTHX_ sv, (SV *)newHVhv(state));
+    else if (!SvROK(sv))
+        psgi_value_set_ref(aTHX_ sv, (SV *)newHV());
+}
+
+static void put_handshake(pTHX_ struct psgi_scope *scope, const struct sprig_request *req)
+{
+    sprig_ws_offer_take(&scope->offer, req);
+    sprig_exchange_keep_input(scope->px->ex);
+    put_new(aTHX_ value_of(aTHX_ scope, SCOPE_KEY_SUBPROTOCOLS),
+            (SV *)subprotocols_av(aTHX_ & scope->offer));
+    put_frame_limit(aTHX_ scope);
+}
+
 void psgi_scope_build(pTHX_ struct psgi_scope *scope, struct sprig_span root, HV *state)
 {
     static const char *const types[] = {"http", "sse", "websocket"};
     const struct sprig_request *req = sprig_exchange_request(scope->px->ex);
     struct sprig_span host;
-    HV *hv = newHV();
 
-    scope->hv = hv;
     scope->type = type_of(req);
-    hv_ksplit(hv, 32);
-    PUT(hv, "type", newSVpv(types[scope->type], 0));
-    PUT(hv, "pagi", versions_sv(aTHX_ scope));
-    PUT(hv, "http_version", newSVpv(version_of(req), 0));
+    psgi_scope_hash_begin(aTHX_ & scope->hash, scope->server->psgi);
+    put_text(aTHX_ scope, SCOPE_KEY_TYPE, span_str(types[scope->type]));
+    put_text(aTHX_ scope, SCOPE_KEY_HTTP_VERSION, span_str(version_of(req)));
     put_addresses(aTHX_ scope, &host);
-    PUT(hv, "path", path_sv(aTHX_ req->path));
-    PUT(hv, "raw_path", span_sv(aTHX_ req->path));
-    PUT(hv, "query_string", span_sv(aTHX_ req->query));
-    PUT(hv, "root_path", span_sv(aTHX_ root));
-    PUT(hv, "headers", headers_sv(aTHX_ req, host));
-    PUT(hv, "extensions", extensions_sv(aTHX_ scope));
-    PUT(hv, "pagi.transport", newRV_inc(scope->object[SCOPE_TRANSPORT]));
-    PUT(hv, "pagi.connection", newRV_inc(scope->object[SCOPE_CONNECTION]));
-    if (scope->type != SCOPE_WEBSOCKET) {
-        PUT(hv, "method", span_sv(aTHX_ req->method));
-    } else {
-        sprig_ws_offer_take(&scope->offer, req);
-        sprig_exchange_keep_input(scope->px->ex);
-        PUT(hv, "subprotocols", subprotocols_sv(aTHX_ & scope->offer));
-        put_frame_limit(aTHX_ scope);
-    }
-    if (state != NULL)
-        PUT(hv, "state", newRV_noinc((SV *)(HvUSEDKEYS(state) > 0 ? newHVhv(state) : newHV())));
+    put_path(aTHX_ scope, req->path);
+    put_text(aTHX_ scope, SCOPE_KEY_RAW_PATH, req->path);
+    put_text(aTHX_ scope, SCOPE_KEY_QUERY_STRING, req->query);
+    put_text(aTHX_ scope, SCOPE_KEY_ROOT_PATH, root);
+    put_headers(aTHX_ scope, req, host);
+    put_constants(aTHX_ scope);
+    put_extensions(aTHX_ scope);
+    if (scope->type == SCOPE_WEBSOCKET)
+        put_handshake(aTHX_ scope, req);
+    else
+        put_text(aTHX_ scope, SCOPE_KEY_METHOD, req->method);
+    put_state(aTHX_ scope, state);
+    psgi_scope_hash_end(aTHX_ & scope->hash);
 }

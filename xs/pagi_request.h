@@ -4,9 +4,9 @@
 
 #include "pagi_scope.h"
 
-/* Tells which type of scope the request is for, and fills scope->hv. Enters no Perl. `root` is the
- * path that the application is mounted at, "" for none; `state`, that of its lifespan, is copied;
- * NULL: it has none. */
+/* Tells which type of scope the request is for, and fills scope->hash. Enters no Perl. `root` is
+ * the path that the application is mounted at, "" for none; `state`, that of its lifespan, is
+ * copied; NULL: it has none. */
 void psgi_scope_build(pTHX_ struct psgi_scope *scope, struct sprig_span root, HV *state);
 
 #endif

@@ -69,14 +69,26 @@ struct psgi_scope *psgi_scope_of(pTHX_ SV *ref, const char *method)
     return (struct psgi_scope *)mg->mg_ptr;
 }
 
+static uint32_t counts_of_hash(const struct psgi_scope *scope, enum psgi_scope_object which)
+{
+    switch (which) {
+    case SCOPE_CONNECTION:
+        return psgi_scope_hash_counts(&scope->hash, SCOPE_KEY_CONNECTION);
+    case SCOPE_TRANSPORT:
+        return psgi_scope_hash_counts(&scope->hash, SCOPE_KEY_TRANSPORT);
+    default:
+        return 0;
+    }
+}
+
 /* Nobody else has it, and nobody has done anything to it. */
 static bool is_pristine(const struct psgi_scope *scope, enum psgi_scope_object which)
 {
     SV *body = scope->object[which];
     MAGIC *mg = SvMAGIC(body);
 
-    if (SvREFCNT(body) != 1 || mg == NULL || mg->mg_virtual != &object_vtbl ||
-        mg->mg_moremagic != NULL)
+    if (SvREFCNT(body) != 1 + counts_of_hash(scope, which) || mg == NULL ||
+        mg->mg_virtual != &object_vtbl || mg->mg_moremagic != NULL)
         return false;
     return object_class[which] == NULL
                ? !SvOBJECT(body)
@@ -130,7 +142,6 @@ static void drop(pTHX_ void *slot)
 /* All that it owns but its four objects. What goes may be code. */
 static void clear(pTHX_ struct psgi_scope *scope)
 {
-    drop(aTHX_ & scope->hv);
     drop(aTHX_ & scope->future);
     drop(aTHX_ & scope->waiting);
     drop(aTHX_ & scope->events);
@@ -163,8 +174,7 @@ static void leave_to_objects(pTHX_ struct psgi_scope *scope)
 {
     SV *object[N_SCOPE_OBJECTS];
 
-    drop(aTHX_ & scope->versions);
-    drop(aTHX_ & scope->extensions);
+    drop(aTHX_ & scope->hash.hv);
     memcpy(object, scope->object, sizeof object);
     scope->n_kept = N_SCOPE_OBJECTS;
     for (int i = 0; i < N_SCOPE_OBJECTS; i++)
@@ -178,6 +188,8 @@ void psgi_scope_free(pTHX_ struct psgi_scope *scope)
 
     scope->refs++; /* while code may run */
     clear(aTHX_ scope);
+    psgi_scope_hash_scrub(aTHX_ & scope->hash, scope->object[SCOPE_TRANSPORT],
+                          scope->object[SCOPE_CONNECTION]);
     scope->refs--;
     psgi->n_scopes--;
     scope->server = NULL;
@@ -209,8 +221,8 @@ void psgi_scope_report(pTHX_ struct psgi_scope *scope, SV *message)
 {
     HV *env = newHV();
 
-    copy_text(aTHX_ scope->hv, "method", env, "REQUEST_METHOD");
-    copy_text(aTHX_ scope->hv, "raw_path", env, "REQUEST_URI");
+    copy_text(aTHX_ scope->hash.hv, "method", env, "REQUEST_METHOD");
+    copy_text(aTHX_ scope->hash.hv, "raw_path", env, "REQUEST_URI");
     (void)hv_stores(env, "psgi.errors", newRV_inc(psgi_env_errors(aTHX_ scope->server->psgi)));
     if (!hv_exists(env, "REQUEST_METHOD", 14))
         (void)hv_stores(env, "REQUEST_METHOD", newSVpvs("GET")); /* a handshake has no other */

@@ -5,7 +5,8 @@
  *   client     connected -> left (there is a reason) or served (the response is complete)
  *
  * The application gets four objects: $receive, $send, pagi.connection and pagi.transport. They are
- * made once and used again, unless somebody else still has one. Counted: the exchange holds one
+ * made once and used again with the hash that refers to them, unless somebody else still has one.
+ * Counted: the exchange holds one
  * count until its end, the application's future another until it is ready, each C frame that enters
  * Perl one more. At the last one all that is owned goes, and the memory with the last of the four
  * objects. */
@@ -13,6 +14,7 @@
 #define SPRIG_PAGI_SCOPE_H
 
 #include "bridge.h"
+#include "pagi_hash.h"
 #include "websocket.h"
 
 enum psgi_scope_type { SCOPE_HTTP, SCOPE_SSE, SCOPE_WEBSOCKET };
@@ -46,12 +48,11 @@ struct psgi_scope {
     uint32_t refs;
     uint32_t n_kept;             /* of the objects: those that outlive their last count */
     SV *object[N_SCOPE_OBJECTS]; /* owned until then, not counted afterwards */
-    HV *versions, *extensions;   /* owned: parts of the scope, for the next one; or NULL */
+    struct psgi_scope_hash hash; /* the scope as the application gets it */
     struct psgi_scope *next_spare;
     /* what follows is zero at first */
     struct psgi_server *server; /* counted */
     struct psgi_exchange *px;   /* severable: NULL once the exchange is over */
-    HV *hv;                     /* owned: the scope as the application got it */
     SV *future;                 /* owned: what the application returned, while it is not ready */
     AV *waiting;                /* owned: futures of $receive that have no event yet; or NULL */
     AV *events;                 /* owned: events that nobody has received yet; or NULL */

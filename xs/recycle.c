@@ -6,19 +6,10 @@
  * pool or given up, because destructors may run Perl. */
 #include "env.h"
 #include "informer.h"
+#include "keptvalue.h"
 #include "lazyvalue.h"
 
-enum {
-    TEXT_BYTES_MAX = 4096, /* longer buffers are freed */
-    BUCKETS_MAX = 256,     /* of a hash */
-    HANDLERS_MAX = 64,     /* room in the array of cleanup handlers */
-    MAGIC_FLAGS = SVs_GMG | SVs_SMG | SVs_RMG | SVs_OBJECT | SVf_READONLY | SVf_PROTECT
-};
-
-/* Flags of a string, including one that was used as a number. */
-#define TEXT_FLAGS                                                                                 \
-    (SVTYPEMASK | SVf_POK | SVp_POK | SVf_IOK | SVp_IOK | SVf_NOK | SVp_NOK | SVf_IVisUV |         \
-     SVf_UTF8 | SVf_IsCOW)
+enum { HANDLERS_MAX = 64 }; /* room in the array of cleanup handlers */
 
 /* ---- handles ---- */
 
@@ -82,46 +73,12 @@ bool psgi_glob_is_pristine(pTHX_ const struct psgi_glob *glob, SV *ref)
 
 /* ---- values ---- */
 
-/* Nobody else has it, and it is of this kind: a single comparison. */
-static inline bool is_sole(SV *sv, U32 flags)
-{
-    return ((SvREFCNT(sv) ^ 1) | (SvFLAGS(sv) ^ flags)) == 0;
-}
-
-/* A string that only the hash has, whatever its value. */
-static inline bool is_text(SV *sv)
-{
-    svtype type = SvTYPE(sv);
-
-    if (is_sole(sv, (U32)SVt_PV | SVf_POK | SVp_POK))
-        return SvLEN(sv) <= TEXT_BYTES_MAX;
-    return SvREFCNT(sv) == 1 && (SvFLAGS(sv) & ~(U32)TEXT_FLAGS) == 0 &&
-           (type == SVt_PV || type == SVt_PVIV || type == SVt_PVNV) && SvLEN(sv) <= TEXT_BYTES_MAX;
-}
-
 static inline bool is_bool(SV *sv, SV *fresh)
 {
-    return is_sole(sv, SvFLAGS(fresh)) && SvIVX(sv) == SvIVX(fresh) && SvCUR(sv) == SvCUR(fresh) &&
+    return psgi_value_is_sole(sv, SvFLAGS(fresh)) && SvIVX(sv) == SvIVX(fresh) &&
+           SvCUR(sv) == SvCUR(fresh) &&
            (SvPVX(sv) == SvPVX(fresh) ||
             (SvLEN(fresh) != 0 && memcmp(SvPVX(sv), SvPVX(fresh), SvCUR(sv)) == 0));
-}
-
-/* A plain, strong reference. */
-static bool is_ref(SV *sv)
-{
-    return is_sole(sv, (U32)SVt_IV | SVf_ROK);
-}
-
-/* The array behind a reference, if nobody else has it and it has n elements; otherwise NULL. */
-static AV *sole_array(SV *sv, SSize_t n)
-{
-    AV *av = (AV *)(is_ref(sv) ? SvRV(sv) : NULL);
-
-    if (av == NULL || SvREFCNT((SV *)av) != 1 || SvFLAGS((SV *)av) != ((U32)SVt_PVAV | SVpav_REAL))
-        return NULL;
-    if (SvMAGIC((SV *)av) != NULL || AvFILLp(av) != n - 1 || AvALLOC(av) != AvARRAY(av))
-        return NULL;
-    return av;
 }
 
 static bool is_one(SV *sv)
@@ -132,21 +89,21 @@ static bool is_one(SV *sv)
 
 static bool is_version(SV *sv)
 {
-    AV *av = sole_array(sv, 2);
+    AV *av = psgi_value_array(sv, 2);
 
     return av != NULL && is_one(AvARRAY(av)[0]) && is_one(AvARRAY(av)[1]);
 }
 
 static bool is_handlers(SV *sv)
 {
-    AV *av = sole_array(sv, 0);
+    AV *av = psgi_value_array(sv, 0);
 
     return av != NULL && AvMAX(av) < HANDLERS_MAX;
 }
 
 static bool is_input(pTHX_ struct psgi_env *env, SV *sv)
 {
-    return is_ref(sv) && psgi_glob_is_pristine(aTHX_ & env->input, sv) &&
+    return psgi_value_is_ref(sv) && psgi_glob_is_pristine(aTHX_ & env->input, sv) &&
            psgi_input_rewind(aTHX_ env->input.file, env->bytes) &&
            env->input.layer->flags == env->input.layer_flags;
 }
@@ -159,7 +116,7 @@ static bool is_lazy(pTHX_ struct psgi_exchange *px, SV *sv)
 
 static bool is_informer(pTHX_ struct psgi_env *env, struct psgi_exchange *px, SV *sv)
 {
-    CV *cv = (CV *)(is_ref(sv) ? SvRV(sv) : NULL);
+    CV *cv = (CV *)(psgi_value_is_ref(sv) ? SvRV(sv) : NULL);
 
     if (cv == NULL || cv != px->informer || SvREFCNT((SV *)cv) != 2 || SvMAGIC((SV *)cv) != NULL ||
         SvFLAGS((SV *)cv) != env->informer_flags || CvFLAGS(cv) != env->informer_cv_flags)
@@ -193,7 +150,7 @@ static bool is_other(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsig
     case KEY_VERSION:
         return is_version(sv);
     case KEY_ERRORS:
-        return is_ref(sv) && SvRV(sv) == px->server->psgi->errors;
+        return psgi_value_is_ref(sv) && SvRV(sv) == px->server->psgi->errors;
     case KEY_INPUT:
         return is_input(aTHX_ env, sv);
     case KEY_CLEANUP_HANDLERS:
@@ -201,7 +158,7 @@ static bool is_other(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsig
     case KEY_INFORMATIONAL:
         return is_informer(aTHX_ env, px, sv);
     case KEY_EXIT_GUARD:
-        return is_ref(sv) && px->server->exit_guard != NULL &&
+        return psgi_value_is_ref(sv) && px->server->exit_guard != NULL &&
                SvRV(sv) == SvRV(px->server->exit_guard);
     default:
         return is_lazy(aTHX_ px, sv);
@@ -210,35 +167,9 @@ static bool is_other(pTHX_ struct psgi_env *env, struct psgi_exchange *px, unsig
 
 /* ---- the hash ---- */
 
-/* Values to be freed once everything is consistent again. */
-struct garbage {
-    AV *values; /* owned; NULL while there are none */
-};
-
-static void throw_away(pTHX_ struct garbage *garbage, SV *value)
-{
-    if (garbage->values == NULL)
-        garbage->values = newAV();
-    av_push(garbage->values, value);
-}
-
-/* A plain hash that nobody else has, not even weakly. Resets an unfinished `each`. */
-static bool is_sole_hash(pTHX_ HV *hv)
-{
-    if (SvREFCNT((SV *)hv) != 1 || (SvFLAGS((SV *)hv) & MAGIC_FLAGS) || SvMAGIC((SV *)hv) != NULL ||
-        HvHASKFLAGS(hv) || !HvSHAREKEYS(hv) || HvMAX(hv) >= BUCKETS_MAX || HvARRAY(hv) == NULL)
-        return false;
-    if (!SvOOK((SV *)hv))
-        return true;
-    if (HvNAME_get(hv) != NULL || HvAUX(hv)->xhv_backreferences != NULL)
-        return false;
-    (void)hv_iterinit(hv);
-    return SvREFCNT((SV *)hv) == 1;
-}
-
 /* Deletes foreign entries, and finds all of ours. */
 static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
-                   struct garbage *garbage)
+                   struct psgi_garbage *garbage)
 {
     AV *extra = NULL;
 
@@ -256,7 +187,7 @@ static void relink(pTHX_ struct psgi_env *env, const struct psgi_keys *keys,
             if (extra == NULL)
                 extra = newAV();
             av_push(extra, newSVhek(HeKEY_hek(he)));
-            throw_away(aTHX_ garbage, SvREFCNT_inc_simple_NN(HeVAL(he)));
+            psgi_throw_away(aTHX_ garbage, SvREFCNT_inc_simple_NN(HeVAL(he)));
         }
     }
     for (SSize_t i = 0; extra != NULL && i <= AvFILLp(extra); i++)
@@ -273,11 +204,11 @@ static void drop_input(pTHX_ struct psgi_env *env)
 }
 
 /* Replaces a value that the next request must not find with undef. */
-static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct garbage *garbage)
+static void replace(pTHX_ struct psgi_env *env, unsigned slot, struct psgi_garbage *garbage)
 {
     HE *he = env->entry[slot];
 
-    throw_away(aTHX_ garbage, HeVAL(he));
+    psgi_throw_away(aTHX_ garbage, HeVAL(he));
     HeVAL(he) = newSV(0);
     if (slot < N_ENV_KEYS && ((ENV_CONSTANTS | KEY_BIT(EXIT_GUARD)) >> slot & 1))
         env->has_constants = false;
@@ -292,8 +223,8 @@ struct scrubber {
     const struct psgi_keys *keys;
     HE *const *array; /* the hash's */
     STRLEN max;
-    SV *fresh;               /* an untouched boolean */
-    struct garbage *garbage; /* takes what cannot stay */
+    SV *fresh;                    /* an untouched boolean */
+    struct psgi_garbage *garbage; /* takes what cannot stay */
 };
 
 typedef bool value_check(pTHX_ const struct scrubber *s, unsigned slot, SV *sv);
@@ -302,7 +233,7 @@ static inline bool keeps_text(pTHX_ const struct scrubber *s, unsigned slot, SV 
 {
     PERL_UNUSED_CONTEXT;
     (void)s, (void)slot;
-    return is_text(sv);
+    return psgi_value_is_text(sv);
 }
 
 static inline bool keeps_bool(pTHX_ const struct scrubber *s, unsigned slot, SV *sv)
@@ -352,7 +283,8 @@ static bool scrub_bools(pTHX_ struct scrubber *s, uint64_t bits, SV *fresh)
 }
 
 /* Checks every entry that was made. False: the hash has others. */
-static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px, struct garbage *garbage)
+static bool scrub(pTHX_ struct psgi_env *env, struct psgi_exchange *px,
+                  struct psgi_garbage *garbage)
 {
     const struct psgi_keys *keys = px->server->psgi->keys;
     struct scrubber s = {env, px, keys, HvARRAY(env->hv), HvMAX(env->hv), NULL, garbage};
@@ -385,15 +317,16 @@ static bool has_our_errors(pTHX_ struct psgi_exchange *px)
 {
     HE *he = psgi_env_entry(aTHX_ px->entries, px->server->psgi->keys, KEY_ERRORS);
 
-    return he != NULL && is_ref(HeVAL(he)) && SvRV(HeVAL(he)) == px->server->psgi->errors;
+    return he != NULL && psgi_value_is_ref(HeVAL(he)) &&
+           SvRV(HeVAL(he)) == px->server->psgi->errors;
 }
 
 bool psgi_env_is_done_with(pTHX_ struct psgi_exchange *px)
 {
     struct psgi_env *env = px->entries;
 
-    if (env == NULL || !is_sole_hash(aTHX_ env->hv) || px->socket != NULL || px->reader != NULL ||
-        px->websocket != NULL || px->ws != NULL)
+    if (env == NULL || !psgi_hash_is_sole(aTHX_ env->hv) || px->socket != NULL ||
+        px->reader != NULL || px->websocket != NULL || px->ws != NULL)
         return false;
     if (!has_our_errors(aTHX_ px) || psgi_env_has_handlers(aTHX_ px))
         return false;
@@ -415,14 +348,14 @@ void psgi_env_release(pTHX_ struct psgi_exchange *px)
 {
     struct psgi_server *server = px->server;
     struct psgi_env *env = px->entries;
-    struct garbage garbage = {NULL};
+    struct psgi_garbage garbage = {NULL};
 
     px->env = NULL;
     px->entries = NULL;
     if (env == NULL)
         return;
     if (PL_phase == PERL_PHASE_DESTRUCT || !psgi_env_pool_has_room(server) ||
-        !is_sole_hash(aTHX_ env->hv)) {
+        !psgi_hash_is_sole(aTHX_ env->hv)) {
         psgi_env_free(aTHX_ env);
         return;
     }
@@ -456,7 +389,7 @@ void psgi_env_ref_release(pTHX_ struct psgi_exchange *px, SV *ref)
 {
     struct psgi_env *env = px->entries;
 
-    if (env == NULL || env->ref != NULL || !is_ref(ref) || SvRV(ref) != (SV *)env->hv) {
+    if (env == NULL || env->ref != NULL || !psgi_value_is_ref(ref) || SvRV(ref) != (SV *)env->hv) {
         SvREFCNT_dec(ref);
         return;
     }
