@@ -1,4 +1,5 @@
-/* ctl.c - "sprig ctl": the command line, and what each verb asks of the admin listener. */
+/* ctl.c - "sprig ctl": its command line, and the request that each verb makes to the admin
+ * listener. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* asprintf */
 #endif
@@ -13,20 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* More than any worker has. */
+/* Higher than any worker's number. */
 enum { MAX_NUMBER = 99999 };
 
 /* ---------------------------------------------------------------------- the verbs ---- */
 
 static const struct verb {
-    const char *name, *argument; /* argument: NULL: takes none */
+    const char *name, *argument; /* argument NULL: takes none */
     const char *method, *path;   /* NULL: see `run` */
     const char *help;
     int (*run)(const struct ctl_server *server, int argc, char **argv);
-    const char *warning; /* in the answer: CTL_WARNING */
+    const char *warning; /* this text in the answer means CTL_WARNING */
 } verbs[];
 
-/* Prints the answer of the server. */
+/* Prints the server's answer. */
 static int print_answer(const struct ctl_server *server, const char *method, const char *path,
                         const char *warning)
 {
@@ -164,7 +165,8 @@ static int run_verb(const struct ctl_server *server, int argc, char **argv)
     return usage("unknown verb '%s'", argv[0]);
 }
 
-/* "--admin X" and "--admin=X". The value, or NULL; *used words were taken. */
+/* Takes "--admin X" or "--admin=X". Returns the value or NULL; sets *used to the number of words.
+ */
 static const char *take_flag(int argc, char **argv, const char *flag, int *used)
 {
     size_t n = strlen(flag);

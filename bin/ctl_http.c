@@ -25,7 +25,7 @@ enum { ASK_SECONDS = 10 };
 
 /* ------------------------------------------------------------------------ finding ---- */
 
-/* The first bytes of a file, with a NUL behind them; -1: errno. */
+/* Reads the first bytes of a file, and adds a NUL; -1: errno. */
 static ssize_t read_file(const char *path, char *buf, size_t n)
 {
     FILE *file = fopen(path, "re");
@@ -78,8 +78,8 @@ static int take_config(struct ctl_server *server, const char *path, char *why, s
     return rc;
 }
 
-/* What the process was given: of its words those behind `flag`, or in the environment `variable`.
- * The last one counts. */
+/* Finds what the process was given: the word after `flag` in its words, or the environment's
+ * `variable`. The last one counts. */
 static const char *find_word(const char *words, size_t n, const char *flag, bool is_variable)
 {
     const char *found = NULL;
@@ -95,7 +95,7 @@ static const char *find_word(const char *words, size_t n, const char *flag, bool
     return found;
 }
 
-/* What a running server says of its listener, see ADMIN_NOTE. 0; 1: it says nothing. */
+/* Takes a running server's own note about its listener, see ADMIN_NOTE. 0; 1: there is no note. */
 static int take_note(struct ctl_server *server, int pid, char *why, size_t n)
 {
     static const char note[] = "/memfd:" ADMIN_NOTE;
@@ -121,8 +121,8 @@ static int take_note(struct ctl_server *server, int pid, char *why, size_t n)
     return rc;
 }
 
-/* Else the command line and the environment of a running server say where its listener is. Relative
- * paths are those of its folder. */
+/* Otherwise the command line and environment of a running server show where its listener is.
+ * Relative paths start from its folder. */
 static int take_pid(struct ctl_server *server, const char *path, char *why, size_t n)
 {
     static char words[128 * 1024], environment[128 * 1024];
@@ -258,7 +258,7 @@ static int send_request(const struct ctl_server *server, int fd, const char *met
     return sent == n ? 0 : -1;
 }
 
-/* All that comes, NUL-terminated; NULL: errno. */
+/* Reads everything, NUL-terminated; NULL: errno. */
 static char *read_all(int fd, size_t *n)
 {
     char *text = NULL;

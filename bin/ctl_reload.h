@@ -4,8 +4,8 @@
 
 #include "ctl_http.h"
 
-/* Reloads, and returns once all workers run the new code, with 0; with EXIT_FAILURE if the old ones
- * go on, or CTL_UNREACHABLE. */
+/* Reloads, and returns 0 once all workers run the new code; EXIT_FAILURE if the old ones stay, or
+ * CTL_UNREACHABLE. */
 int ctl_reload_wait(const struct ctl_server *server);
 
 #endif

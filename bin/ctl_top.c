@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What was seen at one time. */
+/* One look at the metrics. */
 struct look {
     struct timespec at;
     char *text; /* owned: /metrics; NULL: nothing yet */
@@ -49,7 +49,7 @@ static double rate_of(const struct pair *p, const char *family, const char *labe
     return rate(p, name);
 }
 
-/* The upper end of the bucket that this share of the latest requests lies in. */
+/* The upper bound of the bucket that contains this share of the latest requests. */
 static const char *quantile(const struct pair *p, double share)
 {
     static const char *const bounds[] = {"0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25",
@@ -162,7 +162,7 @@ static void print_workers(const struct pair *p)
     }
 }
 
-/* 0, or the exit status. */
+/* Returns 0, or the exit status. */
 static int take_look(const struct ctl_server *server, struct look *look)
 {
     struct ctl_answer answer;
@@ -175,7 +175,7 @@ static int take_look(const struct ctl_server *server, struct look *look)
     return 0;
 }
 
-/* Rates need two looks: the first picture comes after a second. */
+/* Rates need two looks, so the first picture comes after a second. */
 int ctl_top(const struct ctl_server *server, unsigned n)
 {
     struct look looks[2] = {{.text = NULL}, {.text = NULL}};

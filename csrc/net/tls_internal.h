@@ -1,4 +1,4 @@
-/* tls_internal.h - what the files of TLS share. The only header that includes OpenSSL's. */
+/* tls_internal.h - shared by the files of TLS. The only header that includes OpenSSL's. */
 #ifndef SPRIG_TLS_INTERNAL_H
 #define SPRIG_TLS_INTERNAL_H
 
@@ -8,18 +8,18 @@
 
 /* ---- transport_tls.c ---- */
 
-/* After the handshake: another transport, with other shared buffers, goes on with the TLS and the
- * descriptor of this one, and may do so in another thread. What callbacks use is let go of: they
- * were for the handshake. */
+/* After the handshake: another transport, with other shared buffers, takes over this one's TLS and
+ * descriptor, perhaps in another thread. Releases what callbacks use: they were for the handshake.
+ */
 void transport_tls_move(struct transport *to, struct transport *from, struct tls_io *io);
 
 /* ---- tls_pairs.c: files ---- */
 
-/* A certificate, what is sent along with it, and its key. */
+/* A certificate, the chain sent with it, and its key. */
 struct tls_pair {
-    char *path;             /* owned: of the file that the certificate is in */
+    char *path;             /* owned: the certificate's file */
     X509 *cert;             /* owned */
-    STACK_OF(X509) * chain; /* owned: certificates of those that have signed it */
+    STACK_OF(X509) * chain; /* owned: the certificates of its issuers */
     EVP_PKEY *key;          /* owned */
 };
 
@@ -29,26 +29,25 @@ struct tls_pairs {
 };
 
 /* Reads the files of tls_cert and tls_key; in the environment development, without any, makes a
- * certificate. 0 or < 0 and `why` (n bytes); to be cleared in either case. Warns of what is expired
- * or incomplete. */
+ * certificate. 0 or < 0 and `why` (n bytes); clear it in either case. Warns about expired and
+ * incomplete ones. */
 int tls_pairs_read(struct tls_pairs *pairs, const struct sprig_config *config, char *why, size_t n);
 void tls_pairs_clear(struct tls_pairs *pairs);
 
 /* The app data of an SSL whose client may choose HTTP/2. */
 #define TLS_OFFERS_HTTP2 ((char *)"h2")
 
-/* What the library said last: static text. */
+/* The library's last error: static text. */
 const char *tls_error_text(void);
 
-/* tls_check.c: what is suspicious about it goes to the log. */
+/* tls_check.c: logs what is suspicious about it. */
 void tls_pair_check(const struct tls_pair *pair);
-/* tls_selfsigned.c: fills the pair with a certificate for localhost, made now. False: it cannot be.
- */
+/* tls_selfsigned.c: fills the pair with a new certificate for localhost. False: that failed. */
 bool tls_pair_make(struct tls_pair *pair);
 
-/* ---- tls_names.c: which certificate is for whom ---- */
+/* ---- tls_names.c: which client gets which certificate ---- */
 
-/* The certificates for one set of names: one for each kind of key. */
+/* The certificates for one set of names, one per type of key. */
 struct tls_site {
     SSL_CTX *ssl_ctx; /* owned */
     size_t first;     /* index of its first pair */
@@ -61,28 +60,29 @@ struct tls_name {
 
 struct tls_context {
     uint32_t refs;
-    struct tls_site *sites; /* owned; the first is for those that name nobody that is known */
+    struct tls_site *sites; /* owned; the first is for clients that name no known host */
     size_t n_sites;
     struct tls_name *names; /* owned, sorted */
     size_t n_names;
     bool rejects_unknown;
     struct tls_staples *staples; /* owned; NULL: none */
-    struct tls_watch *watch;     /* owned: the files */
+    struct tls_watch *watch;     /* owned: the watched files */
 };
 
-/* Adds the names of the certificate, for this site. False: no memory. */
+/* Adds the certificate's names for this site. False: out of memory. */
 bool tls_names_add(struct tls_context *ctx, X509 *cert, size_t site);
-/* When all are there. */
+/* Call it once all names are added. */
 void tls_names_sort(struct tls_context *ctx);
 void tls_names_clear(struct tls_context *ctx);
-/* True if both are for the same names. */
+/* True if both certificates have the same names. */
 bool tls_names_are_same(X509 *a, X509 *b);
-/* Chooses among the sites by what the client says; for the SSL_CTX of the first one. */
+/* Chooses a site by the name that the client gives; for the first site's SSL_CTX. */
 void tls_names_use(struct tls_context *ctx, SSL_CTX *ssl_ctx);
 
 /* ---- tls_watch.c: changes of files ---- */
 
-/* This file, or each of a list with commas, is one of those that were read. False: no memory. */
+/* Adds this file, or each in a comma-separated list, to the files that were read. False: out of
+ * memory. */
 bool tls_watch_add(struct tls_context *ctx, const char *path, size_t len);
 bool tls_watch_add_list(struct tls_context *ctx, const char *list);
 void tls_watch_free(struct tls_watch *watch);
@@ -96,23 +96,23 @@ SSL_CTX *tls_settings_new(const struct sprig_config *config, char *why, size_t n
 
 int tls_clients_use(SSL_CTX *ssl_ctx, const struct sprig_config *config, char *why, size_t n);
 
-/* Tells what is known of the session, for tls_env. */
+/* Passes on what is known about the session, for tls_env. */
 void tls_describe_ssl(SSL *ssl, tls_describe_cb *tell, void *arg);
 
 /* ---- tls_tickets.c: keys of session tickets, shared by all processes of a master ---- */
 
-/* Sessions last for so many seconds; 0: there are none. False: no memory. */
+/* Sessions last this many seconds; 0: no tickets. False: out of memory. */
 bool tls_tickets_use(SSL_CTX *ssl_ctx, double lifetime);
 
-/* ---- tls_staples.c: answers of OCSP responders ---- */
+/* ---- tls_staples.c: OCSP responses ---- */
 
 int tls_staples_read(struct tls_context *ctx, const struct sprig_config *config, char *why,
                      size_t n);
 void tls_staples_use(struct tls_context *ctx, SSL_CTX *ssl_ctx);
 void tls_staples_free(struct tls_staples *staples);
 
-/* Errors of OpenSSL are our own to look at: the application may use it, too, and finds none of
- * ours. Mostly there is none, and to clear the list is dear. */
+/* Clears OpenSSL's errors: the application may use OpenSSL, too, and must find none of ours. Mostly
+ * there are none, and clearing the list is expensive. */
 static inline void tls_forget_errors(void)
 {
     if (ERR_peek_error() != 0)

@@ -1,4 +1,4 @@
-/* logformat.c - reads formats of the access log; see logformat.h */
+/* logformat.c - reads access log formats; see logformat.h */
 #include "serve/logformat.h"
 #include "base/err.h"
 #include "serve/logformat_items.h"
@@ -15,7 +15,7 @@ static const struct {
     {'m', LOG_METHOD}, {'U', LOG_PATH},       {'q', LOG_QUERY},   {'H', LOG_PROTOCOL},
 };
 
-/* The texts that Apache gives these names to. */
+/* The formats that have these names in Apache. */
 static const char *text_of(const char *format)
 {
     if (strcmp(format, "common") == 0)
@@ -45,7 +45,7 @@ static const struct {
     {"refused", LOG_REFUSED},
 };
 
-/* False: there is no such name. */
+/* False: unknown name. */
 static bool find_extra(const char *name, enum log_kind *kind)
 {
     for (size_t i = 0; i < sizeof extras / sizeof extras[0]; i++)
@@ -81,7 +81,7 @@ static void add_text(struct log_format *f, const char *text, size_t n)
     f->most_bytes += n;
 }
 
-/* %{name}x, at the brace. The end of the directive, or NULL. */
+/* Reads %{name}x from the brace on. Returns the end of the directive, or NULL. */
 static char *read_block(struct log_format *f, char *at)
 {
     char *name = at + 1, *end = strchr(name, '}');
@@ -115,7 +115,7 @@ static char *read_block(struct log_format *f, char *at)
     return end + 2;
 }
 
-/* Behind a percent sign. The end of the directive, or NULL. */
+/* Reads what follows a percent sign. Returns the end of the directive, or NULL. */
 static char *read_directive(struct log_format *f, char *at)
 {
     if (*at == '{')
@@ -134,7 +134,7 @@ static char *read_directive(struct log_format *f, char *at)
     return NULL;
 }
 
-/* False: *bad is the directive. */
+/* False: *bad is the invalid directive. */
 static bool read_items(struct log_format *f, char **bad)
 {
     char *at = f->text;
@@ -155,7 +155,7 @@ static bool read_items(struct log_format *f, char **bad)
     return true;
 }
 
-/* Finds neighbours that are known when the request comes. */
+/* Joins adjacent items that are known when the request arrives. */
 static void join_early(struct log_format *f)
 {
     uint32_t n;

@@ -1,4 +1,4 @@
-/* logformat_escape.c - bytes of clients in lines of the access log; see logformat_put.h */
+/* logformat_escape.c - escapes clients' bytes for lines of the access log; see logformat_put.h */
 #include "serve/logformat_put.h"
 #include <stdlib.h>
 

@@ -1,10 +1,10 @@
-/* logformat_items.h - what a format is made of, for the files of logformat. */
+/* logformat_items.h - the parts of a format, for the files of logformat. */
 #ifndef LOGFORMAT_ITEMS_H
 #define LOGFORMAT_ITEMS_H
 
 #include "serve/logformat.h"
 
-/* What an item is. All before LOG_LATE are known when the request comes. */
+/* The kind of an item. All kinds before LOG_LATE are known when the request arrives. */
 enum log_kind {
     LOG_HOST,
     LOG_LINE,
@@ -39,14 +39,14 @@ enum log_kind {
     LOG_APP_TIME,
     LOG_SEND_TIME,
     LOG_TOOK,
-    LOG_END /* nothing: there is text before it */
+    LOG_END /* no value, only the text before it */
 };
 
 enum {
-    LOG_NUMBER_BYTES = 20,   /* of 64 bits in decimal */
-    LOG_STRFTIME_BYTES = 64, /* of one %{}t, before it is escaped */
+    LOG_NUMBER_BYTES = 20,   /* 64 bits in decimal */
+    LOG_STRFTIME_BYTES = 64, /* one %{}t, before it is escaped */
     LOG_TIME_BYTES = 28,     /* [22/Nov/2026:00:52:42 +0000] */
-    LOG_REASON_BYTES = 200,  /* of a refusal */
+    LOG_REASON_BYTES = 200,  /* the reason of a refusal */
     LOG_VALUE_BYTES = 1,     /* a dash */
     LOG_BLOCK_BYTES = 32 /* fixed text is copied in blocks: room behind what is read and written */
 };

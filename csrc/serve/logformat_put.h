@@ -1,5 +1,5 @@
-/* logformat_put.h - the bytes of lines, for the files of logformat: copied, or escaped. All write
- * to room that is there, and return what follows. */
+/* logformat_put.h - writes bytes of lines, copied or escaped, for the files of logformat. All
+ * functions write to existing room, and return what follows. */
 #ifndef LOGFORMAT_PUT_H
 #define LOGFORMAT_PUT_H
 
@@ -7,7 +7,7 @@
 #include "base/words.h"
 #include "serve/logformat_items.h"
 
-/* Before each part of what is written in advance stands its length. */
+/* Each part that is written in advance has its length in front. */
 enum { LOG_PART_BYTES = sizeof(uint32_t) };
 
 /* True if one of sixteen bytes has to be escaped. */
@@ -37,7 +37,7 @@ static inline bool few_are_special(const char *bytes, size_t n)
     return has_special(word, word);
 }
 
-/* put_plain of less than a word: all or nothing. */
+/* put_plain for less than a word: all or nothing. */
 static inline size_t put_few(char *at, const char *bytes, size_t n)
 {
     uint32_t first, last;
@@ -71,8 +71,8 @@ static inline bool put_words(char *at, const char *bytes, size_t first, size_t s
     return true;
 }
 
-/* Writes as many bytes as need no escape, in steps of two words; returns how many. The last step
- * overlaps the one before it. */
+/* Writes the bytes up to the first that needs an escape, in steps of words; returns how many. The
+ * last step overlaps the one before it. */
 static inline size_t put_plain(char *at, struct sprig_span bytes)
 {
     enum { WORD = sizeof(uint64_t), STEP = 2 * WORD };
@@ -88,7 +88,7 @@ static inline size_t put_plain(char *at, struct sprig_span bytes)
     return bytes.len;
 }
 
-/* Bytes that come from clients. Needs room for four times as many, five times in JSON. */
+/* Escapes a client's bytes. Needs room for four times as many, five times in JSON. */
 char *log_put_escaped(char *at, struct sprig_span bytes, bool is_json);
 
 static inline char *put(char *at, struct sprig_span bytes)
@@ -98,7 +98,7 @@ static inline char *put(char *at, struct sprig_span bytes)
     return at + bytes.len;
 }
 
-/* Needs room for a block more; there is one behind the text. */
+/* Needs room for one block more; the text also has one after it. */
 static inline char *put_text(char *at, struct sprig_span text)
 {
     memcpy(at, text.ptr, LOG_BLOCK_BYTES);
@@ -126,12 +126,12 @@ static inline char *log_put_status(char *at, int status)
 char *log_put_pid(char *at, pid_t pid);
 /* The time: CLOCK_TEXT_BYTES. now_ns: what the monotonic clock says, see struct log_output. */
 char *log_put_iso_time(char *at, uint64_t now_ns);
-/* Why the server has answered by itself: LOG_REASON_BYTES. */
+/* Why the server itself has answered: LOG_REASON_BYTES. */
 char *log_put_reason(char *at, const char *reason);
 
 /* ---- the request ---- */
 
-/* Has the name and is not empty. */
+/* True if the header has this name and is not empty. */
 static inline bool log_has_value(const struct sprig_header *header, struct sprig_span name)
 {
     return header->name.len == name.len && header->value.len > 0 && span_ieq(header->name, name);

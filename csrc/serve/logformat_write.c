@@ -1,4 +1,4 @@
-/* logformat_write.c - puts lines of the access log together; see logformat.h */
+/* logformat_write.c - writes lines of the access log; see logformat.h */
 #include "base/clock.h"
 #include "base/number.h"
 #include "http/date.h"
@@ -37,7 +37,7 @@ static time_t seconds_now(void)
     return (time_t)(clock_ns(CLOCK_REAL_CHEAP) / NS_PER_S);
 }
 
-/* Formatted anew once a second; the zone may change meanwhile, so it is localtime, not _r. */
+/* Formatted once a second; the zone may change meanwhile, so it uses localtime, not _r. */
 static char *put_time(char *at)
 {
     static char text[LOG_TIME_BYTES];
@@ -100,7 +100,7 @@ char *log_put_iso_time(char *at, uint64_t now_ns)
     return at + known.len;
 }
 
-/* Kept: a process has only one at a time. */
+/* Cached: a process has only one */
 char *log_put_pid(char *at, pid_t pid)
 {
     static char text[LOG_NUMBER_BYTES];
@@ -138,7 +138,7 @@ static char *put_took(char *at, uint64_t ns)
     return put(at, is_long ? SPAN_LIT(" s") : SPAN_LIT(" ms"));
 }
 
-/* Texts of our own. They may have quotes, which would end the field of a format that has some. */
+/* Our own texts. They may contain quotes, which would end a quoted field of some formats. */
 char *log_put_reason(char *at, const char *reason)
 {
     for (size_t i = 0; reason[i] != '\0' && i < LOG_REASON_BYTES; i++)
@@ -146,7 +146,7 @@ char *log_put_reason(char *at, const char *reason)
     return at;
 }
 
-/* Takes the next part off what was written before. */
+/* Takes the next part of what was written before. */
 static struct sprig_span next_part(const char **parts)
 {
     uint32_t n;
@@ -196,7 +196,7 @@ static char *put_late(const struct log_item *item, const struct log_output *out,
     return at;
 }
 
-/* "" where the item is as it is. */
+/* "" if the item has no colour. */
 static const char *colour_of(const struct log_item *item, const struct log_output *out)
 {
     static const char *const of_class[] = {"31", "36", "32", "36", "33", "31"};
