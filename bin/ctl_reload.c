@@ -9,7 +9,7 @@
 
 enum { LOOK_MS = 50 };
 
-/* What the metrics tell of reloads. */
+/* What the metrics say about reloads. */
 struct look {
     double n_reloads, n_failed;
     double generation;
@@ -30,7 +30,7 @@ static bool are_all_new(const char *metrics, double generation)
            ctl_metric(metrics, "sprig_workers{state=\"starting\"}") == 0;
 }
 
-/* 0, or the exit status, after a message. */
+/* Returns 0, or the exit status after a message. */
 static int take_look(const struct ctl_server *server, struct look *look)
 {
     struct ctl_answer answer;
@@ -57,7 +57,7 @@ static int ask_to_reload(const struct ctl_server *server, bool *is_alone)
     return status;
 }
 
-/* Prints what the reload has not done. False: there is nothing of that kind. */
+/* Prints what the reload has not done. False: it has done everything. */
 static bool print_note(const struct ctl_server *server)
 {
     struct ctl_answer answer;

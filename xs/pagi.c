@@ -13,7 +13,7 @@
 #include "pagi_sse.h"
 #include "pagi_websocket.h"
 
-/* ---- the application has come to its end ---- */
+/* ---- the end of the application ---- */
 
 static void refuse(pTHX_ struct psgi_scope *scope)
 {
@@ -26,12 +26,12 @@ static void refuse(pTHX_ struct psgi_scope *scope)
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* What it had to say is not complete, and must not look as if it were. */
+/* The response is incomplete, and must not look complete. */
 static void fail_response(pTHX_ struct psgi_scope *scope, SV *message)
 {
     if (scope->is_accepted) {
         psgi_scope_abandon_websocket(aTHX_ scope, message);
-    } else if (scope->reason != NULL) { /* nobody is there to be told */
+    } else if (scope->reason != NULL) { /* there is nobody to tell */
         scope->has_failed = true;
         sprig_response_abort(scope->px->ex, NULL);
     } else {
@@ -46,7 +46,7 @@ static bool is_unfinished(const struct psgi_scope *scope)
            !scope->is_aborted;
 }
 
-/* It died. What was delivered stays so. */
+/* The application died. What was delivered stays delivered. */
 static void app_failed(pTHX_ struct psgi_scope *scope, SV *error)
 {
     stats_add(STAT_EXCEPTIONS, 1);
@@ -67,8 +67,8 @@ static const char *what_is_missing(const struct psgi_scope *scope)
     return "before its response was complete";
 }
 
-/* It has returned: what it began has to be complete, unless a file handle is still being sent, or
- * there is nobody to send it to. */
+/* The application has returned: what it began must be complete, unless a file handle is still being
+ * sent, or there is nobody to send it to. */
 static void app_returned(pTHX_ struct psgi_scope *scope)
 {
     SV *message = NULL;
@@ -83,7 +83,7 @@ static void app_returned(pTHX_ struct psgi_scope *scope)
     }
 }
 
-/* Its future is ready: the count that it held goes. */
+/* The application's future is ready: gives back the count that it held. */
 static void settle_app(pTHX_ struct psgi_scope *scope, SV *future)
 {
     SV *failure = psgi_future_failure(aTHX_ future), *kept = scope->future;
@@ -123,13 +123,13 @@ XS(psgi_scope_waiter)
     struct psgi_scope *scope = mg != NULL ? (struct psgi_scope *)mg->mg_ptr : NULL;
 
     if (scope != NULL && !scope->app_is_done && items > 0) {
-        sv_2mortal(SvREFCNT_inc_simple_NN((SV *)cv)); /* and so its count */
+        sv_2mortal(SvREFCNT_inc_simple_NN((SV *)cv)); /* and with it its count */
         settle_app(aTHX_ scope, ST(0));
     }
     XSRETURN_EMPTY;
 }
 
-/* A code ref with a count of its own, which goes with it; owned by the caller. */
+/* A code ref with its own count, given back with the code ref; owned by the caller. */
 static SV *waiter_new(pTHX_ struct psgi_scope *scope)
 {
     CV *cv = newXS(NULL, psgi_scope_waiter, __FILE__);
@@ -145,7 +145,7 @@ static void wait_for_app(pTHX_ struct psgi_scope *scope, SV *future)
     SV *waiter = waiter_new(aTHX_ scope), *error = NULL;
 
     scope->future = newSVsv(future);
-    psgi_scope_ref(scope); /* until it is ready */
+    psgi_scope_ref(scope); /* until the future is ready */
     if (!psgi_call_method(aTHX_ future, "on_ready", &waiter, 1, NULL, &error) && error != NULL) {
         scope->app_is_done = true;
         app_failed(aTHX_ scope, error);
@@ -209,7 +209,7 @@ void psgi_scope_run(pTHX_ struct psgi_exchange *px, const struct psgi_mount *mou
 
 /* ---- from the exchange ---- */
 
-/* The application hears of it, if it is still there. */
+/* Tells the application, if it is still there. */
 static void source_failed(pTHX_ struct psgi_scope *scope)
 {
     SV *message = sv_2mortal(newSVpvf("cannot read from fh: %s", Strerror(errno)));
@@ -225,7 +225,7 @@ void psgi_scope_drained(pTHX_ struct psgi_scope *scope)
     psgi_scope_ref(scope);
     if (scope->source != NULL && !psgi_scope_pump(aTHX_ scope))
         source_failed(aTHX_ scope);
-    psgi_scope_low(aTHX_ scope); /* before those that wait fill it again */
+    psgi_scope_low(aTHX_ scope); /* before the waiting senders fill it again */
     if (scope->source == NULL)
         psgi_scope_settle_all(aTHX_ scope, &scope->blocked, NULL);
     psgi_scope_unref(aTHX_ scope);
@@ -241,18 +241,18 @@ void psgi_scope_input(pTHX_ struct psgi_scope *scope, struct sprig_span bytes, b
     psgi_scope_unref(aTHX_ scope);
 }
 
-/* What it sends all the same still goes to a client that has closed its sending side only. */
+/* If the client has closed only its sending side, it still gets what the application sends. */
 void psgi_scope_gone(pTHX_ struct psgi_scope *scope)
 {
     if (scope->ws != NULL)
-        return; /* its end is told by on_close */
+        return; /* on_close tells of its end */
     psgi_scope_ref(scope);
     psgi_scope_left(aTHX_ scope, psgi_scope_loss(aTHX_ scope, "client_closed"));
     psgi_scope_tell_over(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);
 }
 
-/* Where the client has done nothing that is known. */
+/* The reason if nothing is known of the client. */
 static const char *reason_of(const struct psgi_scope *scope, enum sprig_end why)
 {
     if (why == SPRIG_END_ABORTED)

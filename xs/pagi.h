@@ -8,7 +8,7 @@
 /* Calls the application for a request. */
 void psgi_scope_run(pTHX_ struct psgi_exchange *px, const struct psgi_mount *mount);
 
-/* What the core tells of its exchange. */
+/* Events of the exchange, from the core. */
 void psgi_scope_drained(pTHX_ struct psgi_scope *scope);
 void psgi_scope_input(pTHX_ struct psgi_scope *scope, struct sprig_span bytes, bool is_last);
 void psgi_scope_gone(pTHX_ struct psgi_scope *scope);

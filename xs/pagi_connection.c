@@ -6,12 +6,12 @@
 #include "pagi_future.h"
 #include "pagi_receive.h"
 
-/* As many futures of the disconnect are kept without a look at them. */
+/* Up to this many disconnect futures are kept without checking them. */
 enum { FEW_OBSERVERS = 16 };
 
 /* ---- callbacks ---- */
 
-/* Each once, in the order in which they were set; they may set more. */
+/* Calls each once, in the order in which they were set; they may set more. */
 static void run_all(pTHX_ struct psgi_scope *scope, enum psgi_scope_callback which, SV **args,
                     int n_args, bool once)
 {
@@ -43,7 +43,7 @@ static SV *reason_sv(pTHX_ const struct psgi_scope *scope)
     return newSVpvn_flags(scope->reason, strlen(scope->reason), SVs_TEMP);
 }
 
-/* What a callback of on_disconnect gets: the reason, and what is known beyond it. Mortal. */
+/* The arguments of an on_disconnect callback: the reason, and what else is known. Mortal. */
 static void end_args(pTHX_ const struct psgi_scope *scope, SV *args[2])
 {
     args[0] = reason_sv(aTHX_ scope);
@@ -57,7 +57,7 @@ void psgi_scope_keep_detail(pTHX_ struct psgi_scope *scope, SV *text)
 
     if (text == NULL || scope->detail != NULL || !psgi_scope_is_connected(scope))
         return;
-    bytes = SvPV(text, len); /* of an object: may run code */
+    bytes = SvPV(text, len); /* converting an object may run code */
     while (len > 0 && isSPACE_A(bytes[len - 1]))
         len--;
     if (scope->detail == NULL)
@@ -88,8 +88,8 @@ static void on_turn(struct sprig_timer *timer, void *arg)
     psgi_scope_unref(aTHX_ scope);
 }
 
-/* No callback may run inside of the application's own call: it would have to be prepared for that
- * at each $send. */
+/* No callback may run inside the application's own call, which would have to expect that at each
+ * $send. */
 static bool put_off(pTHX_ struct psgi_scope *scope)
 {
     if (scope->n_calls == 0 || sprig_timer_new(psgi_loop(aTHX), 0, 0, on_turn, scope) == NULL)
@@ -191,7 +191,7 @@ SV *psgi_connection_complete(pTHX_ SV *self)
                    (scope->response == RESPONSE_COMPLETE && scope->reason == NULL));
 }
 
-/* Futures that have lost a race are cancelled, and wait for nothing any more. */
+/* Futures that lost a race were cancelled, and no longer wait. */
 static void drop_ready(pTHX_ AV *futures)
 {
     SSize_t n = 0;
@@ -206,7 +206,7 @@ static void drop_ready(pTHX_ AV *futures)
     AvFILLp(futures) = n - 1;
 }
 
-/* One of its own for each who asks: whoever cancels it disturbs nobody else. */
+/* Each caller gets a future of its own, so cancelling one affects nobody else. */
 SV *psgi_connection_future(pTHX_ SV *self)
 {
     struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "disconnect_future");
@@ -227,7 +227,7 @@ SV *psgi_connection_future(pTHX_ SV *self)
     return future;
 }
 
-/* Later calls find the end that there is. */
+/* Later calls change nothing. */
 void psgi_connection_abort(pTHX_ SV *self, SV *detail)
 {
     struct psgi_scope *scope = psgi_scope_of(aTHX_ self, "abort");
@@ -238,14 +238,14 @@ void psgi_connection_abort(pTHX_ SV *self, SV *detail)
     psgi_scope_keep_detail(aTHX_ scope, SvOK(detail) ? detail : NULL);
     scope->is_aborted = true;
     if (scope->close_code == 0)
-        scope->close_code = 1006; /* which only a WebSocket tells */
+        scope->close_code = 1006; /* shown only by a WebSocket */
     sprig_response_cut(scope->px->ex, "the application aborted it");
     psgi_scope_left(aTHX_ scope, "app_abort");
     psgi_scope_tell_over(aTHX_ scope);
     psgi_scope_unref(aTHX_ scope);
 }
 
-/* What it waits for is the case already. */
+/* True if what the callback waits for has already happened. */
 static bool is_due(const struct psgi_scope *scope, enum psgi_scope_callback which)
 {
     switch (which) {

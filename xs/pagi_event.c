@@ -102,7 +102,7 @@ bool psgi_event_seconds(pTHX_ struct psgi_event *ev, const char *name, double *o
     return true;
 }
 
-/* The bytes of a value, held by it or by a mortal. False: it has wide characters. */
+/* The bytes of a value, held by it or a mortal. False: it has wide characters. */
 static bool read_bytes(pTHX_ SV *sv, struct sprig_span *bytes)
 {
     SV *hold;
@@ -162,7 +162,7 @@ void psgi_head_add(struct psgi_head *head, struct sprig_span name, struct sprig_
     head->headers[head->n++] = (struct sprig_header){name, value};
 }
 
-/* What says how long the connection lives and where a message ends is for the server to say. */
+/* Fields about the connection's life and the end of a message are the server's business. */
 static bool is_servers(struct sprig_span name)
 {
     switch (name.len) {

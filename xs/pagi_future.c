@@ -45,7 +45,7 @@ static bool has_true(pTHX_ HV *hv, const char *key, I32 len)
     return sv != NULL && SvTRUE_nomg(*sv);
 }
 
-/* By what Future::PP keeps in its hash. */
+/* Looks at what Future::PP keeps in its hash. */
 static bool looks_done(pTHX_ SV *future)
 {
     HV *hv = SvROK(future) && SvTYPE(SvRV(future)) == SVt_PVHV ? (HV *)SvRV(future) : NULL;

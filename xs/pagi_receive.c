@@ -1,13 +1,13 @@
-/* pagi_receive.c - what a PAGI application hears by $receive: the body of the request in pieces,
- * the messages of a WebSocket, and the end. */
+/* pagi_receive.c - what a PAGI application gets from $receive: the request body in pieces, a
+ * WebSocket's messages, and the end. */
 #include "pagi_receive.h"
 #include "pagi_future.h"
 
 #include <unistd.h>
 
 enum {
-    BODY_PIECE_BYTES = 64 * 1024,  /* of a body that lies in a file */
-    QUEUED_MESSAGES_BYTES = 65536, /* of a WebSocket, that nobody has asked for */
+    BODY_PIECE_BYTES = 64 * 1024,  /* of a body in a file */
+    QUEUED_MESSAGES_BYTES = 65536, /* of a WebSocket, not asked for yet */
     QUEUED_MESSAGES = 64
 };
 
@@ -66,7 +66,7 @@ void psgi_scope_take_body(pTHX_ struct psgi_scope *scope)
         scope->body = newSVpvn(body.mem.ptr, body.mem.len);
 }
 
-/* A piece of the file. What cannot be read is as bad as a client that has left. */
+/* Reads a piece of the file. A read error counts as a client that has left. */
 static SV *next_piece(pTHX_ struct psgi_scope *scope)
 {
     size_t n = scope->body_left < BODY_PIECE_BYTES ? (size_t)scope->body_left : BODY_PIECE_BYTES;
@@ -113,14 +113,14 @@ void psgi_scope_body(pTHX_ struct psgi_scope *scope, struct sprig_span bytes, bo
     read_on(scope);
 }
 
-/* ---- who waits, and for what ---- */
+/* ---- waiting for events ---- */
 
 static bool has_events(const struct psgi_scope *scope)
 {
     return scope->events != NULL && AvFILLp(scope->events) >= 0;
 }
 
-/* Nothing will come any more. */
+/* True if nothing more will come. */
 static bool is_over(const struct psgi_scope *scope)
 {
     if (scope->type == SCOPE_WEBSOCKET && !scope->is_declined)
@@ -192,7 +192,7 @@ XS(psgi_scope_receive_xs)
     dXSARGS;
     struct psgi_scope *scope;
 
-    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    psgi_get(aTHX); /* croaks in another thread, where the copy of the CV points nowhere */
     PERL_UNUSED_VAR(items);
     scope = psgi_scope_of_sub(cv);
     scope->n_calls++;
@@ -203,7 +203,7 @@ XS(psgi_scope_receive_xs)
 
 /* ---- settling ---- */
 
-/* The future may run code of the application; what that dies of is owned. */
+/* The future may run code of the application; takes the exception. */
 static void report(pTHX_ struct psgi_scope *scope, SV *error)
 {
     if (error != NULL)
@@ -217,7 +217,8 @@ static void settle(pTHX_ struct psgi_scope *scope, SV *future, SV *value)
     report(aTHX_ scope, psgi_future_settle(aTHX_ future, value));
 }
 
-/* The first that still waits: one that lost a race was cancelled. Owned by the caller, or NULL. */
+/* The first future that still waits, skipping those that were cancelled after losing a race. Owned
+ * by the caller, or NULL. */
 static SV *next_waiting(pTHX_ struct psgi_scope *scope)
 {
     while (scope->waiting != NULL && AvFILLp(scope->waiting) >= 0) {
@@ -253,7 +254,7 @@ void psgi_scope_tell_over(pTHX_ struct psgi_scope *scope)
     SV *future;
 
     if (scope->is_untold)
-        return; /* in that turn */
+        return; /* it is told in that turn */
     psgi_scope_ref(scope);
     psgi_scope_settle_all(aTHX_ scope, &scope->blocked, NULL);
     while (is_over(scope) && (future = next_waiting(aTHX_ scope)) != NULL) {

@@ -1,4 +1,4 @@
-/* pagi_request.c - from a request to the scope of a PAGI application; see pagi_request.h */
+/* pagi_request.c - turns a request into the scope of a PAGI application; see pagi_request.h */
 #include "pagi_request.h"
 #include "base/number.h"
 #include "base/utf8.h"
@@ -158,7 +158,7 @@ static const char *scheme_of(const struct psgi_scope *scope, const struct sprig_
     return is_secure ? "https" : "http";
 }
 
-/* Fills what proxies may know better; the Host that they tell is returned as *host, in a mortal. */
+/* Fills in what proxies may know better; returns their Host as *host, in a mortal. */
 static void put_addresses(pTHX_ struct psgi_scope *scope, struct sprig_span *host)
 {
     struct sprig_forwarded f;
@@ -180,7 +180,7 @@ static void put_addresses(pTHX_ struct psgi_scope *scope, struct sprig_span *hos
 
 /* ---- the rest ---- */
 
-/* Percent-decoded; text, if that is UTF-8. */
+/* Percent-decoded; as text if it is UTF-8. */
 static void put_path(pTHX_ struct psgi_scope *scope, struct sprig_span path)
 {
     SV *sv = value_of(aTHX_ scope, SCOPE_KEY_PATH);
@@ -200,7 +200,7 @@ static const char *version_of(const struct sprig_request *req)
     return req->version == 11 ? "1.1" : req->version == 10 ? "1.0" : "2";
 }
 
-/* What the client offers as subprotocols, each apart. */
+/* The subprotocols that the client offers, one by one. */
 static AV *subprotocols_av(pTHX_ const struct sprig_ws_offer *offer)
 {
     struct sprig_span rest = offer->protocols;
@@ -218,7 +218,7 @@ static AV *subprotocols_av(pTHX_ const struct sprig_ws_offer *offer)
     return av;
 }
 
-/* A frame is part of a message at least. */
+/* A frame is never larger than its message. */
 static void put_frame_limit(pTHX_ struct psgi_scope *scope)
 {
     uint64_t max = psgi_exchange_config(scope->px)->websocket_max_message_bytes;
@@ -240,7 +240,7 @@ struct tls_fields {
     AV *chain;
 };
 
-/* The number that TLS has for it; 0: it is none of these. */
+/* Its number in TLS; 0: none of these. */
 static unsigned version_number(struct sprig_span name)
 {
     if (span_eq(name, SPAN_LIT("TLSv1.3")))
@@ -248,7 +248,7 @@ static unsigned version_number(struct sprig_span name)
     return span_eq(name, SPAN_LIT("TLSv1.2")) ? 0x0303 : 0;
 }
 
-/* The suites of TLS 1.3; older ones have no number here. */
+/* The cipher suites of TLS 1.3; older ones have no number here. */
 static unsigned suite_number(struct sprig_span name)
 {
     if (span_eq(name, SPAN_LIT("TLS_AES_128_GCM_SHA256")))

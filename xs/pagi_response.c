@@ -52,7 +52,7 @@ void psgi_scope_finish(pTHX_ struct psgi_scope *scope)
     psgi_exchange_unref(aTHX_ px);
 }
 
-/* What `more` or the kind of the body ends: trailers may be due. */
+/* Ends the body, after the last `more` or a body that is complete; trailers may follow. */
 static void end_body(pTHX_ struct psgi_scope *scope)
 {
     if (scope->has_trailers)
@@ -74,7 +74,7 @@ static void release_fd(void *fd)
     close((int)(intptr_t)fd);
 }
 
-/* Of a file of this size; what lies behind its end is nothing. */
+/* Limits the part to a file of this size. */
 static void cut_part(struct part *part, uint64_t size, uint64_t length)
 {
     uint64_t rest = part->offset < size ? size - part->offset : 0;
@@ -114,7 +114,7 @@ static void send_part(pTHX_ struct psgi_scope *scope, const struct part *part, b
     end_body(aTHX_ scope);
 }
 
-/* ---- handles that are no plain files ---- */
+/* ---- handles that are not plain files ---- */
 
 static void drop_source(pTHX_ struct psgi_scope *scope)
 {
@@ -124,7 +124,7 @@ static void drop_source(pTHX_ struct psgi_scope *scope)
     SvREFCNT_dec(source);
 }
 
-/* Reads on until the queue is full, or there is nothing more. */
+/* Reads until the queue is full, or there is nothing more. */
 bool psgi_scope_pump(pTHX_ struct psgi_scope *scope)
 {
     PerlIO *file = IoIFP(psgi_io_of(scope->source));
@@ -189,7 +189,7 @@ static bool send_handle(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, S
         return psgi_event_refuse(aTHX_ ev, "fh: %s", Strerror(errno));
     uint64_t size = body.offset + body.length;
     if (part->offset == 0)
-        part->offset = body.offset; /* from where it stands */
+        part->offset = body.offset; /* from its current position */
     cut_part(part, size, length);
     send_part(aTHX_ scope, part, wait);
     return true;
@@ -237,7 +237,7 @@ static bool write_body(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bo
         return send_from(aTHX_ scope, ev, file, fh, wait);
     bool more = psgi_event_flag(aTHX_ ev, "more");
     if (psgi_scope_exchange(scope) == NULL)
-        return true; /* code of the event has ended it */
+        return true; /* code in the event has ended it */
     if (body != NULL && SvCUR(body) > 0) {
         scope->has_inline = true;
         rc = psgi_write_bytes(aTHX_ scope->px->ex, body);
@@ -273,8 +273,7 @@ static bool send_trailers(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 
 /* ---- the events ---- */
 
-/* Where it refuses a WebSocket, a status that HTTP/2 takes for its acceptance would say the
- * contrary. */
+/* For a WebSocket that is refused, HTTP/2 would take such a status for acceptance. */
 static bool check_refusal(pTHX_ const struct psgi_scope *scope, struct psgi_event *ev, int status)
 {
     if (scope->type != SCOPE_WEBSOCKET || status >= 300)

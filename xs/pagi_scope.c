@@ -18,8 +18,8 @@ static int object_free(pTHX_ SV *sv, MAGIC *mg);
 static const MGVTBL object_vtbl = {
     NULL, NULL, NULL, NULL, object_free, NULL, psgi_magic_dup_nothing, NULL};
 
-/* As long as the scope is in use or waits for its next use it owns them: this is one that somebody
- * has kept. */
+/* While the scope is in use or spare, it owns its objects; so this is an object that somebody has
+ * kept. */
 static int object_free(pTHX_ SV *sv, MAGIC *mg)
 {
     struct psgi_scope *scope = (struct psgi_scope *)mg->mg_ptr;
@@ -81,7 +81,7 @@ static uint32_t counts_of_hash(const struct psgi_scope *scope, enum psgi_scope_o
     }
 }
 
-/* Nobody else has it, and nobody has done anything to it. */
+/* True if nobody else has the object, and nobody has changed it. */
 static bool is_pristine(const struct psgi_scope *scope, enum psgi_scope_object which)
 {
     SV *body = scope->object[which];
@@ -139,7 +139,7 @@ static void drop(pTHX_ void *slot)
     SvREFCNT_dec(sv);
 }
 
-/* All that it owns but its four objects. What goes may be code. */
+/* Frees everything except its four objects. That may run code. */
 static void clear(pTHX_ struct psgi_scope *scope)
 {
     drop(aTHX_ & scope->future);
@@ -169,7 +169,7 @@ static bool can_be_used_again(const struct psgi_scope *scope)
     return true;
 }
 
-/* What the application has kept lives on, and finds what has become of the request. */
+/* What the application has kept lives on, and shows what has become of the request. */
 static void leave_to_objects(pTHX_ struct psgi_scope *scope)
 {
     SV *object[N_SCOPE_OBJECTS];
@@ -186,7 +186,7 @@ void psgi_scope_free(pTHX_ struct psgi_scope *scope)
     struct psgi_server *server = scope->server;
     struct psgi *psgi = server->psgi;
 
-    scope->refs++; /* while code may run */
+    scope->refs++; /* held while code may run */
     clear(aTHX_ scope);
     psgi_scope_hash_scrub(aTHX_ & scope->hash, scope->object[SCOPE_TRANSPORT],
                           scope->object[SCOPE_CONNECTION]);
@@ -216,7 +216,7 @@ static void copy_text(pTHX_ HV *from, const char *key, HV *to, const char *name)
         (void)hv_store(to, name, (I32)strlen(name), newSVsv(*sv), 0);
 }
 
-/* Messages are made for an env. */
+/* Reports a message, which needs an env. */
 void psgi_scope_report(pTHX_ struct psgi_scope *scope, SV *message)
 {
     HV *env = newHV();
@@ -225,7 +225,8 @@ void psgi_scope_report(pTHX_ struct psgi_scope *scope, SV *message)
     copy_text(aTHX_ scope->hash.hv, "raw_path", env, "REQUEST_URI");
     (void)hv_stores(env, "psgi.errors", newRV_inc(psgi_env_errors(aTHX_ scope->server->psgi)));
     if (!hv_exists(env, "REQUEST_METHOD", 14))
-        (void)hv_stores(env, "REQUEST_METHOD", newSVpvs("GET")); /* a handshake has no other */
+        (void)hv_stores(env, "REQUEST_METHOD",
+                        newSVpvs("GET")); /* a handshake has no other method */
     psgi_report(aTHX_ env, message);
     SvREFCNT_dec((SV *)env);
 }

@@ -1,4 +1,4 @@
-/* pagi_send.c - what a PAGI application says by $send: told apart by the type of its scope. */
+/* pagi_send.c - what a PAGI application sends with $send, by the type of its scope. */
 #include "pagi_send.h"
 #include "loop.h"
 #include "pagi_connection.h"
@@ -26,15 +26,15 @@ static bool send_event(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bo
     }
 }
 
-/* The client has left, or the server has cut it off: what is sent is for nobody. But what the
- * application itself has ended it may not go on with. */
+/* True if the client has left, or the server has cut it off: nobody gets what is sent. But the
+ * application must not send more after its own end. */
 static bool is_for_nobody(const struct psgi_scope *scope)
 {
     return scope->is_aborted || (psgi_scope_exchange(scope) == NULL && !scope->is_closed &&
                                  !(scope->response == RESPONSE_COMPLETE && scope->reason == NULL));
 }
 
-/* It has ended the response before. A second sse.close does no harm. */
+/* The application has already ended the response. A second sse.close does no harm. */
 static bool refuse_late(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 {
     if (scope->reason != NULL || (scope->is_closed && psgi_event_is(ev, "sse.close")))
@@ -64,8 +64,8 @@ static void on_turn(struct sprig_timer *timer, void *arg)
     psgi_scope_unref(aTHX_ scope);
 }
 
-/* To await what is ready does not let the loop go on: an application that sends to a client as fast
- * as it reads, or to one that has left, would have the process to itself. */
+/* Awaiting a ready future does not run the loop: an application that sends to a client as fast as
+ * that reads, or to one that has left, would have the process to itself. */
 static SV *give_a_turn(pTHX_ struct psgi_scope *scope)
 {
     if (sprig_timer_new(psgi_loop(aTHX), 0, 0, on_turn, scope) == NULL)
@@ -101,7 +101,7 @@ SV *psgi_scope_send(pTHX_ struct psgi_scope *scope, SV *event)
     return sent(aTHX_ scope);
 }
 
-/* What was sent has broken the connection off, which the core tells in a turn of its own. */
+/* The write may have broken the connection; the core reports that only in a turn of its own. */
 static void notice_end(pTHX_ struct psgi_scope *scope)
 {
     struct sprig_exchange *ex = psgi_scope_exchange(scope);
@@ -116,7 +116,7 @@ XS(psgi_scope_send_xs)
     struct psgi_scope *scope;
     SV *future;
 
-    psgi_get(aTHX); /* croaks in another thread, whose copy of the CV points nowhere */
+    psgi_get(aTHX); /* croaks in another thread, where the copy of the CV points nowhere */
     scope = psgi_scope_of_sub(cv);
     if (items < 1)
         croak("Usage: $send->($event)");

@@ -4,12 +4,12 @@
 #include "loop.h"
 #include "pagi_response.h"
 
-/* Events up to this size are put together on the stack. */
+/* Events up to this size are composed on the stack. */
 enum { SMALL_EVENT_BYTES = 4096 };
 
-/* ---- who asks for events ---- */
+/* ---- clients that ask for events ---- */
 
-/* Up to the separator; `list` is what is left behind it. Neither ; nor , is special in quotes. */
+/* Takes the text up to the separator; `list` is the rest. ; and , have no meaning in quotes. */
 static struct sprig_span cut_at(struct sprig_span *list, char separator)
 {
     struct sprig_span part = {list->ptr, 0};
@@ -107,7 +107,7 @@ static bool send_event(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bo
     return true;
 }
 
-/* ":text", and an empty line. Each further line of it begins with a colon as well. */
+/* ":text" and an empty line. Each further line of text begins with a colon, too. */
 static SV *comment_bytes(pTHX_ struct sprig_span text)
 {
     SV *bytes = newSVpvs("");
@@ -144,7 +144,7 @@ static bool send_comment(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, 
     return true;
 }
 
-/* ---- comments that are sent by themselves ---- */
+/* ---- comments that the server sends by itself ---- */
 
 void psgi_scope_stop_heartbeat(struct psgi_scope *scope)
 {
@@ -153,7 +153,7 @@ void psgi_scope_stop_heartbeat(struct psgi_scope *scope)
     scope->heartbeat = NULL;
 }
 
-/* Not behind what a slow client has not taken yet. */
+/* Sends nothing if a slow client still has output waiting. */
 static void on_heartbeat(struct sprig_timer *timer, void *arg)
 {
     struct psgi_scope *scope = arg;
@@ -183,7 +183,7 @@ static bool set_heartbeat(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
     return true;
 }
 
-/* ---- its end, and what may come when ---- */
+/* ---- its end, and the order of events ---- */
 
 static bool close_stream(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 {

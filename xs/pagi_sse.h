@@ -1,16 +1,17 @@
-/* pagi_sse.h - a PAGI scope of the type sse: a stream of events. */
+/* pagi_sse.h - a PAGI scope of type sse: an event stream. */
 #ifndef SPRIG_PAGI_SSE_H
 #define SPRIG_PAGI_SSE_H
 
 #include "pagi_event.h"
 #include "pagi_scope.h"
 
-/* The client asks for events: its Accept has exactly text/event-stream, with a weight above 0. */
+/* Whether the client asks for events: its Accept has exactly text/event-stream, with a weight above
+ * 0. */
 bool psgi_scope_asks_for_events(const struct sprig_request *req);
 
-/* An event of the application; as in pagi_response.h. */
+/* Sends an event of the application; like those in pagi_response.h. */
 bool psgi_scope_send_sse(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait);
-/* No more comments are sent by themselves. */
+/* Stops the comments that are sent automatically. */
 void psgi_scope_stop_heartbeat(struct psgi_scope *scope);
 
 #endif

@@ -6,7 +6,7 @@
 #include "pagi_response.h"
 #include "server.h"
 
-/* ---- what the core tells ---- */
+/* ---- events from the core ---- */
 
 static SV *message_sv(pTHX_ struct sprig_span bytes, bool is_binary)
 {
@@ -53,7 +53,7 @@ static void on_error(struct sprig_ws *ws, const char *reason, void *arg)
     psgi_scope_keep_detail(aTHX_ scope, newSVpvn_flags(reason, strlen(reason), SVs_TEMP));
 }
 
-/* Both ends have said Close, and it was not the server that began. */
+/* Both ends have sent Close, and the server did not begin. */
 static bool is_clean(const struct psgi_scope *scope, uint16_t code)
 {
     bool is_ours = scope->server->is_leaving && !scope->is_closed;
@@ -61,7 +61,7 @@ static bool is_clean(const struct psgi_scope *scope, uint16_t code)
     return code != 1006 && scope->failure == NULL && !is_ours;
 }
 
-/* Why it is over, where that was not clean. */
+/* Why it is over, if not cleanly. */
 static const char *reason_of(pTHX_ struct psgi_scope *scope)
 {
     bool is_there = psgi_scope_exchange(scope) != NULL && !sprig_exchange_is_gone(scope->px->ex);
@@ -69,7 +69,7 @@ static const char *reason_of(pTHX_ struct psgi_scope *scope)
     if (scope->failure != NULL)
         return scope->failure;
     if (scope->is_closed && is_there)
-        return "client_timeout"; /* it has not answered our Close */
+        return "client_timeout"; /* the client has not answered our Close */
     return psgi_scope_loss(aTHX_ scope, scope->server->is_leaving && !scope->is_closed
                                             ? "server_shutdown"
                                             : "client_closed");
@@ -82,7 +82,7 @@ static void on_close(struct sprig_ws *ws, uint16_t code, struct sprig_span reaso
 
     PERL_UNUSED_VAR(ws);
     if (scope->close_code != 0)
-        return; /* its end was told before */
+        return; /* its end is already known */
     scope->close_code = code;
     psgi_scope_ref(scope);
     if (is_clean(scope, code)) {
@@ -117,7 +117,7 @@ static struct sprig_ws *socket_new(struct psgi_scope *scope, struct sprig_ws_ans
                         answer);
 }
 
-/* A subprotocol that the client has not offered would make it give up: it is left out. */
+/* Leaves out a subprotocol that the client has not offered, because the client would give up. */
 static bool add_protocol(pTHX_ struct psgi_scope *scope, struct psgi_event *ev,
                          struct psgi_head *head)
 {
@@ -205,7 +205,7 @@ static bool send_403(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
     return true;
 }
 
-/* websocket_origins: the application is told, too. */
+/* websocket_origins: tells the application, too. */
 static bool refuse_page(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
 {
     send_403(aTHX_ scope, ev);
@@ -289,7 +289,7 @@ static bool check_order(pTHX_ struct psgi_scope *scope, struct psgi_event *ev)
     return true;
 }
 
-/* What an open WebSocket takes; anything else is NULL. */
+/* The events that an open WebSocket takes; NULL for others. */
 typedef bool send_open(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, bool *wait);
 
 static send_open *sender_of(const struct psgi_event *ev)
@@ -345,7 +345,7 @@ void psgi_scope_end_websocket(struct psgi_scope *scope)
 
     if (ws == NULL)
         return;
-    sprig_ws_sever(ws); /* tells on_close, if that was not told */
+    sprig_ws_sever(ws); /* calls on_close if it has not been called */
     scope->ws = NULL;
     sprig_ws_free(ws);
 }

@@ -1,8 +1,8 @@
-/* logformat.h - lines of an access log: formats as Apache and Plack have them, and the escaping of
+/* logformat.h - lines of an access log: formats like those of Apache and Plack, and the escaping of
  * what clients sent.
  *
- * A line is written in two steps, because the request is gone when the response is known: at first
- * all that the request tells, already escaped; in the end the line. Pure functions. */
+ * A line is written in two steps, because the request is gone when the response is known: first
+ * everything from the request, already escaped; at the end the line. Pure functions. */
 #ifndef LOGFORMAT_H
 #define LOGFORMAT_H
 
@@ -17,21 +17,22 @@ struct log_item;
 struct log_format {
     struct log_item *items; /* owned; what they name lies in `text` and `fixed`. JSON has none */
     size_t n_items;
-    char *text;        /* owned: of the format, names ended by a NUL */
-    char *fixed;       /* owned: all fixed text, the newline included */
-    size_t most_bytes; /* of a line, but for what the request, the headers and the user tell */
-    size_t n_before;   /* bytes of `fixed` that belong to the next item, while it is read */
-    bool is_coloured;  /* for a terminal: %s, %{clock}x and %{took}x in colours */
-    bool is_json;      /* each line is an object: values are quoted and escaped once more */
-    bool has_host;     /* %h */
-    bool has_server;   /* %v, %V, %p */
-    bool has_time;     /* %T, %D or parts of them */
-    bool has_tls;      /* %{tls_protocol}x, %{tls_cipher}x */
-    bool has_user;     /* %u */
-    bool has_out;      /* %{}o */
+    char *text;  /* owned: of the format, names ended by a NUL */
+    char *fixed; /* owned: all fixed text, the newline included */
+    size_t
+        most_bytes;   /* of a line, without what comes from the request, the headers and the user */
+    size_t n_before;  /* while reading: bytes of `fixed` that belong to the next item */
+    bool is_coloured; /* for a terminal: %s, %{clock}x and %{took}x in colours */
+    bool is_json;     /* each line is an object: values are quoted and escaped once more */
+    bool has_host;    /* %h */
+    bool has_server;  /* %v, %V, %p */
+    bool has_time;    /* %T, %D or parts of them */
+    bool has_tls;     /* %{tls_protocol}x, %{tls_cipher}x */
+    bool has_user;    /* %u */
+    bool has_out;     /* %{}o */
 };
 
-/* Bytes that grow; all zero is empty. */
+/* A growing buffer; all zero is empty. */
 struct log_buffer {
     char *bytes; /* owned */
     size_t n, room;
@@ -39,7 +40,7 @@ struct log_buffer {
     bool is_json;  /* what is escaped becomes part of a string of JSON */
 };
 
-/* Room for n bytes behind those that are there; NULL: no memory. */
+/* Makes room for n more bytes; NULL: out of memory. */
 char *log_buffer_grow(struct log_buffer *b, size_t n);
 static inline char *log_buffer_room(struct log_buffer *b, size_t n)
 {
@@ -59,9 +60,9 @@ static inline char *log_buffer_room(struct log_buffer *b, size_t n)
 int log_format_read(struct log_format *f, const char *text, char *bad, size_t n);
 void log_format_clear(struct log_format *f);
 
-/* What is known when a request comes. */
+/* What is known when a request arrives. */
 struct log_input {
-    const struct sprig_request *request; /* NULL: what came is no request, see `raw` */
+    const struct sprig_request *request; /* NULL: the input is not a request, see `raw` */
     struct sprig_span raw;               /* the line that should have been a request line */
     struct sprig_span host;              /* %h */
     struct sprig_span server_name, server_port;
@@ -69,38 +70,38 @@ struct log_input {
     struct sprig_span tls_protocol, tls_cipher; /* "TLSv1.3"; empty: none */
 };
 
-/* Appends what the request tells. */
+/* Appends what comes from the request. */
 void log_format_input(const struct log_format *f, const struct log_input *in, struct log_buffer *b);
 
 /* Whether it is a name, such as "json", and not a format itself. */
 bool log_format_is_name(const char *format);
 
-/* Appends the values of %{}o. `length` is that of the body, UINT64_MAX if unknown: it stands in for
- * a Content-Length that the application left out. */
+/* Appends the values of %{}o. `length` is the body's, UINT64_MAX if unknown: it replaces a
+ * Content-Length that the application left out. */
 void log_format_headers(const struct log_format *f, const struct sprig_header *headers,
                         size_t n_headers, uint64_t length, struct log_buffer *b);
 
-/* Appends bytes, those that are not printable ASCII, '"' and '\\' as \xHH; in JSON with the
+/* Appends bytes; those that are not printable ASCII, '"' and '\\' become \xHH, in JSON with the
  * backslash doubled. */
 void log_format_escape(struct log_buffer *b, struct sprig_span bytes);
 
-/* What is known in the end. */
+/* What is known at the end. */
 struct log_output {
     const char *input;      /* of log_format_input */
     size_t input_bytes;     /* its length */
     const char *headers;    /* of log_format_headers, or NULL */
     size_t headers_bytes;   /* its length */
     struct sprig_span user; /* %u, escaped already */
-    const char *refused;    /* static text; NULL: it was not */
+    const char *refused;    /* static text; NULL: not refused */
     int status;             /* 0: there was no answer */
     uint64_t n_body;        /* bytes of the body */
     uint64_t duration_ns, queue_ns, app_ns, send_ns;
-    uint64_t now_ns; /* CLOCK_MONOTONIC; 0: unknown. While it stays within a millisecond, the time
-                      * of day is not asked for again */
+    uint64_t now_ns; /* CLOCK_MONOTONIC; 0: unknown. Within the same millisecond the time of day is
+                      * not read again */
     pid_t pid;
 };
 
-/* Appends the line with its newline, or nothing if there is no memory. */
+/* Appends the line with its newline; nothing if out of memory. */
 void log_format_line(const struct log_format *f, const struct log_output *out,
                      struct log_buffer *b);
 

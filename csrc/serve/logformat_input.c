@@ -1,15 +1,15 @@
-/* logformat_input.c - what lines of the access log have of the request and of the response's head,
- * written in parts while these are there; see logformat.h */
+/* logformat_input.c - the parts of access log lines that come from the request and the response's
+ * head, written while these exist; see logformat.h */
 #include "base/number.h"
 #include "serve/logformat_put.h"
 
 /* ------------------------------------------------------------------- values ---- */
 
-/* A part that is being written. */
+/* A part while it is written. */
 struct part {
     struct log_buffer *b;
     char *at;     /* NULL: there was no memory */
-    size_t spare; /* room that there is behind `at` whatever is written: for all but the values */
+    size_t spare; /* room after `at` that is always there, for everything but the values */
 };
 
 static bool part_grow(struct part *p, size_t n)
@@ -21,7 +21,7 @@ static bool part_grow(struct part *p, size_t n)
     return p->at != NULL;
 }
 
-/* Room for the escapes of n bytes. False: no memory. */
+/* Makes room for n escaped bytes. False: out of memory. */
 static inline bool part_room(struct part *p, size_t n)
 {
     size_t needed = 4 * n + p->spare;
@@ -42,19 +42,19 @@ static void put_path(struct part *p, struct sprig_span path)
 {
     if (!part_room(p, path.len))
         return;
-    /* Decoded into the end of the room: what is written stays behind what is read. */
+    /* Decoded into the end of the room, so that the output never overtakes the input. */
     char *decoded = p->at + 3 * path.len;
     size_t n = request_decode_path(path, decoded);
     p->at = log_put_escaped(p->at, span_make(decoded, n), false);
 }
 
-/* With its "?", which stands before it; nothing without one. */
+/* Includes the "?" in front of it; nothing if there is no query. */
 static void put_query(struct part *p, struct sprig_span query)
 {
     put_value(p, query.len > 0 ? span_make(query.ptr - 1, query.len + 1) : query);
 }
 
-/* The first header of that name, n if there is none. */
+/* The first header with that name; n if there is none. */
 static inline size_t find_header(const struct sprig_header *headers, size_t n,
                                  struct sprig_span name)
 {
@@ -64,7 +64,7 @@ static inline size_t find_header(const struct sprig_header *headers, size_t n,
     return i;
 }
 
-/* All values of that name from the first on, as the application would get them. */
+/* All values of that name from the first on, as the application would see them. */
 static void put_headers(struct part *p, const struct sprig_header *first,
                         const struct sprig_header *end, struct sprig_span name)
 {
@@ -81,7 +81,7 @@ static void put_headers(struct part *p, const struct sprig_header *first,
     }
 }
 
-/* A part has its length before it. n_fixed: what is written but for the values. */
+/* Begins a part, which has its length in front. n_fixed: the bytes besides the values. */
 static struct part part_begin(struct log_buffer *b, size_t n_fixed)
 {
     struct part p = {b, log_buffer_room(b, LOG_PART_BYTES + n_fixed), n_fixed};
@@ -102,7 +102,7 @@ static void part_end(struct part *p)
 
 /* ---------------------------------------------------------- the request ---- */
 
-/* The whole line as it came: the scan lets only one space pass between its parts. */
+/* The whole line as received: the scan allows only one space between its parts. */
 static struct sprig_span request_line(const struct log_input *in)
 {
     const struct sprig_request *r = in->request;
@@ -112,7 +112,7 @@ static struct sprig_span request_line(const struct log_input *in)
     return span_make(r->head.ptr, (size_t)(end - r->head.ptr));
 }
 
-/* Without the protocol. */
+/* The request line without the protocol. */
 static struct sprig_span asked(const struct log_input *in)
 {
     const struct sprig_request *r = in->request;
@@ -121,7 +121,7 @@ static struct sprig_span asked(const struct log_input *in)
     return span_make(r->head.ptr, (size_t)(r->target.ptr + r->target.len - r->head.ptr));
 }
 
-/* "host:port", "[::1]:port" or one without a port (RFC 9110 7.2). */
+/* Takes "host:port", "[::1]:port" or one without a port (RFC 9110 section 7.2). */
 static struct sprig_span without_port(struct sprig_span host)
 {
     size_t len = host.len;
@@ -144,7 +144,7 @@ static struct sprig_span asked_name(const struct log_input *in)
     return log_name_asked(host, in);
 }
 
-/* Of ours, so nothing in it is special. */
+/* Our own text, so nothing in it needs an escape. */
 static inline void put_version(struct part *p, struct sprig_span version)
 {
     if (!part_room(p, version.len))
@@ -154,7 +154,7 @@ static inline void put_version(struct part *p, struct sprig_span version)
 
 static const struct sprig_span nothing = {NULL, 0};
 
-/* What is told as it is, or nothing. */
+/* A value that is logged as it is, or nothing. */
 static struct sprig_span plain_value(enum log_kind kind, const struct log_input *in)
 {
     const struct sprig_request *r = in->request;
@@ -235,7 +235,7 @@ static inline void put_early(const struct log_item *item, const struct log_input
         put_value(p, value);
 }
 
-/* One part for neighbours. */
+/* One part for adjacent items. */
 static void put_neighbours(const struct log_item *first, const struct log_input *in,
                            struct log_buffer *b)
 {

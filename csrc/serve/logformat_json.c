@@ -1,13 +1,13 @@
-/* logformat_json.c - lines of JSON; see logformat_put.h. Fields have the names of OpenTelemetry's
- * semantic conventions, where there are some, and what is not known is left out.
+/* logformat_json.c - JSON lines; see logformat_put.h. Fields have the names of OpenTelemetry's
+ * semantic conventions if there are any, and unknown values are left out.
  *
- * There are up to twenty of them in each line, so they are written one by one, without a list that
- * says which: keys whose length the compiler knows take a few instructions. */
+ * A line has up to twenty fields, so they are written one by one and not from a list: keys whose
+ * length the compiler knows take only a few instructions. */
 #include "serve/logformat_put.h"
 
 enum {
-    MOST = 5,        /* bytes of a value that is escaped, for each one */
-    FIELD_BYTES = 64 /* the longest key, quotes, digits: room that there is for every field */
+    MOST = 5,        /* bytes per byte of an escaped value */
+    FIELD_BYTES = 64 /* the longest key, quotes, digits: room that every field has */
 };
 
 #define KEY(name) SPAN_LIT(",\"" name "\":")
@@ -31,8 +31,8 @@ static bool json_grow(struct json *j, size_t n)
     return at != NULL;
 }
 
-/* Room for fields whose values have n bytes. Without memory they are left out, and the line as well
- * (log_buffer.is_short). */
+/* Makes room for fields whose values have n bytes. If out of memory, the fields are left out, and
+ * so is the line (log_buffer.is_short). */
 static inline bool json_room(struct json *j, size_t n, size_t n_fields)
 {
     size_t needed = MOST * n + n_fields * FIELD_BYTES;
@@ -50,7 +50,7 @@ static char *put_string(char *at, struct sprig_span value)
     return at;
 }
 
-/* There is room for it. */
+/* The room is there. */
 static inline char *put_field(char *at, struct sprig_span key, struct sprig_span value)
 {
     return value.len > 0 ? put_string(put(at, key), value) : at;
@@ -70,13 +70,13 @@ static inline bool is_number(struct sprig_span text)
     return text.len > 0;
 }
 
-/* The path of a unix socket stands where a port would: who reads JSON expects a number there. */
+/* A unix socket's path stands in place of a port, but readers of JSON expect a number there. */
 static inline char *put_port(char *at, struct sprig_span port)
 {
     return is_number(port) ? put(put(at, KEY("server.port")), port) : at;
 }
 
-/* Decoded into the end of its room: what is written stays behind what is read. */
+/* Decoded into the end of its room, so that the output never overtakes the input. */
 static inline char *put_path(char *at, struct sprig_span path)
 {
     if (path.len == 0)
@@ -88,7 +88,7 @@ static inline char *put_path(char *at, struct sprig_span path)
     return put_string(at, span_make(decoded, request_decode_path(path, decoded)));
 }
 
-/* All values of that name, as the application would get them. */
+/* All values of that name, as the application would see them. */
 static void add_header(struct json *j, struct sprig_span key, const struct sprig_request *r,
                        struct sprig_span name)
 {
@@ -105,13 +105,13 @@ static void add_header(struct json *j, struct sprig_span key, const struct sprig
         *j->at++ = '"';
 }
 
-/* What is asked of the headers, found in one go. */
+/* The headers that are logged, found in one pass. */
 struct told {
     struct sprig_span host; /* the first one */
     bool has_agent, has_referer;
 };
 
-/* "Host", in any case. */
+/* "Host" in upper or lower case. */
 static inline bool is_host(struct sprig_span name)
 {
     uint32_t word, host;
@@ -184,7 +184,7 @@ void log_json_input(const struct log_input *in, struct log_buffer *b)
 
 /* ------------------------------------------------------------------- the line ---- */
 
-/* Of all but what the request and the user tell: fourteen fields at most. */
+/* For everything except what comes from the request and the user: at most fourteen fields. */
 enum { LINE_BYTES = 14 * FIELD_BYTES + LOG_REASON_BYTES };
 
 static char *put_user(char *at, struct sprig_span user)
@@ -201,8 +201,8 @@ static char *put_refused(char *at, const char *reason)
     return put(at, SPAN_LIT("\""));
 }
 
-/* "1.000250" of 1000250 microseconds. Always with a point: who guesses types from the first line
- * takes what has none for whole numbers. */
+/* "1.000250" for 1000250 microseconds. Always with a point: a reader that guesses types from the
+ * first line would otherwise take it for a whole number. */
 static char *put_seconds(char *at, uint64_t ns)
 {
     uint64_t us = ns / 1000;

@@ -68,7 +68,7 @@ static char *put_strftime(char *at, struct sprig_span format)
     return at;
 }
 
-/* The time of day and its text, kept for as long as they are the same. */
+/* The time of day and its text, kept as long as they are valid. */
 struct iso_time {
     char text[CLOCK_TEXT_BYTES];
     size_t len;
@@ -90,17 +90,17 @@ static void read_iso_time(struct iso_time *t, uint64_t now_ns)
     t->until_ns = now_ns + NS_PER_MS - real % NS_PER_MS;
 }
 
-/* 2026-11-22T00:52:42.123Z, of the moment when the line is written. */
+/* 2026-11-22T00:52:42.123Z, when the line is written. */
 char *log_put_iso_time(char *at, uint64_t now_ns)
 {
     static struct iso_time known;
     if (now_ns == 0 || now_ns >= known.until_ns)
         read_iso_time(&known, now_ns);
-    memcpy(at, known.text, LOG_BLOCK_BYTES); /* more than it has */
+    memcpy(at, known.text, LOG_BLOCK_BYTES); /* more than the text has */
     return at + known.len;
 }
 
-/* Cached: a process has only one */
+/* Cached: a process has only one at a time. */
 char *log_put_pid(char *at, pid_t pid)
 {
     static char text[LOG_NUMBER_BYTES];
