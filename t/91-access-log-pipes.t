@@ -125,6 +125,40 @@ for my $name ('-', '/dev/stdout', '/proc/self/fd/1', '/dev/fd/1') {
     };
 }
 
+subtest 'a pipe with a reader that keeps up loses nothing' => sub {
+    pipe my $reader, my $writer or die "pipe: $!";
+    pipe my $from,   my $to     or die "pipe: $!";
+    my $server = start_redirected({ 1 => $writer }, @here, '--access-log', '-');
+    close $writer;
+    my $pid = fork;
+    if (!$pid) {
+        my $lines = 0;
+        while (sysread $reader, my $bytes, 1 << 16) { $lines += $bytes =~ tr/\n// }
+        syswrite $to, "$lines\n";
+        POSIX::_exit(0);
+    }
+    close $_ for $reader, $to;
+    my $client = $server->connect;
+    for my $round (1 .. 100) {    # 6 MB; a pipe has 64 KB, and log_buffer_bytes 1 MB
+        $client->send(get('/' . 'x' x 3000) x 20);
+        $client->response for 1 .. 20;
+    }
+    $server->stop_ok;
+    is scalar <$from>, "2000\n", 'all lines arrive';
+    waitpid $pid, 0;
+};
+
+subtest 'a small log_buffer_bytes loses nothing to a file' => sub {
+    my $path   = SprigTest::temp_path('log');
+    my $server = start_redirected({}, @here, '--access-log', $path, '--log-buffer-bytes', 4096);
+    my $client = $server->connect;
+    $client->send("GET /many HTTP/1.1\r\nHost: x\r\n\r\n" x 600);
+    $client->response for 1 .. 600;
+    ok $server->eventually(sub { (() = slurp($path) =~ /many/g) == 600 }), 'all lines of a burst are there'
+        or diag slurp($path) =~ tr/\n//, ' lines';
+    $server->stop_ok;
+};
+
 subtest '--access-log /dev/stderr' => sub {
     my $server = start_redirected({}, @here, '--access-log', '/dev/stderr');
     is ask_often($server, 1, '/here'), 1, 'a request';

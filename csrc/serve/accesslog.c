@@ -12,12 +12,26 @@
 #include <unistd.h>
 
 enum {
-    FULL_BYTES = 16 * 1024, /* this many bytes of lines are written before the end of the pass */
-    RECORD_BYTES = 2048,    /* larger records are not kept for reuse */
+    FILE_BYTES = 256 * 1024, /* this many bytes of lines are written before the end of the pass */
+    PIPE_BYTES = 32 * 1024,  /* likewise, to a pipe, which takes twice as many at a time */
+    RETRY_MS = 1,        /* a reader that keeps up has room again by then; for others it doubles */
+    RECORD_BYTES = 2048, /* larger records are not kept for reuse */
     MAX_FREE = 64
 };
 
 /* ------------------------------------------------------------- the file ---- */
+
+static bool is_file(const struct log_target *t)
+{
+    return !t->is_pipe && !t->is_socket && t->syslog.n_address == 0;
+}
+
+/* What waits for the end of the pass must not count as lost. */
+static size_t full_bytes(const struct access_log *log)
+{
+    size_t full = is_file(&log->target) ? FILE_BYTES : PIPE_BYTES;
+    return full < log->most / 2 ? full : log->most / 2;
+}
 
 static void lose_lines(struct access_log *log, size_t from, int error)
 {
@@ -29,12 +43,20 @@ static void lose_lines(struct access_log *log, size_t from, int error)
     log->lines.n = from;
 }
 
+static void choose_retry(struct access_log *log, bool is_read)
+{
+    log->retry_ms = is_read || log->retry_ms == 0 ? RETRY_MS : 2 * log->retry_ms;
+    if (log->retry_ms > ACCESS_LOG_DELAY_MS)
+        log->retry_ms = ACCESS_LOG_DELAY_MS;
+}
+
 /* What a slow reader does not take waits; what the system refuses is dropped, since a disk may stay
  * full for days. */
 static void keep_rest(struct access_log *log, size_t done)
 {
     log->is_stuck = errno == EAGAIN || errno == EWOULDBLOCK;
     if (log->is_stuck) {
+        choose_retry(log, done > 0);
         log->lines.n -= done;
         memmove(log->lines.bytes, log->lines.bytes + done, log->lines.n);
         return;
@@ -85,10 +107,19 @@ static void tell_changes(struct access_log *log)
 /* Called when the first lines arrive, or some are left. */
 static void schedule(struct access_log *log)
 {
-    uint64_t next = log->written_ns + (uint64_t)ACCESS_LOG_DELAY_MS * NS_PER_MS;
+    uint64_t delay_ms = log->is_stuck ? log->retry_ms : ACCESS_LOG_DELAY_MS;
+    uint64_t next = log->written_ns + delay_ms * NS_PER_MS;
     log->pid = getpid();
     if (next <= sprig_loop_now(log->loop) || timer_start(log->loop, &log->timer, next) != 0)
         loop_flush_later(log->loop, &log->flush);
+}
+
+/* Within a request, so whatever there is to tell waits. */
+static void write_full(struct access_log *log)
+{
+    write_lines(log);
+    if (log->is_stuck)
+        schedule(log);
 }
 
 static void write_and_tell(struct access_log *log)
@@ -128,6 +159,7 @@ bool access_log_reopen(struct access_log *log)
     }
     log_target_close(&log->target);
     log->target = target;
+    log->full = full_bytes(log);
     log->is_torn = false;
     return true;
 }
@@ -169,6 +201,7 @@ struct access_log *access_log_open(struct sprig_loop *loop, const char *path, co
         access_log_close(log);
         return NULL;
     }
+    log->full = full_bytes(log);
     log->format.is_coloured = log_target_has_colours(&log->target);
     log->signal = sprig_signal_new(loop, SIGUSR1, on_signal, log);
     if (log->signal)
@@ -324,8 +357,8 @@ void access_log_add(struct access_record *record, int status, const char *refuse
     };
     if (log->lines.n == 0)
         schedule(log);
-    else if (log->lines.n > FULL_BYTES && !log->is_stuck)
-        write_lines(log);
+    else if (log->lines.n > log->full && !log->is_stuck)
+        write_full(log);
     out.pid = log->pid;
     size_t before = log->lines.n;
     if (!data->is_short)

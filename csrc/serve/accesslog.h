@@ -35,6 +35,7 @@ struct access_log {
     char *path; /* owned; as sprig_config has it */
     struct log_target target;
     size_t most; /* bytes of lines in memory, the last one included */
+    size_t full; /* with so many they are written at once */
     pid_t
         pid; /* whose lines are in the buffer: a forked child does not write those of its parent */
     struct log_buffer lines;
@@ -42,6 +43,7 @@ struct access_log {
     uint64_t n_lost;     /* lines, since writing failed */
     int error;           /* errno of the last write that failed */
     bool has_failed;     /* the last write did */
+    uint32_t retry_ms;   /* while it is stuck: until the next attempt */
     bool is_failing;     /* was told: the next success is told, too */
     bool is_stuck;       /* the last write left lines: the timer tries again */
     bool is_torn;        /* part of a line was written last, the rest of which is lost */
