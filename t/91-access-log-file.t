@@ -84,7 +84,7 @@ subtest 'USR1 opens the file anew' => sub {
     unlink $log or die "unlink: $!";
     mkdir $log  or die "mkdir: $!";
     kill 'USR1', $server->pid;
-    ok $server->stderr_like(qr{cannot reopen the access log \Q$log\E: .*; the old one goes on}),
+    ok $server->stderr_like(qr{cannot reopen the access log \Q$log\E: .*; the old one stays in use}),
         'what is in the way is told';
     is $server->ask(get('/'))->status, 200, 'and the server serves';
     $server->stop_ok;
