@@ -22,6 +22,8 @@ struct sprig_channels {
     struct list_link left; /* struct member.link: on_left is to be called */
     struct ready settle;   /* calls it */
     struct fork_hook on_fork;
+    uint32_t last_pass;      /* of the loop, in which there was a message */
+    bool had_more;           /* and it was not the only one */
     uint64_t last_delivered; /* number given to a message from elsewhere */
 };
 

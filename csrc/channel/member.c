@@ -3,6 +3,7 @@
 #include "channel/channel_internal.h"
 
 #include "base/err.h"
+#include "base/hot.h"
 #include "base/number.h"
 #include "net/outq.h"
 #include "serve/conn.h"
@@ -102,7 +103,7 @@ static void member_lose(struct member *mb)
 
 /* With an empty queue, a reference is cheaper than a copy; a large message is shared with the other
  * members and the history. What may be moved to a file needs a copy of its own. */
-static int member_write(struct member *mb, struct message *m)
+static int member_queue(struct member *mb, struct message *m)
 {
     bool is_small = m->event.len < OUTQ_REF_MIN_BYTES && mb->ex->out->size > 0;
     if (is_small || mb->slow == SPRIG_SLOW_SPILL)
@@ -128,12 +129,12 @@ static bool member_keeps_up(const struct member *mb, size_t n)
     return member_has_room(mb, n);
 }
 
-static void member_send_event(struct member *mb, struct message *m)
+static void member_queue_event(struct member *mb, struct message *m)
 {
     if (!message_has_event(m)) {
         member_lose(mb);
     } else if (member_keeps_up(mb, m->event.len)) {
-        if (member_write(mb, m) < 0)
+        if (member_queue(mb, m) < 0)
             member_end(mb);
     } else if (mb->slow == SPRIG_SLOW_CLOSE) {
         sprig_response_cut(mb->ex, "a member of a channel does not keep up");
@@ -152,7 +153,7 @@ static void member_send_framed(struct member *mb, struct message *m)
         member_end(mb);
 }
 
-static void member_send(struct member *mb, struct message *m)
+static void member_queue_message(struct member *mb, struct message *m)
 {
     if (m->of.number <= mb->after)
         return;
@@ -160,13 +161,51 @@ static void member_send(struct member *mb, struct message *m)
     if (mb->ws != NULL)
         member_send_framed(mb, m);
     else if (!m->of.is_binary)
-        member_send_event(mb, m);
+        member_queue_event(mb, m);
 }
 
-void members_send(struct sprig_channel *ch, struct message *m)
+/* What is published in one pass leaves together. But a message that is likely to be the only one,
+ * as those before it were, need not be queued for that. */
+static bool is_alone(struct sprig_channels *all)
 {
-    list_foreach_safe (it, next, &ch->members)
-        member_send(list_entry(it, struct member, link), m);
+    uint32_t pass = loop_n_passes(all->loop);
+    bool is_first = pass != all->last_pass, had_more = all->had_more;
+    all->last_pass = pass;
+    all->had_more = !is_first;
+    return is_first && !had_more;
+}
+
+HOT static inline bool member_send(struct member *mb, struct message *m)
+{
+    return mb->ex != NULL && mb->after == 0 && message_has_event(m) &&
+           exchange_send_chunk(mb->ex, span_make(m->chunk, m->n_chunk), m->event);
+}
+
+/* Of the three members that come next, one step each: the kernel leaves little in the cache, and
+ * to wait for it would take longer than all the rest. */
+static FETCHING void members_fetch(const struct list_link *head, const struct list_link *next)
+{
+    const struct member *mb = list_entry(next, struct member, link);
+    if (next == head || mb->ex == NULL)
+        return;
+    exchange_fetch_conn(mb->ex);
+    next = next->next;
+    mb = list_entry(next, struct member, link);
+    if (next == head || mb->ex == NULL)
+        return;
+    exchange_fetch(mb->ex);
+    FETCH(next->next);
+}
+
+HOT void members_send(struct sprig_channel *ch, struct message *m)
+{
+    bool at_once = is_alone(ch->all) && !m->of.is_binary;
+    list_foreach_safe (it, next, &ch->members) {
+        members_fetch(&ch->members, next);
+        struct member *mb = list_entry(it, struct member, link);
+        if (!at_once || !member_send(mb, m))
+            member_queue_message(mb, m);
+    }
 }
 
 void members_lose(struct sprig_channel *ch)
@@ -216,7 +255,7 @@ static bool member_repeat(struct member *mb, struct message *m)
         member_send_framed(mb, m);
     else if (!m->of.is_binary && !message_has_event(m))
         member_lose(mb);
-    else if (!m->of.is_binary && member_write(mb, m) < 0)
+    else if (!m->of.is_binary && member_queue(mb, m) < 0)
         member_end(mb);
     return mb->ws != NULL || mb->ex != NULL;
 }

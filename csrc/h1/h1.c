@@ -161,19 +161,17 @@ static void h1_step(struct sprig_conn *c, uint32_t what)
         h1_settle_later(c);
 }
 
-/* A long response is under way: nothing but its next bytes can follow what is written. */
-static inline bool h1_is_steady(const struct sprig_conn *c)
+HOT static bool h1_is_steady(const struct sprig_exchange *ex)
 {
-    const struct h1 *h = h1_of(c);
-    const struct sprig_exchange *ex = h->ex;
-    return h->phase == H1_REPLY && ex != NULL && ex->first_ns != 0 && !ex->response.ended &&
-           !ex->want_drain && !ex->was_high && !list_linked(&c->deadline.link) &&
-           (!ex->body_open || ex->is_tunnel);
+    return ex->first_ns != 0 && !ex->response.ended && !ex->want_drain && !ex->was_high &&
+           (!ex->body_open || ex->is_tunnel) && h1_of(ex->conn)->phase == H1_REPLY &&
+           !list_linked(&ex->conn->deadline.link);
 }
 
 HOT static void h1_flush(struct sprig_conn *c)
 {
-    if (h1_is_steady(c) && conn_flush_piece(c))
+    const struct sprig_exchange *ex = h1_of(c)->ex;
+    if (ex != NULL && h1_is_steady(ex) && conn_flush_piece(c))
         return;
     bool is_new = c->n_requests == 0 && c->out.size == 0;
     if (!conn_is_blocked(c) && !is_new)
@@ -301,6 +299,7 @@ const struct protocol protocol_h1 = {
     .flush = h1_flush,
     .flushed = h1_flushed,
     .awaits_writable = h1_awaits_writable,
+    .is_steady = h1_is_steady,
     .server_leaves = h1_server_leaves,
     .is_unused = h1_is_unused,
     .is_answering = h1_is_answering,

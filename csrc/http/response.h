@@ -107,6 +107,13 @@ size_t response_put_chunk_start(char *at, uint64_t n);
 int response_body_chunk(struct response *r, struct outq *q, struct sprig_span chunk,
                         struct sprig_span bytes, outq_release_cb *release, void *arg);
 
+/* The body consists of such chunks, and may go on. */
+static inline bool response_makes_chunks(const struct response *r)
+{
+    return r->head_out && !r->ended && r->framing == FRAMING_CHUNKED && !r->app_framed &&
+           !r->bodyless && !r->is_dropped;
+}
+
 /* Completes the body. SPRIG_E_STATE: there was no head, or it has already ended; in any other case
  * the body is shorter than announced, and the connection must be aborted. SPRIG_E_NOMEM: abort,
  * too. */

@@ -260,7 +260,7 @@ size_t response_put_chunk_start(char *at, uint64_t n)
 int response_body_chunk(struct response *r, struct outq *q, struct sprig_span chunk,
                         struct sprig_span bytes, outq_release_cb *release, void *arg)
 {
-    if (!makes_chunks(r) || !r->head_out || r->ended || r->bodyless || r->is_dropped)
+    if (!response_makes_chunks(r))
         return response_body_shared(r, q, bytes, release, arg);
     r->n_body += bytes.len;
     return outq_add_shared(q, chunk, release, arg);

@@ -1,6 +1,7 @@
 /* interest.c - see interest.h */
 #include "loop/interest.h"
 
+#include "loop/loop_internal.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,4 +65,10 @@ void interest_clear(struct interest *in)
 {
     free(in->counts);
     memset(in, 0, sizeof *in);
+}
+
+bool loop_has_edges(const struct sprig_loop *loop)
+{
+    return loop->interest.host.on_interest == NULL &&
+           (event_base_get_features(loop->base) & EV_FEATURE_ET) != 0;
 }

@@ -391,6 +391,7 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
     if (is_nested && loop->hooks.on_nested_enter != NULL)
         loop->hooks.on_nested_enter(loop->hooks.arg);
     loop->depth++;
+    loop->n_passes++;
     loop->is_rung = false;
     loop_flush_all(loop); /* what was written between passes */
     loop_reap_all(loop);  /* and what was closed, since somebody may be waiting for that */
@@ -418,6 +419,11 @@ int sprig_loop_pass(struct sprig_loop *loop, bool block)
 uint32_t sprig_loop_depth(const struct sprig_loop *loop)
 {
     return loop->depth;
+}
+
+uint32_t loop_n_passes(const struct sprig_loop *loop)
+{
+    return loop->n_passes;
 }
 
 void sprig_loop_set_depth(struct sprig_loop *loop, uint32_t depth)
@@ -524,12 +530,6 @@ int sprig_loop_poll_fd(struct sprig_loop *loop)
     }
     errno = saved;
     return loop->poll_fd;
-}
-
-bool loop_has_edges(const struct sprig_loop *loop)
-{
-    return loop->interest.host.on_interest == NULL &&
-           (event_base_get_features(loop->base) & EV_FEATURE_ET) != 0;
 }
 
 void sprig_loop_set_interest(struct sprig_loop *loop, const struct sprig_loop_interest *interest)

@@ -163,6 +163,9 @@ void loop_flush_later(struct sprig_loop *loop, struct flushable *f);
  * (sprig_loop_lend). */
 void loop_recall(struct sprig_loop *loop);
 
+/* Passes that have begun so far, those within others included. */
+uint32_t loop_n_passes(const struct sprig_loop *loop);
+
 /* loop_check_fork and loop_recall. */
 void loop_enter(struct sprig_loop *loop);
 

@@ -22,6 +22,7 @@ struct sprig_loop {
     struct list_link reap; /* struct reapable.link */
     uint32_t n_app_calls;  /* app calls on the stack */
     uint32_t depth;        /* passes on the stack */
+    uint32_t n_passes;
     /* time, signals, idle and unpollable watchers */
     uint64_t now;   /* CLOCK_MONOTONIC, ns */
     uint64_t clock; /* the same, as it was read last; see loop_clock */

@@ -593,6 +593,18 @@ HOT bool outq_flush_piece(struct outq *q, struct transport *t, uint64_t max)
     return true;
 }
 
+HOT size_t outq_send_past(struct outq *q, struct transport *t, struct sprig_span bytes)
+{
+    struct iovec iov = {.iov_base = (char *)bytes.ptr, .iov_len = bytes.len};
+    if (q->head || t->ops->flush != NULL)
+        return 0;
+    ssize_t sent = t->ops->writev(t, &iov, 1, false);
+    if (sent <= 0)
+        return 0;
+    stats_add(STAT_SENT, (uint64_t)sent);
+    return (size_t)sent;
+}
+
 /* ---- sending ahead ---- */
 
 /* The first byte not carried yet: *skip bytes into the segment. NULL: all are carried, or a file is

@@ -107,6 +107,10 @@ enum outq_result outq_flush(struct outq *q, struct transport *t, uint64_t budget
  * if it has left; otherwise call outq_flush, which tells why. */
 bool outq_flush_piece(struct outq *q, struct transport *t, uint64_t max);
 
+/* Sends bytes that never were in the queue, which must be empty, through a transport that does not
+ * encrypt. Returns how many have left; 0: none, and outq_flush will tell why. */
+size_t outq_send_past(struct outq *q, struct transport *t, struct sprig_span bytes);
+
 /* Sends what is in memory before the first file, as far as the socket takes it, and changes nothing
  * else. This is the one thing that another thread may do with a queue, while nobody else uses it.
  * Call outq_settle() before anything else is done with the queue: it forgets what was sent, and

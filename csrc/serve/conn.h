@@ -21,6 +21,7 @@
 #ifndef SPRIG_CONN_H
 #define SPRIG_CONN_H
 
+#include "base/hot.h"
 #include "base/stats.h"
 #include "http/body.h"
 #include "http/chunk.h"
@@ -337,6 +338,12 @@ static inline bool conn_flush_piece(struct sprig_conn *c)
     return c->output == OUTPUT_FREE && transport_is_open(&c->transport) &&
            outq_flush_piece(&c->out, &c->transport, CONN_PIECE_BYTES);
 }
+/* Sends bytes that are not queued, now, if nothing is in their way. Returns how many have left. */
+static inline size_t conn_send_past(struct sprig_conn *c, struct sprig_span bytes)
+{
+    bool is_free = c->output == OUTPUT_FREE && transport_is_open(&c->transport);
+    return is_free ? outq_send_past(&c->out, &c->transport, bytes) : 0;
+}
 void conn_init_flush(struct sprig_conn *c);
 /* A new connection takes its turn in this pass, or is at least registered at its end. */
 void conn_begin(struct sprig_conn *c);
@@ -462,6 +469,25 @@ void exchange_tell_notified(struct sprig_exchange *ex);
 /* Like sprig_response_write_shared, for bytes whose chunk was made before: response_body_chunk. */
 int exchange_write_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
                          struct sprig_span bytes, outq_release_cb *release, void *arg);
+/* The same for a short chunk, at once rather than at the end of the pass, where nothing waits to be
+ * sent before it and nothing waits for it to leave. False: it is to take the usual way. */
+bool exchange_send_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
+                         struct sprig_span bytes);
+/* Fetches what that looks at, in two steps: the exchange, its connection. */
+static FETCHING void exchange_fetch(const struct sprig_exchange *ex)
+{
+    FETCH(ex);
+    FETCH(&ex->response.n_body);
+}
+static FETCHING void exchange_fetch_conn(const struct sprig_exchange *ex)
+{
+    const struct sprig_conn *c = ex->conn;
+    FETCH(c);
+    FETCH(&c->own);
+    FETCH(&c->transport);
+    FETCH(&c->out);
+    FETCH(&c->deadline);
+}
 /* The response is no longer wanted: tells the bridge once. */
 void exchange_tell_gone(struct sprig_exchange *ex);
 /* The peer closed its sending side or is gone: the same. */

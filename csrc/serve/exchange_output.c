@@ -233,6 +233,22 @@ int exchange_write_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
     return exchange_wrote(ex, rc, was_cut);
 }
 
+HOT bool exchange_send_chunk(struct sprig_exchange *ex, struct sprig_span chunk,
+                             struct sprig_span bytes)
+{
+    struct sprig_conn *c = ex->conn;
+    if (ex->is_over || chunk.len > CONN_PIECE_BYTES || !response_makes_chunks(&ex->response) ||
+        c->protocol->is_steady == NULL || !c->protocol->is_steady(ex))
+        return false;
+    size_t n = conn_send_past(c, chunk);
+    if (n == 0)
+        return false;
+    ex->response.n_body += bytes.len;
+    if (n < chunk.len)
+        exchange_wrote(ex, outq_add(ex->out, span_make(chunk.ptr + n, chunk.len - n)), true);
+    return true;
+}
+
 int sprig_response_write_file(struct sprig_exchange *ex, int fd, uint64_t offset, uint64_t length,
                               void (*release)(void *arg), void *arg)
 {

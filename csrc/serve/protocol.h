@@ -36,6 +36,10 @@ struct protocol {
     void (*flushed)(struct sprig_conn *c, bool is_drained);
     /* A write is blocked: is that what the connection's deadline is about? */
     bool (*awaits_writable)(const struct sprig_conn *c);
+    /* The response of this exchange goes on and on: nothing but its next bytes can follow those
+     * that are written to the connection, and nothing waits for them to leave. NULL: it never is
+     * so. */
+    bool (*is_steady)(const struct sprig_exchange *ex);
     /* The server is leaving: take nothing new, and close when the work in progress is done. */
     void (*server_leaves)(struct sprig_conn *c);
     /* No request is at work, nor part of one here. */

@@ -302,6 +302,22 @@ static void a_short_piece_has_a_way_of_its_own(void)
        "... and the rest goes its usual way");
 }
 
+static void bytes_pass_an_empty_queue(void)
+{
+    struct outq q;
+    outq_init(&q, &pool);
+    wire_reset(4, 0);
+    is_int(outq_send_past(&q, &obedient, SPAN_LIT("0123456789")), 4, "as many as the socket takes");
+    ok(q.size == 0 && memcmp(wire.got, "0123", 4) == 0, "... without being queued");
+    wire_reset(0, 0);
+    is_int(outq_send_past(&q, &obedient, SPAN_LIT("0123")), 0, "none, if it takes none");
+    wire_reset(SIZE_MAX, 0);
+    outq_add(&q, SPAN_LIT("abc"));
+    is_int(outq_send_past(&q, &obedient, SPAN_LIT("0123")), 0, "none, if something is queued");
+    ok(wire.n_calls == 0, "... without a call");
+    outq_clear(&q);
+}
+
 static void a_file_that_shrank_is_short(void)
 {
     int fds[2];
@@ -394,6 +410,7 @@ int main(void)
     the_pool_is_bounded();
     many_queues_have_small_buffers();
     a_short_piece_has_a_way_of_its_own();
+    bytes_pass_an_empty_queue();
     a_file_that_shrank_is_short();
     a_peer_that_left_is_gone();
     an_unusual_file_is_copied();
