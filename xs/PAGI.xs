@@ -28,14 +28,54 @@ _log(text)
 
 MODULE = Sprig    PACKAGE = Sprig::PAGI::Future
 
-void
+bool
 _learn(pending, done, failed, cancelled)
     SV *pending
     SV *done
     SV *failed
     SV *cancelled
   CODE:
-    psgi_future_learn(aTHX_ pending, done, failed, cancelled);
+    RETVAL = psgi_future_learn(aTHX_ pending, done, failed, cancelled);
+  OUTPUT:
+    RETVAL
+
+# Future->AWAIT_NEW_DONE, as which a Perl sub calls Future->done.
+
+SV *
+_new_done(class, ...)
+    SV *class
+  CODE:
+    RETVAL = psgi_future_of_class(aTHX_ class, &ST(1), items - 1);
+    if (RETVAL == NULL)
+        RETVAL = psgi_future_ask(aTHX_ class, "done", &ST(1), items - 1);
+  OUTPUT:
+    RETVAL
+
+bool
+_is_ready(self)
+    SV *self
+  CODE:
+    RETVAL = psgi_future_is_ready(aTHX_ self);
+  OUTPUT:
+    RETVAL
+
+void
+_get(self)
+    SV *self
+  PPCODE:
+    AV *result = psgi_future_result(aTHX_ self);
+    if (result == NULL) {
+        PUTBACK;
+        SV *value = psgi_future_ask(aTHX_ self, "result", NULL, 0);
+        SPAGAIN;
+        mXPUSHs(value);
+    } else if (GIMME_V != G_LIST) {
+        XPUSHs(AvFILLp(result) >= 0 ? AvARRAY(result)[0] : &PL_sv_undef);
+    } else {
+        EXTEND(SP, AvFILLp(result) + 1);
+        for (SSize_t i = 0; i <= AvFILLp(result); i++)
+            PUSHs(AvARRAY(result)[i]);
+    }
 
 # What await asks of a future, answered for the one that is always ready.
 

@@ -52,10 +52,10 @@ struct psgi {
     SV *errors;         /* owned: the glob behind psgi.errors, see env.c; NULL until needed */
     bool exit_told;     /* the app has called exit */
     CV *eval;           /* owned: the XSUB through which psgi_eval enters eval */
-    struct psgi_eval_job *eval_job; /* what that XSUB is about to run */
-    SV *ready_future;               /* owned: see pagi_future.h; NULL until needed */
-    HV *future_class; /* the stash of Future, if its objects can be read directly; or NULL */
-    struct psgi_scope *spare_scopes; /* owned: scopes whose objects nobody else has */
+    struct psgi_eval_job *eval_job;           /* what that XSUB is about to run */
+    SV *ready_future;                         /* owned: see pagi_future.h; NULL until needed */
+    struct psgi_plain_futures *plain_futures; /* owned: see pagi_future.c; NULL: ask by methods */
+    struct psgi_scope *spare_scopes;          /* owned: scopes whose objects nobody else has */
     unsigned n_spare_scopes;
     struct psgi_key *scope_keys;           /* owned: see pagi_hash.h; NULL until needed */
     SV *thrown;                            /* owned: an exception from a %SIG handler, kept for

@@ -12,9 +12,16 @@ SV *psgi_future_done(pTHX_ SV *value);
 SV *psgi_future_failed(pTHX_ SV *message);
 SV *psgi_future_new(pTHX);
 
-/* Checks whether futures of the class Future are hashes that can be read from here, which is faster
- * than their methods: `done`, `failed` and `cancelled` are examples of them. */
-void psgi_future_learn(pTHX_ SV *pending, SV *done, SV *failed, SV *cancelled);
+/* Checks whether futures of the class Future are hashes that can be made and read from here, which
+ * is faster than their methods. The four are examples; `done` and `cancelled` were settled by a
+ * method. */
+bool psgi_future_learn(pTHX_ SV *pending, SV *done, SV *failed, SV *cancelled);
+/* What Future->done(@values) returns, if `class` is "Future"; NULL: ask the class itself. */
+SV *psgi_future_of_class(pTHX_ SV *class, SV **values, int n);
+/* The scalar value of a method, owned by the caller; throws its exception. */
+SV *psgi_future_ask(pTHX_ SV *future, const char *method, SV **args, int n);
+/* The values of a future of any class that is plainly done (borrowed); NULL: call its `result`. */
+AV *psgi_future_result(pTHX_ SV *future);
 /* True if it is ready with a value, as far as can be seen without a method. */
 bool psgi_future_is_plainly_done(pTHX_ SV *future);
 

@@ -9,12 +9,24 @@ use Sprig    ();
 
 our $VERSION = '0.001';
 
-# Ready futures of the class Future are told apart from others without a call, if they look as they do now.
+# If futures are plain hashes, as they are without Future::XS, they are made and read in C. Each `return` of
+# an async sub makes one, by AWAIT_NEW_DONE.
 {
-    my ($failed, $cancelled) = (Future->fail('told apart'), Future->new);
+    my ($done,    $failed)    = (Future->new->done, Future->fail('told apart'));
+    my ($pending, $cancelled) = map { Future->new } 1 .. 2;
     $failed->failure;
     $cancelled->cancel;
-    _learn(Future->new, Future->done, $failed, $cancelled);
+    if (_learn($pending, $done, $failed, $cancelled)) {
+        *AWAIT_IS_READY = \&_is_ready;
+        *AWAIT_GET      = \&_get;
+        if (Future->can('AWAIT_NEW_DONE')) {
+            my $name = 'Future::AWAIT_NEW_DONE';
+            no strict 'refs';
+            delete $Future::{AWAIT_NEW_DONE};    # its glob may be that of AWAIT_DONE, too
+            *$name = \&_new_done;
+        }
+    }
+    $pending->cancel;
 }
 
 # The one that is given wherever nothing has to be waited for.
