@@ -4,14 +4,13 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use SprigTest;
+use SprigTest::Browser;
 use SprigTest::Workers;
 use Test::More;
 
 -d '/proc/self' or plan skip_all => 'no /proc';
-my ($browser) = grep { defined } map { tool_path($_) } qw(chromium chromium-browser google-chrome);
-plan skip_all => 'no Chromium is installed' if !$browser;
+my $chromium = find_browser('Chromium') or plan skip_all => 'no Chromium is installed';
 
 # Both in frames of one page, which types for them, and tells at last what both have heard.
 my $master = start_workers(code => <<"APP");
@@ -43,25 +42,9 @@ onload = () => wait(() => /Ann joined/.test(text(0)) && /Bob joined/.test(text(1
 </script>
 APP
 
-# Runs until it is killed.
-my $folder = SprigTest::temp_path('browser');
-my $pid    = fork;
-defined $pid or die "fork: $!";
-if (!$pid) {
-    POSIX::setsid();
-    $ENV{HOME} = $folder;
-    open STDOUT, '>',  '/dev/null';
-    open STDERR, '>&', \*STDOUT;
-    exec($browser, qw(--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
-            --disable-background-networking --disable-component-update --disable-sync
-            --disable-dev-shm-usage --disable-extensions --remote-debugging-port=0),
-        "--user-data-dir=$folder", "http://127.0.0.1:$master->{port}/two"
-    ) or POSIX::_exit(127);
-}
-
+my $browser = open_browser($chromium, "http://127.0.0.1:$master->{port}/two");
 eventually(sub { $master->lines('told') }, 60);
-kill KILL => -$pid;
-waitpid $pid, 0;
+$browser->quit;
 my ($ann, $bob) = split /\|/, join('', $master->lines('told')) . '|';
 like($bob, qr/Ann from Ann <b>\xe2\x82\xac</, 'Bob hears Ann, and markup is text');
 like($ann, qr/Bob from Bob/,                  'Ann hears Bob');

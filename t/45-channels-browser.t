@@ -4,18 +4,14 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use SprigTest;
+use SprigTest::Browser;
 use SprigTest::Events;
 use SprigTest::Workers;
 use Test::More;
 
 -d '/proc/self' or plan skip_all => 'no /proc';
-my ($browser) = grep { defined } map { tool_path($_) } qw(chromium chromium-browser google-chrome);
-plan skip_all => 'no Chromium is installed' if !$browser;
-
-my @FLAGS = qw(--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
-    --disable-background-networking --disable-component-update --disable-dev-shm-usage --disable-extensions);
+my $chromium = find_browser('Chromium') or plan skip_all => 'no Chromium is installed';
 
 my $app = <<'APP';
 use strict; use warnings; use Sprig::Channel;
@@ -49,8 +45,8 @@ new EventSource('/events').onmessage = (event) => {
 APP
 
 subtest 'EventSource over a reload' => sub {
-    my $master = start_workers(workers => 2, code => $app);
-    my $pid    = browse("http://127.0.0.1:$master->{port}/");
+    my $master  = start_workers(workers => 2, code => $app);
+    my $browser = open_browser($chromium, "http://127.0.0.1:$master->{port}/");
     ok $master->await_lines('opened', 'first', 1, 30), 'the page opens its stream';
     ok eventually(sub { $master->body_of('/publish?1') eq '' }), 'publishing';
     $master->body_of("/publish?$_") for 2 .. 5;
@@ -69,8 +65,7 @@ subtest 'EventSource over a reload' => sub {
     $master->body_of('/publish?end');
     my ($report) = $master->await_lines('report', 'end', 1, 15);
     is $report, join('-', 1 .. $n, 'end'), 'and has got each event once';
-    kill 'KILL', -$pid;
-    waitpid $pid, 0;
+    $browser->quit;
     $master->ends_ok;
 };
 
@@ -81,8 +76,7 @@ subtest 'the dashboard' => sub {
     my ($dom, $received) = ('', 0);
     eventually(
         sub {
-            $dom = output_of($browser, @FLAGS, '--user-data-dir=' . SprigTest::temp_path('browser'),
-                '--timeout=4000', '--dump-dom', "http://127.0.0.1:$master->{port}/");
+            $dom = dom_of($chromium, "http://127.0.0.1:$master->{port}/", 4000);
             ($received) = $dom =~ m{<b id="n">([0-9]+)</b>};
             return $received && $received > 3;
         },
@@ -99,18 +93,3 @@ subtest 'the dashboard' => sub {
 };
 
 done_testing;
-
-# A browser that stays, in a process group of its own; its leader.
-sub browse {
-    my ($url) = @_;
-    my $folder = SprigTest::temp_path('browser');
-    my $pid    = fork;
-    defined $pid or die "fork: $!";
-    return $pid if $pid;
-    POSIX::setsid();
-    open STDOUT, '>', '/dev/null';
-    open STDERR, '>', '/dev/null';
-    $ENV{HOME} = $folder;
-    exec 'timeout', 80, $browser, @FLAGS, "--user-data-dir=$folder", '--remote-debugging-port=0', $url
-        or POSIX::_exit(127);
-}

@@ -5,8 +5,8 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use SprigTest;
+use SprigTest::Browser;
 use SprigTest::Http2;
 use SprigTest::Probe qw(eventually);
 use SprigTest::Tls;
@@ -152,37 +152,21 @@ $app =~ s/(UPLOAD_BYTES)/$UPLOAD_BYTES/g;
 
 my $pem = certificate();
 
-# What to run, in a folder of its own, so that it shows the page and trusts its certificate.
-sub chromium {
-    my ($program, $folder, $server, $url) = @_;
-    return (
-        $program, qw(--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
-            --disable-background-networking --disable-component-update --disable-sync
-            --disable-dev-shm-usage --disable-extensions --remote-debugging-port=0
-            --ignore-certificate-errors),
-        "--user-data-dir=$folder", $url
-    );
-}
+# How each comes to trust the certificate.
+sub chromium { return (flags => ['--ignore-certificate-errors']) }
 
 sub firefox {
-    my ($program, $folder, $server, $url) = @_;
+    my ($server) = @_;
     my ($print) =
         output_of(qw(openssl x509 -noout -fingerprint -sha256 -in), $pem->{cert}) =~ /=(\S+)/;
-    my $trusted = sprintf "%s:%d:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n", $server->host,
-        $server->port, $print;
-    my @off = qw(browser.shell.checkDefaultBrowser datareporting.policy.dataSubmissionEnabled
-        network.captive-portal-service.enabled network.connectivity-service.enabled app.update.enabled
-        browser.aboutwelcome.enabled);
-    spew("$folder/cert_override.txt", $trusted);
-    spew("$folder/user.js", join '', map { "user_pref('$_', false);\n" } @off);
-    return ($program, '--headless', '--no-remote', '--profile', $folder, $url);
+    return (cert_override => sprintf "%s:%d:\tOID.2.16.840.1.101.3.4.2.1\t%s\t\n",
+        $server->host, $server->port, $print);
 }
 
 # Runs it until its page has reported; the report, and the lines of the access log.
 sub report_of {
-    my ($command, $program) = @_;
-    my ($folder, $report, $log) = map { SprigTest::temp_path($_) } qw(browser report log);
-    mkdir $folder;
+    my ($program, $trust) = @_;
+    my ($report, $log) = map { SprigTest::temp_path($_) } qw(report log);
     my $server = start_server(
         by   => 'program',
         code => $app,
@@ -194,20 +178,9 @@ sub report_of {
             access_log      => $log
         }
     );
-    my @command =
-        $command->($program, $folder, $server, 'https://127.0.0.1:' . $server->port . '/');
-    my $pid = fork;
-    defined $pid or die "fork: $!";
-    if (!$pid) {
-        POSIX::setsid();
-        $ENV{HOME} = $folder;
-        open STDOUT, '>',  '/dev/null';
-        open STDERR, '>&', \*STDOUT;
-        exec('timeout', 170, @command) or POSIX::_exit(127);
-    }
+    my $browser = open_browser($program, 'https://127.0.0.1:' . $server->port . '/', $trust->($server));
     eventually { -e $report } 160;
-    kill KILL => -$pid;
-    waitpid $pid, 0;
+    $browser->quit;
     $server->idle_ok;
     $server->stop_ok;
     is($server->stderr, '', 'the server has nothing to complain about');
@@ -217,15 +190,14 @@ sub report_of {
 }
 
 for my $browser (
-    [Chromium => \&chromium, 400_000,         qw(chromium chromium-browser google-chrome)],
-    [Firefox  => \&firefox,  'unknown to it', qw(firefox-esr firefox)]
+    [Chromium => \&chromium, 400_000],
+    [Firefox  => \&firefox,  'unknown to it']
     )
 {
-    my ($name, $command, $streamed, @programs) = @$browser;
+    my ($name, $trust, $streamed) = @$browser;
     subtest $name => sub {
-        my ($program) = grep { defined } map { tool_path($_) } @programs;
-        plan skip_all => "no $name is installed" if !$program;
-        my ($said, $log) = report_of($command, $program);
+        my $program = find_browser($name) or plan skip_all => "no $name is installed";
+        my ($said, $log) = report_of($program, $trust);
         is($said->{images}, $N_IMAGES, 'all images');
         is(
             $said->{upload},

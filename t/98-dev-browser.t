@@ -5,14 +5,13 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use SprigTest;
+use SprigTest::Browser;
 use SprigTest::Dev;
 use SprigTest::Workers;
 use Test::More;
 
-my ($browser) = grep { defined } map { tool_path($_) } qw(chromium chromium-browser google-chrome);
-plan skip_all => 'no Chromium is installed' if !$browser;
+my $chromium = find_browser('Chromium') or plan skip_all => 'no Chromium is installed';
 
 my $SECONDS = 40;
 
@@ -43,7 +42,7 @@ new MutationObserver(() => {
 APP
 
 my $dev      = start_dev(code => $app);
-my $pid      = browse("http://localhost:$dev->{port}/");
+my $browser  = open_browser($chromium, "http://localhost:$dev->{port}/");
 my $is_shown = $dev->await_lines('report', 'version-1', 1, $SECONDS);
 ok $is_shown, 'the browser shows the page' or diag $dev->stderr;
 
@@ -66,25 +65,6 @@ SKIP: {
         ),
         'what dies in a callback appears on the open page';
 }
-kill 'KILL', -$pid;
-waitpid $pid, 0;
+$browser->quit;
 $dev->ends_ok;
 done_testing;
-
-# A browser in a process group of its own; its leader.
-sub browse {
-    my ($url)  = @_;
-    my $folder = SprigTest::temp_path('browser');
-    my $leader = fork;
-    defined $leader or die "fork: $!";
-    return $leader if $leader;
-    POSIX::setsid();
-    open STDOUT, '>', '/dev/null';
-    open STDERR, '>', '/dev/null';
-    $ENV{HOME} = $folder;
-    exec 'timeout', 150, $browser,
-        qw(--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync),
-        qw(--disable-background-networking --disable-component-update --disable-dev-shm-usage),
-        qw(--disable-extensions --remote-debugging-port=0), "--user-data-dir=$folder", $url
-        or POSIX::_exit(127);
-}
