@@ -53,7 +53,8 @@ sub add_run {
     $self->{versions}{$_} ||= $run->{versions}{$_} for keys %{ $run->{versions} };
     my %known = map { $_ => 1 } @{ $self->{servers} };
     push @{ $self->{servers} }, grep { !$known{$_} } @{ $run->{servers} };
-    push @{ $self->{runs} }, @{ $run->{runs} };
+    my %listed = map { $_ => 1 } @{ $self->{runs} };
+    push @{ $self->{runs} }, grep { !$listed{$_} } @{ $run->{runs} };
     return;
 }
 
@@ -71,10 +72,17 @@ sub median {
         : ($values[@values / 2 - 1] + $values[@values / 2]) / 2;
 }
 
+# What was measured. Looking does not make an entry: one without measurements would hide another run's.
+sub _rounds {
+    my ($self, $scenario, $server) = @_;
+    my $of = $self->{results}{$scenario} or return;
+    return @{ $of->{$server} || [] };
+}
+
 sub value {
     my ($self, $scenario, $server, $key) = @_;
     return $self->_spread($scenario, $server) if $key eq 'spread';
-    my $value = median(map { $_->{$key} } @{ $self->{results}{$scenario}{$server} || [] });
+    my $value = median(map { $_->{$key} } $self->_rounds($scenario, $server));
     return defined $value && $key eq 'rss' ? $value / 1024 : $value;
 }
 
@@ -90,7 +98,7 @@ sub _spread {
     my ($scenario) = grep { $_->{name} eq $name } @{ $self->{scenarios} };
     my @values = sort { $a <=> $b }
         grep { defined }
-        map { $_->{ $self->key_of($scenario) } } @{ $self->{results}{$name}{$server} };
+        map { $_->{ $self->key_of($scenario) } } $self->_rounds($name, $server);
     my $median = median(@values);
     return @values > 1 && $median ? 100 * ($values[-1] - $values[0]) / $median : undef;
 }
