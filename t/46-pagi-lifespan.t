@@ -23,13 +23,6 @@ sub note {
     close $fh;
 }
 
-# Waits on the loop.
-sub a_moment {
-    my $future = Sprig::PAGI::Future->new;
-    my $timer; $timer = AE::timer(0.05, 0, sub { undef $timer; $future->done });
-    return $future;
-}
-
 paths(
     'lifespan' => async sub {
         my ($scope, $receive, $send) = @_;

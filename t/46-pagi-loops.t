@@ -14,12 +14,6 @@ needs_pagi();
 delete $ENV{PERL_ANYEVENT_MODEL};    # each part has the loop that it names
 
 my $APP = <<'APP';
-sub a_moment {
-    my $future = Sprig::PAGI::Future->new;
-    my $timer; $timer = AE::timer(0.01, 0, sub { undef $timer; $future->done });
-    return $future;
-}
-
 paths(
     'lifespan' => async sub {
         my ($scope, $receive, $send) = @_;

@@ -5,6 +5,7 @@ package SprigTest::Pagi;
 # In the app:   paths('/path' => async sub { my ($scope, $receive, $send) = @_; ... }, ...);
 #               await answer($send, 'text');
 #               my $why = wrong($send->({ ... }));     # what a future failed with
+#               await a_moment();                      # while the loop goes on
 # In the test:  needs_pagi(); my $server = start_pagi(<<'APP');
 
 use strict;
@@ -14,7 +15,7 @@ use File::Basename qw(dirname);
 use File::Spec;
 use SprigTest::Probe ();
 
-our @EXPORT = qw(paths answer wrong start_pagi needs_pagi scope_counters);
+our @EXPORT = qw(paths answer wrong a_moment start_pagi needs_pagi scope_counters);
 
 my $lib = dirname(dirname(File::Spec->rel2abs(__FILE__)));
 
@@ -52,6 +53,14 @@ sub wrong {
     return 'pending' if !$future->is_ready;
     my $failure = $future->failure;
     return defined $failure ? $failure : '';
+}
+
+# A future that is done a little later.
+sub a_moment {
+    my $future = Sprig::PAGI::Future->new;
+    my $timer;
+    $timer = AE::timer(0.05, 0, sub { undef $timer; $future->done });
+    return $future;
 }
 
 # ---- in the test ----
