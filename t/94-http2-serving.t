@@ -81,8 +81,11 @@ sub start {
     );
 }
 
-my $log    = SprigTest::temp_path('log');
-my $server = start(flags => ['--listen', '127.0.0.1:0,h2c'], args => { access_log => $log });
+my ($log, $socket) = map { SprigTest::temp_path($_) } qw(log socket);
+my $server = start(
+    flags => ['--listen', '127.0.0.1:0,h2c', '--listen', "$socket,h2c"],
+    args  => { access_log => $log }
+);
 
 sub fetch {
     my (@args) = @_;
@@ -197,6 +200,17 @@ subtest 'a body that waits for its invitation' => sub {
     is("$invitation->{id} @{ $invitation->{fields} }", "$id :status 100", 'gets it at once');
     $h2->data($id, 'body', end => 1);
     is($h2->response($id)->{body}, '4 4', 'and comes');
+};
+
+subtest 'a unix socket' => sub {
+    is(
+        fetch(
+            '--http2-prior-knowledge', '--unix-socket', $socket, '-T', $file,
+            'http://localhost/length'
+        ),
+        length($large) . ' ' . length($large),
+        'is no different'
+    );
 };
 
 subtest 'HTTP/1 on the same port' => sub {

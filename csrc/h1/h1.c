@@ -133,6 +133,7 @@ static void h1_give_way(struct sprig_conn *c)
     struct h1_input *in = h->in;
     struct sprig_span input = h1_kept_input(c);
     h->in = NULL;
+    conn_take_unread(c); /* it is part of the input */
     conn_speak(c, c->server->protocols->http2, input);
     free(in);
 }
