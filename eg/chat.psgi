@@ -66,8 +66,8 @@ header b { font-size: 1.15rem } #here { opacity: .8; font-size: .9rem } #state {
 main { overflow-y: auto; padding: 1rem 1.2rem; display: flex; flex-direction: column; gap: .45rem }
 .line { max-width: 34rem; padding: .5rem .8rem; border-radius: .8rem; background: #fff; overflow-wrap: anywhere;
   box-shadow: 0 1px 2px #0002; align-self: flex-start }
-.line b { display: block; font-size: .8rem; color: #2d7d55 } .line time { float: right; margin-left: 1rem;
-  font-size: .72rem; color: #7b8a80 }
+.line b { display: flex; justify-content: space-between; font-size: .8rem; color: #2d7d55 }
+time { float: right; margin-left: 1rem; font-size: .72rem; font-weight: normal; color: #7b8a80 }
 .mine { align-self: flex-end; background: #d8f1e1 } .note { align-self: center; font-size: .85rem; color: #66756b }
 form { display: flex; gap: .6rem; padding: .8rem 1.2rem; background: #fff; border-top: 1px solid #d9e1db }
 input { flex: 1; min-width: 0; font: inherit; padding: .55rem .8rem; border: 1px solid #b9c8be; border-radius: .6rem }
@@ -82,8 +82,9 @@ let name = new URLSearchParams(location.search).get('name'), socket, wait = 500;
 function add(kind, text, from, at) {
   const line = document.createElement('div');
   line.className = kind;
-  if (from) line.append(Object.assign(document.createElement('b'), { textContent: from }));
-  if (at) line.prepend(Object.assign(document.createElement('time'),
+  const head = Object.assign(document.createElement('b'), { textContent: from });
+  if (from) line.append(head);
+  if (at) (from ? head : line).append(Object.assign(document.createElement('time'),
     { textContent: new Date(at * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) }));
   line.append(text);
   $('lines').append(line);

@@ -19,7 +19,8 @@ sub channel_of { return Sprig::Channel->new("upload $_[0]") }
 
 sub receive {
     my ($env, $id) = @_;
-    my $reader  = $env->{'psgix.input.reader'} or return [411, [], ["Send a body.\n"]];
+    my $reader  = $env->{'psgix.input.reader'}
+        or return [501, [], ["Start the server with --streaming-input /upload, and send a body.\n"]];
     my $total   = $env->{CONTENT_LENGTH} || 0;
     my $channel = channel_of($id);
     my $sha     = Digest::SHA->new(256);
@@ -97,8 +98,10 @@ function send(file) {
     $('said').textContent = 'The server has ' + size(bytes) + ' of ' + size(file.size) + '.';
   };
   source.onopen = async () => {
-    const answer = await (await fetch('/upload?id=' + id, { method: 'POST', body: file })).json();
+    const response = await fetch('/upload?id=' + id, { method: 'POST', body: file });
     source.close();
+    if (!response.ok) return $('said').textContent = await response.text();
+    const answer = await response.json();
     $('bar').value = 100;
     $('said').innerHTML = 'All ' + size(answer.bytes) + ' have arrived. SHA-256:<br><code>' + answer.sha256 + '</code>';
   };

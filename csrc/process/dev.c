@@ -135,6 +135,7 @@ void dev_watch(struct dev *d, const struct process *p, const char *path)
         watch_files_begin(d->files);
     }
     watch_files_add(d->files, path, strlen(path));
+    sprig_log(SPRIG_LOG_DEBUG, "watching %s", path);
 }
 
 static void forget(char **text)
@@ -238,10 +239,9 @@ void dev_ready(struct sprig_master *m, const struct process *p)
         size_t n = watch_files_changes(d->files);
         if (n > 1)
             snprintf(more, sizeof more, " and %zu more", n - 1);
-        sprig_log(SPRIG_LOG_INFO, "%s in %.2f s: %s%s%s", p->is_excuse ? "tried" : "reloaded",
+        sprig_log(SPRIG_LOG_INFO, "%s in %.2f s: %s%s%s", p->is_excuse ? "not loaded" : "reloaded",
                   (double)(clock_ms() - d->hold_ms) / 1000, short_path(m, d->why), more,
-                  p->is_excuse ? "; it cannot be loaded, so pages say why until a file changes"
-                               : "");
+                  p->is_excuse ? "; pages show why until a file changes" : "");
     }
     d->hold_ms = 0;
     forget(&d->why);
