@@ -70,11 +70,11 @@ static size_t escape_slowly(const unsigned char *bytes, size_t n, char *out)
     return (size_t)(at - out);
 }
 
-/* Every byte at every place of texts of every length around a word or two. */
+/* Every byte at every place of texts of every length up to some words. */
 static void escaping(void)
 {
-    unsigned char bytes[20];
-    char expected[81];
+    unsigned char bytes[40];
+    char expected[161];
     unsigned n_wrong = 0;
     for (size_t n = 1; n <= sizeof(bytes); n++)
         for (size_t at = 0; at < n; at++)
