@@ -109,7 +109,38 @@ subtest 'a reload' => sub {
 $_->client->close for @streams;
 $_->ends_ok for @servers;
 
+subtest 'a long backlog' => sub {
+    my $n      = 4000;
+    my $server = start_workers(
+        workers => 1,
+        code    => $app =~ s/max_queue => 50/max_queue => $n, maxlen => 1000/r
+            =~ s{(return .* if \$path eq '/wide';)}{\$news->publish(\$_) for 1 .. (\$path eq '/fill' ? \$q : 0);\n$1}r
+    );
+    @servers = ($server, $server);
+    ok are_connected(1), 'it connects';
+    my $stream = joined($server);
+    kill 'KILL', $redis or die "kill: $!";
+    waitpid $redis, 0;
+    ok $stream->await(qr/\Ais away\z/), 'Redis is away';
+    $server->body_of("/fill?$n");
+    start_redis();
+    ok $stream->await(qr/\A$n\z/), "all of $n messages are sent when it is back, four times what it keeps";
+    my @numbers = grep { /\A[0-9]+\z/ } map { $_->{data} } $stream->events(0);
+    is "@numbers", join(' ', 1 .. $n), 'none of them is trimmed before it was read';
+    unlike $server->stderr, qr/were lost/, 'nor said to be';
+    redis_cli(qw(XADD sprig:news * u other:7:0 t seven));
+    redis_cli(qw(XADD sprig:news * u other:9:8 t nine));
+    ok $stream->await(qr/\Anine\z/), 'somebody has published what this process never heard';
+    ok eventually(sub { $server->stderr =~ /messages of the channel 'news' were lost: .*raise maxlen \(1000\)/ }),
+        'it says so';
+    $stream->client->close;
+    $server->ends_ok;
+    unlike $server->stderr, qr/destroy/, 'and has no complaint at its end';
+};
+
 done_testing;
+
+sub redis_cli { return output_of('redis-cli', '-s', $path, @_) }
 
 sub start_redis {
     $redis = fork;

@@ -17,8 +17,15 @@ my ($PAUSE_MIN, $PAUSE_MAX) = (0.1, 5);
 # Entries that one answer brings, and publishers of which is remembered what they have said last.
 my ($READ_COUNT, $MAX_PUBLISHERS) = (1000, 1000);
 
+# Commands that may wait for their answers. What has gathered while Redis was away goes in portions: in one, it
+# could be trimmed before anybody has read it.
+my $WINDOW = 100;
+
 # How long a connection may take, and how often a reader shows that it is there.
 my ($CONNECT_SECONDS, $BLOCK_MS) = (5, 10_000);
+
+# That messages were lost is told so often, of one channel.
+my $QUIET_SECONDS = 60;
 
 my %DEFAULT = (
     host      => '127.0.0.1',
@@ -28,7 +35,7 @@ my %DEFAULT = (
     password  => undef,
     db        => undef,
     prefix    => 'sprig:',
-    maxlen    => 1000,
+    maxlen    => 10_000,
     max_queue => 10_000,
     on_state  => undef,
 );
@@ -83,13 +90,17 @@ sub publish {
         croak 'Sprig::Channel::publish_binary: wide character: binary messages are bytes';
     }
     my $maxlen = $channel->history > $self->{maxlen} ? $channel->history : $self->{maxlen};
-    my @fields = (u => "$self->{token}:" . ++$self->{n_published}, t => $bytes);
+    my $number = ++$self->{n_published};
+    my $topic  = $self->{channels}{ $channel->name } || {};
+    my $before = $topic->{published} || 0;
+    $topic->{published} = $number;
+    my @fields = (u => "$self->{token}:$number:$before", t => $bytes);
     push @fields, e => _bytes($option{event}) if defined $option{event};
     push @fields, i => _bytes($option{id})    if defined $option{id};
     push @fields, b => 1                      if $is_binary;
-    my $command = _command('XADD', $self->{prefix} . _bytes($channel->name), 'MAXLEN', '~', $maxlen, '*', @fields);
-    push @{ $self->{queue} }, $command;
-    $self->{writer}{handle}->push_write($command) if $self->{writer} && $self->{writer}{is_ready};
+    push @{ $self->{queue} },
+        { command => _command('XADD', $self->{prefix} . _bytes($channel->name), 'MAXLEN', '~', $maxlen, '*', @fields) };
+    $self->_write;
     return 1;
 }
 
@@ -104,6 +115,7 @@ sub _start {
     $self->{token}       = join '-', $$, map { int rand 1 << 31 } 1, 2;
     $self->{n_published} = 0;
     $self->{queue}       = [];
+    $self->{n_sent}      = 0;
     $self->{pause}       = $PAUSE_MIN;
     $self->_connect;
     return;
@@ -158,14 +170,29 @@ sub _ready {
     if ($connection->{role} eq 'writer') {
 
         # What was sent and not answered is sent again: readers know what they have heard already.
-        $connection->{handle}->push_write($_) for @{ $self->{queue} };
+        $self->{n_sent} = 0;
+        $self->_write;
     }
     return if grep { !$self->{$_} || !$self->{$_}{is_ready} } qw(reader writer);
     $self->{pause} = $PAUSE_MIN;
     $self->{is_up} = 1;
-    $self->_begin($_) for values %{ $self->{channels} };
+    my @topics = values %{ $self->{channels} };
+    $_->{is_begun} = 1 for grep { defined $_->{last} } @topics;    # one question is about all of these
     $self->_read;
+    $self->_begin($_) for @topics;
     $self->_tell(1);
+    return;
+}
+
+# Sends what waits, as far as the window allows; when half of it is free, so that not each answer makes a packet.
+sub _write {
+    my ($self) = @_;
+    my ($writer, $queue) = @$self{qw(writer queue)};
+    return if !$writer || !$writer->{is_ready} || $self->{n_sent} > $WINDOW / 2;
+    my $last = @$queue < $WINDOW ? $#$queue : $WINDOW - 1;
+    my $bytes = join '', map { $_->{command} } @$queue[$self->{n_sent} .. $last];
+    $self->{n_sent} = $last + 1;
+    $writer->{handle}->push_write($bytes) if length $bytes;
     return;
 }
 
@@ -184,10 +211,11 @@ sub _lost {
 sub _close {
     my ($self) = @_;
     for my $connection (grep { defined } delete @$self{qw(reader writer)}) {
-        $connection->{handle}->destroy;
+        $connection->{handle}->destroy if $connection->{handle};    # it may be gone at the end of perl
         %$connection = ();
     }
-    @{ $self->{queue} } = grep { !ref } @{ $self->{queue} || [] };
+    @{ $self->{queue} } = grep { !$_->{question} } @{ $self->{queue} || [] };
+    $self->{n_sent} = 0;
     return;
 }
 
@@ -236,12 +264,12 @@ sub _begin {
     return;
 }
 
-# Questions go by the writer, since the reader waits for messages. They are asked anew by the next
-# connection, where they are of use then.
+# Questions go by the writer, since the reader waits for messages, and before what was not sent yet. They are
+# asked anew by the next connection, where they are of use then.
 sub _ask_writer {
     my ($self, $cb, @command) = @_;
-    push @{ $self->{queue} }, { question => $cb };
-    $self->{writer}{handle}->push_write(_command(@command));
+    splice @{ $self->{queue} }, $self->{n_sent}, 0, { question => $cb, command => _command(@command) };
+    $self->_write;
     return;
 }
 
@@ -306,9 +334,11 @@ sub _take {
     my ($stream_id, $fields) = @$entry;
     $topic->{last} = $stream_id;
     my %field = @{ $fields || [] };
-    my ($who, $n) = defined $field{u} ? split /:/, $field{u} : ();
+    my ($who, $n, $before) = defined $field{u} ? split /:/, $field{u} : ();
     if (defined $n) {
-        return if ($topic->{said}{$who} || 0) >= $n;
+        my $heard = $topic->{said}{$who};
+        return if ($heard || 0) >= $n;
+        $self->_missed($topic) if defined $heard && defined $before && $before > $heard;
         $topic->{said} = {} if keys %{ $topic->{said} } >= $MAX_PUBLISHERS;
         $topic->{said}{$who} = $n;
     }
@@ -318,6 +348,17 @@ sub _take {
     $option{event} = _text($field{e}) if defined $field{e};
     return $channel->deliver_binary($field{t}, %option) if $field{b};
     return $channel->deliver(_text($field{t}), %option);
+}
+
+# Another process has published something that this one never heard.
+sub _missed {
+    my ($self, $topic) = @_;
+    my $now = AE::now;
+    return if $now < ($topic->{quiet_until} || 0);
+    $topic->{quiet_until} = $now + $QUIET_SECONDS;
+    warn "Sprig::Channel::Redis: messages of the channel '$topic->{name}' were lost: Redis had trimmed its stream"
+        . " before this process read it; raise maxlen ($self->{maxlen}), or publish less at once\n";
+    return;
 }
 
 # ---- the protocol of Redis ----
@@ -342,7 +383,9 @@ sub _answer {
         $cb->($answer);
     } elsif ($connection->{role} eq 'writer') {
         my $asked = shift @{ $self->{queue} };
-        if (ref $asked) {
+        $self->{n_sent}--;
+        $self->_write;
+        if ($asked->{question}) {
             $asked->{question}->($answer);
         } elsif (ref $answer eq 'SCALAR') {
             warn "Sprig::Channel::Redis: a message was refused: $$answer\n";
@@ -439,7 +482,8 @@ The prefix of the Redis keys, before the channel name. [C<sprig:>]
 
 =item maxlen
 
-The approximate number of messages that Redis keeps for each channel. A longer C<history> takes precedence. [1000]
+The approximate number of messages that Redis keeps for each channel. A longer C<history> takes precedence.
+A process that falls behind by more than that loses messages, and warns of it. [10000]
 
 =item max_queue
 
