@@ -244,7 +244,8 @@ sub until {
     return @frames;
 }
 
-# The response on a stream, once it is complete or reset: { status, body, headers, trailers, reset (code) }. What
+# The response on a stream, once it is complete or reset: { status, body, headers, fields (the same as a list), trailers,
+# reset (code) }. What
 # comes for others meanwhile is kept for them.
 sub response {
     my ($self, $id, %option) = @_;
@@ -273,7 +274,8 @@ sub _collect {
     } elsif ($type eq 'HEADERS') {
         my %fields = @{ $frame->{fields} };
         push @{ $r->{interim} }, $fields{':status'} if $fields{':status'} =~ /^1/;
-        @$r{qw(status headers)} = ($fields{':status'}, \%fields) if $fields{':status'} !~ /^1/;
+        @$r{qw(status headers fields)} = ($fields{':status'}, \%fields, $frame->{fields})
+            if $fields{':status'} !~ /^1/;
     } elsif ($type eq 'DATA') {
         $r->{body} .= $frame->{payload};
     } elsif ($type eq 'RST_STREAM') {
