@@ -14,17 +14,25 @@ use Test::More;
 -d '/proc/self' or plan skip_all => 'no /proc';
 
 my $APP = <<'END';
+use AnyEvent;
 use Time::HiRes ();
 sub {
     my ($env) = @_;
     Time::HiRes::sleep($env->{QUERY_STRING}) if $env->{PATH_INFO} eq '/block';
-    return [200, ['Content-Type' => 'text/plain'], ["$$"]];
+    my $answer = [200, ['Content-Type' => 'text/plain'], ["$$"]];
+    return $answer if $env->{PATH_INFO} ne '/keep';
+    return sub {
+        my ($respond) = @_;
+        my $timer; $timer = AE::timer 0.1, 0.1, sub { $respond->($answer), undef $timer if -e 'let-go' };
+    };
 };
 END
 
 my $master = start_workers(
     code  => $APP,
-    flags => ['--admin', 'unix:ctl', '--pid', 'pid', '--graceful-timeout', 5],
+    flags => [
+        '--admin', 'unix:ctl', '--pid', 'pid', '--graceful-timeout', 5, '--trusted-proxies', '127.0.0.1'
+    ],
 );
 $master->settles(2);
 
@@ -49,11 +57,18 @@ subtest 'looking' => sub {
     $client->send(get('/'));
     $client->response;
     says_ok(['connections'], qr/\AWORKER +CLIENT.*\n\d +127\.0\.0\.1 \d+ +idle /);
+    my $proxy = $master->connect;
+    $proxy->send(get('/keep', 'X-Forwarded-For: 192.0.2.7'));
+    ok eventually(sub { ctl('connections')->{out} =~ m{^\d +192\.0\.2\.7 +app .* GET /keep$}m }),
+        'connections: behind a proxy, the client of the request';
+    spew($master->path('let-go'), '');
+    is $proxy->response->status, 200, '... which is answered';
+    $proxy->close;
     says_ok(['stuck'],       qr/\A(?:worker \d \(pid \d+\): not blocked\n){2}\z/);
     says_ok(['config'],      qr/^workers = 2 +# command line$/m);
     like ctl('config')->{out}, qr/^max_headers = 100 +# default$/m, 'defaults are called so';
-    like ctl('status')->{out}, qr/^connections 1 open of at most [1-9]\d+, \d+ accepted$/m,
-        'max_connections 0 has a number';
+    my $open = qr/^connections 1 open of at most [1-9]\d+, \d+ accepted$/m;
+    ok eventually(sub { ctl('status')->{out} =~ $open }), 'max_connections 0 has a number';
     says_ok(['top', 1],
         qr/\Asprig +ready .*^requests +[\d.]+\/s .*^durations   -\n.*^WORKER +PID(?:.*\n +\d.*){2}\n\z/ms);
     my ($widest) = sort { $b <=> $a } map {

@@ -27,15 +27,26 @@ static double seconds_since(uint64_t then_ns, uint64_t now_ns)
     return then_ns != 0 && then_ns < now_ns ? (double)(now_ns - then_ns) / 1e9 : 0;
 }
 
-static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_t now)
+/* The client of the request, if a proxy has named it; otherwise the peer. */
+static void print_client(const struct sprig_conn *c, const struct sprig_exchange *ex, char *buf,
+                         size_t n)
 {
     const char *port = c->remote_host + c->remote_port_at;
+    struct sprig_span client = ex != NULL ? exchange_client(ex) : span_make(NULL, 0);
+    if (client.len > 0)
+        snprintf(buf, n, "%.*s", (int)client.len, client.ptr);
+    else
+        snprintf(buf, n, "%s%s%s", conn_client(c), *port != '\0' ? " " : "",
+                 conn_proxied(c) == NULL ? port : "");
+}
+
+static void describe(const struct sprig_conn *c, struct stats_conn *out, uint64_t now)
+{
     const struct sprig_exchange *ex = NULL;
     if (c->state == CONN_OPEN && c->protocol->at_work != NULL)
         ex = c->protocol->at_work(c);
     *out = (struct stats_conn){.n_requests = c->n_requests};
-    snprintf(out->client, sizeof out->client, "%s%s%s", conn_client(c), *port != '\0' ? " " : "",
-             conn_proxied(c) == NULL ? port : "");
+    print_client(c, ex, out->client, sizeof out->client);
     snprintf(out->state, sizeof out->state, "%s", state_of(c, ex));
     out->buffered_bytes = c->out.size < UINT32_MAX ? (uint32_t)c->out.size : UINT32_MAX;
     if (ex == NULL)
