@@ -1,13 +1,13 @@
-/* pagi_hash.c - the hash of a PAGI scope, from one request to the next; see pagi_hash.h */
+/* pagi_hash.c - the hash of a PAGI scope, reused from request to request; see pagi_hash.h */
 #include "pagi_hash.h"
 #include "env.h"
 #include "keptvalue.h"
 
-/* The versions of the specification that this is made after: PAGI::Spec, PAGI::Spec::Www. */
+/* The implemented versions of the specification: PAGI::Spec, PAGI::Spec::Www. */
 #define CORE_VERSION "0.5"
 #define WWW_VERSION  "0.6"
 
-enum { KEPT_HEADERS_BYTES = 16384 }; /* of all headers together */
+enum { KEPT_HEADERS_BYTES = 16384 }; /* for all headers together */
 
 /* ---- keys ---- */
 
@@ -61,7 +61,7 @@ void psgi_scope_hash_end(pTHX_ struct psgi_scope_hash *hash)
     }
 }
 
-/* ---- the parts that do not change ---- */
+/* ---- the parts that stay the same ---- */
 
 HV *psgi_scope_versions_new(pTHX)
 {
@@ -81,7 +81,7 @@ HV *psgi_scope_extensions_new(pTHX_ bool has_flush)
     return hv;
 }
 
-/* The hash behind a reference, if it is a plain one of n keys that nobody else has. */
+/* The hash behind a reference, if it is a plain one with n keys that nobody else has. */
 static HV *sole_hash(pTHX_ SV *sv, STRLEN n)
 {
     HV *hv = (HV *)(psgi_value_is_ref(sv) ? SvRV(sv) : NULL);
@@ -92,7 +92,7 @@ static HV *sole_hash(pTHX_ SV *sv, STRLEN n)
                : NULL;
 }
 
-/* One that never had a key has no array, either. */
+/* A hash that never had a key has no array, either. */
 static bool is_empty_hash(pTHX_ SV *sv)
 {
     HV *hv = sole_hash(aTHX_ sv, 0);
@@ -124,7 +124,7 @@ static bool is_extensions(pTHX_ SV *sv)
     return flush != NULL && is_empty_hash(aTHX_ * flush);
 }
 
-/* ---- the parts that do ---- */
+/* ---- the parts that change ---- */
 
 /* A string, a number, or undef. */
 static bool is_plain(SV *sv)
@@ -169,7 +169,7 @@ static bool refers_to(SV *sv, SV *object)
 
 /* ---- the end of a request ---- */
 
-/* What a scope is looked through for. */
+/* What to look for in a scope. */
 struct sieve {
     SV *transport, *connection;
     struct psgi_garbage garbage;
@@ -229,7 +229,7 @@ static bool is_own(const struct psgi_scope_hash *hash, const HE *he)
     return false;
 }
 
-/* Takes out what the application has put there under other keys. */
+/* Removes what the application has put there under other keys. */
 static void take_out(pTHX_ struct psgi_scope_hash *hash, struct psgi_garbage *garbage)
 {
     AV *keys = newAV();

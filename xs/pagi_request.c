@@ -22,7 +22,7 @@ static void put_text(pTHX_ struct psgi_scope *scope, enum psgi_scope_key which,
     psgi_value_set_text(aTHX_ value_of(aTHX_ scope, which), text);
 }
 
-/* Where there is none from an earlier request. */
+/* Used if there is no value from an earlier request. */
 static void put_new(pTHX_ SV *value, SV *target)
 {
     if (SvROK(value))
@@ -42,7 +42,7 @@ static bool is_cookie(struct sprig_span name)
     return name.len == 6 && span_ieq(name, SPAN_LIT("cookie"));
 }
 
-/* The array of a pair; of an earlier request, where that had as many. */
+/* The array for a pair, from an earlier request if that had as many. */
 static AV *pair_at(pTHX_ AV *list, SSize_t i)
 {
     AV *pair;
@@ -71,9 +71,8 @@ static SV *put_header(pTHX_ AV *list, SSize_t i, struct sprig_span name, struct 
     return part[1];
 }
 
-/* Returns how many of the list these are. `host`, unless its ptr is NULL, is what the client meant
- * by an absolute target, or what a proxy has told. Several Cookie fields are one (RFC 9113 section
- * 8.2.3). */
+/* Returns the number of list entries used. `host`, unless its ptr is NULL, comes from an absolute
+ * target or from a proxy. Several Cookie fields become one (RFC 9113 section 8.2.3). */
 static SSize_t fill_headers(pTHX_ AV *list, const struct sprig_request *req, struct sprig_span host)
 {
     SV *cookie = NULL, *value;
@@ -116,7 +115,7 @@ static void put_headers(pTHX_ struct psgi_scope *scope, const struct sprig_reque
 
 /* ---- addresses ---- */
 
-/* [host, port]; what is no number is undef. */
+/* [host, port]; a port that is not a number becomes undef. */
 static void put_address(pTHX_ struct psgi_scope *scope, enum psgi_scope_key which,
                         struct sprig_span host, struct sprig_span port)
 {
