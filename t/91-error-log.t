@@ -126,6 +126,7 @@ subtest 'a disk without room cuts a line' => sub {
 BEGIN { $SIG{XFSZ} = 'IGNORE' }
 sub { $_[0]{'psgi.errors'}->print(substr($_[0]{PATH_INFO}, 1) x 100, "\n"); [200, [], ['x']] }
 END
+    $server->eventually(sub { slurp($log) =~ m{http://.*\n} });    # which it says when it serves already
     my $room = 50 + -s $log;
     system('prlimit', '--pid', $server->pid, "--fsize=$room:") == 0 or die 'prlimit';
     is ask($server, "/$_"), 200, 'answered' for qw(a b c);
