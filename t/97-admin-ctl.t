@@ -92,6 +92,7 @@ subtest 'a worker that was stopped while it was idle' => sub {
     like ctl('stuck')->{out}, qr/^worker 1 \(pid $pid\): blocked: .*; kill -CONT $pid lets it go on$/m,
         'and says what helps';
     like ctl('workers')->{out}, qr/^ +1 +$pid +1 blocked /m, 'it counts as blocked';
+    like ctl('status')->{out}, qr/^trouble .*, 1 blocked now$/m, '... in the summary, too';
     kill CONT => $pid;
     ok eventually(sub { ctl('stuck')->{status} == 0 }), 'and no longer when it goes on';
 };

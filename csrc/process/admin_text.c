@@ -88,6 +88,22 @@ static void add_head(struct text *out, const struct admin *a)
              n_workers, n_workers == 1 ? "" : "s");
 }
 
+/* Blocks are counted when they end, so one that lasts is named apart. */
+static void add_trouble(struct text *out, const struct admin *a, const struct stats_sum *sum)
+{
+    unsigned n_blocked = 0;
+    admin_foreach(a, s)
+    {
+        n_blocked += admin_is_blocked(a, s);
+    }
+    text_add(out, "trouble     %" PRIu64 " exceptions, blocked %" PRIu64 " times for %.1f s",
+             sum->n[STAT_EXCEPTIONS], sum->n[STAT_BLOCKED],
+             (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
+    if (n_blocked > 0)
+        text_add(out, ", %u blocked now", n_blocked);
+    text_add(out, "\n");
+}
+
 static void add_totals(struct text *out, const struct stats_sum *sum)
 {
     char in[16], sent[16], buffered[16], durations[80];
@@ -102,16 +118,14 @@ static void add_totals(struct text *out, const struct stats_sum *sum)
              "refused     %" PRIu64 " requests, %" PRIu64 " connections\n"
              "durations   %s\n"
              "connections %" PRIu64 " open of at most %" PRIu64 ", %" PRIu64 " accepted\n"
-             "bytes       %s in, %s out, %s buffered\n"
-             "trouble     %" PRIu64 " exceptions, blocked %" PRIu64 " times for %.1f s\n",
+             "bytes       %s in, %s out, %s buffered\n",
              sum->n[STAT_STARTED], level(sum->n[STAT_ACTIVE]), level(sum->n[STAT_WAITING]),
              sum->n[STAT_ANSWERED_2], sum->n[STAT_ANSWERED_3], sum->n[STAT_ANSWERED_4],
              sum->n[STAT_ANSWERED_5], sum->n[STAT_CUT], sum->n[STAT_DISCONNECTS],
              sum_of(sum, STAT_REFUSED_400, STAT_REFUSED_OTHER),
              sum_of(sum, STAT_SHED_FULL, STAT_SHED_FILES), durations,
              level(sum->n[STAT_CONNECTIONS]), level(sum->n[STAT_CONNECTIONS_LIMIT]),
-             sum->n[STAT_ACCEPTED], in, sent, buffered, sum->n[STAT_EXCEPTIONS],
-             sum->n[STAT_BLOCKED], (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
+             sum->n[STAT_ACCEPTED], in, sent, buffered);
 }
 
 static void add_restarts(struct text *out, const struct stats_board *board)
@@ -149,6 +163,7 @@ void admin_add_status_text(struct text *out, const struct admin *a)
     stats_board_sum(a->host.stats, &sum);
     add_head(out, a);
     add_totals(out, &sum);
+    add_trouble(out, a, &sum);
     add_restarts(out, a->host.stats);
     text_add(out, "\n");
     admin_add_workers_text(out, a);
