@@ -29,6 +29,26 @@ sub opened {
     return $fh;
 }
 
+{
+    package Tied;
+    sub TIEHANDLE { my ($class, $text) = @_; return bless { text => $text, at => 0 }, $class }
+
+    sub READ {
+        my ($self, undef, $n) = @_;
+        $_[1] = defined $self->{text} ? substr $self->{text}, $self->{at}, $n : "\x{263a}";
+        $self->{at} += length $_[1];
+        return length $_[1];
+    }
+    sub SEEK { my ($self, $at) = @_; $self->{at} = $at; return 1 }
+}
+
+sub tied_to {
+    my ($text) = @_;
+    my $fh = \do { no warnings 'once'; local *FH };
+    tie *$fh, 'Tied', $text;
+    return $fh;
+}
+
 paths(
     '/file'   => async sub { await send_it($_[2], 0, file => $file) },
     '/range'  => async sub { await send_it($_[2], 0, file => $file, offset => 8, length => 16) },
@@ -55,7 +75,10 @@ paths(
         open my $fh, '-|', 'printf piped' or die "pipe: $!";
         await send_it($_[2], 0, fh => $fh);
     },
-    '/recover' => async sub {
+    '/tied'        => async sub { await send_it($_[2], 0, fh => tied_to('y' x 300_000)) },
+    '/tied-offset' => async sub { await send_it($_[2], 0, fh => tied_to('0123456789'), offset => 3, length => 4) },
+    '/tied-fails'  => async sub { await send_it($_[2], 0, fh => tied_to(undef)) },
+    '/recover'     => async sub {
         my ($scope, $receive, $send) = @_;
         await $send->({ type => 'http.response.start', status => 200 });
         my $wrong = wrong($send->({ type => 'http.response.body', file => "$file.none" }));
@@ -74,11 +97,15 @@ is $server->ask(get('/fh-from'))->body,   "0000003\n",          'from where it s
 is $server->ask(get('/fh-offset'))->body, "0000010\n",          'from an offset';
 is length $server->ask(get('/memory'))->body, 300_000,          'a handle in memory';
 is $server->ask(get('/pipe'))->body,          'piped',          'a pipe';
+is $server->ask(get('/tied'))->body,          'y' x 300_000,    'a tied handle';
+is $server->ask(get('/tied-offset'))->body,   '3456',           'a part of one';
+is $server->ask(get('/tied-fails'))->body,    '',               'one that gives no bytes';
+like $server->stderr, qr{GET /tied-fails: http\.response\.body: cannot read from fh}, 'is told';
 like $server->ask(get('/recover'))->body, qr/\Ainstead: http\.response\.body: cannot open file/,
     'a file that is not there can be made up for';
 my $head = $server->ask("HEAD /file HTTP/1.1\r\nHost: test\r\n\r\n", method => 'HEAD');
 is $head->status,                                          200, 'HEAD';
-is scalar(grep { $_ eq 'sent' } await_diary($server, 13)), 11,  'each future became ready';
+is scalar(grep { $_ eq 'sent' } await_diary($server, 15)), 13,  'each future became ready';
 
 my $before = $server->n_descriptors;
 $server->ask(get('/file')) for 1 .. 20;

@@ -2,6 +2,7 @@
 #include "pagi_response.h"
 #include "body.h"
 #include "bytes.h"
+#include "call.h"
 #include "exchange.h"
 #include "pagi_connection.h"
 
@@ -124,21 +125,86 @@ static void drop_source(pTHX_ struct psgi_scope *scope)
     SvREFCNT_dec(source);
 }
 
+static bool is_tied(IO *io)
+{
+    return SvRMAGICAL((SV *)io) && mg_find((SV *)io, PERL_MAGIC_tiedscalar) != NULL;
+}
+
+/* Takes the bytes that a method has put into `from`; -1: they are none, or too many. */
+static SSize_t take_read(pTHX_ SV *from, char *buf, size_t n)
+{
+    if (!SvPOK(from) || (SvUTF8(from) && !sv_utf8_downgrade(from, true)) || SvCUR(from) > n) {
+        errno = EILSEQ;
+        return -1;
+    }
+    memcpy(buf, SvPVX(from), SvCUR(from));
+    return (SSize_t)SvCUR(from);
+}
+
+/* Calls the methods of the application's class. */
+static SSize_t read_tied(pTHX_ SV *fh, char *buf, size_t n)
+{
+    SV *args[] = {newSVpvs(""), newSVuv((UV)n)}, *result = NULL;
+    SSize_t got = -1;
+
+    SvREFCNT_inc_simple_void_NN(fh);
+    errno = EIO;
+    if (psgi_call_method(aTHX_ fh, "read", args, 2, &result, NULL) && result != NULL &&
+        SvOK(result))
+        got = take_read(aTHX_ args[0], buf, n);
+    SvREFCNT_dec(result);
+    SvREFCNT_dec(args[0]);
+    SvREFCNT_dec(args[1]);
+    SvREFCNT_dec(fh);
+    return got;
+}
+
+/* Up to n bytes; 0 at the end, -1: it cannot be read. */
+static SSize_t read_source(pTHX_ SV *fh, char *buf, size_t n)
+{
+    IO *io = psgi_io_of(fh);
+    PerlIO *file = IoIFP(io);
+    SSize_t got;
+
+    if (is_tied(io))
+        return read_tied(aTHX_ fh, buf, n);
+    if (file == NULL)
+        return -1;
+    got = PerlIO_read(file, buf, n);
+    return got == 0 && PerlIO_error(file) ? -1 : got;
+}
+
+static bool seek_source(pTHX_ SV *fh, uint64_t offset)
+{
+    SV *args[2], *result = NULL;
+    bool ok;
+
+    if (!is_tied(psgi_io_of(fh)))
+        return PerlIO_seek(IoIFP(psgi_io_of(fh)), (Off_t)offset, SEEK_SET) == 0;
+    args[0] = newSVuv((UV)offset);
+    args[1] = newSViv(SEEK_SET);
+    errno = ESPIPE;
+    ok = psgi_call_method(aTHX_ fh, "seek", args, 2, &result, NULL) && result != NULL &&
+         SvTRUE(result);
+    SvREFCNT_dec(result);
+    SvREFCNT_dec(args[0]);
+    SvREFCNT_dec(args[1]);
+    return ok;
+}
+
 /* Reads until the queue is full, or there is nothing more. */
 bool psgi_scope_pump(pTHX_ struct psgi_scope *scope)
 {
-    PerlIO *file = IoIFP(psgi_io_of(scope->source));
     char buf[PUMP_BYTES];
-    bool ok = file != NULL;
+    bool ok = true;
     int rc = 0;
 
     while (ok && rc == 0 && psgi_scope_exchange(scope) != NULL && scope->source_left > 0) {
         size_t n = scope->source_left < sizeof buf ? (size_t)scope->source_left : sizeof buf;
-        SSize_t got = PerlIO_read(file, buf, n);
-        if (got <= 0) {
-            ok = got == 0 && !PerlIO_error(file);
+        SSize_t got = read_source(aTHX_ scope->source, buf, n);
+        ok = got >= 0;
+        if (got <= 0 || psgi_scope_exchange(scope) == NULL)
             break;
-        }
         scope->source_left -= (uint64_t)got;
         rc = sprig_response_write(scope->px->ex, span_make(buf, (size_t)got));
     }
@@ -153,9 +219,7 @@ bool psgi_scope_pump(pTHX_ struct psgi_scope *scope)
 static bool send_stream(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, SV *fh,
                         const struct part *part, uint64_t length, bool *wait)
 {
-    PerlIO *file = IoIFP(psgi_io_of(fh));
-
-    if (part->offset > 0 && PerlIO_seek(file, (Off_t)part->offset, SEEK_SET) != 0)
+    if (part->offset > 0 && !seek_source(aTHX_ fh, part->offset))
         return psgi_event_refuse(aTHX_ ev, "cannot seek in fh: %s", Strerror(errno));
     if (sprig_response_is_bodyless(scope->px->ex)) {
         end_body(aTHX_ scope);
@@ -177,7 +241,7 @@ static bool send_handle(pTHX_ struct psgi_scope *scope, struct psgi_event *ev, S
     SV *error = NULL;
     bool is_file;
 
-    if (io == NULL || IoIFP(io) == NULL)
+    if (io == NULL || (IoIFP(io) == NULL && !is_tied(io)))
         return psgi_event_refuse(aTHX_ ev, "fh is not an open file handle");
     is_file = psgi_body_inspect(aTHX_ fh, &body, &error) == 1 && body.kind == PSGI_BODY_FILE;
     SvREFCNT_dec(error);
