@@ -77,11 +77,12 @@ paths(
 );
 APP
 
+my $version  = over_http2() ? '1.1' : '1.0';
 my @REQUESTS = (
     get('/told?a=1'),
     get('/told', 'X-One: 1', 'Cookie: a=1', 'Cookie: b=2', 'X-Long: ' . 'y' x 5000),
     get('/told/%C3%A4'),
-    "POST /told HTTP/1.0\r\nHost: other\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+    "POST /told HTTP/$version\r\nHost: other\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
 );
 
 sub asked {
