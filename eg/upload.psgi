@@ -19,9 +19,10 @@ sub channel_of { return Sprig::Channel->new("upload $_[0]") }
 
 sub receive {
     my ($env, $id) = @_;
-    my $reader  = $env->{'psgix.input.reader'}
-        or return [501, [], ["Start the server with --streaming-input /upload, and send a body.\n"]];
-    my $total   = $env->{CONTENT_LENGTH} || 0;
+    my $reader = $env->{'psgix.input.reader'};
+    my $total  = $env->{CONTENT_LENGTH} || 0;
+    return [411, [], ["Send a body.\n"]] if !$reader && !$total;
+    return [501, [], ["Start the server with --streaming-input /upload.\n"]] if !$reader;
     my $channel = channel_of($id);
     my $sha     = Digest::SHA->new(256);
     my ($n, $told) = (0, -1);

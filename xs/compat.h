@@ -9,6 +9,10 @@
      (revision)*1000000 + (version)*1000 + (subversion))
 #endif
 
+#ifndef G_LIST /* 5.35.0: the new name of the same */
+#define G_LIST G_ARRAY
+#endif
+
 #ifndef newSVsv_nomg /* 5.29.10 */
 static inline SV *sprig_new_sv_nomg(pTHX_ SV *from)
 {
