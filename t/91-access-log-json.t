@@ -214,7 +214,9 @@ subtest 'a unix socket has no port' => sub {
     my $path   = SprigTest::temp_path('log');
     my $socket = SprigTest::temp_path('socket');
     my ($server, $lines) = started($path, '--access-log-format', 'json', '--listen', $socket);
-    my $client = SprigTest::Client->adopt(IO::Socket::UNIX->new(Peer => $socket));
+    my $connected;
+    $server->eventually(sub { $connected = IO::Socket::UNIX->new(Peer => $socket) });
+    my $client = SprigTest::Client->adopt($connected);
     $client->send("GET / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n");
     $client->rest;
     my ($line) = map { decode_json($_) } $lines->(1);
