@@ -156,9 +156,9 @@ static int take_pid(struct ctl_server *server, const char *path, char *why, size
     if (config != NULL)
         return take_config(server, config, why, n);
     snprintf(why, n,
-             "process %d has no admin listener: start the server with --admin unix:PATH, which "
-             "sprig ctl asks",
-             atoi(pid));
+             "process %d has no admin listener: start the server with --admin unix:PATH, or use "
+             "signals, such as kill -TERM %d",
+             atoi(pid), atoi(pid));
     return -1;
 }
 

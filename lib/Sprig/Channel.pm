@@ -63,7 +63,9 @@ Sprig::Channel - send one message to many clients, in all workers
     my $app = sub {
         my ($env) = @_;
         if ($env->{REQUEST_METHOD} eq 'POST') {
-            $prices->publish(read_body($env));
+            $env->{'psgi.input'}->read(my $text, 1000);
+            utf8::decode($text);
+            $prices->publish($text);
             return [204, [], []];
         }
         return sub {
@@ -154,7 +156,9 @@ to. If the client of a writer closes its side, the response ends.
 =item since
 
 The id of the last message that the client has seen. The messages after it are sent first, as far as the channel
-remembers them. An unknown id, such as 0, means the whole history. If it is undefined or empty, nothing is repeated.
+remembers them. An unknown id, such as 0 or one that is no longer remembered, means the whole history. If it is
+undefined or empty, nothing is repeated. A client can tell that it has missed messages if the ids are numbers that you
+count yourself: the first one that it gets is then not the next one.
 
 =item slow
 
