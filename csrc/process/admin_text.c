@@ -96,9 +96,9 @@ static void add_trouble(struct text *out, const struct admin *a, const struct st
     {
         n_blocked += admin_is_blocked(a, s);
     }
-    text_add(out, "trouble     %" PRIu64 " exceptions, blocked %" PRIu64 " times for %.1f s",
-             sum->n[STAT_EXCEPTIONS], sum->n[STAT_BLOCKED],
-             (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
+    uint64_t n = sum->n[STAT_EXCEPTIONS];
+    text_add(out, "trouble     %" PRIu64 " exception%s, blocked %" PRIu64 " times for %.1f s", n,
+             n == 1 ? "" : "s", sum->n[STAT_BLOCKED], (double)sum->n[STAT_BLOCKED_TIME] / 1e9);
     if (n_blocked > 0)
         text_add(out, ", %u blocked now", n_blocked);
     text_add(out, "\n");
