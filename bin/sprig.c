@@ -117,6 +117,53 @@ static int become_daemon(const struct command *cmd)
     return status_fd;
 }
 
+/* --------------------------------------------------------------------- the logs ---- */
+
+/* Tries what a worker does after it has become the user: a missing file must be created in its
+ * folder. Returns 0 or an errno. */
+static int try_to_write(const char *path)
+{
+    struct stat st;
+    char folder[PATH_MAX];
+    if (stat(path, &st) == 0)
+        return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? 0 : errno;
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
+    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
+/* Tries in a child process, which becomes the user for good. */
+static int try_as_user(const struct sprig_config *config, const char *path)
+{
+    char why[512];
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(privileges_drop(config, why, sizeof why) == 0 ? try_to_write(path) : EPERM);
+    if (pid == -1 || waitpid(pid, &status, 0) == -1 || !WIFEXITED(status))
+        return 0;
+    return WEXITSTATUS(status);
+}
+
+/* True unless it is a descriptor of this process, or syslog. */
+static bool is_file(const char *log)
+{
+    return log != NULL && *log == '/' && strncmp(log, "/dev/", 5) != 0 &&
+           strncmp(log, "/proc/", 6) != 0;
+}
+
+/* A single process opens its log before it becomes the user, workers after it. */
+static void check_access_log(const struct sprig_config *c)
+{
+    int error = 0;
+    bool is_user = c->user != NULL && sprig_config_has_master(c);
+    if (is_file(c->access_log))
+        error = is_user ? try_as_user(c, c->access_log) : try_to_write(c->access_log);
+    if (error != 0)
+        start_error("access_log: cannot write to %s%s%s: %s", c->access_log,
+                    is_user ? " as user " : "", is_user ? c->user : "", strerror(error));
+}
+
 /* ----------------------------------------------------------------- one process ---- */
 
 static struct sprig_pidfile pidfile = {.fd = -1};
@@ -172,9 +219,12 @@ static void name_processes(const struct command *cmd, char **rest)
     sprig_title_name(file != NULL ? file : "-e");
 }
 
-/* The interpreter starts first and calls the master. */
+/* The interpreter starts first and calls the master. Once that is the user, it may not be able to
+ * remove the pid file again: what can be known before is checked before. */
 static int run_preloaded(struct command *cmd, char **rest)
 {
+    if (cmd->config.user != NULL && geteuid() == 0)
+        check_access_log(&cmd->config);
     psgi_daemon_set(become_daemon(cmd));
     name_processes(cmd, rest);
     return run_perl(cmd, false, rest);
@@ -289,51 +339,12 @@ static int run_workers(struct command *cmd, char **argv, char **rest)
 
 /* ----------------------------------------------------------------------- --check ---- */
 
-/* Tries what a worker does after it has become the user: a missing file must be created in its
- * folder. Returns 0 or an errno. */
-static int try_to_write(const char *path)
-{
-    struct stat st;
-    char folder[PATH_MAX];
-    if (stat(path, &st) == 0)
-        return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? 0 : errno;
-    const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash > path ? (int)(slash - path) : 1, path);
-    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
-}
-
-/* Tries in a child process, which becomes the user for good. */
-static int try_as_user(const struct sprig_config *config, const char *path)
-{
-    char why[512];
-    int status;
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(privileges_drop(config, why, sizeof why) == 0 ? try_to_write(path) : EPERM);
-    if (pid == -1 || waitpid(pid, &status, 0) == -1 || !WIFEXITED(status))
-        return 0;
-    return WEXITSTATUS(status);
-}
-
-/* True unless it is a descriptor of this process, or syslog. */
-static bool is_file(const char *log)
-{
-    return log != NULL && *log == '/' && strncmp(log, "/dev/", 5) != 0 &&
-           strncmp(log, "/proc/", 6) != 0;
-}
-
-/* A single process opens its log before it becomes the user, workers after it. */
 static void check_logs(const struct sprig_config *c)
 {
     int error = 0;
-    bool is_user = c->user != NULL && sprig_config_has_master(c);
     if (is_file(c->error_log) && (error = try_to_write(c->error_log)) != 0)
         start_error("error_log: cannot write to %s: %s", c->error_log, strerror(error));
-    if (is_file(c->access_log))
-        error = is_user ? try_as_user(c, c->access_log) : try_to_write(c->access_log);
-    if (error != 0)
-        start_error("access_log: cannot write to %s%s%s: %s", c->access_log,
-                    is_user ? " as user " : "", is_user ? c->user : "", strerror(error));
+    check_access_log(c);
 }
 
 /* Checks what a start would find before it loads the application. */

@@ -170,4 +170,79 @@ subtest 'USR2 by a user who was root when the pid file was made' => sub {
     $master->ends_ok;
 };
 
+# As root, in a folder of root's, with the pid file in it.
+sub start_for_nobody {
+    $> == 0 && getpwnam 'nobody' or plan skip_all => 'only root can become somebody else';
+    SprigTest::others_may_read() or plan skip_all => 'others may not read this folder';
+    return start_workers(
+        flags   => ['--preload-app', '--user', 'nobody', '--pid', 'run/pid', @_],
+        prepare => sub {
+            mkdir 'run';
+            chmod 0755, '..', 'run';
+            chmod 0777, $_ for '.', 'stdout', 'stderr';
+        },
+    );
+}
+
+subtest 'USR2 by a user who may not write to the folder of the pid file' => sub {
+    my $master = start_for_nobody();
+    my $path   = $master->path('run/pid');
+    my $inode  = (stat $path)[1];
+    $master->learn_master('run/pid');
+    for my $n (1, 2) {
+        my $old = $master->master;
+        $master->signal('USR2');
+        ok eventually(sub { !is_running($old) }), "upgrade $n: the old master is gone";
+        my $pid = $master->learn_master('run/pid');
+        isnt $pid || $old, $old,     'the pid file names the new one';
+        is slurp($path),   "$pid\n", '... and nothing else' if $pid;
+    }
+    is((stat $path)[1], $inode, 'it is the same file');
+    unlike $master->stderr, qr/pid file/, 'no complaint';
+
+    my @again = (
+        SprigTest::root() . '/blib/script/sprig',
+        '-l', '127.0.0.1:0', '--pid', $path, '-e', '"sub {}"'
+    );
+    my $pid = $master->master;
+    like scalar(`@again 2>&1`), qr/in use by the running process $pid\b/,
+        'a second server is refused as long as it lives';
+    is $master->stop, 0, 'TERM';
+    is -s $path,      0, '... leaves a file that names nobody';
+};
+
+subtest 'USR2 by that user, when the pid file was exchanged' => sub {
+    my $master = start_for_nobody();
+    my $path   = $master->path('run/pid');
+    my $old    = $master->learn_master('run/pid');
+    rename $path, "$path.old" or die "$path: $!";
+    SprigTest::spew($path, "1234567\n");
+    $master->signal('USR2');
+    ok eventually(sub { !is_running($old) }), 'the old master is gone';
+    is slurp($path), "1234567\n", 'somebody else\'s file stays as it is';
+    my ($new) = $master->stderr =~ /upgraded: pid ([0-9]+)/;
+    like $master->stderr,
+        qr/pid file \Q$path\E: Permission denied; it does not name process $new, because user [0-9]+ may not write/,
+        'the log says what is wrong';
+    $master->{master} = $new;
+    is $master->stop, 0,           'TERM';
+    is slurp($path),  "1234567\n", '... leaves it too';
+};
+
+subtest 'a start that fails because the user cannot write the access log' => sub {
+    $> == 0 && getpwnam 'nobody' or plan skip_all => 'only root can become somebody else';
+    my $dir = SprigTest::temp_path('run');
+    mkdir $dir, 0755 or die "$dir: $!";
+    my @command = (
+        SprigTest::root() . '/blib/script/sprig',
+        '-l', '127.0.0.1:0',
+        qw(--workers 2 --preload-app),
+        qw(--user nobody --access-log /nonexistent/log -e),
+        '"sub {}"', '--pid', "$dir/pid"
+    );
+    like scalar(`@command 2>&1`),
+        qr{access_log: cannot write to /nonexistent/log as user nobody: No such file}, 'says so';
+    is_deeply [glob "$dir/*"], [], 'and leaves no pid file';
+};
+
 done_testing;

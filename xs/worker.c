@@ -160,7 +160,7 @@ void psgi_pidfile_open(pTHX_ const char *path)
     char why[512];
 
     if (pidfile.path == NULL &&
-        (sprig_pidfile_may_replace() ? sprig_pidfile_take_over(&pidfile, path, why, sizeof why)
+        (sprig_pidfile_may_replace() ? sprig_pidfile_take_over(&pidfile, path, -1, why, sizeof why)
                                      : sprig_pidfile_open(&pidfile, path, why, sizeof why)) != 0)
         croak("%s", why);
 }

@@ -72,7 +72,7 @@ struct sprig_master *sprig_master_new(const struct sprig_config *config, char *c
     m->config = config;
     m->argv = argv;
     m->status_fd = status_fd;
-    m->predecessor_fd = m->stats_fd = -1;
+    m->predecessor_fd = m->stats_fd = m->given_pid_fd = -1;
     m->generation = m->last_generation = 1;
     m->n_workers = config->workers;
     processes_init(&m->processes, &policy_events, m);
@@ -108,6 +108,8 @@ void sprig_master_free(struct sprig_master *m)
     tls_context_release(m->tls);
     if (m->predecessor_fd != -1)
         close(m->predecessor_fd);
+    if (m->given_pid_fd != -1)
+        close(m->given_pid_fd);
     if (m->status_fd != -1)
         close(m->status_fd);
     free(m->bounds);

@@ -50,6 +50,7 @@ struct sprig_master {
     struct dev *dev;           /* owned; NULL: nobody develops here */
     bool is_drained;           /* somebody has said so: /readyz says no, serving goes on */
     struct sprig_pidfile pidfile;
+    int given_pid_fd; /* owned; the file of the master before, until all workers serve; or -1 */
     /* The generation that a reload asks for; until one of its workers serves, it may be abandoned.
      */
     uint32_t generation, served_generation, last_generation;

@@ -23,7 +23,7 @@ static struct {
     struct {
         const char *name;
         char value[2048];
-    } passed[3]; /* other variables to pass on */
+    } passed[5]; /* other variables to pass on */
 } origin;
 
 /* --------------------------------------------------------------------- keeping ---- */

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/number.h"
 #include "base/path.h"
+#include "process/origin.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -95,16 +96,15 @@ static bool is_same_file(const char *path, int fd)
            open_st.st_dev == path_st.st_dev && open_st.st_ino == path_st.st_ino;
 }
 
+/* Not truncated before: what cannot be written keeps what it says. */
 static int write_number(const struct complaint *c, int fd)
 {
     char text[24];
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) == -1)
-        return complain_errno(c);
     ssize_t n = pwrite(fd, text, (size_t)len, 0);
     if (n != -1 && n != len)
         errno = ENOSPC;
-    return n == len ? 0 : complain_errno(c);
+    return n == len && ftruncate(fd, len) == 0 ? 0 : complain_errno(c);
 }
 
 /* Opens and locks the file; makes sure that the path leads to it after it is locked. */
@@ -174,8 +174,45 @@ static int replace_file(const struct complaint *c, int *out)
     return 0;
 }
 
-static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_replace, char *why,
-                        size_t n)
+/* Writes to the file of the process before through its own descriptor, which shares the lock: for a
+ * user who may write neither to root's file nor to the folder. */
+static int write_in_place(const struct complaint *c, int given_fd, int *out)
+{
+    int rc = lock_file(c, given_fd);
+    if (rc == 0)
+        rc = write_number(c, given_fd);
+    if (rc == 0)
+        *out = given_fd;
+    return rc;
+}
+
+static int take_over(const struct complaint *c, int given_fd, int *out)
+{
+    int rc = replace_file(c, out);
+    if (rc == 0 || given_fd == -1)
+        return rc;
+    int saved = errno;
+    if (is_same_file(c->path, given_fd))
+        return write_in_place(c, given_fd, out);
+    errno = saved;
+    return rc;
+}
+
+/* Says what the permissions mean: the file names a process that is about to end. */
+static int advise(const struct complaint *c, int rc)
+{
+    char reason[200];
+    if (rc == SPRIG_E_SYS && (errno == EACCES || errno == EPERM)) {
+        snprintf(reason, sizeof reason,
+                 "%s; it does not name process %ld, because user %ld may not write to its folder",
+                 strerror(errno), (long)getpid(), (long)geteuid());
+        complain(c, rc, reason);
+    }
+    return rc;
+}
+
+static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_replace, int given_fd,
+                        char *why, size_t n)
 {
     struct complaint c = {path, why, n};
     *p = (struct sprig_pidfile){.fd = -1};
@@ -189,7 +226,7 @@ static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_repl
     /* No access means that the previous process made the file as root and then became another user.
      */
     if (may_replace && (rc == SPRIG_E_STATE || (rc == SPRIG_E_SYS && errno == EACCES)))
-        rc = replace_file(&c, &p->fd);
+        rc = advise(&c, take_over(&c, given_fd, &p->fd));
     if (rc != 0) {
         free(absolute);
         return rc;
@@ -201,12 +238,13 @@ static int pidfile_open(struct sprig_pidfile *p, const char *path, bool may_repl
 
 int sprig_pidfile_open(struct sprig_pidfile *p, const char *path, char *why, size_t n)
 {
-    return pidfile_open(p, path, false, why, n);
+    return pidfile_open(p, path, false, -1, why, n);
 }
 
-int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, char *why, size_t n)
+int sprig_pidfile_take_over(struct sprig_pidfile *p, const char *path, int given_fd, char *why,
+                            size_t n)
 {
-    return pidfile_open(p, path, true, why, n);
+    return pidfile_open(p, path, true, given_fd, why, n);
 }
 
 bool sprig_pidfile_may_replace(void)
@@ -216,11 +254,45 @@ bool sprig_pidfile_may_replace(void)
     return generation != NULL && number_read(span_str(generation), UINT64_MAX, &n) && n >= 2;
 }
 
+/* -------------------------------------------------------------------- passing it ---- */
+
+#define PIDFILE_VARIABLE "SPRIG_PID_FILE"
+
+void sprig_pidfile_pass(const struct sprig_pidfile *p)
+{
+    char text[16];
+    int fd = p->path != NULL ? p->fd : -1;
+    if (fd != -1)
+        fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) & ~FD_CLOEXEC);
+    snprintf(text, sizeof text, "%d", fd);
+    origin_pass(PIDFILE_VARIABLE, text);
+}
+
+int sprig_pidfile_inherit(void)
+{
+    const char *text = getenv(PIDFILE_VARIABLE);
+    int fd = text != NULL ? atoi(text) : -1;
+    unsetenv(PIDFILE_VARIABLE);
+    return fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
+}
+
 /* -------------------------------------------------------------------- the end ---- */
+
+/* Our successor has written to it through the descriptor that it has from us. */
+static bool names_another(const struct sprig_pidfile *p)
+{
+    char text[24];
+    long number = 0;
+    ssize_t n = pread(p->fd, text, sizeof text, 0);
+    for (ssize_t i = 0; i < n && i < 18 && text[i] >= '0' && text[i] <= '9'; i++)
+        number = 10 * number + (text[i] - '0');
+    return number != 0 && number != (long)p->owner;
+}
 
 void sprig_pidfile_remove(const struct sprig_pidfile *p)
 {
-    bool is_ours = p->path != NULL && p->owner == getpid() && is_same_file(p->path, p->fd);
+    bool is_ours = p->path != NULL && p->owner == getpid() && is_same_file(p->path, p->fd) &&
+                   !names_another(p);
     if (is_ours && unlink(p->path) == -1 && ftruncate(p->fd, 0) == -1)
         errno = 0; /* the file stays; without a lock it counts as stale */
 }

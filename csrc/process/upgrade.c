@@ -98,6 +98,7 @@ __attribute__((noreturn)) static void become_successor(struct sprig_master *m, i
     keep_on_exec(control_fd);
     pass_tickets();
     pass_channels();
+    sprig_pidfile_pass(&m->pidfile);
     if (sockets != NULL)
         origin_execute(m->argv, UPGRADE_VARIABLE, sockets);
     dprintf(control_fd, "error cannot execute %s: %s\n", m->argv[0], strerror(errno));
@@ -245,6 +246,7 @@ int upgrade_inherit(struct sprig_master *m, char *why, size_t n)
     const char *value = getenv(UPGRADE_VARIABLE);
     if (value == NULL)
         return 0;
+    m->given_pid_fd = sprig_pidfile_inherit();
     char *list = strdup(value);
     unsetenv(UPGRADE_VARIABLE);
     int rc = list != NULL ? inherit_all(m, list) : SPRIG_E_NOMEM;
@@ -255,12 +257,21 @@ int upgrade_inherit(struct sprig_master *m, char *why, size_t n)
     return rc;
 }
 
-void upgrade_announce(struct sprig_master *m)
+static void take_pidfile(struct sprig_master *m)
 {
     char why[512];
     if (m->pidfile.path == NULL && m->config->pid != NULL &&
-        sprig_pidfile_take_over(&m->pidfile, m->config->pid, why, sizeof why) != 0)
+        sprig_pidfile_take_over(&m->pidfile, m->config->pid, m->given_pid_fd, why, sizeof why) != 0)
         sprig_log(SPRIG_LOG_WARN, "%s", why);
+    if (m->given_pid_fd != -1 && m->pidfile.fd != m->given_pid_fd)
+        close(m->given_pid_fd);
+    m->given_pid_fd = -1;
+}
+
+/* The file names us before the master before hears of it, and leaves. */
+void upgrade_announce(struct sprig_master *m)
+{
+    take_pidfile(m);
     if (m->predecessor_fd == -1)
         return;
     if (write(m->predecessor_fd, "ready\n", 6) == -1)
