@@ -54,9 +54,9 @@ int sprig_config_read_platform(struct sprig_config *c, char *why, size_t n)
 /* Names that mean something else after SPRIG_: "DEBUG", "SERVICE_HOST" ... */
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {"ADMIN",         "CHANNELS", "DEBUG",   "DEV",
-                                        "EDITOR",        "SANITIZE", "TICKETS", "UPGRADE",
-                                        "UPGRADE_ADMIN", "PORT"};
+    static const char *const names[] = {"ADMIN",         "CHANNELS",    "DEBUG",   "DEV",
+                                        "EDITOR",        "SANITIZE",    "TICKETS", "UPGRADE",
+                                        "UPGRADE_ADMIN", "UPGRADE_PID", "PORT"};
     static const char *const prefixes[] = {"PORT_", "SERVICE_", "TEST_"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)

@@ -256,7 +256,7 @@ bool sprig_pidfile_may_replace(void)
 
 /* -------------------------------------------------------------------- passing it ---- */
 
-#define PIDFILE_VARIABLE "SPRIG_PID_FILE"
+#define PIDFILE_VARIABLE "SPRIG_UPGRADE_PID"
 
 void sprig_pidfile_pass(const struct sprig_pidfile *p)
 {

@@ -43,7 +43,7 @@ sub open {
     my ($class, $options, $addresses, $descriptors, $is_all_tls) = @_;
     $pid = $$;
     _open($options, [@command]);
-    delete @ENV{qw(SPRIG_UPGRADE SPRIG_PID_FILE)};    # not in the environment any more, but in the hash
+    delete @ENV{qw(SPRIG_UPGRADE SPRIG_UPGRADE_PID)};    # not in the environment any more, but in the hash
     _listen($_) for @$addresses;
     _adopt($_, !!$is_all_tls) for @$descriptors;
     _settle();

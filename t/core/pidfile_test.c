@@ -150,7 +150,7 @@ static int take_over_in_child(void *path)
     struct sprig_pidfile p;
     char expected[24];
     snprintf(expected, sizeof expected, "%ld\n", (long)getpid());
-    if (sprig_pidfile_take_over(&p, path, why, sizeof why) != 0)
+    if (sprig_pidfile_take_over(&p, path, -1, why, sizeof why) != 0)
         return 1;
     if (strcmp(scratch_read(path), expected) != 0)
         return 2;
@@ -166,8 +166,8 @@ static void test_take_over(void)
     is_int(in_child(take_over_in_child, (void *)path), 0, "its successor takes the file over");
     sprig_pidfile_close(&p);
     ok(exists(path), "the old one does not remove it any more");
-    is_int(sprig_pidfile_take_over(&p, path, why, sizeof why), 0, "a stale file is taken over");
-    is_int(sprig_pidfile_take_over(&next, path, why, sizeof why), 0, "a living one as well");
+    is_int(sprig_pidfile_take_over(&p, path, -1, why, sizeof why), 0, "a stale file is taken over");
+    is_int(sprig_pidfile_take_over(&next, path, -1, why, sizeof why), 0, "a living one as well");
     is_str(scratch_read(path), own, "with our number");
     sprig_pidfile_close(&p);
     is_str(scratch_read(path), own, "that stays when the one before ends");
@@ -177,9 +177,10 @@ static void test_take_over(void)
     ok(!exists(path), "until its owner ends");
     if (symlink("/dev/null", link) != 0)
         abort();
-    is_int(sprig_pidfile_take_over(&p, link, why, sizeof why), SPRIG_E_INVALID,
+    is_int(sprig_pidfile_take_over(&p, link, -1, why, sizeof why), SPRIG_E_INVALID,
            "links are refused here, too");
-    is_int(sprig_pidfile_take_over(&p, path, why, sizeof why), 0, "where there is none it is made");
+    is_int(sprig_pidfile_take_over(&p, path, -1, why, sizeof why), 0,
+           "where there is none it is made");
     sprig_pidfile_close(&p);
     unlink(link);
 }
